@@ -1,0 +1,26 @@
+"""The model that travels: configs, towers and the dual encoder.
+
+Every checkpoint carries these files beside its weights, so nothing here knows the rest of the package.
+"""
+
+from .configuration_auricle import AUDIO_CONFIGS, AuricleConfig
+from .configuration_passt import PasstConfig
+from .contrastive_loss import contrastive_loss, positive_cross_entropy
+from .modeling_auricle import AUDIO_MODELS, AuricleModel, AuricleOutput, AuriclePreTrainedModel
+from .modeling_passt import PasstModel, PasstPreTrainedModel
+from .structured_patchout import PatchSelection
+
+__all__ = [
+    "AUDIO_CONFIGS",
+    "AUDIO_MODELS",
+    "AuricleConfig",
+    "AuricleModel",
+    "AuricleOutput",
+    "AuriclePreTrainedModel",
+    "PasstConfig",
+    "PasstModel",
+    "PasstPreTrainedModel",
+    "PatchSelection",
+    "contrastive_loss",
+    "positive_cross_entropy",
+]

@@ -1,0 +1,27 @@
+"""Guards that every configuration shares."""
+
+import difflib
+from collections.abc import Iterable
+
+from transformers.configuration_utils import PreTrainedConfig
+
+
+def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> None:
+    """
+    Raises for a keyword that is no field of the config but nearly the name of one.
+
+    Configs keep unknown keywords as plain attributes, which the Hub's own tooling relies on; a misspelt field
+    would pass in the same way and leave the default in force.
+
+    Args:
+        config: the config being built.
+        extra: names of the keywords that are no fields.
+
+    Raises:
+        ValueError: names the keyword and the field that was probably meant.
+    """
+    fields = list(type(config).__dataclass_fields__)
+    for name in extra:
+        nearest = difflib.get_close_matches(name, fields, n=1, cutoff=0.85)
+        if nearest and name not in fields:
+            raise ValueError(f"{type(config).__name__} has no field {name!r}; did you mean {nearest[0]!r}?")

@@ -1,0 +1,100 @@
+"""Configuration of the dual encoder: one audio tower, one text tower, a shared space."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING, AutoConfig
+
+from .config_checks import refuse_misspelt_fields
+from .configuration_passt import PasstConfig
+
+AUDIO_CONFIGS = {PasstConfig.model_type: PasstConfig}
+
+
+@strict
+class AuricleConfig(PreTrainedConfig):
+    r"""
+    Settings of [`AuricleModel`].
+
+    Args:
+        audio_config: the audio tower, a config object or a dict whose ``model_type`` is one of ours
+            (``auricle_passt``; the default). A dict without ``model_type`` is taken for PaSST.
+        text_config: the text tower, a config object or a dict with any ``model_type`` that transformers knows
+            as a text encoder. By default RoBERTa-large.
+        projection_dim: width of the shared space.
+        temperature: divisor of the cosine similarities inside the loss, above 0. The report keeps 0.05.
+        learn_temperature: train the temperature, starting from ``temperature``; fixed by default.
+        text_pooling: ``"cls"`` takes the text tower's first token, ``"mean"`` the mean over its real tokens.
+    """
+
+    model_type = "auricle"
+    _auto_class = "AutoConfig"
+    sub_configs_defaults = {  # noqa: RUF012
+        "audio_config": PasstConfig,
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta"),
+    }
+
+    audio_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    projection_dim: int = 1024
+    temperature: float = 0.05
+    learn_temperature: bool = False
+    text_pooling: Literal["cls", "mean"] = "cls"
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        refuse_misspelt_fields(self, kwargs)
+        self.audio_config = _build_audio_config(self.audio_config)
+        self.text_config = _build_text_config(self.text_config)
+        if self.temperature <= 0:
+            raise ValueError(f"temperature={self.temperature} must be above 0.")
+        if self.projection_dim < 1:
+            raise ValueError(f"projection_dim={self.projection_dim} must be at least 1.")
+        super().__post_init__(**kwargs)
+
+
+def _build_audio_config(given: dict | PreTrainedConfig | None) -> PreTrainedConfig:
+    if isinstance(given, PreTrainedConfig):
+        kind = given.model_type
+    else:
+        values = dict(given or {})
+        kind = values.pop("model_type", PasstConfig.model_type)
+    # The class is found by its name, not by isinstance: remote code may hold two copies of one class.
+    if kind not in AUDIO_CONFIGS:
+        raise ValueError(f"audio_config: unknown model_type {kind!r}; known towers: {sorted(AUDIO_CONFIGS)}.")
+    return given if isinstance(given, PreTrainedConfig) else AUDIO_CONFIGS[kind](**values)
+
+
+def _build_text_config(given: dict | PreTrainedConfig | None) -> PreTrainedConfig:
+    if given is None:
+        given = {
+            "model_type": "roberta",
+            "vocab_size": 50265,
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+            "max_position_embeddings": 514,
+            "type_vocab_size": 1,
+            "layer_norm_eps": 1e-5,
+            "hidden_dropout_prob": 0.2,
+            "attention_probs_dropout_prob": 0.2,
+        }
+    if isinstance(given, PreTrainedConfig):
+        config = given
+    else:
+        values = dict(given)
+        kind = values.pop("model_type", None)
+        if kind not in CONFIG_MAPPING:
+            raise ValueError(
+                f"text_config: model_type {kind!r} is not a model that transformers knows; "
+                "give one such as 'roberta' or 'bert'."
+            )
+        config = CONFIG_MAPPING[kind](**values)
+    # A dtype copied along from a published config would give one tower another type than the rest.
+    config.dtype = None
+    return config
+
+
+__all__ = ["AUDIO_CONFIGS", "AuricleConfig"]

@@ -1,0 +1,93 @@
+"""Configuration of the PaSST audio tower."""
+
+from huggingface_hub.dataclasses import strict
+from transformers.configuration_utils import PreTrainedConfig
+
+from .config_checks import refuse_misspelt_fields
+
+
+@strict
+class PasstConfig(PreTrainedConfig):
+    r"""
+    Settings of [`PasstModel`], the Patchout faSt Spectrogram Transformer (Koutini et al., Interspeech 2022).
+
+    The defaults are the published no-overlap geometry ``passt_s_p16_s16_128_ap468``; ``frequency_stride=10``
+    and ``time_stride=10`` give the published overlapping one, ``passt_s_swa_p16_128_ap476``.
+
+    Args:
+        sampling_rate: rate in Hz of the sound the log-mel input was computed from. Kept here only so that it
+            can be compared with the feature extractor's.
+        num_mel_bins: mel bins a frame.
+        num_frames: frames a full segment; with the strides it sets the number of time positions.
+        patch_size: side of a square patch, in mel bins and in frames.
+        frequency_stride: distance in mel bins between the lower edges of neighbouring patches.
+        time_stride: distance in frames between the first frames of neighbouring patches.
+        patchout_frequency: rows of patches dropped from every training batch (structured patchout).
+        patchout_time: columns of patches dropped from every training batch (structured patchout).
+        patchout_unstructured: single patches dropped from every training batch, after the structured drop.
+        random_time_offset: in training, let segments shorter than ``num_frames`` use a random contiguous
+            slice of the time positions, as the original training code does, instead of the first ones.
+    """
+
+    model_type = "auricle_passt"
+    _auto_class = "AutoConfig"
+    base_config_key = "audio_config"
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float | int = 0.0
+    attention_probs_dropout_prob: float | int = 0.0
+    layer_norm_eps: float = 1e-6
+    initializer_range: float = 0.02
+    sampling_rate: int = 32000
+    num_mel_bins: int = 128
+    num_frames: int = 1000
+    patch_size: int = 16
+    frequency_stride: int = 16
+    time_stride: int = 16
+    patchout_frequency: int = 2
+    patchout_time: int = 15
+    patchout_unstructured: int = 0
+    random_time_offset: bool = False
+
+    def __post_init__(self, **kwargs):
+        refuse_misspelt_fields(self, kwargs)
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} cannot be split over num_attention_heads="
+                f"{self.num_attention_heads}; it must be a multiple of it."
+            )
+        for field in ("num_mel_bins", "num_frames"):
+            if getattr(self, field) < self.patch_size:
+                raise ValueError(
+                    f"{field}={getattr(self, field)} is smaller than one patch ({self.patch_size})."
+                )
+        if not 0 <= self.patchout_frequency < self.num_frequency_patches:
+            raise ValueError(
+                f"patchout_frequency={self.patchout_frequency} must leave at least one of the "
+                f"{self.num_frequency_patches} rows of patches."
+            )
+        if not 0 <= self.patchout_time < self.num_time_patches:
+            raise ValueError(
+                f"patchout_time={self.patchout_time} must leave at least one of the "
+                f"{self.num_time_patches} columns of patches."
+            )
+        if self.patchout_unstructured < 0:
+            raise ValueError(f"patchout_unstructured={self.patchout_unstructured} must not be negative.")
+        super().__post_init__(**kwargs)
+
+    @property
+    def num_frequency_patches(self) -> int:
+        """Rows of patches: ``(num_mel_bins - patch_size) // frequency_stride + 1``."""
+        return (self.num_mel_bins - self.patch_size) // self.frequency_stride + 1
+
+    @property
+    def num_time_patches(self) -> int:
+        """Columns of patches of a full segment: ``(num_frames - patch_size) // time_stride + 1``."""
+        return (self.num_frames - self.patch_size) // self.time_stride + 1
+
+
+__all__ = ["PasstConfig"]

@@ -1,0 +1,237 @@
+"""The dual encoder: sounds and sentences in one space."""
+
+import inspect
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.utils.generic import ModelOutput, can_return_tuple
+
+from .configuration_auricle import AuricleConfig
+from .contrastive_loss import contrastive_loss
+from .modeling_passt import PasstModel
+from .segment_pooling import mean_over_segments, pool_tokens
+
+AUDIO_MODELS = {"auricle_passt": PasstModel}
+
+
+@dataclass
+class AuricleOutput(ModelOutput):
+    """
+    What [`AuricleModel`] returns; a field is None where its modality was not given.
+
+    Attributes:
+        loss: contrastive loss, a scalar; only with ``return_loss=True``.
+        logits_per_audio: cosine similarities divided by the temperature, ``(clips, captions)``.
+        logits_per_text: the transpose, ``(captions, clips)``.
+        audio_embeds: ``(clips, projection_dim)``, unit length.
+        text_embeds: ``(captions, projection_dim)``, unit length.
+        logit_scale: ``1 / temperature``, a scalar tensor.
+    """
+
+    loss: torch.Tensor | None = None
+    logits_per_audio: torch.Tensor | None = None
+    logits_per_text: torch.Tensor | None = None
+    audio_embeds: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
+    logit_scale: torch.Tensor | None = None
+
+
+class AuriclePreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation of the dual encoder."""
+
+    config_class = AuricleConfig
+    base_model_prefix = "auricle"
+    main_input_name = "input_features"
+    input_modalities = ("audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, AuricleModel):
+            for projection in (module.audio_projection, module.text_projection):
+                init.normal_(projection.weight, std=projection.in_features**-0.5)
+            if module.logit_scale is not None:
+                init.constant_(module.logit_scale, -math.log(self.config.temperature))
+
+
+class AuricleModel(AuriclePreTrainedModel):
+    """
+    Dual encoder for language-based audio retrieval (the AISTAT system of DCASE 2025 Task 6).
+
+    Each tower is followed by one linear projection into the shared space and by L2 normalisation; retrieval
+    ranks by the dot product. A clip is the mean of its segments' vectors, taken before the projection, so
+    what a clip's embedding is does not depend on what else lies in the batch.
+    """
+
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: AuricleConfig):
+        super().__init__(config)
+        audio_class = AUDIO_MODELS[config.audio_config.model_type]
+        self.audio_model = audio_class(config.audio_config)
+        self.text_model = AutoModel.from_config(config.text_config, **_no_pooler(config.text_config))
+        self.audio_projection = nn.Linear(config.audio_config.hidden_size, config.projection_dim)
+        self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim)
+        self.logit_scale = nn.Parameter(torch.zeros(())) if config.learn_temperature else None
+        self._text_arguments = frozenset(inspect.signature(self.text_model.forward).parameters)
+        self.post_init()
+
+    def current_logit_scale(self) -> torch.Tensor:
+        """``1 / temperature`` as a float32 scalar, at most 100; carries a gradient if it is learned."""
+        if self.logit_scale is None:
+            return torch.tensor(1.0 / self.config.temperature, device=self.audio_projection.weight.device)
+        # A learned temperature that runs towards zero ends in overflow; CLIP stops it at the same 100.
+        return self.logit_scale.float().clamp(max=math.log(100.0)).exp()
+
+    @can_return_tuple
+    def get_audio_features(
+        self,
+        input_features: torch.Tensor,
+        segment_counts: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPooling:
+        """
+        Embeds clips.
+
+        Args:
+            input_features: log-mel segments of all clips, clip after clip, ``(segments, frames, mel bins)``.
+            segment_counts: int64 ``(clips,)``, how many consecutive segments each clip owns; None means one.
+            generator: CPU generator for the audio tower's training-time token drop.
+
+        Returns:
+            ``pooler_output`` ``(clips, projection_dim)``, unit length; ``last_hidden_state``, the tower's
+            token outputs ``(segments, tokens, hidden_size)``.
+
+        Raises:
+            ValueError: if the counts do not add up to the segments given, or one is below 1.
+        """
+        outputs = self.audio_model(input_features=input_features, generator=generator, **kwargs)
+        clips = mean_over_segments(outputs.pooler_output, segment_counts)
+        outputs.pooler_output = nn.functional.normalize(self.audio_projection(clips).float(), dim=-1)
+        return outputs
+
+    @can_return_tuple
+    def get_text_features(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPooling:
+        """
+        Embeds sentences.
+
+        Args:
+            input_ids: int64 ``(captions, tokens)``.
+            attention_mask: 1 for real tokens, 0 for padding, ``(captions, tokens)``; None means all real.
+            token_type_ids: passed on to text towers that take them, ignored for others.
+
+        Returns:
+            ``pooler_output`` ``(captions, projection_dim)``, unit length; ``last_hidden_state``
+            ``(captions, tokens, hidden_size)``.
+        """
+        outputs = self._run_text_model(input_ids, attention_mask, token_type_ids, **kwargs)
+        pooled = pool_tokens(outputs.last_hidden_state, attention_mask, self.config.text_pooling)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state, pooler_output=self.project_text(pooled)
+        )
+
+    def pool_text(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The text tower's pooled vectors before the projection, ``(captions, text hidden_size)``."""
+        outputs = self._run_text_model(input_ids, attention_mask, token_type_ids)
+        return pool_tokens(outputs.last_hidden_state, attention_mask, self.config.text_pooling)
+
+    def project_text(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Pooled text vectors ``(captions, text hidden_size)`` to unit ``(captions, projection_dim)``."""
+        return nn.functional.normalize(self.text_projection(pooled).float(), dim=-1)
+
+    def _run_text_model(self, input_ids, attention_mask, token_type_ids, **kwargs):
+        if token_type_ids is not None and "token_type_ids" in self._text_arguments:
+            kwargs["token_type_ids"] = token_type_ids
+        return self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_features: torch.Tensor | None = None,
+        segment_counts: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        pooled_text: torch.Tensor | None = None,
+        positive_mask: torch.Tensor | None = None,
+        return_loss: bool | None = None,
+        generator: torch.Generator | None = None,
+        **kwargs,
+    ) -> AuricleOutput:
+        """
+        Embeds clips, sentences or both, and compares them.
+
+        Args:
+            input_features: ``(segments, frames, mel bins)``, see [`get_audio_features`].
+            segment_counts: int64 ``(clips,)``, see [`get_audio_features`].
+            input_ids, attention_mask, token_type_ids: ``(captions, tokens)``, see [`get_text_features`].
+            pooled_text: ``(captions, text hidden_size)`` from [`pool_text`], in place of ``input_ids``: a
+                text tower that is not trained need not be run again in every step.
+            positive_mask: bool ``(clips, captions)``, which captions describe which clips; None pairs clip i
+                with caption i.
+            return_loss: also return the contrastive loss.
+            generator: CPU generator for the audio tower's training-time token drop.
+
+        Raises:
+            ValueError: if neither modality is given, both forms of text are, or the loss is asked for without
+                both modalities.
+        """
+        if input_ids is not None and pooled_text is not None:
+            raise ValueError("give input_ids or pooled_text, not both.")
+        audio_embeds = text_embeds = None
+        if input_features is not None:
+            audio_embeds = self.get_audio_features(
+                input_features, segment_counts=segment_counts, generator=generator, **kwargs
+            ).pooler_output
+        if pooled_text is not None:
+            text_embeds = self.project_text(pooled_text)
+        elif input_ids is not None:
+            text_embeds = self.get_text_features(
+                input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, **kwargs
+            ).pooler_output
+        if audio_embeds is None and text_embeds is None:
+            raise ValueError("nothing to embed: give input_features, input_ids, or both.")
+
+        scale = self.current_logit_scale()
+        output = AuricleOutput(audio_embeds=audio_embeds, text_embeds=text_embeds, logit_scale=scale)
+        if audio_embeds is not None and text_embeds is not None:
+            output.logits_per_audio = scale * audio_embeds @ text_embeds.T
+            output.logits_per_text = output.logits_per_audio.T
+        if return_loss:
+            if output.logits_per_audio is None:
+                raise ValueError("return_loss=True needs both sounds and sentences.")
+            output.loss = contrastive_loss(output.logits_per_audio, positive_mask)
+        return output
+
+
+def _no_pooler(text_config) -> dict[str, bool]:
+    """Leaves out the text model's own pooler where its class can do without; we pool ourselves."""
+    model_class = MODEL_MAPPING.get(type(text_config), None)
+    if model_class is not None and "add_pooling_layer" in inspect.signature(model_class.__init__).parameters:
+        return {"add_pooling_layer": False}
+    return {}
+
+
+__all__ = ["AUDIO_MODELS", "AuricleModel", "AuricleOutput", "AuriclePreTrainedModel"]

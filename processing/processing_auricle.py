@@ -1,0 +1,121 @@
+"""One callable for both modalities: sentences to tokens, sounds to log-mel segments."""
+
+import string
+from typing import Any
+
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+_DROP_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalize_caption(caption: str) -> str:
+    """Lower case, ASCII punctuation removed, runs of white space made one: the report's caption form."""
+    return " ".join(caption.lower().translate(_DROP_PUNCTUATION).split())
+
+
+class AuricleProcessor(ProcessorMixin):
+    r"""
+    Wraps the feature extractor for sounds and the text tower's tokenizer for sentences.
+
+    Args:
+        feature_extractor: an [`AuricleFeatureExtractor`].
+        tokenizer: the text tower's tokenizer.
+        normalize_captions: lower-case sentences and remove ASCII punctuation before tokenising.
+        max_text_tokens: longer sentences are cut to so many tokens, special ones included.
+    """
+
+    _auto_class = "AutoProcessor"
+
+    def __init__(
+        self,
+        feature_extractor,
+        tokenizer,
+        normalize_captions: bool = True,
+        max_text_tokens: int = 32,
+        **kwargs,
+    ):
+        super().__init__(feature_extractor, tokenizer, **kwargs)
+        self.normalize_captions = normalize_captions
+        self.max_text_tokens = max_text_tokens
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of everything that a call may return."""
+        return [*self.tokenizer.model_input_names, *self.feature_extractor.model_input_names]
+
+    def __call__(
+        self,
+        text: str | list[str] | None = None,
+        audio: Any = None,
+        sampling_rate: int | None = None,
+        return_tensors: str | None = "pt",
+        text_kwargs: dict[str, Any] | None = None,
+        audio_kwargs: dict[str, Any] | None = None,
+        common_kwargs: dict[str, Any] | None = None,
+        images_kwargs: dict[str, Any] | None = None,
+        videos_kwargs: dict[str, Any] | None = None,
+        **kwargs,
+    ) -> BatchFeature:
+        """
+        Model inputs of sentences, sounds or both.
+
+        Args:
+            text: a sentence or a list of sentences, none of them empty.
+            audio: a sound or a list of sounds, see [`AuricleFeatureExtractor.__call__`].
+            sampling_rate: rate in Hz of bare arrays in ``audio``.
+            return_tensors: ``"pt"``, ``"np"`` or None for lists.
+            text_kwargs: for the tokenizer only.
+            audio_kwargs: for the feature extractor only.
+            common_kwargs, kwargs: for both; only the tokenizer heeds ``padding`` and ``truncation``.
+            images_kwargs, videos_kwargs: taken for the sake of callers that pass them always; unused.
+
+        Returns:
+            ``input_ids`` and ``attention_mask`` ``(captions, tokens)``, ``input_features``
+            ``(segments, frames, mel bins)`` and ``segment_counts`` ``(clips,)``, as far as asked for.
+
+        Raises:
+            ValueError: if neither is given, or a sentence is empty or not a string.
+            AudioReadError: for a sound that cannot be read.
+        """
+        if text is None and audio is None:
+            raise ValueError("nothing to process: give text, audio, or both.")
+        common = {**(common_kwargs or {}), **kwargs}
+        return_tensors = common.pop("return_tensors", return_tensors)
+        data: dict[str, Any] = {}
+        if text is not None:
+            options = {"padding": True, "truncation": True, "max_length": self.max_text_tokens}
+            options |= {**common, **(text_kwargs or {}), "return_tensors": return_tensors}
+            # Generic callers pass explicit Nones and padding alone; our limit must survive them.
+            if options.get("max_length") is None:
+                options["max_length"] = self.max_text_tokens
+            data.update(self.tokenizer(self.prepare_text(text), **options))
+        if audio is not None:
+            options = {"sampling_rate": sampling_rate, **common, **(audio_kwargs or {})}
+            options["return_tensors"] = return_tensors
+            data.update(self.feature_extractor(audio, **options))
+        return BatchFeature(data)
+
+    def prepare_text(self, text: str | list[str]) -> list[str]:
+        """
+        Sentences as the tokenizer gets them.
+
+        Raises:
+            ValueError: for an empty list, something that is not a string, or a sentence without a word; the
+                message names its place.
+        """
+        sentences = [text] if isinstance(text, str) else list(text)
+        if not sentences:
+            raise ValueError("text is an empty list; give at least one sentence.")
+        prepared = []
+        for index, sentence in enumerate(sentences):
+            if not isinstance(sentence, str):
+                raise ValueError(f"text[{index}] is a {type(sentence).__name__}, but must be a string.")
+            words = normalize_caption(sentence) if self.normalize_captions else sentence.strip()
+            if not words:
+                raise ValueError(f"text[{index}] is {sentence[:50]!r}: it holds no word to search for.")
+            prepared.append(words)
+        return prepared
+
+
+__all__ = ["AuricleProcessor", "normalize_caption"]
