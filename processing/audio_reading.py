@@ -30,10 +30,10 @@ SILENCE_PEAK = 1e-6
 # "data : 96000 (should be 47978)". The outer RIFF and FORM sizes are left alone: harmless writers get them
 # wrong. Wave64 notes only its outer size, which it spells in lower case.
 _SHORT_CHUNK = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
-_OGG_WITHOUT_END = re.compile(r"Last page lacks an end-of-stream bit")
 # Programs that write to a pipe cannot go back to fill in the size and leave a huge number.
 _UNKNOWN_CHUNK_SIZE = 0x7FFF_F000
 _UNKNOWN_FRAMES = 2**40
+_LONGEST_OGG_PAGE = 27 + 255 + 255 * 255
 
 
 class AudioReadError(ValueError):
@@ -89,7 +89,7 @@ def read_audio(
         with library.SoundFile(path) as file:
             rate = int(file.samplerate)
             _check_rate(rate, path)
-            _check_complete(file.extra_info, path)
+            _check_complete(file, path)
             channels = _read_part(file, path, offset, duration)
     except AudioReadError:
         raise
@@ -217,15 +217,30 @@ def _check_samples(waveform: np.ndarray, name: str) -> None:
         )
 
 
-def _check_complete(log: str, path: str) -> None:
-    for declared, present in _SHORT_CHUNK.findall(log):
+def _check_complete(file: Any, path: str) -> None:
+    for declared, present in _SHORT_CHUNK.findall(file.extra_info):
         if int(present) < int(declared) < _UNKNOWN_CHUNK_SIZE:
             raise AudioReadError(
                 f"{path}: the file is truncated: its header declares {declared} bytes of sound, {present} "
                 "are there"
             )
-    if _OGG_WITHOUT_END.search(log):
+    if file.format == "OGG" and not _ends_ogg_stream(path):
         raise AudioReadError(f"{path}: the file is truncated: its Ogg stream has no end")
+
+
+def _ends_ogg_stream(path: str) -> bool:
+    """Whether the last Ogg page is whole and says that the stream ends (RFC 3533, section 6).
+
+    libsndfile plays what is there: a cut that leaves the last page's header goes unnoticed.
+    """
+    with open(path, "rb") as file:
+        file.seek(max(os.path.getsize(path) - 2 * _LONGEST_OGG_PAGE, 0))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    segments = page[27 : 27 + page[26]]
+    return len(segments) == page[26] and len(page) >= 27 + len(segments) + sum(segments)
 
 
 def _read_part(file: Any, path: str, offset: float, duration: float | None) -> np.ndarray:
@@ -257,7 +272,9 @@ def _read_part(file: Any, path: str, offset: float, duration: float | None) -> n
 
 def _decoding_fault(error: Exception) -> str:
     text = str(error).split("': ", 1)[-1].strip().rstrip(".")
-    if isinstance(error, TypeError) or "not recognised" in text or "unknown format" in text:
+    # The last of these is what libsndfile says of an .mp3 file without a single MPEG frame.
+    unknown = ("not recognised", "unknown format", "does not exist or is not a regular file")
+    if isinstance(error, TypeError) or any(phrase in text for phrase in unknown):
         return "this is not an audio file, or one in a format that libsndfile cannot read"
     return f"the file is damaged or truncated and cannot be decoded (libsndfile: {text})"
 

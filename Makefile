@@ -1,0 +1,52 @@
+# Every target that runs Python uses the virtual environment below; `make venv` builds it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow lint format bench clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# A half-made environment would look finished to the next run: it is removed.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV): some minutes and several GB the first time"
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+venv: $(INSTALLED) ## create or reuse .venv and install Auricle with everything for development
+
+demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
+	$(BIN)/python train.py recipes/demo.yaml
+
+test: venv ## run the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+# pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
+test-slow: venv ## run the tests that train something or take long
+	$(BIN)/python -m pytest -m slow || test $$? -eq 5
+
+lint: venv ## check format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: venv ## put format and import order right
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: venv ## run every benchmarks/bench_*.py
+	@set -e; for script in benchmarks/bench_*.py; do \
+		if [ -e "$$script" ]; then echo "== $$script"; $(BIN)/python "$$script"; \
+		else echo "no benchmarks/bench_*.py yet"; fi; \
+	done
+
+clean: ## remove the environment, caches and build leftovers; runs/ stays
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,24 @@
+"""The `auricle` command: one thin module a command, heavy libraries imported only inside them."""
+
+import typer
+
+from .ask import ask
+from .train import train
+
+app = typer.Typer(
+    name="auricle",
+    help="Language-based audio retrieval: write a sentence, get the sounds it describes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command(
+    "train",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(train)
+app.command("ask")(ask)
+
+
+def main() -> None:
+    """Entry point of the console script and of ``python -m auricle``."""
+    app()

@@ -1,0 +1,20 @@
+"""Captioned sound as one table: the schema, where tables come from, and a check of their audio."""
+
+from .audio_check import AudioCheckReport, check_audio
+from .folder import list_folder_splits, load_captioned_folder
+from .scenes import SceneSettings, load_scenes
+from .schema import CaptionedClip, DataError, build_table, unique_clips, validate_table
+
+__all__ = [
+    "AudioCheckReport",
+    "CaptionedClip",
+    "DataError",
+    "SceneSettings",
+    "build_table",
+    "check_audio",
+    "list_folder_splits",
+    "load_captioned_folder",
+    "load_scenes",
+    "unique_clips",
+    "validate_table",
+]

@@ -1,0 +1,115 @@
+"""Decoding every sound of a table once, before training: bad files are left out, counted and reported."""
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from ..processing.audio_reading import AudioReadError, is_silent, read_audio, resample
+from .schema import DataError, unique_clips
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AudioCheckReport:
+    """What a check found.
+
+    Attributes:
+        checked: Number of distinct clips decoded.
+        bad: (path, reason) of each clip left out, in the table's order.
+        seconds: Length of the good clips together.
+    """
+
+    checked: int
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def write_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as `{"checked": ..., "bad": [[path, reason], ...], "seconds": ...}`."""
+        Path(path).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def check_audio(
+    dataset: Dataset,
+    *,
+    max_bad_share: float = 0.05,
+    sampling_rate: int | None = None,
+    num_workers: int = 0,
+    progress: bool = True,
+    allow_silent: bool = False,
+) -> tuple[Dataset, AudioCheckReport]:
+    """Decode every distinct clip of a table and leave out the rows of those that are unusable.
+
+    Each bad clip is logged as one warning; a summary line follows. The scan always reaches the end.
+
+    Args:
+        dataset: A table of the project's schema.
+        max_bad_share: Share of the clips, 0 to 1, that may be bad.
+        sampling_rate: If given, in Hz, clips are also resampled to it, as training will do.
+        num_workers: Threads that decode; 0 decodes in the caller's.
+        progress: Whether to show a progress bar.
+        allow_silent: Whether clips in which nothing sounds count as good.
+
+    Returns:
+        The table without the rows of bad clips (the same object if there are none), and the report.
+
+    Raises:
+        DataError: More than `max_bad_share` of the clips, or all of them, are bad: the message lists every
+            one of them on its own line. Or `max_bad_share` or `num_workers` is out of range.
+        ImportError: The package that decodes audio is not installed.
+    """
+    if not 0 <= max_bad_share <= 1:
+        raise DataError(f"max_bad_share is {max_bad_share!r}, but must be a share from 0 to 1")
+    if num_workers < 0:
+        raise DataError(f"num_workers is {num_workers!r}, but must be 0 or more")
+    clips = unique_clips(dataset.select_columns(["clip_id", "audio"]))[:]
+    clip_ids, sounds = list(clips["clip_id"]), list(clips["audio"])
+
+    def examine(audio: dict) -> tuple[float, str | None]:
+        return _examine(audio, sampling_rate, allow_silent)
+
+    bad: dict[str, tuple[str, str]] = {}
+    total = 0.0
+    with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+        # libsndfile and soxr work outside the interpreter lock, so that threads are enough.
+        results: Iterable = pool.map(examine, sounds) if num_workers else map(examine, sounds)
+        bar = tqdm(results, total=len(sounds), desc="checking audio", unit="clip", disable=not progress)
+        for clip_id, audio, (seconds, fault) in zip(clip_ids, sounds, bar, strict=True):
+            total += seconds
+            if fault is not None:
+                bad[clip_id] = (audio["path"], fault)
+                logger.warning("left out %s: %s", audio["path"], fault)
+    report = AudioCheckReport(checked=len(sounds), bad=list(bad.values()), seconds=total)
+    summary = f"{report.checked} clips checked, {len(bad)} left out, {total / 60:.1f} min of sound remain"
+    logger.log(logging.WARNING if bad else logging.INFO, "%s", summary)
+    if bad and (len(bad) > max_bad_share * len(sounds) or len(bad) == len(sounds)):
+        listing = "\n".join(f"  {path}: {fault}" for path, fault in report.bad)
+        raise DataError(
+            f"{len(bad)} of {len(sounds)} clips are bad; a share of {max_bad_share:g} is accepted, as long as "
+            f"there is a good one:\n{listing}"
+        )
+    if not bad:
+        return dataset, report
+    kept = [index for index, clip_id in enumerate(dataset["clip_id"]) if clip_id not in bad]
+    return dataset.select(kept), report
+
+
+def _examine(audio: dict, sampling_rate: int | None, allow_silent: bool) -> tuple[float, str | None]:
+    """Seconds of a good clip, or 0.0 and what is wrong with it."""
+    path = audio["path"]
+    try:
+        waveform, rate = read_audio(path, offset=audio["offset"], duration=audio["duration"])
+        if sampling_rate is not None:
+            resample(waveform, source_rate=rate, target_rate=sampling_rate)
+    except (AudioReadError, OSError, MemoryError) as error:
+        return 0.0, str(error).removeprefix(f"{path}: ") or type(error).__name__
+    if not allow_silent and is_silent(waveform):
+        return 0.0, "the sound is silent"
+    return len(waveform) / rate, None

@@ -1,0 +1,209 @@
+"""The one table of captioned sound that every source produces: one row a (clip, caption) pair.
+
+=========  ==========================  =================================================================
+column     type                        meaning
+=========  ==========================  =================================================================
+row_id     string                      unique over every table, stable: `<clip_id>#<caption index>`
+clip_id    string                      `<source>/<split>/<name>`; rows of one clip share it, and are each
+                                       other's positives
+audio      {path, offset, duration}    where the sound lies: absolute path, start in seconds (0.0 where the
+                                       clip starts with the file), length in seconds (null: to the end)
+caption    string                      one sentence, not blank
+source     string                      the data set's name
+split      string                      "train", "validation", "test", ...
+license    string                      of the clip, as an SPDX name where it has one; "unknown" otherwise
+=========  ==========================  =================================================================
+
+Further columns are carried through untouched. `audio` is a plain struct, never a `datasets.Audio` feature:
+a table is never decoded, cached or re-encoded on the way, and no media library has to be installed.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, Features, Value
+
+AUDIO_FEATURE = {"path": Value("string"), "offset": Value("float64"), "duration": Value("float64")}
+SCHEMA = Features(
+    {
+        "row_id": Value("string"),
+        "clip_id": Value("string"),
+        "audio": AUDIO_FEATURE,
+        "caption": Value("string"),
+        "source": Value("string"),
+        "split": Value("string"),
+        "license": Value("string"),
+    }
+)
+
+
+class DataError(ValueError):
+    """Something is wrong with a table, its metadata, or too many of its sounds; the message says where."""
+
+
+@dataclass(frozen=True)
+class CaptionedClip:
+    """One clip with all its captions, before it becomes rows.
+
+    Attributes:
+        source: Name of the data set.
+        split: Split the clip belongs to.
+        name: What tells the clip apart within source and split, e.g. its file name with forward slashes.
+        path: The audio file; made absolute in the rows.
+        captions: One or more sentences.
+        license: Of the clip.
+        offset: Start within the file, seconds.
+        duration: Length, seconds; `None` reaches to the end of the file.
+        extra: Values of further columns, the same names in every clip of a table.
+    """
+
+    source: str
+    split: str
+    name: str
+    path: str | os.PathLike[str]
+    captions: Sequence[str]
+    license: str = "unknown"
+    offset: float = 0.0
+    duration: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row of the schema a caption."""
+        clip_id = f"{self.source}/{self.split}/{self.name}"
+        audio = {"path": os.path.abspath(self.path), "offset": self.offset, "duration": self.duration}
+        return [
+            {
+                "row_id": f"{clip_id}#{index}",
+                "clip_id": clip_id,
+                "audio": audio,
+                "caption": caption,
+                "source": self.source,
+                "split": self.split,
+                "license": self.license,
+                **self.extra,
+            }
+            for index, caption in enumerate(self.captions)
+        ]
+
+
+def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, Any] | None = None) -> Dataset:
+    """Make a table of rows (see `CaptionedClip.rows`) and validate it.
+
+    Args:
+        rows: Mappings with the schema's columns; `offset` and `duration` within `audio` may be left out.
+        extra_columns: Feature of each further column; where `None`, every key of the first row that the
+            schema does not know becomes a column of inferred type.
+
+    Raises:
+        DataError: A row lacks a column or has one too many, a value has the wrong type, or as
+            `validate_table`.
+    """
+    rows = list(rows)
+    if extra_columns is None:
+        extra_names = [name for name in (rows[0] if rows else {}) if name not in SCHEMA]
+    else:
+        extra_names = list(extra_columns)
+    names = [*SCHEMA, *extra_names]
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for number, row in enumerate(rows):
+        if row.keys() != columns.keys():
+            missing, unknown = sorted(columns.keys() - row.keys()), sorted(row.keys() - columns.keys())
+            raise DataError(
+                f"row {number}: missing columns {missing}, unexpected columns {unknown}; a row has {names}"
+            )
+        for name in names:
+            columns[name].append(row[name])
+    columns["audio"] = [
+        {"path": audio["path"], "offset": audio.get("offset", 0.0), "duration": audio.get("duration")}
+        for audio in columns["audio"]
+    ]
+    if extra_columns is None:
+        extra_columns = {name: _inferred_feature(name, columns[name]) for name in extra_names}
+    features = Features({**SCHEMA, **extra_columns})
+    try:
+        table = Dataset.from_dict(columns, features=features)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
+        raise DataError(f"a column holds a value of the wrong type: {error}") from error
+    return validate_table(table)
+
+
+def validate_table(dataset: Dataset) -> Dataset:
+    """Return the table unchanged if it obeys the schema.
+
+    Raises:
+        DataError: A column is missing or of another type, a `row_id` occurs twice, a value that must be
+            given is null or blank, an offset or duration is out of range, or the rows of one clip point at
+            different sounds. The message names the column and the row.
+    """
+    for name, feature in SCHEMA.items():
+        if name not in dataset.column_names:
+            raise DataError(f"the table has no column {name!r}; its columns are {dataset.column_names}")
+        if dataset.features[name] != feature:
+            raise DataError(f"column {name!r} has type {dataset.features[name]}, but must be {feature}")
+    values = dataset.select_columns(list(SCHEMA)).with_format(None)[:]
+    for name in SCHEMA:
+        if name != "audio":
+            _check_filled(values[name], name)
+    _check_unique(values["row_id"])
+    _check_clips(values)
+    return dataset
+
+
+def unique_clips(dataset: Dataset) -> Dataset:
+    """The first row of every clip, in the order in which the clips first occur."""
+    first: dict[str, int] = {}
+    for index, clip_id in enumerate(dataset["clip_id"]):
+        first.setdefault(clip_id, index)
+    return dataset.select(list(first.values()))
+
+
+def _inferred_feature(name: str, values: Sequence[Any]) -> Any:
+    try:
+        inferred = pa.array(values).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"column {name!r} mixes values of different types: {error}") from error
+    # A column of nulls only has no type of its own; text is what a later value most likely is.
+    if pa.types.is_null(inferred):
+        return Value("string")
+    return Features.from_arrow_schema(pa.schema([(name, inferred)]))[name]
+
+
+def _check_filled(values: Sequence[str | None], name: str) -> None:
+    for index, value in enumerate(values):
+        if value is None or not value.strip():
+            raise DataError(
+                f"row {index}: column {name!r} is {value!r}, but must be a text that is not blank"
+            )
+
+
+def _check_unique(row_ids: Sequence[str]) -> None:
+    seen: dict[str, int] = {}
+    for index, row_id in enumerate(row_ids):
+        if row_id in seen:
+            raise DataError(
+                f"rows {seen[row_id]} and {index}: both have the row_id {row_id!r}; it must be unique"
+            )
+        seen[row_id] = index
+
+
+def _check_clips(values: Mapping[str, Sequence[Any]]) -> None:
+    seen: dict[str, tuple[int, Any]] = {}
+    for index, (clip_id, audio) in enumerate(zip(values["clip_id"], values["audio"], strict=True)):
+        path, offset, duration = audio["path"], audio["offset"], audio["duration"]
+        if not path:
+            raise DataError(f"row {index}: audio.path is {path!r}, but must name a file")
+        if offset is None or not 0 <= offset < float("inf"):
+            raise DataError(f"row {index}: audio.offset is {offset!r}, but must be seconds, 0 or more")
+        if duration is not None and not 0 < duration < float("inf"):
+            raise DataError(
+                f"row {index}: audio.duration is {duration!r}, but must be seconds above 0, or null"
+            )
+        what = (path, offset, duration)
+        first, before = seen.setdefault(clip_id, (index, what))
+        if before != what:
+            raise DataError(
+                f"rows {first} and {index}: both are of clip {clip_id!r}, but {before} and {what} differ"
+            )

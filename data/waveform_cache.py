@@ -1,0 +1,114 @@
+"""Decoded and resampled training clips in one memory-mapped file, so that no epoch decodes them again."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..processing.audio_reading import load_waveform
+from .schema import DataError
+
+CACHE_VERSION = 1
+
+
+def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Where generated and decoded sound is kept: the argument, ``$AURICLE_CACHE`` or ``~/.cache/auricle``."""
+    return Path(cache_dir or os.environ.get("AURICLE_CACHE") or Path.home() / ".cache" / "auricle")
+
+
+class WaveformCache:
+    """
+    16-bit waveforms of clips, read by index.
+
+    16 bits are what nearly all recordings hold; the rounding of louder formats lies at -96 dB and serves
+    training only. Evaluation and search read the files themselves.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]):
+        self.directory = Path(directory)
+        index = json.loads((self.directory / "index.json").read_text())
+        self.sampling_rate: int = index["sampling_rate"]
+        self.offsets = np.asarray(index["offsets"], dtype=np.int64)
+        self.samples = np.memmap(self.directory / "samples.int16", dtype="<i2", mode="r")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Clip ``index`` as float32 ``(samples,)``, full scale at -1 and 1."""
+        return self.samples[self.offsets[index] : self.offsets[index + 1]].astype(np.float32) / 32768.0
+
+    @classmethod
+    def build(
+        cls,
+        clips: Sequence[dict[str, Any]],
+        *,
+        sampling_rate: int,
+        cache_dir: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ) -> "WaveformCache":
+        """
+        Opens the cache of these clips, decoding them first if there is none.
+
+        It is found by the clips' paths, sizes, times and parts and the rate: a changed file makes a new one.
+        It appears under its name only when complete, so a killed build leaves nothing that is taken for whole.
+
+        Args:
+            clips: audio references with ``path``, ``offset`` and ``duration``.
+            sampling_rate: in Hz.
+            cache_dir: see [`cache_root`].
+            progress: show a progress bar.
+
+        Raises:
+            AudioReadError: for a clip that cannot be read; check the table first.
+            DataError: if the disk has not enough room.
+        """
+        directory = cache_root(cache_dir) / f"waveforms-{_fingerprint(clips, sampling_rate)}"
+        if not (directory / "index.json").is_file():
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            building = Path(tempfile.mkdtemp(prefix=".waveforms-", dir=directory.parent))
+            try:
+                _write(clips, sampling_rate, building, progress)
+                try:
+                    building.rename(directory)
+                except OSError:
+                    if not (directory / "index.json").is_file():  # else another process was faster
+                        raise
+            except OSError as error:
+                raise DataError(f"cannot write the waveform cache {directory}: {error.strerror}") from error
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+        return cls(directory)
+
+
+def _fingerprint(clips: Sequence[dict[str, Any]], sampling_rate: int) -> str:
+    digest = hashlib.sha256(json.dumps([CACHE_VERSION, sampling_rate]).encode())
+    for clip in clips:
+        status = os.stat(clip["path"])
+        parts = [clip["path"], clip.get("offset"), clip.get("duration"), status.st_size, status.st_mtime_ns]
+        digest.update(json.dumps(parts).encode())
+    return digest.hexdigest()[:16]
+
+
+def _write(clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path, progress: bool) -> None:
+    offsets = [0]
+    with open(directory / "samples.int16", "wb") as file:
+        for clip in tqdm(clips, desc="decoding", unit="clip", disable=not progress):
+            waveform = load_waveform(
+                clip["path"],
+                sampling_rate=sampling_rate,
+                offset=clip.get("offset") or 0.0,
+                duration=clip.get("duration"),
+            )
+            pcm = np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype("<i2")
+            file.write(pcm.tobytes())
+            offsets.append(offsets[-1] + len(pcm))
+    index = {"sampling_rate": sampling_rate, "offsets": offsets}
+    (directory / "index.json").write_text(json.dumps(index))

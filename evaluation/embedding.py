@@ -1,0 +1,135 @@
+"""Embeds lists of sounds and sentences with a dual encoder, in batches of bounded size."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ..modeling import AuricleModel
+from ..processing import AudioReadError, AuricleProcessor
+
+
+@torch.no_grad()
+def embed_clips(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    clips: Sequence[Any],
+    *,
+    batch_size: int = 16,
+    progress: bool = False,
+    description: str = "sounds",
+    skip_unreadable: bool = False,
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """
+    Embeds sounds, every segment of each.
+
+    Args:
+        model: is put into evaluation mode for the time being.
+        processor: the model's own.
+        clips: sounds in any form that the processor takes; a dict with ``path`` may carry ``offset`` and
+            ``duration``.
+        batch_size: segments that the audio tower sees at a time; bounds the memory, not the result.
+        progress: show a progress bar.
+        description: what the bar calls the sounds.
+        skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+
+    Returns:
+        ``(clips, projection_dim)`` float32 of unit length, and the unreadable clips as (index, reason).
+
+    Raises:
+        AudioReadError: for a clip that cannot be read, unless ``skip_unreadable``.
+    """
+    embeddings = np.zeros((len(clips), model.config.projection_dim), dtype=np.float32)
+    failures: list[tuple[int, str]] = []
+    waiting: list[tuple[int, torch.Tensor]] = []
+    with evaluation_mode(model):
+        for index, clip in enumerate(tqdm(clips, desc=description, unit="clip", disable=not progress)):
+            try:
+                waiting.append((index, processor.feature_extractor(clip)["input_features"]))
+            except AudioReadError as error:
+                if not skip_unreadable:
+                    raise
+                failures.append((index, str(error)))
+            if sum(len(features) for _, features in waiting) >= batch_size or index == len(clips) - 1:
+                _embed_waiting(model, waiting, embeddings, batch_size)
+                waiting.clear()
+    return embeddings, failures
+
+
+def _embed_waiting(
+    model: AuricleModel, waiting: list[tuple[int, torch.Tensor]], embeddings: np.ndarray, batch_size: int
+) -> None:
+    if not waiting:
+        return
+    counts = torch.tensor([len(features) for _, features in waiting])
+    segments = torch.cat([features for _, features in waiting])
+    # A clip of an hour is hundreds of segments: the tower runs over pieces, the mean over all.
+    vectors = [
+        model.audio_model(input_features=piece.to(model.device)).pooler_output
+        for piece in segments.split(batch_size)
+    ]
+    rows = model.project_audio(torch.cat(vectors), counts)
+    embeddings[[index for index, _ in waiting]] = rows.cpu().numpy()
+
+
+@torch.no_grad()
+def embed_captions(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    captions: Sequence[str],
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
+    pooled: bool = False,
+) -> np.ndarray:
+    """
+    Embeds sentences; equal sentences are embedded once.
+
+    Args:
+        model: is put into evaluation mode for the time being.
+        processor: the model's own.
+        captions: sentences, none empty.
+        batch_size: sentences at a time.
+        progress: show a progress bar.
+        pooled: return the text tower's pooled vectors from before the projection.
+
+    Returns:
+        ``(captions, projection_dim)`` float32 of unit length; with ``pooled``,
+        ``(captions, text hidden_size)``.
+    """
+    distinct = sorted(set(captions), key=lambda caption: (len(caption), caption))
+    vectors: dict[str, np.ndarray] = {}
+    with evaluation_mode(model):
+        starts = range(0, len(distinct), batch_size)
+        for start in tqdm(starts, desc="captions", unit="batch", disable=not progress):
+            part = distinct[start : start + batch_size]
+            inputs = processor(text=part).to(model.device)
+            if pooled:
+                rows = model.pool_text(**inputs)
+            else:
+                rows = model.get_text_features(**inputs).pooler_output
+            vectors.update(zip(part, rows.float().cpu().numpy(), strict=True))
+    return np.stack([vectors[caption] for caption in captions])
+
+
+class evaluation_mode:
+    """Puts a model into evaluation mode within a `with` block and back into its own mode after it."""
+
+    def __init__(self, model: torch.nn.Module):
+        self.model = model
+        self.modes: list[tuple[torch.nn.Module, bool]] = []
+
+    def __enter__(self) -> None:
+        self.modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+
+    def __exit__(self, *exception: object) -> None:
+        for module, training in self.modes:
+            module.training = training
+
+
+def distinct_in_order(values: Iterable[Any]) -> list[Any]:
+    """The distinct values, each at its first place."""
+    return list(dict.fromkeys(values))

@@ -1,0 +1,105 @@
+"""Scores a model on a split: every caption ranks every clip, every clip ranks every caption."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+
+from ..data.schema import unique_clips
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor
+from .embedding import distinct_in_order, embed_captions, embed_clips
+from .metrics import relevance_from_groups, retrieval_metrics
+
+
+@dataclass
+class RetrievalSplit:
+    """
+    The distinct clips and queries of a split.
+
+    Attributes:
+        audio: one audio reference a clip.
+        clip_groups: the relevance column's value of each clip.
+        captions: the distinct (caption, group) pairs' captions.
+        caption_groups: their groups; a clip is relevant to the captions of its own group.
+    """
+
+    audio: list[dict]
+    clip_groups: list
+    captions: list[str]
+    caption_groups: list
+
+    @classmethod
+    def from_table(cls, table: Dataset, relevance_column: str = "clip_id") -> "RetrievalSplit":
+        """
+        Reads a split's table.
+
+        Clips are told apart by ``clip_id``. With ``relevance_column="clip_id"`` every caption is a query of
+        its own; with a coarser column, such as a class, equal captions of one group are one query.
+
+        Raises:
+            ValueError: if the table has no such column or no rows.
+        """
+        if relevance_column not in table.column_names:
+            raise ValueError(
+                f"relevance_column={relevance_column!r} is not a column; there are {table.column_names}."
+            )
+        if not len(table):
+            raise ValueError("the split has no rows to evaluate.")
+        clips = unique_clips(table)
+        pairs = list(zip(table["caption"], table[relevance_column], strict=True))
+        if relevance_column != "clip_id":
+            pairs = distinct_in_order(pairs)
+        return cls(
+            list(clips["audio"]),
+            list(clips[relevance_column]),
+            [caption for caption, _ in pairs],
+            [group for _, group in pairs],
+        )
+
+    def metrics(self, audio_embeds: np.ndarray, text_embeds: np.ndarray) -> dict[str, float]:
+        """
+        Retrieval figures of both directions from the split's embeddings.
+
+        Args:
+            audio_embeds: ``(clips, width)``.
+            text_embeds: ``(captions, width)``.
+
+        Returns:
+            ``text_to_audio_<figure>`` and ``audio_to_text_<figure>`` for R@1, R@5, R@10, mAP@10, mAP@16, each
+            between 0 and 1.
+        """
+        forward = retrieval_metrics(
+            text_embeds, audio_embeds, relevance_from_groups(self.caption_groups, self.clip_groups)
+        )
+        backward = retrieval_metrics(
+            audio_embeds, text_embeds, relevance_from_groups(self.clip_groups, self.caption_groups)
+        )
+        return {
+            **{f"text_to_audio_{name}": value for name, value in forward.items()},
+            **{f"audio_to_text_{name}": value for name, value in backward.items()},
+        }
+
+
+def evaluate_retrieval(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    table: Dataset,
+    *,
+    relevance_column: str = "clip_id",
+    batch_size: int = 32,
+    progress: bool = False,
+) -> dict[str, float]:
+    """
+    Embeds a whole split once and scores both directions; see [`RetrievalSplit`].
+
+    Raises:
+        AudioReadError: for a clip that cannot be read.
+        ValueError: if the split is empty or lacks the relevance column.
+    """
+    split = RetrievalSplit.from_table(table, relevance_column)
+    audio_embeds, _ = embed_clips(
+        model, processor, split.audio, batch_size=batch_size, progress=progress, description="evaluating"
+    )
+    text_embeds = embed_captions(model, processor, split.captions, batch_size=batch_size)
+    return split.metrics(audio_embeds, text_embeds)

@@ -1,0 +1,1 @@
+"""Recipes, losses over processes, the trainer, and what runs them."""

@@ -1,0 +1,205 @@
+"""The recipe: what a training run is, as typed and documented fields read from YAML."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """Base of all sections: an unknown field is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class SceneSection(Settings):
+    """Settings of the built-in generated scenes."""
+
+    train_scenes: int = Field(1200, ge=1, description="Scenes to train on.")
+    validation_scenes: int = Field(200, ge=1, description="Scenes to choose the best checkpoint by.")
+    test_scenes: int = Field(200, ge=1, description="Scenes of the test sets.")
+    seconds: float = Field(5.0, gt=0, description="Length of a scene in seconds.")
+    sampling_rate: int = Field(16000, ge=8000, le=192000, description="Rate of the rendered files in Hz.")
+    seed: int = Field(0, ge=0, description="Seed of the scenes, apart from the training's.")
+
+
+class FolderSection(Settings):
+    """Settings of a captioned folder."""
+
+    path: str | None = Field(None, description="Directory with the audio and metadata.csv or metadata.jsonl.")
+    caption_column: str | None = Field(None, description="Column with the captions, if not a usual one.")
+    license: str = Field("unknown", description="Licence of the sounds, kept in the table.")
+    missing: Literal["error", "skip"] = Field("error", description="What a named but absent file is.")
+    validation_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of clips held out for validation if there is no split column."
+    )
+    test_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of clips held out for testing if there is no split column."
+    )
+
+
+class DataSection(Settings):
+    """Which sounds and captions, and how they are read."""
+
+    source: Literal["scenes", "folder"] = Field("scenes", description="Where the pairs come from.")
+    scenes: SceneSection = Field(default_factory=SceneSection, description="For source: scenes.")
+    folder: FolderSection = Field(default_factory=FolderSection, description="For source: folder.")
+    cache_dir: str | None = Field(None, description="Where rendered scenes and decoded sound are kept.")
+    cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")
+    check_audio: bool = Field(
+        True, description="Decode every clip once before training and leave out bad ones."
+    )
+    max_bad_share: float = Field(0.05, ge=0, le=1, description="Stop if a larger share of the clips is bad.")
+    positive_column: str = Field(
+        "clip_id", description="Rows with the same value here are right answers to each other in training."
+    )
+    max_clip_seconds: float = Field(
+        30.0, gt=0, description="Longer clips are cropped to this in training, at a random place."
+    )
+    crop_seconds: float | None = Field(
+        None, gt=0, description="Train on random crops of this length instead, at most one segment."
+    )
+    gain_db: float = Field(0.0, ge=0, description="Training volume varies by up to this many dB.")
+    time_roll: bool = Field(False, description="Rotate training clips by a random time before cropping.")
+    mel_fmin_jitter: int = Field(
+        0, ge=0, description="PaSST's training variation: the lowest mel edge rises by less than this (Hz)."
+    )
+    mel_fmax_jitter: int = Field(
+        0, ge=0, description="The highest mel edge moves by up to half of this to both sides (Hz)."
+    )
+
+
+class AudioSection(Settings):
+    """The audio tower."""
+
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of the tower's config; model_type chooses the tower."
+    )
+    pretrained: str | None = Field(
+        None,
+        description="Directory or Hub id of a converted encoder to start from; none trains from scratch.",
+    )
+
+
+class TextSection(Settings):
+    """The text tower."""
+
+    pretrained: str | None = Field(
+        "roberta-large", description="Directory or Hub id of the text encoder; none gives random weights."
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="Fields that replace the encoder's own, such as dropout."
+    )
+    tokenizer: str | None = Field(None, description="Directory or Hub id, if not the encoder's own.")
+    max_tokens: int = Field(32, ge=4, description="Longer captions are cut to this many tokens.")
+    normalize_captions: bool = Field(True, description="Lower-case captions and drop their punctuation.")
+
+
+class ModelSection(Settings):
+    """The dual encoder."""
+
+    audio: AudioSection = Field(default_factory=AudioSection, description="The audio tower.")
+    front_end: dict[str, Any] = Field(
+        default_factory=dict, description="Arguments of the feature extractor; must fit the audio tower."
+    )
+    text: TextSection = Field(default_factory=TextSection, description="The text tower.")
+    text_pooling: Literal["cls", "mean"] = Field("cls", description="First token, or mean over the tokens.")
+    projection_dim: int = Field(1024, ge=1, description="Width of the shared space.")
+    temperature: float = Field(0.05, gt=0, description="Divisor of the similarities in the loss.")
+    learn_temperature: bool = Field(False, description="Train the temperature.")
+
+
+class TrainingSection(Settings):
+    """How a stage is trained."""
+
+    epochs: float = Field(20, gt=0, description="Passes over the training rows.")
+    batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="Steps whose gradients are added up.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
+    projection_learning_rate: float | None = Field(
+        None, gt=0, description="Peak rate of projections and temperature; none takes learning_rate."
+    )
+    min_learning_rate: float = Field(1e-7, ge=0, description="Floor that the cosine ends at.")
+    warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps with a linear rise.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="AdamW's decay of matrices; biases and norms have none."
+    )
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    freeze: list[Literal["audio", "text"]] = Field(
+        default_factory=list, description="Towers that are not trained; their dropout is off too."
+    )
+    cache_frozen_text: bool = Field(
+        True, description="Run a frozen text tower once a caption, not each step."
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Mixed precision of a GPU.")
+    activation_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
+    num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+    save_every: Literal["epoch"] | int = Field("epoch", description="Checkpoint each epoch or every N steps.")
+    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept for resuming.")
+    log_every: int = Field(10, ge=1, description="Steps between two log lines.")
+    report_to: list[Literal["tensorboard", "trackio"]] = Field(
+        default_factory=list, description="Trackers that get the log (extra 'tracking')."
+    )
+
+
+class EvaluationSection(Settings):
+    """How checkpoints and the result are judged."""
+
+    batch_size: int = Field(32, ge=1, description="Clips or captions embedded at a time.")
+    relevance_column: str = Field(
+        "clip_id", description="A clip is relevant to captions with the same value."
+    )
+    best_metric: str = Field(
+        "text_to_audio_mAP@16", description="Validation figure that the best checkpoint is chosen by."
+    )
+    compare_untrained: bool = Field(False, description="Also score the model before training.")
+    questions: list[str] = Field(default_factory=list, description="Sentences answered from the test clips.")
+
+
+class StageSection(Settings):
+    """One named stage: only what differs from the shared sections."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name; also its folder's.")
+    starts_from: str | None = Field(
+        None,
+        description="'pretrained', an earlier stage's name, or a model directory. The first stage starts from "
+        "'pretrained', any other from the stage before it.",
+    )
+    data: dict[str, Any] = Field(default_factory=dict, description="Fields of data that differ.")
+    training: dict[str, Any] = Field(default_factory=dict, description="Fields of training that differ.")
+
+
+class Recipe(Settings):
+    """A whole run: shared sections and a list of stages."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the recipe.")
+    description: str = Field("", description="One sentence for people.")
+    seed: int = Field(0, ge=0, description="Seed of everything random in training.")
+    output_dir: str | None = Field(None, description="Run directory; runs/<name> if not given.")
+    data: DataSection = Field(default_factory=DataSection, description="Sounds and captions.")
+    model: ModelSection = Field(default_factory=ModelSection, description="The dual encoder.")
+    training: TrainingSection = Field(default_factory=TrainingSection, description="How stages are trained.")
+    evaluation: EvaluationSection = Field(
+        default_factory=EvaluationSection, description="How the result is judged."
+    )
+    stages: list[StageSection] = Field(min_length=1, description="The stages, in order.")
+
+    @model_validator(mode="after")
+    def _check_stage_names(self) -> "Recipe":
+        names = [stage.name for stage in self.stages]
+        for index, stage in enumerate(self.stages):
+            if stage.name in names[:index]:
+                raise ValueError(f"stages: the name {stage.name!r} occurs twice")
+            if stage.starts_from in names[index:]:
+                raise ValueError(
+                    f"stages: {stage.name!r} starts from {stage.starts_from!r}, which does not come before it"
+                )
+        return self
+
+    @property
+    def run_dir(self) -> str:
+        """The run directory: ``output_dir``, or ``runs/<name>``."""
+        return self.output_dir or f"runs/{self.name}"
+
+    def stage_names(self) -> list[str]:
+        """Names of the stages, in order."""
+        return [stage.name for stage in self.stages]

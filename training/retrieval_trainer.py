@@ -1,0 +1,253 @@
+"""transformers' Trainer for dual encoders: gathered loss, own rates a tower, retrieval evaluation."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import distributed
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import speed_metrics
+
+from ..evaluation.embedding import embed_captions, embed_clips
+from ..evaluation.retrieval import RetrievalSplit
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor
+from .gradient_gather import gathered_contrastive_loss, world
+from .learning_rate import warmup_cosine_schedule
+from .recipe import EvaluationSection, TrainingSection
+from .saved_directories import (
+    mark_checkpoint_complete,
+    read_json,
+    recover_directory,
+    replace_directory,
+    write_json,
+)
+
+
+class RetrievalTrainer(Trainer):
+    """
+    Trains an [`AuricleModel`] on rows of [`TrainingClips`].
+
+    Both towers run in one forward call, the embeddings of all processes are compared with one another, and
+    evaluation embeds every clip and every caption of the validation split once.
+
+    Args:
+        model: the dual encoder.
+        processor: its processor; saved with every checkpoint.
+        section: the stage's training settings.
+        evaluation: how to evaluate.
+        run_seed: seed of the token drop.
+        validation: the validation split's table, or None.
+        arguments: everything else that transformers' Trainer takes.
+    """
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: AuricleModel,
+        processor: AuricleProcessor,
+        section: TrainingSection,
+        evaluation: EvaluationSection,
+        *,
+        run_seed: int,
+        validation: Dataset | None = None,
+        **arguments: Any,
+    ):
+        self.section = section
+        self.evaluation = evaluation
+        self.run_seed = run_seed
+        self.validation = (
+            None if validation is None else RetrievalSplit.from_table(validation, evaluation.relevance_column)
+        )
+        self._pooled_validation_text: np.ndarray | None = None
+        self._micro_step = (-1, 0)
+        for tower in section.freeze:
+            getattr(model, f"{tower}_model").requires_grad_(False)
+        super().__init__(model=model, processing_class=processor, eval_dataset=validation, **arguments)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The contrastive loss of this process's pairs against those of all processes."""
+        inputs = dict(inputs)
+        groups = inputs.pop("groups")
+        dual_encoder = self.accelerator.unwrap_model(model)
+        for tower in self.section.freeze:
+            getattr(dual_encoder, f"{tower}_model").eval()
+        outputs = model(**inputs, generator=self._token_drop_generator())
+        loss = gathered_contrastive_loss(
+            outputs.audio_embeds, outputs.text_embeds, groups, outputs.logit_scale.to(groups.device)
+        )
+        return (loss, outputs) if return_outputs else loss
+
+    def _token_drop_generator(self) -> torch.Generator:
+        """The same draw on every process and after a resume: keyed on seed, step and accumulation step."""
+        step, micro = self._micro_step
+        micro = micro + 1 if step == self.state.global_step else 0
+        self._micro_step = (self.state.global_step, micro)
+        key = np.random.SeedSequence((self.run_seed, self.state.global_step, micro)).generate_state(1)[0]
+        return torch.Generator().manual_seed(int(key))
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """AdamW with own rates for towers and projections; biases, norms and the temperature do not decay."""
+        if self.optimizer is None:
+            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            options.pop("lr", None)
+            self.optimizer = optimizer_class(self._parameter_groups(), **options)
+        return self.optimizer
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        tower_rate = self.section.learning_rate
+        projection_rate = self.section.projection_learning_rate or tower_rate
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                in_tower = name.startswith(("audio_model.", "text_model."))
+                groups.setdefault((in_tower, parameter.dim() > 1), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": tower_rate if in_tower else projection_rate,
+                "weight_decay": self.section.weight_decay if decays else 0.0,
+                "name": f"{'tower' if in_tower else 'projection'}{'' if decays else ', no decay'}",
+            }
+            for (in_tower, decays), parameters in groups.items()
+        ]
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
+        """Linear rise, then a cosine to the same absolute floor for every group."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = warmup_cosine_schedule(
+                optimizer or self.optimizer,
+                warmup_steps=round(self.section.warmup_share * num_training_steps),
+                total_steps=num_training_steps,
+                min_learning_rate=self.section.min_learning_rate,
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """
+        Retrieval figures of the whole validation split, in both directions.
+
+        Args:
+            eval_dataset: another table to score; None takes the validation split.
+            ignore_keys: unused; part of the Trainer's interface.
+            metric_key_prefix: what the figures' names begin with.
+
+        Returns:
+            ``<prefix>_text_to_audio_mAP@16`` and so on.
+
+        Raises:
+            ValueError: if there is neither a table nor a validation split.
+        """
+        split = self.validation
+        if eval_dataset is not None:
+            split = RetrievalSplit.from_table(eval_dataset, self.evaluation.relevance_column)
+        if split is None:
+            raise ValueError("evaluate: there is no validation split; pass eval_dataset.")
+        started = time.time()
+        model = self.accelerator.unwrap_model(self.model)
+        rank, processes = world()
+        own_audio, _ = embed_clips(
+            model,
+            self.processing_class,
+            split.audio[rank::processes],
+            batch_size=self.evaluation.batch_size,
+            progress=rank == 0 and not self.args.disable_tqdm,
+            description="evaluating",
+        )
+        figures = split.metrics(
+            _interleave(own_audio, len(split.audio)),
+            self._embed_validation_text(model, split, is_validation=split is self.validation),
+        )
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
+        metrics.update(speed_metrics(metric_key_prefix, started, num_samples=len(split.audio)))
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _embed_validation_text(
+        self, model: AuricleModel, split: RetrievalSplit, *, is_validation: bool
+    ) -> np.ndarray:
+        options = {"batch_size": self.evaluation.batch_size}
+        if not (is_validation and "text" in self.section.freeze):
+            return embed_captions(model, self.processing_class, split.captions, **options)
+        if self._pooled_validation_text is None:
+            self._pooled_validation_text = embed_captions(
+                model, self.processing_class, split.captions, pooled=True, **options
+            )
+        with torch.no_grad():
+            pooled = torch.from_numpy(self._pooled_validation_text).to(model.device)
+            return model.project_text(pooled).cpu().numpy()
+
+
+class CheckpointMarker(TrainerCallback):
+    """Marks each checkpoint once all of it is on disk."""
+
+    def on_save(self, args, state, control, **kwargs):
+        """Called by the Trainer after a checkpoint's last file."""
+        if state.is_world_process_zero:
+            mark_checkpoint_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+class BestModelKeeper(TrainerCallback):
+    """
+    Keeps the model of the best validation figure, complete with processor, in its own directory.
+
+    Args:
+        directory: where the best model lies.
+        metric: its figure, without the ``eval_`` prefix; higher is better.
+        processor: saved beside the weights.
+    """
+
+    def __init__(self, directory: Path, metric: str, processor: AuricleProcessor):
+        self.directory = directory
+        self.metric = metric
+        self.processor = processor
+        recover_directory(directory)
+
+    def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
+        """Called by the Trainer after an evaluation."""
+        figure = (metrics or {}).get(f"eval_{self.metric}")
+        if figure is None:
+            known = sorted(name.removeprefix("eval_") for name in metrics or {})
+            raise ValueError(f"evaluation.best_metric={self.metric!r} is not computed; there are {known}.")
+        best = read_json(self.directory / "best.json")
+        if not state.is_world_process_zero or (best is not None and figure <= best["value"]):
+            return
+
+        def write(directory: Path) -> None:
+            save_model(model, self.processor, directory)
+            write_json(
+                directory / "best.json",
+                {"metric": self.metric, "value": figure, "step": state.global_step, "epoch": state.epoch},
+            )
+
+        replace_directory(self.directory, write)
+
+
+def save_model(model: AuricleModel, processor: AuricleProcessor, directory: Path) -> None:
+    """Saves weights, config, processor and the code that they need into one loadable directory."""
+    model.save_pretrained(directory)
+    processor.save_pretrained(directory)
+
+
+def _interleave(own: np.ndarray, total: int) -> np.ndarray:
+    """Rows that every process computed for its share ``rank::processes``, in the original order."""
+    _, processes = world()
+    if processes == 1:
+        return own
+    parts: list[Any] = [None] * processes
+    distributed.all_gather_object(parts, own)
+    rows = np.zeros((total, own.shape[1]), dtype=own.dtype)
+    for rank, part in enumerate(parts):
+        rows[rank::processes] = part
+    return rows

@@ -1,0 +1,196 @@
+"""Runs one stage: from data and a starting model to the stage's own model directory."""
+
+import importlib.util
+import logging
+import math
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import TrainingArguments
+
+from ..data.schema import unique_clips
+from ..data.waveform_cache import WaveformCache
+from ..evaluation.embedding import embed_captions
+from .collator import RetrievalCollator
+from .gradient_gather import world
+from .model_building import BuiltModel
+from .recipe import EvaluationSection
+from .recipe_reading import RecipeError, Stage
+from .retrieval_trainer import BestModelKeeper, CheckpointMarker, RetrievalTrainer, save_model
+from .saved_directories import (
+    last_complete_checkpoint,
+    read_json,
+    remove_incomplete_checkpoints,
+    replace_directory,
+)
+from .training_clips import TrainingClips, distinct_in_order
+
+logger = logging.getLogger(__name__)
+
+
+def run_stage(
+    stage: Stage,
+    built: BuiltModel,
+    splits: dict[str, Dataset],
+    evaluation: EvaluationSection,
+    *,
+    directory: Path,
+    run_name: str,
+    seed: int,
+    progress: bool = True,
+) -> dict:
+    """
+    Trains a stage, going on from its last complete checkpoint if there is one.
+
+    Args:
+        stage: its settings.
+        built: the model it starts from; trained in place.
+        splits: tables; ``train`` is trained on, ``validation`` (if any) chooses the best epoch.
+        evaluation: how to evaluate.
+        directory: the stage's own; the model comes to lie in ``directory/model``.
+        run_name: what trackers call the run.
+        seed: of data order, crops, token drop and dropout.
+        progress: show progress bars.
+
+    Returns:
+        A summary: steps, epochs, seconds, final loss, and the best validation figure.
+
+    Raises:
+        RecipeError: if the settings do not fit the data.
+    """
+    section, model, processor = stage.training, built.model, built.processor
+    extractor = processor.feature_extractor
+    crop = stage.data.crop_seconds
+    if crop is not None and crop > extractor.segment_seconds:
+        raise RecipeError(
+            f"stage {stage.name!r}: data.crop_seconds={crop} is longer than a segment "
+            f"({extractor.segment_seconds} s); crop with data.max_clip_seconds instead."
+        )
+    _check_trackers(section.report_to)
+    table = splits["train"]
+    clips = TrainingClips(
+        table,
+        extractor,
+        stage.data,
+        seed=seed,
+        waveforms=_cache_waveforms(table, stage, extractor.sampling_rate, progress),
+        pooled_text=_pool_frozen_text(stage, built, table, progress),
+    )
+    _, processes = world()
+    if len(clips) < section.batch_size * processes:
+        raise RecipeError(
+            f"stage {stage.name!r}: {len(clips)} training rows do not fill one batch of "
+            f"{section.batch_size} on each of {processes} processes; lower training.batch_size."
+        )
+    model_dir = directory / "model"
+    validation = splits.get("validation")
+    callbacks = [CheckpointMarker()]
+    if validation is not None:
+        callbacks.append(BestModelKeeper(model_dir, evaluation.best_metric, processor))
+    trainer = RetrievalTrainer(
+        model,
+        processor,
+        section,
+        evaluation,
+        run_seed=seed,
+        validation=validation,
+        args=_training_arguments(stage, directory, run_name, seed, validation is not None, progress),
+        train_dataset=clips,
+        data_collator=RetrievalCollator(processor, crop),
+        callbacks=callbacks,
+    )
+    if trainer.is_world_process_zero():
+        remove_incomplete_checkpoints(directory)
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = last_complete_checkpoint(directory)
+    if checkpoint is not None:
+        logger.warning("stage %s: going on from %s", stage.name, checkpoint)
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.is_world_process_zero() and validation is None:
+        replace_directory(model_dir, lambda target: save_model(model, processor, target))
+    trainer.accelerator.wait_for_everyone()
+    return {
+        "steps": trainer.state.global_step,
+        "epochs": section.epochs,
+        "seconds": round(result.metrics["train_runtime"], 1),
+        "train_loss": result.training_loss,
+        "best": read_json(model_dir / "best.json"),
+        "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],
+    }
+
+
+def _training_arguments(
+    stage: Stage, directory: Path, run_name: str, seed: int, validated: bool, progress: bool
+) -> TrainingArguments:
+    section = stage.training
+    by_epoch = section.save_every == "epoch"
+    on_cpu = not torch.cuda.is_available()
+    if on_cpu and section.precision != "fp32":
+        logger.warning(
+            "precision %s on a CPU: without AVX-512 or AMX this is many times slower than fp32",
+            section.precision,
+        )
+    return TrainingArguments(
+        output_dir=str(directory),
+        run_name=run_name,
+        project=run_name.split("/")[0],
+        seed=seed,
+        data_seed=seed,
+        use_cpu=on_cpu,
+        num_train_epochs=section.epochs,
+        per_device_train_batch_size=section.batch_size,
+        gradient_accumulation_steps=section.gradient_accumulation_steps,
+        learning_rate=section.learning_rate,
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+        bf16=section.precision == "bf16",
+        fp16=section.precision == "fp16",
+        activation_checkpointing=section.activation_checkpointing,
+        dataloader_num_workers=section.num_workers,
+        dataloader_pin_memory=not on_cpu,
+        # A last, smaller batch would have other negatives than the rest and break the gather's equal sizes.
+        dataloader_drop_last=True,
+        eval_strategy="epoch" if validated else "no",
+        save_strategy="epoch" if by_epoch else "steps",
+        save_steps=500 if by_epoch else section.save_every,
+        save_total_limit=section.keep_checkpoints,
+        logging_steps=section.log_every,
+        report_to=section.report_to or "none",
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        disable_tqdm=not progress,
+    )
+
+
+def _cache_waveforms(
+    table: Dataset, stage: Stage, sampling_rate: int, progress: bool
+) -> WaveformCache | None:
+    if not stage.data.cache_waveforms:
+        return None
+    return WaveformCache.build(
+        list(unique_clips(table)["audio"]),
+        sampling_rate=sampling_rate,
+        cache_dir=stage.data.cache_dir,
+        progress=progress,
+    )
+
+
+def _pool_frozen_text(stage: Stage, built: BuiltModel, table: Dataset, progress: bool):
+    if "text" not in stage.training.freeze or not stage.training.cache_frozen_text:
+        return None
+    captions = distinct_in_order(table["caption"])
+    return embed_captions(built.model, built.processor, captions, pooled=True, progress=progress)
+
+
+def _check_trackers(names: list[str]) -> None:
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise RecipeError(
+                f"training.report_to names {name!r}, which is not installed; pip install 'auricle[tracking]'."
+            )
+
+
+def steps_per_epoch(rows: int, batch_size: int, accumulation: int, processes: int = 1) -> int:
+    """Optimiser steps of one pass, the incomplete last batch dropped."""
+    return math.ceil(rows // (batch_size * processes) / accumulation)

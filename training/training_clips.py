@@ -1,0 +1,146 @@
+"""The training rows as a torch dataset whose randomness is a function of seed, epoch and row alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from torch.utils.data import Dataset as TorchDataset
+
+from ..data.schema import unique_clips
+from ..data.waveform_cache import WaveformCache
+from ..evaluation.embedding import distinct_in_order
+from ..processing import AudioReadError, AuricleFeatureExtractor, load_waveform
+from .recipe import DataSection
+
+
+class TrainingClips(TorchDataset):
+    """
+    Rows of a table, their sound cropped and varied anew in every epoch.
+
+    The generator of a row is keyed on (seed, epoch, row), so the order in which rows are asked for, the number
+    of worker processes and a resume in mid-epoch change nothing.
+
+    Args:
+        table: rows of the project's schema.
+        feature_extractor: tells rate, segment length and mel range.
+        section: crop, gain, roll and jitter; see [`DataSection`].
+        seed: the run's seed.
+        waveforms: decoded clips in the order of ``unique_clips(table)``; None reads the files.
+        pooled_text: ``(distinct captions, width)`` vectors of a frozen text tower, in the order of the
+            captions' first occurrence; None leaves captions to the collator.
+    """
+
+    def __init__(
+        self,
+        table: Dataset,
+        feature_extractor: AuricleFeatureExtractor,
+        section: DataSection,
+        *,
+        seed: int,
+        waveforms: WaveformCache | None = None,
+        pooled_text: np.ndarray | None = None,
+    ):
+        if section.positive_column not in table.column_names:
+            raise ValueError(
+                f"data.positive_column={section.positive_column!r} is not a column of the data; "
+                f"there are {table.column_names}."
+            )
+        clips = unique_clips(table)
+        self.audio: list[dict[str, Any]] = list(clips["audio"])
+        self.captions: list[str] = list(table["caption"])
+        self.clip_of_row = _numbered(table["clip_id"])
+        self.group_of_row = _numbered(table[section.positive_column])
+        self.caption_of_row = _numbered(self.captions)
+        self.sampling_rate = feature_extractor.sampling_rate
+        self.mel_range = (feature_extractor.fmin, feature_extractor.fmax)
+        self.section = section
+        self.seed = seed
+        self.waveforms = waveforms
+        self.pooled_text = pooled_text
+        self.epoch = 0
+        if waveforms is not None and len(waveforms) != len(self.audio):
+            raise ValueError(f"the cache holds {len(waveforms)} clips, the table has {len(self.audio)}.")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """
+        One pair.
+
+        Returns:
+            ``waveform`` float32 ``(samples,)``, ``mel_range`` (Hz, Hz) or None, ``caption``, ``pooled_text``
+            (or None) and ``group``, the number that positives share.
+
+        Raises:
+            AudioReadError: if the file can no longer be read; it was checked before training.
+        """
+        generator = np.random.default_rng((self.seed, self.epoch, row))
+        clip = int(self.clip_of_row[row])
+        pooled = None if self.pooled_text is None else self.pooled_text[self.caption_of_row[row]]
+        return {
+            "waveform": self._vary(self._load(clip), generator),
+            "mel_range": self._draw_mel_range(generator),
+            "caption": self.captions[row],
+            "pooled_text": pooled,
+            "group": int(self.group_of_row[row]),
+        }
+
+    def _load(self, clip: int) -> np.ndarray:
+        if self.waveforms is not None:
+            return self.waveforms[clip]
+        audio = self.audio[clip]
+        return load_waveform(
+            audio["path"],
+            sampling_rate=self.sampling_rate,
+            offset=audio["offset"] or 0.0,
+            duration=audio["duration"],
+        )
+
+    def _vary(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        section = self.section
+        if section.time_roll:
+            waveform = np.roll(waveform, generator.integers(len(waveform)))
+        seconds = section.max_clip_seconds
+        if section.crop_seconds is not None:
+            seconds = min(seconds, section.crop_seconds)
+        waveform = random_crop(waveform, round(seconds * self.sampling_rate), generator)
+        if section.gain_db:
+            decibels = generator.uniform(-section.gain_db, section.gain_db)
+            waveform = waveform * np.float32(10 ** (decibels / 20))
+        return waveform
+
+    def _draw_mel_range(self, generator: np.random.Generator) -> tuple[float, float] | None:
+        """PaSST's training-time mel range, drawn for each clip: the reference draws one a batch."""
+        section = self.section
+        if not (section.mel_fmin_jitter or section.mel_fmax_jitter):
+            return None
+        fmin, fmax = self.mel_range
+        if section.mel_fmin_jitter:
+            fmin += int(generator.integers(section.mel_fmin_jitter))
+        if section.mel_fmax_jitter:
+            fmax += section.mel_fmax_jitter // 2 - int(generator.integers(section.mel_fmax_jitter))
+        return fmin, min(fmax, self.sampling_rate / 2)
+
+
+def random_crop(waveform: np.ndarray, samples: int, generator: np.random.Generator) -> np.ndarray:
+    """A random stretch of ``samples`` samples, or the whole waveform where it is not longer."""
+    if len(waveform) <= samples:
+        return waveform
+    start = int(generator.integers(len(waveform) - samples + 1))
+    return waveform[start : start + samples]
+
+
+def _numbered(values: Sequence[Any]) -> np.ndarray:
+    """Each value replaced by the place of its first occurrence among the distinct ones, int64."""
+    values = list(values)
+    places = {value: place for place, value in enumerate(distinct_in_order(values))}
+    return np.asarray([places[value] for value in values], dtype=np.int64)
+
+
+__all__ = ["AudioReadError", "TrainingClips", "random_crop"]
