@@ -4,9 +4,13 @@ Every checkpoint carries these files beside its weights, so nothing here knows t
 """
 
 from .configuration_auricle import AUDIO_CONFIGS, AuricleConfig
+from .configuration_beats import BeatsConfig
+from .configuration_eat import EatConfig
 from .configuration_passt import PasstConfig
 from .contrastive_loss import contrastive_loss, positive_cross_entropy
 from .modeling_auricle import AUDIO_MODELS, AuricleModel, AuricleOutput, AuriclePreTrainedModel
+from .modeling_beats import BeatsModel, BeatsPreTrainedModel
+from .modeling_eat import EatModel, EatPreTrainedModel
 from .modeling_passt import PasstModel, PasstPreTrainedModel
 from .structured_patchout import PatchSelection
 
@@ -17,6 +21,12 @@ __all__ = [
     "AuricleModel",
     "AuricleOutput",
     "AuriclePreTrainedModel",
+    "BeatsConfig",
+    "BeatsModel",
+    "BeatsPreTrainedModel",
+    "EatConfig",
+    "EatModel",
+    "EatPreTrainedModel",
     "PasstConfig",
     "PasstModel",
     "PasstPreTrainedModel",

@@ -25,3 +25,19 @@ def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> No
         nearest = difflib.get_close_matches(name, fields, n=1, cutoff=0.85)
         if nearest and name not in fields:
             raise ValueError(f"{type(config).__name__} has no field {name!r}; did you mean {nearest[0]!r}?")
+
+
+def refuse_numbers_below_one(config: PreTrainedConfig, fields: Iterable[str]) -> None:
+    """
+    Raises for a size or a count that is 0 or negative.
+
+    Args:
+        config: the config being built.
+        fields: names of its fields that hold whole numbers.
+
+    Raises:
+        ValueError: names the field and its value.
+    """
+    for name in fields:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}={getattr(config, name)} must be at least 1.")

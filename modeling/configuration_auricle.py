@@ -7,9 +7,11 @@ from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING, AutoConfig
 
 from .config_checks import refuse_misspelt_fields
+from .configuration_beats import BeatsConfig
+from .configuration_eat import EatConfig
 from .configuration_passt import PasstConfig
 
-AUDIO_CONFIGS = {PasstConfig.model_type: PasstConfig}
+AUDIO_CONFIGS = {config.model_type: config for config in (PasstConfig, BeatsConfig, EatConfig)}
 
 
 @strict
@@ -19,7 +21,8 @@ class AuricleConfig(PreTrainedConfig):
 
     Args:
         audio_config: the audio tower, a config object or a dict whose ``model_type`` is one of ours
-            (``auricle_passt``; the default). A dict without ``model_type`` is taken for PaSST.
+            (``auricle_passt``, ``auricle_beats``, ``auricle_eat``). A dict without ``model_type`` is taken
+            for PaSST.
         text_config: the text tower, a config object or a dict with any ``model_type`` that transformers knows
             as a text encoder. By default RoBERTa-large.
         projection_dim: width of the shared space.

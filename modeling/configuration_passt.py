@@ -3,7 +3,20 @@
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from .config_checks import refuse_misspelt_fields
+from .config_checks import refuse_misspelt_fields, refuse_numbers_below_one
+
+_SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "sampling_rate",
+    "num_mel_bins",
+    "num_frames",
+    "patch_size",
+    "frequency_stride",
+    "time_stride",
+)
 
 
 @strict
@@ -55,6 +68,7 @@ class PasstConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         refuse_misspelt_fields(self, kwargs)
+        refuse_numbers_below_one(self, _SIZES)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be split over num_attention_heads="

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +16,12 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_auricle import AuricleConfig
 from .contrastive_loss import contrastive_loss
+from .modeling_beats import BeatsModel
+from .modeling_eat import EatModel
 from .modeling_passt import PasstModel
 from .segment_pooling import mean_over_segments, pool_tokens
 
-AUDIO_MODELS = {"auricle_passt": PasstModel}
+AUDIO_MODELS = {"auricle_passt": PasstModel, "auricle_beats": BeatsModel, "auricle_eat": EatModel}
 
 
 @dataclass
@@ -83,6 +86,7 @@ class AuricleModel(AuriclePreTrainedModel):
         self.audio_projection = nn.Linear(config.audio_config.hidden_size, config.projection_dim)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim)
         self.logit_scale = nn.Parameter(torch.zeros(())) if config.learn_temperature else None
+        self._audio_arguments = frozenset(inspect.signature(self.audio_model.forward).parameters)
         self._text_arguments = frozenset(inspect.signature(self.text_model.forward).parameters)
         self.post_init()
 
@@ -98,6 +102,7 @@ class AuricleModel(AuriclePreTrainedModel):
         self,
         input_features: torch.Tensor,
         segment_counts: torch.Tensor | None = None,
+        audio_attention_mask: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPooling:
@@ -107,6 +112,8 @@ class AuricleModel(AuriclePreTrainedModel):
         Args:
             input_features: log-mel segments of all clips, clip after clip, ``(segments, frames, mel bins)``.
             segment_counts: int64 ``(clips,)``, how many consecutive segments each clip owns; None means one.
+            audio_attention_mask: 1 for real frames, 0 for padding, ``(segments, frames)``; passed on to towers
+                that take it (BEATs), ignored for others.
             generator: CPU generator for the audio tower's training-time token drop.
 
         Returns:
@@ -116,10 +123,52 @@ class AuricleModel(AuriclePreTrainedModel):
         Raises:
             ValueError: if the counts do not add up to the segments given, or one is below 1.
         """
-        outputs = self.audio_model(input_features=input_features, generator=generator, **kwargs)
-        clips = mean_over_segments(outputs.pooler_output, segment_counts)
-        outputs.pooler_output = nn.functional.normalize(self.audio_projection(clips).float(), dim=-1)
+        outputs = self._run_audio_model(input_features, audio_attention_mask, generator=generator, **kwargs)
+        outputs.pooler_output = self.project_audio(outputs.pooler_output, segment_counts)
         return outputs
+
+    def pool_audio(
+        self, input_features: torch.Tensor, audio_attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The audio tower's segment vectors before the projection, ``(segments, audio hidden_size)``."""
+        return self._run_audio_model(input_features, audio_attention_mask).pooler_output
+
+    def project_audio(
+        self, segments: torch.Tensor, segment_counts: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """
+        The audio tower's segment vectors ``(segments, audio hidden_size)`` to unit ``(clips, projection_dim)``.
+
+        Lets a caller run the tower over a long clip piece by piece; errors as [`get_audio_features`].
+        """
+        clips = mean_over_segments(segments, segment_counts)
+        return nn.functional.normalize(self.audio_projection(clips).float(), dim=-1)
+
+    @torch.no_grad()
+    def embed_recording(self, blocks: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor:
+        """
+        Embeds one recording of any length, block after block.
+
+        Args:
+            blocks: model inputs of consecutive segments, each with ``input_features`` and, where the tower takes
+                it, ``audio_attention_mask``; as the feature extractor's ``iter_segments`` makes them.
+
+        Returns:
+            ``(1, projection_dim)``, unit length: what [`get_audio_features`] gives for all segments at once.
+
+        Raises:
+            ValueError: if there is no block.
+        """
+        total, count = None, 0
+        for block in blocks:
+            mask = block.get("audio_attention_mask")
+            mask = None if mask is None else mask.to(self.device)
+            pooled = self.pool_audio(block["input_features"].to(self.device), mask)
+            part = pooled.double().sum(dim=0, keepdim=True)
+            total, count = part if total is None else total + part, count + len(pooled)
+        if total is None:
+            raise ValueError("no blocks: a recording has at least one segment.")
+        return self.project_audio((total / count).to(pooled.dtype))
 
     @can_return_tuple
     def get_text_features(
@@ -161,6 +210,11 @@ class AuricleModel(AuriclePreTrainedModel):
         """Pooled text vectors ``(captions, text hidden_size)`` to unit ``(captions, projection_dim)``."""
         return nn.functional.normalize(self.text_projection(pooled).float(), dim=-1)
 
+    def _run_audio_model(self, input_features, audio_attention_mask, **kwargs):
+        if audio_attention_mask is not None and "audio_attention_mask" in self._audio_arguments:
+            kwargs["audio_attention_mask"] = audio_attention_mask
+        return self.audio_model(input_features=input_features, **kwargs)
+
     def _run_text_model(self, input_ids, attention_mask, token_type_ids, **kwargs):
         if token_type_ids is not None and "token_type_ids" in self._text_arguments:
             kwargs["token_type_ids"] = token_type_ids
@@ -174,6 +228,7 @@ class AuricleModel(AuriclePreTrainedModel):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
+        audio_attention_mask: torch.Tensor | None = None,
         pooled_text: torch.Tensor | None = None,
         positive_mask: torch.Tensor | None = None,
         return_loss: bool | None = None,
@@ -186,6 +241,7 @@ class AuricleModel(AuriclePreTrainedModel):
         Args:
             input_features: ``(segments, frames, mel bins)``, see [`get_audio_features`].
             segment_counts: int64 ``(clips,)``, see [`get_audio_features`].
+            audio_attention_mask: ``(segments, frames)``, see [`get_audio_features`].
             input_ids, attention_mask, token_type_ids: ``(captions, tokens)``, see [`get_text_features`].
             pooled_text: ``(captions, text hidden_size)`` from [`pool_text`], in place of ``input_ids``: a
                 text tower that is not trained need not be run again in every step.
@@ -203,7 +259,11 @@ class AuricleModel(AuriclePreTrainedModel):
         audio_embeds = text_embeds = None
         if input_features is not None:
             audio_embeds = self.get_audio_features(
-                input_features, segment_counts=segment_counts, generator=generator, **kwargs
+                input_features,
+                segment_counts=segment_counts,
+                audio_attention_mask=audio_attention_mask,
+                generator=generator,
+                **kwargs,
             ).pooler_output
         if pooled_text is not None:
             text_embeds = self.project_text(pooled_text)

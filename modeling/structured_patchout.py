@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from transformers.configuration_utils import PreTrainedConfig
 
 
 @dataclass
@@ -77,22 +78,65 @@ def draw_patch_selection(
     )
 
 
-def keep_patches(grid: torch.Tensor, selection: PatchSelection | None) -> torch.Tensor:
+def select_patches(
+    config: PreTrainedConfig, rows: int, columns: int, generator: torch.Generator | None = None
+) -> PatchSelection:
+    """[`draw_patch_selection`] with the amounts that a tower's config names."""
+    return draw_patch_selection(
+        rows,
+        columns,
+        drop_time=config.patchout_time,
+        drop_frequency=config.patchout_frequency,
+        drop_unstructured=config.patchout_unstructured,
+        generator=generator,
+    )
+
+
+def keep_patches(
+    grid: torch.Tensor, selection: PatchSelection | None, *, time_major: bool = False
+) -> torch.Tensor:
     """
-    Drops rows, columns and single patches and flattens what stays, frequency first.
+    Drops rows, columns and single patches and flattens what stays.
 
     Args:
         grid: ``(segments, hidden_size, rows, columns)``, positions already added.
         selection: what stays; None keeps everything.
+        time_major: flatten column after column instead of row after row.
 
     Returns:
-        ``(segments, kept patches, hidden_size)``; patch ``(row, column)`` lies at ``row * columns + column``.
+        ``(segments, kept patches, hidden_size)``; patch ``(row, column)`` lies at ``row * columns + column``,
+        or at ``column * rows + row`` with ``time_major``.
     """
     if selection is not None and selection.time is not None:
         grid = grid.index_select(3, selection.time.to(grid.device))
     if selection is not None and selection.frequency is not None:
         grid = grid.index_select(2, selection.frequency.to(grid.device))
+    if time_major:
+        grid = grid.transpose(2, 3)
     patches = grid.flatten(2).transpose(1, 2)
     if selection is not None and selection.patches is not None:
         patches = patches.index_select(1, selection.patches.to(grid.device))
     return patches
+
+
+def kept_positions(
+    rows: int, columns: int, selection: PatchSelection | None, device: torch.device | None = None
+) -> torch.Tensor | None:
+    """
+    Where the patches that stay lie in the whole grid, flattened column after column.
+
+    For towers whose positions are counted over the flattened tokens, so that a patch keeps its own number.
+
+    Args:
+        rows: rows of patches (frequency).
+        columns: columns of patches (time).
+        selection: what stays.
+        device: of the result.
+
+    Returns:
+        Sorted positions ``column * rows + row``, int64 ``(kept,)``; None if everything stays.
+    """
+    if selection is None or (selection.time is selection.frequency is selection.patches is None):
+        return None
+    numbers = torch.arange(rows * columns, device=device).view(1, 1, columns, rows).transpose(2, 3)
+    return keep_patches(numbers, selection, time_major=True)[0, :, 0]

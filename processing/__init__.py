@@ -10,22 +10,31 @@ from .audio_reading import (
     supported_audio_extensions,
     to_mono,
 )
-from .feature_extraction_auricle import AuricleFeatureExtractor
+from .audio_streaming import stream_waveform
+from .feature_extraction_auricle import AuricleFeatureExtractor, SegmentBlock
+from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel
+from .kaldi_fbank import kaldi_fbank
 from .log_mel import kaldi_mel_bank, passt_log_mel
 from .processing_auricle import AuricleProcessor, normalize_caption
 
 __all__ = [
+    "FRONT_ENDS",
     "AudioReadError",
     "AuricleFeatureExtractor",
     "AuricleProcessor",
+    "SegmentBlock",
     "as_clip_list",
+    "beats_log_mel",
+    "eat_log_mel",
     "is_silent",
+    "kaldi_fbank",
     "kaldi_mel_bank",
     "load_waveform",
     "normalize_caption",
     "passt_log_mel",
     "read_audio",
     "resample",
+    "stream_waveform",
     "supported_audio_extensions",
     "to_mono",
     "to_waveform",

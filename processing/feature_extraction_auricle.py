@@ -1,5 +1,8 @@
 """From sounds of any form and length to log-mel segments."""
 
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -9,59 +12,151 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 
 from .audio_inputs import as_clip_list, to_waveform
-from .log_mel import kaldi_mel_bank, num_frames, passt_log_mel
+from .audio_streaming import regroup, stream_waveform
+from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel, frames_of_segment, real_frame_counts
+from .log_mel import kaldi_mel_bank, passt_log_mel
+
+# On a CPU a block of about one segment keeps its temporaries in the cache; twice as much is slower.
+CPU_BLOCK_FRAMES = 1024
+
+
+@dataclass
+class SegmentBlock:
+    """
+    Consecutive segments of one recording.
+
+    Attributes:
+        inputs: model inputs as of a call on one clip of these segments.
+        starts, ends: of each segment, in seconds of the file; float64 ``(segments,)``. The last segment of a
+            recording ends where the sound does.
+    """
+
+    inputs: BatchFeature
+    starts: np.ndarray
+    ends: np.ndarray
 
 
 class AuricleFeatureExtractor(SequenceFeatureExtractor):
     r"""
-    Cuts clips into segments and turns each segment into PaSST's normalised log-mel.
+    Cuts clips into segments and turns each segment into the normalised log-mel of one audio tower.
 
-    A clip becomes ``ceil(length / segment_seconds)`` segments; its last one is filled with zeros up to the
-    full segment, whatever else is in the batch. Segments of all clips lie one after another in
-    ``input_features`` and ``segment_counts`` says how many belong to each clip: nothing is padded to the
-    longest clip, nothing is cropped and nothing is random.
+    A clip becomes ``ceil(length / segment_seconds)`` segments (a remainder of less than ``min_tail_seconds``
+    makes none); its last one is filled up to the full segment, whatever else is in the batch. Segments of all clips lie one after another in ``input_features`` and
+    ``segment_counts`` says how many belong to each clip: nothing is padded to the longest clip, nothing is
+    cropped and nothing is random. What a segment becomes depends on nothing but its own samples.
+
+    How the last segment is filled follows its tower: PaSST hears digital silence; EAT sees frames of zeros
+    before normalisation, as in its training; BEATs' extra frames are masked by ``audio_attention_mask``.
 
     Args:
+        front_end: ``"passt"``, ``"beats"`` or ``"eat"``; sets what every argument below is by default.
         feature_size: mel bins a frame.
         sampling_rate: rate in Hz that sounds are resampled to.
-        padding_value: what fills the last segment.
+        padding_value: what fills the last segment's waveform.
         segment_seconds: length of a segment in seconds.
+        min_tail_seconds: a shorter remainder behind a clip's last full segment is left out; 0 keeps all.
         n_fft, hop_length, win_length: of the spectrogram, in samples.
         fmin, fmax: range of the mel filters in Hz.
         preemphasis: share of the previous sample that is subtracted from each one.
+        mean, std: the log-mel becomes ``(x - mean) / (2 std)``; BEATs and EAT only, PaSST's are part of it.
+        target_frames: frames of a full segment, EAT only; by default 1,024 for ten seconds, else as many as
+            there are, rounded up to whole patches.
+        padding_rule: BEATs only. ``"exact"`` masks every frame that holds a filled sample, so that a segment's
+            vector is that of the segment alone; ``"reference"`` masks approximately, as the published code does,
+            and goes with ``padding_mask="reference"`` of the tower.
     """
 
     _auto_class = "AutoFeatureExtractor"
-    model_input_names = ["input_features", "segment_counts"]  # noqa: RUF012
 
     def __init__(
         self,
+        front_end: str = "passt",
         feature_size: int = 128,
-        sampling_rate: int = 32000,
+        sampling_rate: int | None = None,
         padding_value: float = 0.0,
         segment_seconds: float = 10.0,
-        n_fft: int = 1024,
-        hop_length: int = 320,
-        win_length: int = 800,
-        fmin: float = 0.0,
-        fmax: float = 15000.0,
+        min_tail_seconds: float = 0.1,
+        n_fft: int | None = None,
+        hop_length: int | None = None,
+        win_length: int | None = None,
+        fmin: float | None = None,
+        fmax: float | None = None,
         preemphasis: float = 0.97,
+        mean: float | None = None,
+        std: float | None = None,
+        target_frames: int | None = None,
+        padding_rule: str = "exact",
         **kwargs,
     ):
+        if front_end not in FRONT_ENDS:
+            raise ValueError(f"front_end={front_end!r}; known: {sorted(FRONT_ENDS)}.")
+        preset = FRONT_ENDS[front_end]
         kwargs.setdefault("return_attention_mask", False)
+        kwargs.pop("model_input_names", None)
         super().__init__(
-            feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs
+            feature_size=feature_size,
+            sampling_rate=_given(sampling_rate, preset.sampling_rate),
+            padding_value=padding_value,
+            **kwargs,
         )
-        if segment_seconds <= 0:
-            raise ValueError(f"segment_seconds={segment_seconds} must be above 0.")
+        self.front_end = front_end
         self.segment_seconds = segment_seconds
-        self.n_fft = n_fft
-        self.hop_length = hop_length
-        self.win_length = win_length
-        self.fmin = fmin
-        self.fmax = fmax
+        self.min_tail_seconds = min_tail_seconds
+        self.n_fft = _given(n_fft, preset.n_fft)
+        self.hop_length = _given(hop_length, preset.hop_length)
+        self.win_length = _given(win_length, preset.win_length)
+        self.fmin = _given(fmin, preset.fmin)
+        self.fmax = _given(fmax, preset.fmax)
         self.preemphasis = preemphasis
+        self.mean = _given(mean, preset.mean)
+        self.std = _given(std, preset.std)
+        self.target_frames = target_frames
+        self.padding_rule = padding_rule
+        self._check(preset)
         self.mel_bank()  # an impossible mel range is an error here, not at the first clip
+
+    def _check(self, preset) -> None:
+        if self.segment_seconds <= 0:
+            raise ValueError(f"segment_seconds={self.segment_seconds} must be above 0.")
+        self._check_segment_length(self.segment_samples)
+        if preset.mean is None and not self.mean is self.std is None:
+            raise ValueError(f"mean and std: the front end {self.front_end!r} has its own normalisation.")
+        if self.std is not None and self.std <= 0:
+            raise ValueError(f"std={self.std} must be above 0.")
+        if self.target_frames is not None and (preset.trained_frames is None or self.target_frames < 16):
+            raise ValueError(
+                f"target_frames={self.target_frames}: only the front end 'eat' takes it, and at least 16."
+            )
+        if self.padding_rule not in ("exact", "reference"):
+            raise ValueError(f"padding_rule={self.padding_rule!r}; known: 'exact', 'reference'.")
+
+    def _check_segment_length(self, samples: int) -> None:
+        shortest = FRONT_ENDS[self.front_end].min_samples
+        if samples < shortest:
+            raise ValueError(
+                f"segment_seconds={samples / self.sampling_rate:.6g} is too short for the front end "
+                f"{self.front_end!r}: it needs at least {shortest / self.sampling_rate:.6g} s."
+            )
+
+    @classmethod
+    def for_tower(cls, tower: str, **settings) -> "AuricleFeatureExtractor":
+        """
+        The preset of an audio tower.
+
+        Args:
+            tower: ``"passt"``, ``"beats"``, ``"eat"``, or an audio config's ``model_type``.
+            settings: of the constructor, in place of the preset's.
+
+        Raises:
+            ValueError: for another tower.
+        """
+        return cls(front_end=tower.removeprefix("auricle_"), **settings)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of everything that a call returns."""
+        names = ["input_features", "segment_counts"]
+        return [*names, "audio_attention_mask"] if FRONT_ENDS[self.front_end].masks_padding else names
 
     @property
     def segment_samples(self) -> int:
@@ -71,7 +166,12 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
     @property
     def num_frames(self) -> int:
         """Frames of a full segment; the audio tower's ``num_frames``."""
-        return num_frames(self.segment_samples, self.hop_length)
+        return self._frames(self.segment_samples)
+
+    def _frames(self, samples: int) -> int:
+        if self.target_frames is not None and samples == self.segment_samples:
+            return self.target_frames
+        return frames_of_segment(self.front_end, samples, self.hop_length, self.win_length)
 
     def mel_bank(self, fmin: float | None = None, fmax: float | None = None) -> torch.Tensor:
         """The mel filters, ``(feature_size, n_fft / 2 + 1)``; another range than the own one on request."""
@@ -79,17 +179,28 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
             self.feature_size,
             self.n_fft // 2 + 1,
             self.sampling_rate,
-            self.fmin if fmin is None else fmin,
-            self.fmax if fmax is None else fmax,
+            _given(fmin, self.fmin),
+            _given(fmax, self.fmax),
+            FRONT_ENDS[self.front_end].mel_precision,
         )
 
     def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
         """One sound as a mono float32 waveform ``(samples,)`` at the model's rate; forms as in a call."""
         return to_waveform(clip, sampling_rate=self.sampling_rate, source_rate=sampling_rate)
 
+    def _segment_length(self, segment_seconds: float | None) -> int:
+        length = self.segment_samples
+        if segment_seconds is not None:
+            length = min(length, round(segment_seconds * self.sampling_rate))
+            self._check_segment_length(length)
+        return length
+
     def cut(self, waveform: np.ndarray, segment_seconds: float | None = None) -> np.ndarray:
         """
         Cuts a waveform at the model's rate into segments, the last one filled up.
+
+        A remainder shorter than ``min_tail_seconds`` behind a full segment is left out: encoders pad files
+        by some milliseconds, and a segment of nothing else would count as much as the sound itself.
 
         Args:
             waveform: float32 ``(samples,)``, at least one sample.
@@ -97,17 +208,64 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
 
         Returns:
             float32 ``(segments, segment samples)``.
+
+        Raises:
+            ValueError: if the segments would be too short for the front end.
         """
-        length = self.segment_samples
-        if segment_seconds is not None:
-            length = min(length, round(segment_seconds * self.sampling_rate))
+        length = self._segment_length(segment_seconds)
+        waveform = waveform[: self._kept_samples(len(waveform), length)]
         count = -(-len(waveform) // length)
         segments = np.full((count, length), self.padding_value, dtype=np.float32)
         segments.reshape(-1)[: len(waveform)] = waveform
         return segments
 
+    def _kept_samples(self, samples: int, length: int) -> int:
+        """Samples of a waveform that are cut into segments: all but a tail too short to be one."""
+        tail = samples % length
+        return samples - tail if samples > length and tail < self._min_tail_samples else samples
+
+    @property
+    def _min_tail_samples(self) -> int:
+        return round(self.min_tail_seconds * self.sampling_rate)
+
+    def real_samples(self, samples: int, segment_seconds: float | None = None) -> list[int]:
+        """
+        How many samples of each segment [`cut`] makes of a waveform are real.
+
+        A last segment shorter than the tower's smallest input counts as that: filled with silence, not masked.
+        """
+        length = self._segment_length(segment_seconds)
+        full, rest = divmod(self._kept_samples(samples, length), length)
+        shortest = FRONT_ENDS[self.front_end].min_samples
+        return [length] * full + ([max(rest, shortest)] if rest else [])
+
+    def frame_mask(self, lengths: torch.Tensor, samples: int) -> torch.Tensor | None:
+        """
+        Which frames of filled segments are real, for towers that mask padding.
+
+        Args:
+            lengths: int64 ``(segments,)``, real samples of each.
+            samples: samples of a filled segment.
+
+        Returns:
+            int64 ``(segments, frames)``, 1 for real frames; None if the tower takes no mask.
+        """
+        if not FRONT_ENDS[self.front_end].masks_padding:
+            return None
+        counts = real_frame_counts(
+            lengths,
+            samples,
+            hop_length=self.hop_length,
+            win_length=self.win_length,
+            rule=self.padding_rule,
+        )
+        return (torch.arange(self._frames(samples)) < counts[:, None]).long()
+
     def features(
-        self, segments: torch.Tensor, mel_ranges: list[tuple[float, float]] | None = None
+        self,
+        segments: torch.Tensor,
+        mel_ranges: list[tuple[float, float]] | None = None,
+        lengths: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         Log-mel of segments, on the device they lie on.
@@ -116,26 +274,53 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
             segments: float32 ``(segments, samples)``.
             mel_ranges: ``(fmin, fmax)`` in Hz for each segment, PaSST's training-time variation; None takes
                 the own range for all.
+            lengths: int64 ``(segments,)``, real samples of each segment; None means that all are real.
 
         Returns:
             ``(segments, frames, feature_size)`` float32.
+
+        Raises:
+            ValueError: for ``mel_ranges`` with another front end than PaSST's.
         """
+        if mel_ranges and self.front_end != "passt":
+            raise ValueError(f"mel_ranges vary PaSST's mel filters; this front end is {self.front_end!r}.")
+        if lengths is None:
+            lengths = torch.full((len(segments),), segments.shape[1])
+        block = len(segments)
+        if segments.device.type == "cpu":
+            block = 1 if self.front_end == "passt" else CPU_BLOCK_FRAMES // self._frames(segments.shape[1])
+        block = max(block, 1)
+        return torch.cat(
+            [
+                self._block_features(
+                    segments[start : start + block],
+                    mel_ranges[start : start + block] if mel_ranges else None,
+                    lengths[start : start + block],
+                )
+                for start in range(0, len(segments), block)
+            ]
+        )
+
+    def _block_features(
+        self,
+        segments: torch.Tensor,
+        mel_ranges: list[tuple[float, float]] | None,
+        lengths: torch.Tensor,
+    ) -> torch.Tensor:
         settings = {
             "n_fft": self.n_fft,
             "hop_length": self.hop_length,
             "win_length": self.win_length,
             "preemphasis": self.preemphasis,
         }
-        banks = [self.mel_bank(*pair) for pair in mel_ranges] if mel_ranges else [self.mel_bank()]
-        if segments.device.type != "cpu":
-            bank = torch.stack(banks) if mel_ranges else banks[0]
+        banks = [self.mel_bank(*pair) for pair in mel_ranges or [(None, None)]]
+        bank = banks[0] if len(banks) == 1 else torch.stack(banks)
+        if self.front_end == "passt":
             return passt_log_mel(segments, bank, **settings)
-        # On a CPU one segment at a time keeps the temporaries in the cache.
-        rows = [
-            passt_log_mel(segment[None], banks[index if mel_ranges else 0], **settings)
-            for index, segment in enumerate(segments)
-        ]
-        return torch.cat(rows)
+        settings |= {"mean": self.mean, "std": self.std}
+        if self.front_end == "beats":
+            return beats_log_mel(segments, bank, **settings)
+        return eat_log_mel(segments, bank, lengths, self._frames(segments.shape[1]), **settings)
 
     def __call__(
         self,
@@ -163,7 +348,8 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
 
         Returns:
             ``input_features`` ``(segments, frames, feature_size)`` float32 and ``segment_counts``
-            ``(clips,)`` int64.
+            ``(clips,)`` int64; for BEATs also ``audio_attention_mask`` ``(segments, frames)`` int64, 1 for real
+            frames and 0 for padding.
 
         Raises:
             ValueError: for a bare array without a rate, or an unknown type; the message names the clip.
@@ -182,24 +368,90 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
             to_waveform(clip, sampling_rate=self.sampling_rate, source_rate=sampling_rate, position=index)
             for index, clip in enumerate(as_clip_list(audio))
         ]
+        if mel_ranges is not None and len(mel_ranges) != len(waveforms):
+            raise ValueError(
+                f"{len(mel_ranges)} mel_ranges for {len(waveforms)} clips; one a clip is needed."
+            )
         cut = [self.cut(waveform, segment_seconds) for waveform in waveforms]
         counts = [len(segments) for segments in cut]
+        lengths = [n for waveform in waveforms for n in self.real_samples(len(waveform), segment_seconds)]
         if mel_ranges is not None:
-            if len(mel_ranges) != len(cut):
-                raise ValueError(f"{len(mel_ranges)} mel_ranges for {len(cut)} clips; one a clip is needed.")
             mel_ranges = [pair for pair, count in zip(mel_ranges, counts, strict=True) for _ in range(count)]
-        features = self.features(torch.from_numpy(np.concatenate(cut)).to(device), mel_ranges)
+        data = self._encode(np.concatenate(cut), lengths, counts, mel_ranges, device)
         if return_tensors != "pt":
-            features = features.cpu().numpy()
-        return BatchFeature(
-            {"input_features": features, "segment_counts": np.asarray(counts, dtype=np.int64)},
-            tensor_type=return_tensors,
-        )
+            data = {name: values.cpu().numpy() for name, values in data.items()}
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def _encode(
+        self,
+        segments: np.ndarray,
+        lengths: list[int],
+        counts: list[int],
+        mel_ranges: list[tuple[float, float]] | None,
+        device: str | torch.device,
+    ) -> dict[str, torch.Tensor]:
+        real = torch.tensor(lengths)
+        data = {
+            "input_features": self.features(torch.from_numpy(segments).to(device), mel_ranges, real),
+            "segment_counts": torch.tensor(counts, dtype=torch.int64),
+        }
+        mask = self.frame_mask(real, segments.shape[1])
+        return data if mask is None else {**data, "audio_attention_mask": mask}
+
+    def iter_segments(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        offset: float = 0.0,
+        duration: float | None = None,
+        segments_per_block: int = 4,
+        device: str | torch.device = "cpu",
+    ) -> Iterator[SegmentBlock]:
+        """
+        Segments of a file of any length, block after block, in memory that does not grow with the file.
+
+        The segments are those of a call with the same part of the file: the very same where the file already
+        has the model's rate, and equal to within 1e-5 of full scale where it has to be resampled.
+
+        Args:
+            path: an audio file.
+            offset: where to start, in seconds.
+            duration: how much to read, in seconds; None reads to the end.
+            segments_per_block: segments a block; bounds the memory.
+            device: where the spectrograms are computed.
+
+        Yields:
+            Blocks of at least one segment; see [`SegmentBlock`].
+
+        Raises:
+            ValueError: if ``segments_per_block`` is below 1.
+            AudioReadError: for a file that cannot be read; one that is damaged may yield blocks before.
+        """
+        if segments_per_block < 1:
+            raise ValueError(f"segments_per_block={segments_per_block} must be at least 1.")
+        length = self.segment_samples
+        first = 0
+        pieces = stream_waveform(path, sampling_rate=self.sampling_rate, offset=offset, duration=duration)
+        for samples in regroup(pieces, segments_per_block * length):
+            if first and len(samples) < self._min_tail_samples:
+                return
+            segments, lengths = self.cut(samples), self.real_samples(len(samples))
+            inputs = self._encode(segments, lengths, [len(segments)], None, device)
+            edges = first + np.minimum(np.arange(len(segments) + 1) * length, len(samples))
+            seconds = offset + edges / self.sampling_rate
+            yield SegmentBlock(BatchFeature(inputs), seconds[:-1], seconds[1:])
+            first += len(samples)
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is None else value
 
 
 @lru_cache(maxsize=64)
-def _cached_mel_bank(bins: int, fft_bins: int, rate: int, fmin: float, fmax: float) -> torch.Tensor:
-    return kaldi_mel_bank(bins, fft_bins, rate, fmin, fmax)
+def _cached_mel_bank(
+    bins: int, fft_bins: int, rate: int, fmin: float, fmax: float, precision: torch.dtype
+) -> torch.Tensor:
+    return kaldi_mel_bank(bins, fft_bins, rate, fmin, fmax, precision)
 
 
-__all__ = ["AuricleFeatureExtractor"]
+__all__ = ["AuricleFeatureExtractor", "SegmentBlock"]

@@ -9,7 +9,12 @@ KALDI_MEL_CORNER_HZ = 700.0
 
 
 def kaldi_mel_bank(
-    num_mel_bins: int, num_fft_bins: int, sampling_rate: int, fmin: float, fmax: float
+    num_mel_bins: int,
+    num_fft_bins: int,
+    sampling_rate: int,
+    fmin: float,
+    fmax: float,
+    dtype: torch.dtype = torch.float64,
 ) -> torch.Tensor:
     """
     Triangular mel filters as Kaldi defines them.
@@ -22,6 +27,7 @@ def kaldi_mel_bank(
         num_fft_bins: bins of the one-sided spectrum, Nyquist included.
         sampling_rate: in Hz.
         fmin, fmax: lower edge of the first and upper edge of the last filter, in Hz.
+        dtype: precision of the computation. Kaldi's is single; it shows in filters that just touch one bin.
 
     Returns:
         ``(num_mel_bins, num_fft_bins)`` float32, values 0 to 1.
@@ -34,14 +40,17 @@ def kaldi_mel_bank(
             f"mel range fmin={fmin}, fmax={fmax} Hz; it must satisfy 0 <= fmin < fmax <= {sampling_rate / 2}."
         )
 
-    def to_mel(hertz: torch.Tensor) -> torch.Tensor:
-        return KALDI_MEL_SCALE * torch.log1p(hertz / KALDI_MEL_CORNER_HZ)
-
-    edges = to_mel(torch.tensor([fmin, fmax], dtype=torch.float64))
-    corners = torch.linspace(float(edges[0]), float(edges[1]), num_mel_bins + 2, dtype=torch.float64)
+    edges = torch.tensor([fmin, fmax], dtype=torch.float64)
+    low, high = (KALDI_MEL_SCALE * torch.log1p(edges / KALDI_MEL_CORNER_HZ)).tolist()
+    if dtype is torch.float64:
+        corners = torch.linspace(low, high, num_mel_bins + 2, dtype=dtype)
+    else:
+        corners = low + torch.arange(num_mel_bins + 2, dtype=dtype) * ((high - low) / (num_mel_bins + 1))
     left, center, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    hertz = torch.arange(num_fft_bins - 1, dtype=torch.float64) * (sampling_rate / (2 * (num_fft_bins - 1)))
-    mels = to_mel(hertz)[None]
+    hertz = torch.arange(num_fft_bins - 1, dtype=dtype) * (sampling_rate / (2 * (num_fft_bins - 1)))
+    ratio = hertz[None] / KALDI_MEL_CORNER_HZ
+    # In single precision Kaldi's filters come out bit by bit only if each step is written as it writes it.
+    mels = KALDI_MEL_SCALE * (torch.log1p(ratio) if dtype is torch.float64 else (1.0 + ratio).log())
     triangles = torch.minimum((mels - left) / (center - left), (right - mels) / (right - center)).clamp(min=0)
     return torch.nn.functional.pad(triangles, (0, 1)).float()
 
@@ -93,7 +102,7 @@ def passt_log_mel(
             pad_mode="reflect",
             return_complex=True,
         )
-        power = torch.view_as_real(spectrum).square().sum(dim=-1)
+        power = spectrum.real.square() + spectrum.imag.square()
         mels = torch.matmul(mel_bank.to(waveforms.device), power)
         return (((mels + 1e-5).log() + 4.5) / 5.0).transpose(1, 2).contiguous()
 

@@ -1,10 +1,14 @@
 """One callable for both modalities: sentences to tokens, sounds to log-mel segments."""
 
+import os
 import string
+from collections.abc import Iterator
 from typing import Any
 
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
+
+from .feature_extraction_auricle import SegmentBlock
 
 _DROP_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -95,6 +99,10 @@ class AuricleProcessor(ProcessorMixin):
             options["return_tensors"] = return_tensors
             data.update(self.feature_extractor(audio, **options))
         return BatchFeature(data)
+
+    def iter_segments(self, path: str | os.PathLike[str], **options) -> Iterator[SegmentBlock]:
+        """A long recording block by block; arguments and errors as of the feature extractor's method."""
+        return self.feature_extractor.iter_segments(path, **options)
 
     def prepare_text(self, text: str | list[str]) -> list[str]:
         """

@@ -1,0 +1,6 @@
+"""Published encoder checkpoints to directories that `AutoModel.from_pretrained` loads."""
+
+from .convert import ConversionReport, convert_checkpoint, load_published
+from .key_plan import ConversionError
+
+__all__ = ["ConversionError", "ConversionReport", "convert_checkpoint", "load_published"]

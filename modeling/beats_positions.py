@@ -1,0 +1,58 @@
+"""The two ways in which BEATs knows where a token stands: a convolution and gated relative distances."""
+
+import math
+
+import torch
+from torch import nn
+
+
+class WeightNormalisedConv(nn.Module):
+    """
+    Grouped convolution over the token axis, its weight split into direction and length.
+
+    ``weight[:, :, k] = weight_g[k] * weight_v[:, :, k] / |weight_v[:, :, k]|``: one length for each place of the
+    kernel, taken over all channels. Even kernels would add one token; the last is dropped.
+    """
+
+    def __init__(self, width: int, kernel_size: int, groups: int):
+        super().__init__()
+        self.groups = groups
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.weight_g = nn.Parameter(torch.ones(1, 1, kernel_size))
+        self.weight_v = nn.Parameter(torch.zeros(width, width // groups, kernel_size))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """``(segments, tokens, width)`` to the same shape; beyond either end lie zeros."""
+        length, kernel_size = tokens.shape[1], self.weight_v.shape[2]
+        norm = torch.linalg.vector_norm(self.weight_v.float(), dim=(0, 1), keepdim=True)
+        weight = (self.weight_v.float() * (self.weight_g.float() / norm)).to(self.weight_v.dtype)
+        convolved = nn.functional.conv1d(
+            tokens.transpose(1, 2), weight, self.bias, padding=kernel_size // 2, groups=self.groups
+        )
+        return convolved[:, :, :length].transpose(1, 2)
+
+
+def relative_position_bucket(distance: torch.Tensor, num_buckets: int, max_distance: int) -> torch.Tensor:
+    """
+    Row of the position table for a distance (the bidirectional buckets of T5).
+
+    The first half of the rows is for keys at or before the query, the second for keys behind it. In each half
+    the first half counts single tokens, the rest grows with the logarithm up to ``max_distance``.
+
+    Args:
+        distance: int64, position of the key minus position of the query, any shape.
+        num_buckets: rows of the table.
+        max_distance: from this distance on all share one row.
+
+    Returns:
+        int64 of the same shape, 0 to ``num_buckets - 1``.
+    """
+    half = num_buckets // 2
+    exact = half // 2
+    size = distance.abs()
+    growth = torch.log(size.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    far = (exact + (growth * (half - exact)).to(torch.int64)).clamp(max=half - 1)
+    return (distance > 0).to(torch.int64) * half + torch.where(size < exact, size, far)
+
+
+__all__ = ["WeightNormalisedConv", "relative_position_bucket"]
