@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .failures import one_line_errors
+from .failures import one_line_errors, printable
 
 
 class AskError(ValueError):
@@ -29,7 +29,7 @@ def ask(
     """
     from ..processing import supported_audio_extensions
 
-    with one_line_errors(AskError, OSError, ValueError):
+    with one_line_errors(AskError, OSError, ValueError, ImportError):
         if not folder.is_dir():
             raise AskError(f"{folder}: no such folder.")
         paths = find_sounds(folder, supported_audio_extensions())
@@ -42,13 +42,13 @@ def ask(
         unreadable = [{"path": str(path), "reason": reason} for path, reason in failures]
         ranked = [{"path": str(path), "score": score} for path, score in answers[:top]]
         typer.echo(json.dumps({"sentence": sentence, "answers": ranked, "unreadable": unreadable}, indent=2))
-        return
-    for rank, (path, score) in enumerate(answers[:top], start=1):
-        typer.echo(f"{rank:>2}. {score:.3f}  {path}")
-    if failures:
-        typer.echo(f"{len(failures)} of {len(paths)} files could not be read:", err=True)
-        for _, reason in failures:
-            typer.echo(f"  {reason}", err=True)
+    else:
+        for rank, (path, score) in enumerate(answers[:top], start=1):
+            typer.echo(printable(f"{rank:>2}. {score:.3f}  {path}"))
+        if failures:
+            typer.echo(f"{len(failures)} of {len(paths)} files could not be read:", err=True)
+            for _, reason in failures:
+                typer.echo(printable(f"  {reason}"), err=True)
     if not answers:
         raise typer.Exit(2)
 

@@ -17,8 +17,13 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(printable(f"error: {error}"), err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from error
+
+
+def printable(text: str) -> str:
+    """The text with a replacement character for each byte of a file name that is no text."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

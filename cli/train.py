@@ -1,11 +1,15 @@
 """`auricle train`: runs a recipe."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .failures import one_line_errors
+
+if TYPE_CHECKING:
+    from ..training.recipe import Recipe
 
 
 def train(
@@ -28,33 +32,50 @@ def train(
     Called again with the same arguments it skips finished stages and goes on from the last checkpoint of an
     unfinished one. Under `accelerate launch` it uses all processes.
     """
-    from ..training.recipe_reading import RecipeError, list_fields, parse_overrides, read_recipe
+    # Ctrl-C while the libraries are still being imported ends in one line too.
+    with one_line_errors():
+        from ..training.recipe_reading import RecipeError, list_fields, parse_overrides, read_recipe
 
-    if fields:
-        for name, kind, default, description in list_fields():
-            typer.echo(f"{name}  ({kind}, default {default})\n    {description}")
-        return
-    if recipe is None:
-        typer.echo(
-            "error: name a recipe, for example recipes/demo.yaml (or --fields to list fields).", err=True
-        )
-        raise typer.Exit(2)
-    with one_line_errors(RecipeError):
-        parsed = read_recipe(recipe, parse_overrides(context.args))
+        if fields:
+            for name, kind, default, description in list_fields():
+                typer.echo(f"{name}  ({kind}, default {default})\n    {description}")
+            return
+        with one_line_errors(RecipeError):
+            if recipe is None or str(recipe).startswith("-"):
+                raise RecipeError(
+                    "name a recipe first, for example recipes/demo.yaml, then --field value (--fields lists them)."
+                )
+            parsed = read_recipe(recipe, parse_overrides(context.args))
+        _run(parsed, stage, progress)
+
+
+def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
+    from accelerate import PartialState
+    from transformers.utils import logging as transformers_logging
 
     from ..data import DataError
     from ..processing import AudioReadError
     from ..training.pretrained_text import PretrainedError
+    from ..training.recipe_reading import RecipeError
     from ..training.recipe_running import run_recipe
 
+    # A text encoder's unused pooler and its loading bars tell a person nothing; real faults are errors of ours.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError):
-        results = run_recipe(parsed, only_stage=stage, progress=progress)
-
-    from accelerate import PartialState
-
-    if results and PartialState().is_main_process:
+        try:
+            results = run_recipe(recipe, only_stage=stage, progress=progress)
+        except KeyboardInterrupt:
+            if os.environ.get("RANK", "0") == "0":
+                typer.echo(
+                    f"\nstopped; the same command goes on from the last checkpoint in {recipe.run_dir}",
+                    err=True,
+                )
+            raise
+    if results:
         for line in format_results(results):
             typer.echo(line)
+    PartialState().destroy_process_group()
 
 
 def format_results(results: dict) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm.auto import tqdm
+from transformers.feature_extraction_utils import BatchFeature
 
 from ..modeling import AuricleModel
 from ..processing import AudioReadError, AuricleProcessor
@@ -43,32 +44,38 @@ def embed_clips(
     """
     embeddings = np.zeros((len(clips), model.config.projection_dim), dtype=np.float32)
     failures: list[tuple[int, str]] = []
-    waiting: list[tuple[int, torch.Tensor]] = []
+    waiting: list[tuple[int, BatchFeature]] = []
     with evaluation_mode(model):
         for index, clip in enumerate(tqdm(clips, desc=description, unit="clip", disable=not progress)):
             try:
-                waiting.append((index, processor.feature_extractor(clip)["input_features"]))
+                waiting.append((index, processor.feature_extractor(clip)))
             except AudioReadError as error:
                 if not skip_unreadable:
                     raise
                 failures.append((index, str(error)))
-            if sum(len(features) for _, features in waiting) >= batch_size or index == len(clips) - 1:
+            if sum(_num_segments(inputs) for _, inputs in waiting) >= batch_size or index == len(clips) - 1:
                 _embed_waiting(model, waiting, embeddings, batch_size)
                 waiting.clear()
     return embeddings, failures
 
 
+def _num_segments(inputs: BatchFeature) -> int:
+    return len(inputs["input_features"])
+
+
 def _embed_waiting(
-    model: AuricleModel, waiting: list[tuple[int, torch.Tensor]], embeddings: np.ndarray, batch_size: int
+    model: AuricleModel, waiting: list[tuple[int, BatchFeature]], embeddings: np.ndarray, batch_size: int
 ) -> None:
     if not waiting:
         return
-    counts = torch.tensor([len(features) for _, features in waiting])
-    segments = torch.cat([features for _, features in waiting])
+    counts = torch.tensor([_num_segments(inputs) for _, inputs in waiting])
+    # Segments and, for towers that mask their padding, which of their frames are real.
+    names = [name for name in ("input_features", "audio_attention_mask") if name in waiting[0][1]]
+    columns = [torch.cat([inputs[name] for _, inputs in waiting]).split(batch_size) for name in names]
     # A clip of an hour is hundreds of segments: the tower runs over pieces, the mean over all.
     vectors = [
-        model.audio_model(input_features=piece.to(model.device)).pooler_output
-        for piece in segments.split(batch_size)
+        model.pool_audio(*(piece.to(model.device) for piece in pieces))
+        for pieces in zip(*columns, strict=True)
     ]
     rows = model.project_audio(torch.cat(vectors), counts)
     embeddings[[index for index, _ in waiting]] = rows.cpu().numpy()
@@ -111,7 +118,8 @@ def embed_captions(
             else:
                 rows = model.get_text_features(**inputs).pooler_output
             vectors.update(zip(part, rows.float().cpu().numpy(), strict=True))
-    return np.stack([vectors[caption] for caption in captions])
+    width = model.config.text_config.hidden_size if pooled else model.config.projection_dim
+    return np.array([vectors[caption] for caption in captions], dtype=np.float32).reshape(-1, width)
 
 
 class evaluation_mode:

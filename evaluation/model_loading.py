@@ -1,9 +1,14 @@
 """Loading a saved dual encoder with this package's own classes."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 
 from ..modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
@@ -32,20 +37,57 @@ def load_pretrained(name: str | os.PathLike[str]) -> tuple[AuricleModel, Auricle
     Loads model and processor of a directory or a Hub id, in float32, in evaluation mode, on the CPU.
 
     Raises:
-        ValueError: if it is a directory without a saved dual encoder, or cannot be had from the Hub.
+        ValueError: if it is a directory without a whole saved dual encoder, or cannot be had from the Hub; one
+            line that names the directory and the part at fault.
     """
     name = os.fspath(name)
-    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+    local = Path(name).is_dir()
+    if local and not (Path(name) / "config.json").is_file():
         raise ValueError(f"{name}: holds no saved model (no config.json).")
     register_auto_classes()
+    with _named_fault(name, "config.json" if local else "is no directory here, and from the Hub it"):
+        kind = AuricleConfig.get_config_dict(name)[0].get("model_type")
+    if kind != AuricleConfig.model_type:
+        raise ValueError(f"{name}: holds a model of type {kind!r}; needed is {AuricleConfig.model_type!r}.")
+    with _named_fault(name, "config.json"):
+        config = AuricleConfig.from_pretrained(name)
+    with _named_fault(name, "weights"):
+        # Tensors of another shape are reported like missing ones, so that the message can name them.
+        model, report = AuricleModel.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    _check_complete(name, report)
+    with _named_fault(name, "processor"):
+        processor = AuricleProcessor.from_pretrained(name, trust_remote_code=False)
+    # Without its file of words a tokenizer is made all the same, and every sentence becomes unknown words.
+    if set(processor.tokenizer.get_vocab()) <= set(processor.tokenizer.all_special_tokens):
+        raise ValueError(
+            f"{name}: processor cannot be used (its tokenizer knows no word; a file is missing)."
+        )
+    return model.eval(), processor
+
+
+def _check_complete(name: str, report: dict[str, Any]) -> None:
+    # The loader draws such weights at random and goes on; the answers would be noise.
+    missing = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
+    missing |= set(report["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"{name}: the weights do not fit config.json: {len(missing)} tensors are missing or of another "
+            f"shape, such as {min(missing)}."
+        )
+
+
+@contextmanager
+def _named_fault(name: str, part: str) -> Iterator[None]:
+    """Turns the loaders' many kinds of errors into one line that names the model and the part at fault."""
     try:
-        config = AutoConfig.from_pretrained(name)
-        if config.model_type != AuricleConfig.model_type:
-            raise ValueError(
-                f"{name}: holds a model of type {config.model_type!r}; needed is {AuricleConfig.model_type!r}."
-            )
-        model = AuricleModel.from_pretrained(name, dtype=torch.float32)
-        return model.eval(), AuricleProcessor.from_pretrained(name)
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{name}: is no saved model that can be loaded ({reason})") from error
+        yield
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+        raise ValueError(f"{name}: {part} cannot be loaded ({reason})") from error
