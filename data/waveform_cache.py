@@ -4,15 +4,15 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from tqdm.auto import tqdm
 
-from ..processing.audio_reading import load_waveform
+from ..processing.audio_reading import AudioReadError, load_waveform
 from .schema import DataError
 
 CACHE_VERSION = 1
@@ -29,6 +29,12 @@ class WaveformCache:
 
     16 bits are what nearly all recordings hold; the rounding of louder formats lies at -96 dB and serves
     training only. Evaluation and search read the files themselves.
+
+    Args:
+        directory: of a finished cache.
+
+    Raises:
+        DataError: if samples are missing from its file.
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
@@ -37,6 +43,14 @@ class WaveformCache:
         self.sampling_rate: int = index["sampling_rate"]
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
         self.samples = np.memmap(self.directory / "samples.int16", dtype="<i2", mode="r")
+        if len(self.samples) != self.offsets[-1]:
+            raise DataError(
+                f"{self.directory}: holds {len(self.samples)} samples instead of {self.offsets[-1]}; delete it."
+            )
+
+    def __reduce__(self):
+        # A pickled memory map would carry all of its samples to every worker process.
+        return type(self), (self.directory,)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -58,7 +72,9 @@ class WaveformCache:
         Opens the cache of these clips, decoding them first if there is none.
 
         It is found by the clips' paths, sizes, times and parts and the rate: a changed file makes a new one.
-        It appears under its name only when complete, so a killed build leaves nothing that is taken for whole.
+        It appears under its name only when complete, so a killed build leaves nothing that is taken for whole,
+        and the next one starts in its place. Of several processes that call at once, one decodes and the
+        others wait.
 
         Args:
             clips: audio references with ``path``, ``offset`` and ``duration``.
@@ -71,27 +87,38 @@ class WaveformCache:
             DataError: if the disk has not enough room.
         """
         directory = cache_root(cache_dir) / f"waveforms-{_fingerprint(clips, sampling_rate)}"
-        if not (directory / "index.json").is_file():
+        if (directory / "index.json").is_file():
+            return cls(directory)
+        try:
             directory.parent.mkdir(parents=True, exist_ok=True)
-            building = Path(tempfile.mkdtemp(prefix=".waveforms-", dir=directory.parent))
-            try:
-                _write(clips, sampling_rate, building, progress)
-                try:
-                    building.rename(directory)
-                except OSError:
-                    if not (directory / "index.json").is_file():  # else another process was faster
-                        raise
-            except OSError as error:
-                raise DataError(f"cannot write the waveform cache {directory}: {error.strerror}") from error
-            finally:
-                shutil.rmtree(building, ignore_errors=True)
+            with FileLock(f"{directory}.lock"):
+                if not (directory / "index.json").is_file():
+                    _build(clips, sampling_rate, directory, progress)
+        except OSError as error:
+            raise DataError(f"cannot write the waveform cache {directory}: {error}") from error
         return cls(directory)
+
+
+def _build(clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path, progress: bool) -> None:
+    building = directory.with_name(f"{directory.name}.part")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        _write(clips, sampling_rate, building, progress)
+        shutil.rmtree(directory, ignore_errors=True)
+        building.rename(directory)
+    finally:
+        # A full disk must not stay full of what cannot be used.
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _fingerprint(clips: Sequence[dict[str, Any]], sampling_rate: int) -> str:
     digest = hashlib.sha256(json.dumps([CACHE_VERSION, sampling_rate]).encode())
     for clip in clips:
-        status = os.stat(clip["path"])
+        try:
+            status = os.stat(clip["path"])
+        except OSError as error:
+            raise AudioReadError(f"{clip['path']}: cannot be read ({error.strerror})") from error
         parts = [clip["path"], clip.get("offset"), clip.get("duration"), status.st_size, status.st_mtime_ns]
         digest.update(json.dumps(parts).encode())
     return digest.hexdigest()[:16]

@@ -1,10 +1,15 @@
 """From a recipe's model section to a dual encoder and its processor."""
 
+import difflib
+import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
 from ..evaluation.model_loading import load_pretrained
@@ -13,6 +18,9 @@ from ..processing import AuricleFeatureExtractor, AuricleProcessor
 from .pretrained_text import EncoderSource, PretrainedError, locate_text_encoder, offline_hint, sha256_of
 from .recipe import ModelSection
 from .recipe_reading import RecipeError
+
+# What configs and feature extractors raise for a value they do not take.
+WRONG_SETTING = (TypeError, ValueError, StrictDataclassError)
 
 
 @dataclass
@@ -51,11 +59,13 @@ def build_model(section: ModelSection, seed: int) -> BuiltModel:
             learn_temperature=section.learn_temperature,
             text_pooling=section.text_pooling,
         )
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"model: {error}") from error
+    except WRONG_SETTING as error:
+        raise RecipeError(f"model: {_in_one_line(error)}") from error
+    tokenizer = _tokenizer(section, source)
+    _check_tokenizer(tokenizer, section, config.text_config)
     processor = AuricleProcessor(
         _feature_extractor(section, config.audio_config),
-        _tokenizer(section, source),
+        tokenizer,
         normalize_captions=section.text.normalize_captions,
         max_text_tokens=section.text.max_tokens,
     )
@@ -94,25 +104,30 @@ def _audio_config(section: ModelSection) -> PreTrainedConfig:
         if section.audio.pretrained:
             return AUDIO_CONFIGS[kind].from_pretrained(section.audio.pretrained, **values)
         return AUDIO_CONFIGS[kind](**values)
-    except (TypeError, ValueError, OSError) as error:
-        raise RecipeError(f"model.audio.config: {error}") from error
+    except (*WRONG_SETTING, OSError) as error:
+        raise RecipeError(f"model.audio.config: {_in_one_line(error)}") from error
 
 
 def _text_config(section: ModelSection, source: EncoderSource | None) -> PreTrainedConfig:
     values = dict(section.text.config)
+    name = section.text.pretrained
+    if source is None and "model_type" not in values:
+        raise RecipeError("model.text: without 'pretrained', config.model_type is needed, e.g. 'roberta'.")
     try:
-        if source is not None:
-            return AutoConfig.from_pretrained(source.location, **values)
-        if "model_type" not in values:
-            raise RecipeError(
-                "model.text: without 'pretrained', config.model_type is needed, e.g. 'roberta'."
-            )
-        return AutoConfig.for_model(**values)
+        if source is None:
+            return AutoConfig.for_model(**values)
+        config = AutoConfig.from_pretrained(source.location)
     except OSError as error:
-        name = section.text.pretrained
         raise PretrainedError(
-            f"text encoder {name}: neither here nor on the Hub ({error}).{offline_hint(name)}"
+            f"text encoder {name}: neither here nor on the Hub ({_first_line(error)}).{offline_hint(name)}"
         ) from error
+    except WRONG_SETTING as error:
+        raise RecipeError(f"model.text.config: {_in_one_line(error)}") from error
+    _refuse_unknown("model.text.config", values, {*config.to_dict(), *config.attribute_map}, type(config))
+    try:
+        return AutoConfig.from_pretrained(source.location, **values)
+    except WRONG_SETTING as error:
+        raise RecipeError(f"model.text.config: {_in_one_line(error)}") from error
 
 
 def _tokenizer(section: ModelSection, source: EncoderSource | None):
@@ -122,14 +137,31 @@ def _tokenizer(section: ModelSection, source: EncoderSource | None):
     try:
         return AutoTokenizer.from_pretrained(location)
     except (OSError, ValueError) as error:
-        raise PretrainedError(f"tokenizer {location}: cannot be loaded ({error}).") from error
+        raise PretrainedError(f"tokenizer {location}: cannot be loaded ({_first_line(error)}).") from error
+
+
+def _check_tokenizer(tokenizer, section: ModelSection, text_config: PreTrainedConfig) -> None:
+    vocabulary = getattr(text_config, "vocab_size", None)
+    if vocabulary is not None and len(tokenizer) > vocabulary:
+        raise RecipeError(
+            f"model.text: the tokenizer has {len(tokenizer)} tokens, the text tower knows {vocabulary}; make "
+            "model.text.tokenizer and the encoder agree."
+        )
+    longest = getattr(text_config, "max_position_embeddings", None)
+    if longest is not None and section.text.max_tokens > longest:
+        raise RecipeError(
+            f"model.text.max_tokens is {section.text.max_tokens}, the text tower has positions for {longest}."
+        )
 
 
 def _feature_extractor(section: ModelSection, audio_config: PreTrainedConfig) -> AuricleFeatureExtractor:
+    # As transformers has it, a feature extractor keeps unknown arguments as attributes, without effect.
+    known = [name for name in inspect.signature(AuricleFeatureExtractor).parameters if name != "kwargs"]
+    _refuse_unknown("model.front_end", section.front_end, known, AuricleFeatureExtractor)
     try:
         extractor = AuricleFeatureExtractor(**section.front_end)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"model.front_end: {error}") from error
+    except WRONG_SETTING as error:
+        raise RecipeError(f"model.front_end: {_in_one_line(error)}") from error
     pairs = {
         "sampling_rate": (extractor.sampling_rate, audio_config.sampling_rate),
         "mel bins": (extractor.feature_size, audio_config.num_mel_bins),
@@ -145,33 +177,69 @@ def _feature_extractor(section: ModelSection, audio_config: PreTrainedConfig) ->
 
 
 def _load_text_weights(model: AuricleModel, source: EncoderSource, name: str) -> None:
-    config = model.config.text_config
-    encoder_class = type(model.text_model)
-    options = {"add_pooling_layer": False} if getattr(model.text_model, "pooler", False) is None else {}
-    try:
-        encoder = encoder_class.from_pretrained(
-            source.location, config=config, dtype=torch.float32, **options
-        )
-    except (OSError, TypeError):
-        try:
-            encoder = AutoModel.from_pretrained(source.location, config=config, dtype=torch.float32)
-        except OSError as error:
-            raise PretrainedError(
-                f"text encoder {name}: cannot be loaded ({error}).{offline_hint(name)}"
-            ) from error
-    wanted = model.text_model.state_dict().keys()
-    weights = {key: value for key, value in encoder.state_dict().items() if key in wanted}
-    model.text_model.load_state_dict(weights, strict=True)
+    pooled = {"add_pooling_layer": False} if getattr(model.text_model, "pooler", False) is None else {}
+    encoder = _load_encoder(
+        f"text encoder {name}",
+        type(model.text_model),
+        source.location,
+        offline_hint(name),
+        config=model.config.text_config,
+        **pooled,
+    )
+    model.text_model.load_state_dict(encoder.state_dict(), strict=True)
 
 
 def _load_audio_weights(model: AuricleModel, name: str) -> str:
-    audio_class = AUDIO_MODELS[model.config.audio_config.model_type]
-    try:
-        encoder = audio_class.from_pretrained(
-            name, config=model.config.audio_config, dtype=torch.float32, local_files_only=Path(name).is_dir()
-        )
-    except (OSError, RuntimeError) as error:
-        raise PretrainedError(f"audio encoder {name}: cannot be loaded ({error}).") from error
+    encoder = _load_encoder(
+        f"audio encoder {name}",
+        AUDIO_MODELS[model.config.audio_config.model_type],
+        name,
+        config=model.config.audio_config,
+        local_files_only=Path(name).is_dir(),
+    )
     model.audio_model.load_state_dict(encoder.state_dict(), strict=True)
     weights = Path(name) / "model.safetensors"
     return f"{name}, SHA-256 {sha256_of(weights)}" if weights.is_file() else f"Hub {name}"
+
+
+def _load_encoder(
+    what: str, encoder_class: type[PreTrainedModel], location: str, hint: str = "", **options
+) -> PreTrainedModel:
+    """
+    Loads pretrained weights, all of them.
+
+    Raises:
+        PretrainedError: if there are none, they do not fit, or some are missing: transformers would draw those
+            at random and say so in a log line only.
+    """
+    try:
+        encoder, report = encoder_class.from_pretrained(
+            location, dtype=torch.float32, output_loading_info=True, **options
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise PretrainedError(f"{what}: cannot be loaded ({_first_line(error)}).{hint}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise PretrainedError(
+            f"{what}: {len(missing)} weights are missing there, such as {', '.join(missing[:3])}; it is not the "
+            f"encoder that the config describes."
+        )
+    return encoder
+
+
+def _refuse_unknown(where: str, given: Iterable[str], known: Iterable[str], kind: type) -> None:
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(sorted(known))}."
+            raise RecipeError(f"{where}.{name} is no field of {kind.__name__}; {hint}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(
+        (line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()), "no reason given"
+    )
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

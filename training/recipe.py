@@ -1,14 +1,25 @@
 """The recipe: what a training run is, as typed and documented fields read from YAML."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 class Settings(BaseModel):
     """Base of all sections: an unknown field is an error, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """A section whose fields are all commented out is an empty one; `true` is no number."""
+        annotation = cls.model_fields[info.field_name].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and kinds & {int, float}:
+            raise ValueError("must be a number")
+        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        return {} if value is None and (is_section or annotation == dict[str, Any]) else value
 
 
 class SceneSection(Settings):
@@ -35,6 +46,12 @@ class FolderSection(Settings):
     test_share: float = Field(
         0.1, ge=0, lt=1, description="Share of clips held out for testing if there is no split column."
     )
+
+    @model_validator(mode="after")
+    def _leave_some_to_train_on(self) -> "FolderSection":
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share and test_share must add up to less than 1")
+        return self
 
 
 class DataSection(Settings):
@@ -140,6 +157,13 @@ class TrainingSection(Settings):
         default_factory=list, description="Trackers that get the log (extra 'tracking')."
     )
 
+    @field_validator("save_every", mode="before")
+    @classmethod
+    def _check_save_every(cls, value: Any) -> Any:
+        if value == "epoch" or (str(value).isdecimal() and int(value) >= 1):
+            return value
+        raise ValueError("must be 'epoch' or a number of steps, 1 or more")
+
 
 class EvaluationSection(Settings):
     """How checkpoints and the result are judged."""
@@ -187,6 +211,8 @@ class Recipe(Settings):
     def _check_stage_names(self) -> "Recipe":
         names = [stage.name for stage in self.stages]
         for index, stage in enumerate(self.stages):
+            if stage.name == "pretrained":
+                raise ValueError("stages: 'pretrained' is what a stage starts from, and cannot name one")
             if stage.name in names[:index]:
                 raise ValueError(f"stages: the name {stage.name!r} occurs twice")
             if stage.starts_from in names[index:]:

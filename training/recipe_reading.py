@@ -45,11 +45,13 @@ def read_recipe(path: str | os.PathLike[str], overrides: Mapping[str, Any] | Non
     path = os.fspath(path)
     try:
         with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
+            values = yaml.load(file, _StrictLoader)
     except OSError as error:
         raise RecipeError(f"recipe {path}: cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path}: is not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {path}: is not UTF-8 text.") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {path}: is not valid YAML: {_in_one_line(error)}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"recipe {path}: must be a mapping of sections, not {type(values).__name__}.")
     for field, value in (overrides or {}).items():
@@ -83,7 +85,10 @@ def resolve_stages(recipe: Recipe, origin: str | None = None) -> list[Stage]:
 
 def parse_overrides(arguments: list[str]) -> dict[str, Any]:
     """
-    Turns ``--field value`` and ``--field=value`` arguments into overrides; values are read as YAML.
+    Turns ``--field value`` and ``--field=value`` arguments into overrides.
+
+    Values are read as YAML, except those of fields that are text: a folder may be named ``2024`` or ``on``.
+    Hyphens in a field's name are underscores.
 
     Raises:
         RecipeError: for an argument without a value or one that does not begin with ``--``.
@@ -92,18 +97,62 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        if not argument.startswith("--") or argument == "--":
+        if not argument.startswith("--") or argument in ("--", "--="):
             raise RecipeError(f"argument {argument!r}: expected --field value.")
         field, equals, value = argument[2:].partition("=")
         if not equals:
             if not rest:
                 raise RecipeError(f"argument --{field}: a value is missing.")
             value = rest.pop(0)
-        try:
-            overrides[field.replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"argument --{field}: {value!r} is not a valid value: {error}") from error
+        # The name of a stage may hold hyphens of its own.
+        if not field.startswith("stages."):
+            field = field.replace("-", "_")
+        overrides[field] = _read_value(field, value)
     return overrides
+
+
+def _read_value(field: str, text: str) -> Any:
+    if text not in ("", "null", "~") and _is_text_field(field):
+        return text
+    try:
+        return yaml.load(text, _StrictLoader)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"argument --{field}: {text!r} is not a valid value: {_in_one_line(error)}"
+        ) from error
+
+
+def _is_text_field(field: str) -> bool:
+    """Whether every field of this name, bare or dotted, holds text; ``stages.<name>.`` may come before it."""
+    kinds = {
+        kind
+        for name, kind, _, _ in list_fields()
+        if name == field
+        or name.endswith(f".{field}")
+        or (field.startswith("stages.") and field.endswith(f".{name}"))
+    }
+    return bool(kinds) and kinds <= {"str", "str | None"}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which naming a field twice is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key.value!r} occurs twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _in_one_line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return f"{getattr(error, 'problem', None) or ' '.join(str(error).split())}{where}"
 
 
 def list_fields(model: type[BaseModel] = Recipe, prefix: str = "") -> list[tuple[str, str, str, str]]:
@@ -130,8 +179,8 @@ def _section_class(annotation: Any) -> type[BaseModel] | None:
 def _merge(shared: BaseModel, own: Mapping[str, Any], where: str) -> Any:
     values = shared.model_dump()
     for key, value in own.items():
-        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-            value = {**values[key], **value}
+        if isinstance(values.get(key), dict) and (value is None or isinstance(value, Mapping)):
+            value = {**values[key], **(value or {})}
         values[key] = value
     return _validate(type(shared), values, where)
 
@@ -171,19 +220,24 @@ def _fields_at(model: type[BaseModel], location: tuple) -> list[str]:
 
 
 def _override(values: dict[str, Any], field: str, value: Any, path: str) -> None:
-    parts = field.split(".")
-    if parts[0] == "stages" and len(parts) > 2:
-        for stage in values.get("stages") or []:
-            if isinstance(stage, dict) and stage.get("name") == parts[1]:
-                _set(stage, parts[2:], value, field)
+    stages = [stage for stage in values.get("stages") or [] if isinstance(stage, dict)]
+    if field.split(".")[0] == "stages":
+        for stage in stages:
+            start = f"stages.{stage.get('name')}."
+            if field.startswith(start):
+                _set(stage, field.removeprefix(start).replace("-", "_").split("."), value, field)
                 return
-        raise RecipeError(f"--{field}: recipe {path} has no stage {parts[1]!r}.")
+        names = [stage.get("name") for stage in stages]
+        raise RecipeError(
+            f"--{field}: recipe {path} has the stages {names}; a field of one is set by "
+            "--stages.NAME.training.FIELD or --stages.NAME.data.FIELD."
+        )
+    parts = field.split(".")
     if len(parts) == 1:
         parts = _full_name(parts[0])
     _set(values, parts, value, field)
-    for stage in values.get("stages") or []:
-        if isinstance(stage, dict):
-            _remove(stage, parts)
+    for stage in stages:
+        _remove(stage, parts)
 
 
 def _full_name(name: str) -> list[str]:
@@ -203,7 +257,9 @@ def _full_name(name: str) -> list[str]:
 
 def _set(values: dict[str, Any], parts: list[str], value: Any, field: str) -> None:
     for part in parts[:-1]:
-        inner = values.setdefault(part, {})
+        if values.get(part) is None:
+            values[part] = {}
+        inner = values[part]
         if not isinstance(inner, dict):
             raise RecipeError(f"--{field}: {part!r} is not a section.")
         values = inner

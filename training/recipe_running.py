@@ -1,26 +1,35 @@
 """Runs a recipe: its stages in order, then the figures and answers of the result."""
 
+import difflib
+import hashlib
 import logging
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
 from ..data.schema import unique_clips
 from ..evaluation.embedding import embed_captions, embed_clips
-from ..evaluation.retrieval import evaluate_retrieval
+from ..evaluation.retrieval import RetrievalSplit, evaluate_retrieval
 from .model_building import BuiltModel, build_model, load_model
 from .recipe import EvaluationSection, Recipe
 from .recipe_reading import RecipeError, Stage, resolve_stages
 from .run_directory import RunDirectory
+from .saved_directories import last_complete_checkpoint
 from .split_loading import check_splits, load_splits
 from .stage_running import run_stage
 
 logger = logging.getLogger(__name__)
 
 ANSWERS_A_QUESTION = 3
+LONGEST_WAIT = timedelta(days=1)
+T = TypeVar("T")
 
 
 def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool = True) -> dict[str, Any]:
@@ -34,7 +43,8 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
 
     Returns:
         The run's results: figures a test split (``figures``), those of the untrained model where wanted
-        (``untrained``), and ranked answers (``answers``); empty if the last stage has not run yet.
+        (``untrained``), and ranked answers (``answers``); empty if the last stage has not run yet, and on
+        all processes but the first.
 
     Raises:
         RecipeError: if the recipe, its run directory or its stages do not allow it.
@@ -43,31 +53,61 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
     stages = resolve_stages(recipe)
     if only_stage is not None and only_stage not in recipe.stage_names():
         raise RecipeError(f"--stage {only_stage!r} is not a stage; there are {recipe.stage_names()}.")
-    run = RunDirectory(recipe)
-    process = PartialState(cpu=not torch.cuda.is_available())
+    _check_best_metric(recipe.evaluation)
+    # The other processes wait while the first renders and checks sounds; half an hour would be the default.
+    process = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
     progress = progress and process.is_main_process
-    if process.is_main_process:
-        run.start()
-    process.wait_for_everyone()
+
+    def open_run() -> RunDirectory:
+        run = RunDirectory(recipe)
+        if process.is_main_process:
+            run.start()
+        return run
+
+    run = _first_on_main(process, open_run)
     for stage in stages:
         if only_stage not in (None, stage.name):
             continue
-        if run.is_finished(stage.name):
+        if not run.is_finished(stage.name):
+            _run(stage, recipe, run, process, progress)
+        elif process.is_main_process:
             logger.warning("stage %s is finished: skipped", stage.name)
-            continue
-        _run(stage, recipe, run, process, progress)
     process.wait_for_everyone()
-    if not run.is_finished(stages[-1].name):
+    if not (process.is_main_process and run.is_finished(stages[-1].name)):
         return {}
+    return _report(recipe, stages[-1], run, progress)
+
+
+def _first_on_main(process: PartialState, prepare: Callable[[], T]) -> T:
+    """Calls a function on the main process and then on the others, which end quietly if it failed there."""
+    if process.num_processes == 1:
+        return prepare()
     if process.is_main_process:
-        return _report(recipe, stages[-1], run, progress)
-    return run.load("results") or {}
+        try:
+            value = prepare()
+        except Exception:
+            broadcast_object_list([False])
+            raise
+        broadcast_object_list([True])
+        return value
+    if not broadcast_object_list([None])[0]:
+        raise SystemExit(2)
+    return prepare()
+
+
+def _check_best_metric(evaluation: EvaluationSection) -> None:
+    one = np.ones((1, 1), dtype=np.float32)
+    known = list(RetrievalSplit([{}], [0], [""], [0]).metrics(one, one))
+    if evaluation.best_metric not in known:
+        nearest = difflib.get_close_matches(evaluation.best_metric, known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {known}."
+        raise RecipeError(f"evaluation.best_metric={evaluation.best_metric!r} is not computed; {hint}")
 
 
 def _run(stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState, progress: bool) -> None:
-    with process.main_process_first():
-        splits = _prepare_splits(stage, run, process, progress)
-    built = _starting_model(stage, recipe, run)
+    _check_start(stage, recipe, run)
+    splits = _first_on_main(process, lambda: _prepare_splits(stage, recipe, run, process, progress))
+    built = _first_on_main(process, lambda: _starting_model(stage, recipe, run))
     if stage.starts_from == "pretrained" and process.is_main_process:
         _score_untrained(recipe.evaluation, built, splits, run, progress)
     process.wait_for_everyone()
@@ -88,51 +128,98 @@ def _run(stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState,
 
 
 def _prepare_splits(
-    stage: Stage, run: RunDirectory, process: PartialState, progress: bool
+    stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState, progress: bool
 ) -> dict[str, Dataset]:
     splits = load_splits(stage.data, progress=progress)
-    if not stage.data.check_audio:
-        return splits
+    for name, table in splits.items():
+        column = recipe.evaluation.relevance_column
+        if name != "train" and column not in table.column_names:
+            raise RecipeError(
+                f"evaluation.relevance_column={column!r} is not a column of split {name!r}; there are "
+                f"{table.column_names}."
+            )
     # Every process needs the same tables; only the first one decodes and reports.
     if not process.is_main_process:
         return _without_bad_clips(splits, run, stage.name)
-    splits, reports = check_splits(splits, stage.data, progress=progress)
-    run.save(
-        f"{stage.name}/audio_check",
-        {name: {"checked": report.checked, "bad": report.bad} for name, report in reports.items()},
-    )
-    for name, report in reports.items():
-        if report.bad:
-            logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
+    if stage.data.check_audio:
+        good, reports = check_splits(splits, stage.data, progress=progress)
+        run.save(
+            f"{stage.name}/audio_check",
+            {
+                name: {
+                    "checked": report.checked,
+                    "bad": report.bad,
+                    "left_out": sorted(set(splits[name]["clip_id"]) - set(good[name]["clip_id"])),
+                }
+                for name, report in reports.items()
+            },
+        )
+        for name, report in reports.items():
+            if report.bad:
+                logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
+        splits = good
+    _refuse_changed_data(stage, run, splits)
     return splits
+
+
+def _refuse_changed_data(stage: Stage, run: RunDirectory, splits: dict[str, Dataset]) -> None:
+    """A checkpoint only fits the rows it was trained on: the order of the next ones depends on all of them."""
+    known = {
+        name: {"rows": len(table), "sha256": _fingerprint(table)}
+        for name, table in splits.items()
+        if name in ("train", "validation")
+    }
+    before = run.load(f"{stage.name}/data")
+    if before == known:
+        return
+    if before is not None and last_complete_checkpoint(run.stage_dir(stage.name)) is not None:
+        rows = {name: entry["rows"] for name, entry in before.items()}
+        raise RecipeError(
+            f"stage {stage.name!r}: the data have changed since it began (rows then {rows}, now "
+            f"{ {name: entry['rows'] for name, entry in known.items()} }). Bring them back, or choose another "
+            "--output_dir."
+        )
+    run.save(f"{stage.name}/data", known)
+
+
+def _fingerprint(table: Dataset) -> str:
+    digest = hashlib.sha256()
+    for row_id, caption in zip(table["row_id"], table["caption"], strict=True):
+        digest.update(f"{row_id}\0{caption}\n".encode())
+    return digest.hexdigest()
 
 
 def _without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str) -> dict[str, Dataset]:
     """The tables without what the main process found unusable when it checked them for a stage."""
     good = dict(splits)
     for name, report in (run.load(f"{stage}/audio_check") or {}).items():
-        bad = {path for path, _ in report["bad"]}
-        if bad:
-            good[name] = splits[name].filter(
-                lambda audio, bad=bad: audio["path"] not in bad, input_columns="audio"
-            )
+        left_out = set(report["left_out"])
+        if left_out and name in splits:
+            kept = [row for row, clip in enumerate(splits[name]["clip_id"]) if clip not in left_out]
+            good[name] = splits[name].select(kept)
     return good
+
+
+def _check_start(stage: Stage, recipe: Recipe, run: RunDirectory) -> None:
+    if stage.starts_from == "pretrained":
+        return
+    if stage.starts_from in recipe.stage_names():
+        if not run.is_finished(stage.starts_from):
+            raise RecipeError(
+                f"stage {stage.name!r} starts from {stage.starts_from!r}, which is not finished; run that first."
+            )
+    elif not Path(stage.starts_from).is_dir():
+        raise RecipeError(
+            f"stage {stage.name!r}: starts_from={stage.starts_from!r} is neither 'pretrained', nor a stage "
+            f"({recipe.stage_names()}), nor a directory."
+        )
 
 
 def _starting_model(stage: Stage, recipe: Recipe, run: RunDirectory) -> BuiltModel:
     if stage.starts_from == "pretrained":
         return build_model(recipe.model, recipe.seed)
     if stage.starts_from in recipe.stage_names():
-        if not run.is_finished(stage.starts_from):
-            raise RecipeError(
-                f"stage {stage.name!r} starts from {stage.starts_from!r}, which is not finished; run that first."
-            )
         return load_model(str(run.model_dir(stage.starts_from)))
-    if not Path(stage.starts_from).is_dir():
-        raise RecipeError(
-            f"stage {stage.name!r}: starts_from={stage.starts_from!r} is neither 'pretrained', nor a stage "
-            f"({recipe.stage_names()}), nor a directory."
-        )
     return load_model(stage.starts_from)
 
 

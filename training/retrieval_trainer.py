@@ -22,6 +22,7 @@ from .saved_directories import (
     mark_checkpoint_complete,
     read_json,
     recover_directory,
+    remove_old_checkpoints,
     replace_directory,
     write_json,
 )
@@ -189,13 +190,53 @@ class RetrievalTrainer(Trainer):
             return model.project_text(pooled).cpu().numpy()
 
 
+class EvaluationBeforeSaving(TrainerCallback):
+    """
+    Evaluates an epoch before its last step's checkpoint is written, not after.
+
+    Otherwise a run killed between the two would go on from that checkpoint with the next epoch, and this one
+    could never become the best.
+    """
+
+    def __init__(self):
+        self.evaluated_step = -1
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Called by the Trainer after an optimiser step."""
+        ends_epoch = float(state.epoch).is_integer() or state.global_step >= state.max_steps
+        if control.should_save and ends_epoch:
+            control.should_evaluate = True
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        """Called by the Trainer after an evaluation."""
+        self.evaluated_step = state.global_step
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """Called by the Trainer after an epoch."""
+        if self.evaluated_step == state.global_step:
+            control.should_evaluate = False
+
+
 class CheckpointMarker(TrainerCallback):
-    """Marks each checkpoint once all of it is on disk."""
+    """
+    Marks each checkpoint once all of it is on disk, and only then deletes the oldest.
+
+    Args:
+        keep: how many checkpoints stay.
+    """
+
+    def __init__(self, keep: int):
+        self.keep = keep
 
     def on_save(self, args, state, control, **kwargs):
-        """Called by the Trainer after a checkpoint's last file."""
+        """Called by the Trainer on every process after its last file of a checkpoint."""
+        _, processes = world()
+        if processes > 1:
+            distributed.barrier()
         if state.is_world_process_zero:
-            mark_checkpoint_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            directory = Path(args.output_dir)
+            mark_checkpoint_complete(directory / f"checkpoint-{state.global_step}", processes)
+            remove_old_checkpoints(directory, self.keep)
 
 
 class BestModelKeeper(TrainerCallback):
@@ -212,16 +253,17 @@ class BestModelKeeper(TrainerCallback):
         self.directory = directory
         self.metric = metric
         self.processor = processor
-        recover_directory(directory)
+        rank, _ = world()
+        if rank == 0:
+            recover_directory(directory)
 
-    def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
+    def on_evaluate(self, args, state, control, metrics, model, **kwargs):
         """Called by the Trainer after an evaluation."""
-        figure = (metrics or {}).get(f"eval_{self.metric}")
-        if figure is None:
-            known = sorted(name.removeprefix("eval_") for name in metrics or {})
-            raise ValueError(f"evaluation.best_metric={self.metric!r} is not computed; there are {known}.")
+        if not state.is_world_process_zero:
+            return
+        figure = metrics[f"eval_{self.metric}"]
         best = read_json(self.directory / "best.json")
-        if not state.is_world_process_zero or (best is not None and figure <= best["value"]):
+        if best is not None and figure <= best["value"]:
             return
 
         def write(directory: Path) -> None:

@@ -29,10 +29,15 @@ class RunDirectory:
     def __init__(self, recipe: Recipe):
         self.path = Path(recipe.run_dir)
         self.recipe = recipe.model_dump(mode="json", exclude=set(NOT_PART_OF_THE_RUN))
-        self.record = read_json(self.path / "run.json") or {}
+        if self.path.exists() and not self.path.is_dir():
+            raise RecipeError(f"{self.path}: is a file; choose another --output_dir.")
+        try:
+            self.record = read_json(self.path / "run.json") or {}
+        except (ValueError, OSError) as error:
+            raise RecipeError(f"{error} Choose another --output_dir.") from error
         if self.record:
-            _refuse_other(self.path, self.record["recipe"], self.recipe)
-        elif self.path.exists() and any(self.path.iterdir()):
+            _refuse_other(self.path, self.record.get("recipe"), self.recipe)
+        elif self.path.exists() and any(map(_is_foreign, self.path.iterdir())):
             raise RecipeError(
                 f"{self.path}: holds files but no run.json, so it is no run of this program; choose another "
                 "--output_dir or empty it."
@@ -44,14 +49,24 @@ class RunDirectory:
         return hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
 
     def start(self) -> None:
-        """Writes the run's record if this is its first start."""
+        """
+        Writes the run's record if this is its first start.
+
+        Raises:
+            RecipeError: if the directory cannot be written.
+        """
         if not self.record:
             self.record = {
                 "recipe": self.recipe,
                 "fingerprint": self.fingerprint,
                 "packages": {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
             }
-            self.save("run", self.record)
+            try:
+                self.save("run", self.record)
+            except OSError as error:
+                raise RecipeError(
+                    f"{self.path}: cannot be written ({error.strerror}); choose another --output_dir."
+                ) from error
 
     def stage_dir(self, stage: str) -> Path:
         """Where a stage keeps its checkpoints and its model."""
@@ -76,6 +91,11 @@ class RunDirectory:
     def load(self, name: str) -> Any:
         """Reads ``<name>.json`` from the run directory, or None."""
         return read_json(self.path / f"{name}.json")
+
+
+def _is_foreign(path: Path) -> bool:
+    """A first start that was killed may have left an unfinished run.json."""
+    return not path.name.startswith(".run.json.")
 
 
 def _refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

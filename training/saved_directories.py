@@ -48,23 +48,57 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file, or None if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """
+    Reads a JSON file, or None if there is none.
+
+    Raises:
+        ValueError: if it is not JSON; the message names the file.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: is not valid JSON ({error}).") from error
 
 
-def mark_checkpoint_complete(checkpoint: Path) -> None:
-    """Marks a checkpoint whose every file has been written."""
-    write_json(checkpoint / CHECKPOINT_MARKER, {"step": int(checkpoint.name.rsplit("-", 1)[-1])})
+def mark_checkpoint_complete(checkpoint: Path, processes: int = 1) -> None:
+    """Marks a checkpoint whose every file has been written, and by how many processes."""
+    write_json(checkpoint / CHECKPOINT_MARKER, {"step": _step_of(checkpoint), "processes": processes})
+
+
+def processes_of_checkpoint(checkpoint: Path) -> int:
+    """How many processes trained together when a complete checkpoint was written."""
+    return read_json(checkpoint / CHECKPOINT_MARKER)["processes"]
 
 
 def last_complete_checkpoint(directory: Path) -> Path | None:
     """The newest checkpoint that was written to its end, or None; half-written ones do not count."""
-    checkpoints = [
+    return max(_complete_checkpoints(directory), key=_step_of, default=None)
+
+
+def remove_old_checkpoints(directory: Path, keep: int) -> None:
+    """
+    Deletes all but the newest complete checkpoints.
+
+    To be called when the newest one is complete: at no moment is there none.
+    """
+    for path in sorted(_complete_checkpoints(directory), key=_step_of)[:-keep]:
+        # Without its marker a half-deleted checkpoint is not mistaken for a whole one.
+        (path / CHECKPOINT_MARKER).unlink()
+        shutil.rmtree(path)
+
+
+def _complete_checkpoints(directory: Path) -> list[Path]:
+    return [
         path
         for path in directory.glob("checkpoint-*")
         if path.name.rsplit("-", 1)[-1].isdigit() and (path / CHECKPOINT_MARKER).is_file()
     ]
-    return max(checkpoints, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[-1])
 
 
 def remove_incomplete_checkpoints(directory: Path) -> None:

@@ -80,6 +80,12 @@ def _load_folder(section: FolderSection) -> dict[str, Dataset]:
                 f"{Path(section.path)}: the split column holds {named}, but training needs rows of split 'train'."
             )
         wanted = [name for name in named if name in ("train", "validation") or name.startswith("test")]
+        if unused := sorted(set(named) - set(wanted)):
+            logger.warning(
+                "%s: rows of split %s are not used; 'train', 'validation' and 'test...' are",
+                section.path,
+                unused,
+            )
         return {name: load(name) for name in wanted}
     return _hold_out(load("train"), section)
 
@@ -96,4 +102,9 @@ def _hold_out(table: Dataset, section: FolderSection) -> dict[str, Dataset]:
         places[name].append(row)
     if not places["train"]:
         raise DataError(f"{section.path}: too few clips to hold some out; none is left to train on.")
+    for name, share in (("validation", section.validation_share), ("test", section.test_share)):
+        if share and not places[name]:
+            logger.warning(
+                "%s: too few clips for a share of %g: none is held out for %s", section.path, share, name
+            )
     return {name: table.select(rows) for name, rows in places.items() if rows}

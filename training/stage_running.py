@@ -17,9 +17,16 @@ from .gradient_gather import world
 from .model_building import BuiltModel
 from .recipe import EvaluationSection
 from .recipe_reading import RecipeError, Stage
-from .retrieval_trainer import BestModelKeeper, CheckpointMarker, RetrievalTrainer, save_model
+from .retrieval_trainer import (
+    BestModelKeeper,
+    CheckpointMarker,
+    EvaluationBeforeSaving,
+    RetrievalTrainer,
+    save_model,
+)
 from .saved_directories import (
     last_complete_checkpoint,
+    processes_of_checkpoint,
     read_json,
     remove_incomplete_checkpoints,
     replace_directory,
@@ -54,7 +61,8 @@ def run_stage(
         progress: show progress bars.
 
     Returns:
-        A summary: steps, epochs, seconds, final loss, and the best validation figure.
+        A summary: steps, epochs, the seconds of this call, the last loss that was logged, the best validation
+        figure, and the log.
 
     Raises:
         RecipeError: if the settings do not fit the data.
@@ -68,6 +76,8 @@ def run_stage(
             f"({extractor.segment_seconds} s); crop with data.max_clip_seconds instead."
         )
     _check_trackers(section.report_to)
+    if section.precision == "fp16" and not torch.cuda.is_available():
+        raise RecipeError(f"stage {stage.name!r}: training.precision=fp16 needs a GPU; use fp32.")
     table = splits["train"]
     clips = TrainingClips(
         table,
@@ -85,8 +95,9 @@ def run_stage(
         )
     model_dir = directory / "model"
     validation = splits.get("validation")
-    callbacks = [CheckpointMarker()]
+    callbacks = [CheckpointMarker(section.keep_checkpoints)]
     if validation is not None:
+        callbacks.append(EvaluationBeforeSaving())
         callbacks.append(BestModelKeeper(model_dir, evaluation.best_metric, processor))
     trainer = RetrievalTrainer(
         model,
@@ -105,16 +116,19 @@ def run_stage(
     trainer.accelerator.wait_for_everyone()
     checkpoint = last_complete_checkpoint(directory)
     if checkpoint is not None:
-        logger.warning("stage %s: going on from %s", stage.name, checkpoint)
+        _refuse_other_number_of_processes(checkpoint, processes)
+        if trainer.is_world_process_zero():
+            logger.warning("stage %s: going on from %s", stage.name, checkpoint)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero() and validation is None:
         replace_directory(model_dir, lambda target: save_model(model, processor, target))
     trainer.accelerator.wait_for_everyone()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "steps": trainer.state.global_step,
         "epochs": section.epochs,
         "seconds": round(result.metrics["train_runtime"], 1),
-        "train_loss": result.training_loss,
+        "last_loss": losses[-1] if losses else None,
         "best": read_json(model_dir / "best.json"),
         "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],
     }
@@ -126,12 +140,12 @@ def _training_arguments(
     section = stage.training
     by_epoch = section.save_every == "epoch"
     on_cpu = not torch.cuda.is_available()
-    if on_cpu and section.precision != "fp32":
+    if on_cpu and section.precision != "fp32" and world()[0] == 0:
         logger.warning(
             "precision %s on a CPU: without AVX-512 or AMX this is many times slower than fp32",
             section.precision,
         )
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(directory),
         run_name=run_name,
         project=run_name.split("/")[0],
@@ -154,13 +168,26 @@ def _training_arguments(
         eval_strategy="epoch" if validated else "no",
         save_strategy="epoch" if by_epoch else "steps",
         save_steps=500 if by_epoch else section.save_every,
-        save_total_limit=section.keep_checkpoints,
         logging_steps=section.log_every,
         report_to=section.report_to or "none",
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
         disable_tqdm=not progress,
     )
+    if arguments.n_gpu > 1:
+        # Started without a launcher on several GPUs, the Trainer would split a batch's packed segments in the
+        # middle of clips.
+        arguments._n_gpu = 1
+    return arguments
+
+
+def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:
+    then = processes_of_checkpoint(checkpoint)
+    if then != now:
+        raise RecipeError(
+            f"{checkpoint} was written by {then} processes and cannot go on with {now}: batches would differ. "
+            f"Start {then}, or choose another --output_dir."
+        )
 
 
 def _cache_waveforms(

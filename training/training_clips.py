@@ -12,6 +12,7 @@ from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order
 from ..processing import AudioReadError, AuricleFeatureExtractor, load_waveform
 from .recipe import DataSection
+from .recipe_reading import RecipeError
 
 
 class TrainingClips(TorchDataset):
@@ -29,6 +30,9 @@ class TrainingClips(TorchDataset):
         waveforms: decoded clips in the order of ``unique_clips(table)``; None reads the files.
         pooled_text: ``(distinct captions, width)`` vectors of a frozen text tower, in the order of the
             captions' first occurrence; None leaves captions to the collator.
+
+    Raises:
+        RecipeError: if the table has no column ``positive_column``.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class TrainingClips(TorchDataset):
         pooled_text: np.ndarray | None = None,
     ):
         if section.positive_column not in table.column_names:
-            raise ValueError(
+            raise RecipeError(
                 f"data.positive_column={section.positive_column!r} is not a column of the data; "
                 f"there are {table.column_names}."
             )

@@ -1,0 +1,214 @@
+"""Training rows: their randomness is a function of seed, epoch and row alone."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import SAMPLING_RATE, sound, tiny_front_end, write_sound
+from torch.utils.data import DataLoader
+
+from auricle.data import CaptionedClip, build_table
+from auricle.data.waveform_cache import WaveformCache
+from auricle.processing import AuricleFeatureExtractor
+from auricle.training.recipe import DataSection
+from auricle.training.recipe_reading import RecipeError
+from auricle.training.training_clips import TrainingClips, random_crop
+
+SECONDS = (0.5, 1.5, 2.5, 4.0)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Four clips of different lengths with two captions each; clips 0 and 2 are of one class."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = []
+    for index, seconds in enumerate(SECONDS):
+        path = write_sound(folder / f"{index}.wav", seconds, seed=index)
+        captions = [f"caption {index}", "shared" if index < 2 else f"other {index}"]
+        clip = CaptionedClip("s", "train", path.stem, path, captions, extra={"kind": str(index % 2)})
+        rows += clip.rows()
+    return build_table(rows)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return AuricleFeatureExtractor(**tiny_front_end())
+
+
+@pytest.fixture
+def make(table, extractor):
+    def build(seed=0, waveforms=None, pooled_text=None, **settings) -> TrainingClips:
+        section = DataSection(**settings)
+        return TrainingClips(
+            table, extractor, section, seed=seed, waveforms=waveforms, pooled_text=pooled_text
+        )
+
+    return build
+
+
+VARIED = {
+    "crop_seconds": 0.4,
+    "gain_db": 6.0,
+    "time_roll": True,
+    "mel_fmin_jitter": 10,
+    "mel_fmax_jitter": 1000,
+}
+
+
+def as_bytes(row: dict) -> tuple:
+    return row["waveform"].tobytes(), row["mel_range"], row["caption"], row["group"]
+
+
+def test_the_order_of_asking_changes_nothing(make):
+    forwards, backwards = make(**VARIED), make(**VARIED)
+    first = {row: as_bytes(forwards[row]) for row in range(8)}
+    second = {row: as_bytes(backwards[row]) for row in reversed(range(8))}
+    assert first == second
+    assert as_bytes(forwards[5]) == first[5]
+
+
+def test_other_randomness_in_the_process_changes_nothing(make):
+    clips = make(**VARIED)
+    before = as_bytes(clips[3])
+    np.random.seed(1)
+    torch.manual_seed(1)
+    assert as_bytes(clips[3]) == before
+
+
+@pytest.mark.parametrize("settings", [{"crop_seconds": 0.4}, {"time_roll": True}, {"gain_db": 6.0}])
+def test_epoch_row_and_seed_each_change_the_draw(make, settings):
+    clips = make(**settings)
+    before = clips[6]["waveform"].copy()
+    # Row 7 is another caption of the same clip.
+    assert not np.array_equal(clips[7]["waveform"], before)
+    clips.set_epoch(1)
+    assert not np.array_equal(clips[6]["waveform"], before)
+    clips.set_epoch(0)
+    assert np.array_equal(clips[6]["waveform"], before)
+    assert not np.array_equal(make(seed=1, **settings)[6]["waveform"], before)
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_worker_processes_change_nothing_and_hear_of_the_epoch(make, context, table, tmp_path):
+    if context == "spawn":
+        # The whole table travels to such a worker: once is enough.
+        clips = make(**VARIED, waveforms=cache_of(table, tmp_path))
+        clips.set_epoch(3)
+        assert [as_bytes(pickle.loads(pickle.dumps(clips))[row]) for row in range(8)] == [
+            as_bytes(clips[row]) for row in range(8)
+        ]
+        return
+    clips = make(**VARIED)
+
+    def epoch(workers: int, number: int) -> list:
+        clips.set_epoch(number)
+        options = {"multiprocessing_context": context} if workers else {}
+        loader = DataLoader(clips, batch_size=2, num_workers=workers, collate_fn=list, **options)
+        return [as_bytes(row) for batch in loader for row in batch]
+
+    alone = epoch(0, 3)
+    assert epoch(2, 3) == alone
+    assert epoch(2, 4) != alone
+
+
+def cache_of(table, folder) -> WaveformCache:
+    audio = list(table["audio"])[::2]
+    return WaveformCache.build(audio, sampling_rate=SAMPLING_RATE, cache_dir=folder, progress=False)
+
+
+def test_without_any_variation_a_short_clip_is_the_file(make):
+    row = make()[1]
+    assert np.array_equal(row["waveform"], sound(SECONDS[0], seed=0))
+    assert row["mel_range"] is None and row["pooled_text"] is None
+
+
+def test_a_clip_from_the_cache_is_the_file_to_16_bits(make, table, tmp_path):
+    cached = make(waveforms=cache_of(table, tmp_path))
+    assert np.abs(cached[4]["waveform"] - make()[4]["waveform"]).max() <= 0.5 / 32768 + 1e-7
+
+
+def test_a_cache_of_other_clips_is_refused(make, table, tmp_path):
+    half = WaveformCache.build(
+        list(table["audio"])[:2], sampling_rate=SAMPLING_RATE, cache_dir=tmp_path, progress=False
+    )
+    with pytest.raises(ValueError, match="2 clips, the table has 4"):
+        make(waveforms=half)
+
+
+def test_crops_stay_within_the_clip_and_reach_both_ends():
+    waveform = np.arange(10, dtype=np.float32)
+    starts = set()
+    for seed in range(200):
+        crop = random_crop(waveform, 7, np.random.default_rng(seed))
+        assert np.array_equal(crop, np.arange(crop[0], crop[0] + 7))
+        starts.add(int(crop[0]))
+    assert starts == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("length", [10, 12])
+def test_a_clip_that_is_not_longer_is_left_whole(length):
+    waveform = np.arange(10, dtype=np.float32)
+    assert np.array_equal(random_crop(waveform, length, np.random.default_rng(0)), waveform)
+
+
+def test_the_longest_clip_is_bounded_and_the_shorter_bound_wins(make):
+    lengths = [len(make(max_clip_seconds=2.0)[row]["waveform"]) for row in (0, 2, 4, 6)]
+    assert lengths == [8000, 24000, 32000, 32000]
+    lengths = [len(make(max_clip_seconds=2.0, crop_seconds=0.6)[row]["waveform"]) for row in (0, 2, 4, 6)]
+    assert lengths == [8000, 9600, 9600, 9600]
+
+
+def test_a_roll_keeps_every_sample(make):
+    whole, rolled = sound(SECONDS[1], seed=1), make(time_roll=True)[2]["waveform"]
+    assert not np.array_equal(whole, rolled)
+    shift = next(n for n in range(len(whole)) if np.array_equal(np.roll(whole, n)[:50], rolled[:50]))
+    assert np.array_equal(np.roll(whole, shift), rolled)
+
+
+def test_the_gain_is_one_factor_within_its_bounds(make):
+    whole = sound(SECONDS[1], seed=1)
+    clips, factors = make(gain_db=6.0), []
+    for epoch in range(60):
+        clips.set_epoch(epoch)
+        ratio = clips[2]["waveform"] / whole
+        assert np.allclose(ratio, np.median(ratio), rtol=1e-5)
+        factors.append(20 * np.log10(np.median(ratio)))
+    assert -6 <= min(factors) < -4 and 4 < max(factors) <= 6
+    assert clips[2]["waveform"].dtype == np.float32
+
+
+def test_the_mel_range_varies_as_in_passt(make, extractor):
+    clips = make(mel_fmin_jitter=10, mel_fmax_jitter=1000)
+    drawn = []
+    for epoch in range(300):
+        clips.set_epoch(epoch)
+        drawn.append(clips[0]["mel_range"])
+    lows, highs = np.array(drawn).T
+    assert lows.min() == extractor.fmin and lows.max() == extractor.fmin + 9
+    assert extractor.fmax - 499 <= highs.min() < extractor.fmax - 450
+    assert extractor.fmax + 450 < highs.max() <= min(extractor.fmax + 500, SAMPLING_RATE / 2)
+
+
+def test_only_one_end_of_the_mel_range_may_vary(make, extractor):
+    assert {make(mel_fmin_jitter=5, seed=n)[0]["mel_range"][1] for n in range(9)} == {extractor.fmax}
+    assert {make(mel_fmax_jitter=50, seed=n)[0]["mel_range"][0] for n in range(9)} == {extractor.fmin}
+
+
+def test_rows_of_one_clip_are_positives_unless_another_column_says_more(make):
+    assert [make()[row]["group"] for row in range(8)] == [0, 0, 1, 1, 2, 2, 3, 3]
+    by_kind = make(positive_column="kind")
+    assert [by_kind[row]["group"] for row in range(8)] == [0, 0, 1, 1, 0, 0, 1, 1]
+
+
+def test_an_unknown_positive_column_lists_the_columns(make):
+    with pytest.raises(RecipeError, match="positive_column='klass' is not a column.*'kind'"):
+        make(positive_column="klass")
+
+
+def test_pooled_text_goes_with_its_caption(make):
+    # Distinct captions in order: caption 0, shared, caption 1, caption 2, other 2, ...
+    pooled = np.arange(7, dtype=np.float32)[:, None].repeat(3, axis=1)
+    clips = make(pooled_text=pooled)
+    assert [clips[row]["pooled_text"][0] for row in range(8)] == [0, 1, 2, 1, 3, 4, 5, 6]
+    assert [clips[row]["caption"] for row in (1, 3)] == ["shared", "shared"]
