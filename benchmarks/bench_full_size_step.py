@@ -17,7 +17,9 @@ from auricle.processing import AuricleFeatureExtractor
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch-size", type=int, default=4, help="clips and captions")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of a clip")
     parser.add_argument("--tokens", type=int, default=32, help="tokens of a caption")

@@ -41,7 +41,9 @@ def read_labels(source: Path) -> list[dict[str, str]]:
             ]
     table = source / "meta" / "esc50.csv"
     if not table.is_file():
-        raise SystemExit(f"{source}: holds neither labels.csv nor meta/esc50.csv; give a copy of ESC-10 or ESC-50.")
+        raise SystemExit(
+            f"{source}: holds neither labels.csv nor meta/esc50.csv; give a copy of ESC-10 or ESC-50."
+        )
     with open(table, newline="", encoding="utf-8") as file:
         return [
             {
@@ -65,7 +67,9 @@ def make_folder(source: Path, out: Path, shuffle_seed: int | None = None) -> int
 
         train = [index for index, row in enumerate(rows) if row["fold"] != "5"]
         labels = [rows[index]["label"] for index in train]
-        for index, place in zip(train, np.random.default_rng(shuffle_seed).permutation(len(train)), strict=True):
+        for index, place in zip(
+            train, np.random.default_rng(shuffle_seed).permutation(len(train)), strict=True
+        ):
             rows[index]["label"] = labels[place]
     (out / "audio").mkdir(parents=True, exist_ok=True)
     names = [f"caption_{number}" for number in range(1, len(TRAIN_TEMPLATES) + 1)]
@@ -89,7 +93,9 @@ def make_folder(source: Path, out: Path, shuffle_seed: int | None = None) -> int
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", type=Path, help="directory of ESC-10 or ESC-50")
     parser.add_argument("out", type=Path, help="captioned folder to write")
     parser.add_argument("--shuffle-seed", type=int, help="permute the training labels: a control")
