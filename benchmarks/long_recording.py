@@ -62,8 +62,8 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(machine())
     print(
-        f"{arguments.tower}, {arguments.layers} layer(s), {arguments.minutes} minutes: at most {peak - before:.0f} MB "
-        f"above the model ({before:.0f} MB), {seconds:.0f} CPU seconds"
+        f"{arguments.tower}, {arguments.layers} layer(s), {arguments.minutes} minutes: at most "
+        f"{peak - before:.0f} MB above the model ({before:.0f} MB), {seconds:.0f} CPU seconds"
     )
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from .ask import ask
+from .convert import convert
 from .train import train
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(train)
 app.command("ask")(ask)
+app.command("convert")(convert)
 
 
 def main() -> None:

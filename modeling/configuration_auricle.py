@@ -1,5 +1,6 @@
 """Configuration of the dual encoder: one audio tower, one text tower, a shared space."""
 
+import copy
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
@@ -41,7 +42,7 @@ class AuricleConfig(PreTrainedConfig):
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
     projection_dim: int = 1024
-    temperature: float = 0.05
+    temperature: float | int = 0.05
     learn_temperature: bool = False
     text_pooling: Literal["cls", "mean"] = "cls"
     initializer_range: float = 0.02
@@ -85,7 +86,8 @@ def _build_text_config(given: dict | PreTrainedConfig | None) -> PreTrainedConfi
             "attention_probs_dropout_prob": 0.2,
         }
     if isinstance(given, PreTrainedConfig):
-        config = given
+        # A copy: the caller's own object stays as it is.
+        config = copy.deepcopy(given)
     else:
         values = dict(given)
         kind = values.pop("model_type", None)

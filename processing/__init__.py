@@ -11,11 +11,12 @@ from .audio_reading import (
     to_mono,
 )
 from .audio_streaming import stream_waveform
-from .feature_extraction_auricle import AuricleFeatureExtractor, SegmentBlock
+from .feature_extraction_auricle import AuricleFeatureExtractor
 from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel
 from .kaldi_fbank import kaldi_fbank
 from .log_mel import kaldi_mel_bank, passt_log_mel
 from .processing_auricle import AuricleProcessor, normalize_caption
+from .segment_blocks import SegmentBlock
 
 __all__ = [
     "FRONT_ENDS",

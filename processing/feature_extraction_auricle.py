@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,38 +11,31 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 
 from .audio_inputs import as_clip_list, to_waveform
-from .audio_streaming import regroup, stream_waveform
-from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel, frames_of_segment, real_frame_counts
+from .front_ends import (
+    FRONT_ENDS,
+    beats_log_mel,
+    check_settings,
+    eat_log_mel,
+    frames_of_segment,
+    real_frame_counts,
+)
 from .log_mel import kaldi_mel_bank, passt_log_mel
+from .segment_blocks import SegmentBlock, iter_blocks
+from .segment_cutting import SegmentCutting
 
 # On a CPU a block of about one segment keeps its temporaries in the cache; twice as much is slower.
 CPU_BLOCK_FRAMES = 1024
 
 
-@dataclass
-class SegmentBlock:
-    """
-    Consecutive segments of one recording.
-
-    Attributes:
-        inputs: model inputs as of a call on one clip of these segments.
-        starts, ends: of each segment, in seconds of the file; float64 ``(segments,)``. The last segment of a
-            recording ends where the sound does.
-    """
-
-    inputs: BatchFeature
-    starts: np.ndarray
-    ends: np.ndarray
-
-
-class AuricleFeatureExtractor(SequenceFeatureExtractor):
+class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
     r"""
     Cuts clips into segments and turns each segment into the normalised log-mel of one audio tower.
 
     A clip becomes ``ceil(length / segment_seconds)`` segments (a remainder of less than ``min_tail_seconds``
-    makes none); its last one is filled up to the full segment, whatever else is in the batch. Segments of all clips lie one after another in ``input_features`` and
-    ``segment_counts`` says how many belong to each clip: nothing is padded to the longest clip, nothing is
-    cropped and nothing is random. What a segment becomes depends on nothing but its own samples.
+    makes none); its last one is filled up to the full segment, whatever else is in the batch. Segments of all
+    clips lie one after another in ``input_features`` and ``segment_counts`` says how many belong to each clip:
+    nothing is padded to the longest clip and nothing is random. What a segment becomes depends on nothing but
+    its own samples.
 
     How the last segment is filled follows its tower: PaSST hears digital silence; EAT sees frames of zeros
     before normalisation, as in its training; BEATs' extra frames are masked by ``audio_attention_mask``.
@@ -112,31 +104,16 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
         self.std = _given(std, preset.std)
         self.target_frames = target_frames
         self.padding_rule = padding_rule
-        self._check(preset)
+        check_settings(
+            front_end,
+            sampling_rate=self.sampling_rate,
+            segment_seconds=segment_seconds,
+            mean=self.mean,
+            std=self.std,
+            target_frames=target_frames,
+            padding_rule=padding_rule,
+        )
         self.mel_bank()  # an impossible mel range is an error here, not at the first clip
-
-    def _check(self, preset) -> None:
-        if self.segment_seconds <= 0:
-            raise ValueError(f"segment_seconds={self.segment_seconds} must be above 0.")
-        self._check_segment_length(self.segment_samples)
-        if preset.mean is None and not self.mean is self.std is None:
-            raise ValueError(f"mean and std: the front end {self.front_end!r} has its own normalisation.")
-        if self.std is not None and self.std <= 0:
-            raise ValueError(f"std={self.std} must be above 0.")
-        if self.target_frames is not None and (preset.trained_frames is None or self.target_frames < 16):
-            raise ValueError(
-                f"target_frames={self.target_frames}: only the front end 'eat' takes it, and at least 16."
-            )
-        if self.padding_rule not in ("exact", "reference"):
-            raise ValueError(f"padding_rule={self.padding_rule!r}; known: 'exact', 'reference'.")
-
-    def _check_segment_length(self, samples: int) -> None:
-        shortest = FRONT_ENDS[self.front_end].min_samples
-        if samples < shortest:
-            raise ValueError(
-                f"segment_seconds={samples / self.sampling_rate:.6g} is too short for the front end "
-                f"{self.front_end!r}: it needs at least {shortest / self.sampling_rate:.6g} s."
-            )
 
     @classmethod
     def for_tower(cls, tower: str, **settings) -> "AuricleFeatureExtractor":
@@ -157,11 +134,6 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
         """Names of everything that a call returns."""
         names = ["input_features", "segment_counts"]
         return [*names, "audio_attention_mask"] if FRONT_ENDS[self.front_end].masks_padding else names
-
-    @property
-    def segment_samples(self) -> int:
-        """Samples of a full segment."""
-        return round(self.segment_seconds * self.sampling_rate)
 
     @property
     def num_frames(self) -> int:
@@ -187,57 +159,6 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
     def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
         """One sound as a mono float32 waveform ``(samples,)`` at the model's rate; forms as in a call."""
         return to_waveform(clip, sampling_rate=self.sampling_rate, source_rate=sampling_rate)
-
-    def _segment_length(self, segment_seconds: float | None) -> int:
-        length = self.segment_samples
-        if segment_seconds is not None:
-            length = min(length, round(segment_seconds * self.sampling_rate))
-            self._check_segment_length(length)
-        return length
-
-    def cut(self, waveform: np.ndarray, segment_seconds: float | None = None) -> np.ndarray:
-        """
-        Cuts a waveform at the model's rate into segments, the last one filled up.
-
-        A remainder shorter than ``min_tail_seconds`` behind a full segment is left out: encoders pad files
-        by some milliseconds, and a segment of nothing else would count as much as the sound itself.
-
-        Args:
-            waveform: float32 ``(samples,)``, at least one sample.
-            segment_seconds: another segment length than the own one, for training on shorter crops.
-
-        Returns:
-            float32 ``(segments, segment samples)``.
-
-        Raises:
-            ValueError: if the segments would be too short for the front end.
-        """
-        length = self._segment_length(segment_seconds)
-        waveform = waveform[: self._kept_samples(len(waveform), length)]
-        count = -(-len(waveform) // length)
-        segments = np.full((count, length), self.padding_value, dtype=np.float32)
-        segments.reshape(-1)[: len(waveform)] = waveform
-        return segments
-
-    def _kept_samples(self, samples: int, length: int) -> int:
-        """Samples of a waveform that are cut into segments: all but a tail too short to be one."""
-        tail = samples % length
-        return samples - tail if samples > length and tail < self._min_tail_samples else samples
-
-    @property
-    def _min_tail_samples(self) -> int:
-        return round(self.min_tail_seconds * self.sampling_rate)
-
-    def real_samples(self, samples: int, segment_seconds: float | None = None) -> list[int]:
-        """
-        How many samples of each segment [`cut`] makes of a waveform are real.
-
-        A last segment shorter than the tower's smallest input counts as that: filled with silence, not masked.
-        """
-        length = self._segment_length(segment_seconds)
-        full, rest = divmod(self._kept_samples(samples, length), length)
-        shortest = FRONT_ENDS[self.front_end].min_samples
-        return [length] * full + ([max(rest, shortest)] if rest else [])
 
     def frame_mask(self, lengths: torch.Tensor, samples: int) -> torch.Tensor | None:
         """
@@ -377,12 +298,12 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
         lengths = [n for waveform in waveforms for n in self.real_samples(len(waveform), segment_seconds)]
         if mel_ranges is not None:
             mel_ranges = [pair for pair, count in zip(mel_ranges, counts, strict=True) for _ in range(count)]
-        data = self._encode(np.concatenate(cut), lengths, counts, mel_ranges, device)
+        data = self.encode(np.concatenate(cut), lengths, counts, mel_ranges, device)
         if return_tensors != "pt":
             data = {name: values.cpu().numpy() for name, values in data.items()}
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def _encode(
+    def encode(
         self,
         segments: np.ndarray,
         lengths: list[int],
@@ -390,6 +311,16 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
         mel_ranges: list[tuple[float, float]] | None,
         device: str | torch.device,
     ) -> dict[str, torch.Tensor]:
+        """
+        Model inputs of segments that are cut already.
+
+        Args:
+            segments: float32 ``(segments, samples)``, of all clips one after another.
+            lengths: real samples of each segment.
+            counts: segments of each clip.
+            mel_ranges: see [`features`].
+            device: where the spectrograms are computed.
+        """
         real = torch.tensor(lengths)
         data = {
             "input_features": self.features(torch.from_numpy(segments).to(device), mel_ranges, real),
@@ -427,20 +358,14 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
             ValueError: if ``segments_per_block`` is below 1.
             AudioReadError: for a file that cannot be read; one that is damaged may yield blocks before.
         """
-        if segments_per_block < 1:
-            raise ValueError(f"segments_per_block={segments_per_block} must be at least 1.")
-        length = self.segment_samples
-        first = 0
-        pieces = stream_waveform(path, sampling_rate=self.sampling_rate, offset=offset, duration=duration)
-        for samples in regroup(pieces, segments_per_block * length):
-            if first and len(samples) < self._min_tail_samples:
-                return
-            segments, lengths = self.cut(samples), self.real_samples(len(samples))
-            inputs = self._encode(segments, lengths, [len(segments)], None, device)
-            edges = first + np.minimum(np.arange(len(segments) + 1) * length, len(samples))
-            seconds = offset + edges / self.sampling_rate
-            yield SegmentBlock(BatchFeature(inputs), seconds[:-1], seconds[1:])
-            first += len(samples)
+        yield from iter_blocks(
+            self,
+            path,
+            offset=offset,
+            duration=duration,
+            segments_per_block=segments_per_block,
+            device=device,
+        )
 
 
 def _given(value: Any, default: Any) -> Any:

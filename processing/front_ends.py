@@ -55,6 +55,50 @@ FRONT_ENDS = {
 }
 
 
+def check_segment_length(front_end: str, samples: int, sampling_rate: int) -> None:
+    """Raises ValueError if segments of ``samples`` samples are too short for a front end."""
+    shortest = FRONT_ENDS[front_end].min_samples
+    if samples < shortest:
+        raise ValueError(
+            f"segment_seconds={samples / sampling_rate:.6g} is too short for the front end {front_end!r}: it needs "
+            f"at least {shortest / sampling_rate:.6g} s."
+        )
+
+
+def check_settings(
+    front_end: str,
+    *,
+    sampling_rate: int,
+    segment_seconds: float,
+    mean: float | None,
+    std: float | None,
+    target_frames: int | None,
+    padding_rule: str,
+) -> None:
+    """
+    Raises ValueError naming the setting that a front end cannot work with, and what it takes.
+
+    Args:
+        front_end: name of the front end.
+        sampling_rate, segment_seconds, mean, std, target_frames, padding_rule: see
+            [`AuricleFeatureExtractor`].
+    """
+    preset = FRONT_ENDS[front_end]
+    if segment_seconds <= 0:
+        raise ValueError(f"segment_seconds={segment_seconds} must be above 0.")
+    check_segment_length(front_end, round(segment_seconds * sampling_rate), sampling_rate)
+    if preset.mean is None and not mean is std is None:
+        raise ValueError(f"mean and std: the front end {front_end!r} has its own normalisation.")
+    if std is not None and std <= 0:
+        raise ValueError(f"std={std} must be above 0.")
+    if target_frames is not None and (preset.trained_frames is None or target_frames < PATCH_FRAMES):
+        raise ValueError(
+            f"target_frames={target_frames}: only the front end 'eat' takes it, and at least {PATCH_FRAMES}."
+        )
+    if padding_rule not in ("exact", "reference"):
+        raise ValueError(f"padding_rule={padding_rule!r}; known: 'exact', 'reference'.")
+
+
 def frames_of_segment(front_end: str, samples: int, hop_length: int, win_length: int) -> int:
     """
     Frames that a front end makes of a segment of ``samples`` samples.
@@ -160,4 +204,13 @@ def eat_log_mel(
     return fbank.sub_(mean).div_(2 * std)
 
 
-__all__ = ["FRONT_ENDS", "FrontEnd", "beats_log_mel", "eat_log_mel", "frames_of_segment", "real_frame_counts"]
+__all__ = [
+    "FRONT_ENDS",
+    "FrontEnd",
+    "beats_log_mel",
+    "check_segment_length",
+    "check_settings",
+    "eat_log_mel",
+    "frames_of_segment",
+    "real_frame_counts",
+]

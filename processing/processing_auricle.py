@@ -2,13 +2,13 @@
 
 import os
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from .feature_extraction_auricle import SegmentBlock
+from .segment_blocks import SegmentBlock
 
 _DROP_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -112,6 +112,8 @@ class AuricleProcessor(ProcessorMixin):
             ValueError: for an empty list, something that is not a string, or a sentence without a word; the
                 message names its place.
         """
+        if isinstance(text, bytes) or not isinstance(text, Iterable):
+            raise ValueError(f"text is a {type(text).__name__}, but must be a string or a list of strings.")
         sentences = [text] if isinstance(text, str) else list(text)
         if not sentences:
             raise ValueError("text is an empty list; give at least one sentence.")

@@ -31,6 +31,7 @@ FLOORS = {
     "recipes": 0,
     "model_cards": 0,
     "data": 1,
+    "conversion": 1,
     "evaluation": 2,
     "training": 2,
     "search": 3,

@@ -2,9 +2,10 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -12,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
+from ..conversion import ConversionError, ConversionReport, load_published
 from ..evaluation.model_loading import load_pretrained
 from ..modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
 from ..processing import AuricleFeatureExtractor, AuricleProcessor
@@ -100,12 +102,36 @@ def _audio_config(section: ModelSection) -> PreTrainedConfig:
     kind = values.pop("model_type", "auricle_passt")
     if kind not in AUDIO_CONFIGS:
         raise RecipeError(f"model.audio.config.model_type is {kind!r}; known: {sorted(AUDIO_CONFIGS)}.")
+    name = section.audio.pretrained
+    published = _load_published(kind, name, values)[0].config if name and Path(name).is_file() else None
     try:
-        if section.audio.pretrained:
-            return AUDIO_CONFIGS[kind].from_pretrained(section.audio.pretrained, **values)
+        if published is not None:
+            return AUDIO_CONFIGS[kind](**_own_fields(published) | values)
+        if name:
+            return AUDIO_CONFIGS[kind](**_own_fields(AUDIO_CONFIGS[kind].from_pretrained(name)) | values)
         return AUDIO_CONFIGS[kind](**values)
-    except (*WRONG_SETTING, OSError) as error:
+    except OSError as error:
+        raise PretrainedError(f"audio encoder {name}: cannot be loaded ({_first_line(error)}).") from error
+    except WRONG_SETTING as error:
         raise RecipeError(f"model.audio.config: {_in_one_line(error)}") from error
+
+
+def _own_fields(config: PreTrainedConfig) -> dict[str, Any]:
+    """What a config's class declares itself, so that a new config can be made with some of it replaced."""
+    names = type(config).__dataclass_fields__.keys() - PreTrainedConfig.__dataclass_fields__.keys()
+    return {name: getattr(config, name) for name in names}
+
+
+def _load_published(
+    kind: str, name: str, settings: Mapping[str, Any]
+) -> tuple[PreTrainedModel, ConversionReport]:
+    """The publisher's own file, read without running anything in it; no file tells the number of heads."""
+    try:
+        return load_published(
+            kind.removeprefix("auricle_"), name, attention_heads=settings.get("num_attention_heads")
+        )
+    except ConversionError as error:
+        raise PretrainedError(f"audio encoder {error}") from error
 
 
 def _text_config(section: ModelSection, source: EncoderSource | None) -> PreTrainedConfig:
@@ -190,6 +216,11 @@ def _load_text_weights(model: AuricleModel, source: EncoderSource, name: str) ->
 
 
 def _load_audio_weights(model: AuricleModel, name: str) -> str:
+    if Path(name).is_file():
+        config = model.config.audio_config
+        encoder, report = _load_published(config.model_type, name, _own_fields(config))
+        model.audio_model.load_state_dict(encoder.state_dict(), strict=True)
+        return f"{name}, SHA-256 {report.source_sha256}"
     encoder = _load_encoder(
         f"audio encoder {name}",
         AUDIO_MODELS[model.config.audio_config.model_type],

@@ -26,6 +26,7 @@ from .saved_directories import (
     replace_directory,
     write_json,
 )
+from .training_clips import TrainingClips
 
 
 class RetrievalTrainer(Trainer):
@@ -188,6 +189,25 @@ class RetrievalTrainer(Trainer):
         with torch.no_grad():
             pooled = torch.from_numpy(self._pooled_validation_text).to(model.device)
             return model.project_text(pooled).cpu().numpy()
+
+
+class EpochTeller(TrainerCallback):
+    """
+    Tells the training rows which epoch it is; their crops and variations depend on it.
+
+    accelerate's loader does so too, but not where it shares batches among processes or skips those that were
+    trained on before a resume: each epoch would then see the crops of the first one again.
+
+    Args:
+        clips: the training rows.
+    """
+
+    def __init__(self, clips: TrainingClips):
+        self.clips = clips
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Called by the Trainer before an epoch's first batch is made, also of one that is resumed."""
+        self.clips.set_epoch(int(state.epoch))
 
 
 class EvaluationBeforeSaving(TrainerCallback):

@@ -20,6 +20,7 @@ from .recipe_reading import RecipeError, Stage
 from .retrieval_trainer import (
     BestModelKeeper,
     CheckpointMarker,
+    EpochTeller,
     EvaluationBeforeSaving,
     RetrievalTrainer,
     save_model,
@@ -95,7 +96,7 @@ def run_stage(
         )
     model_dir = directory / "model"
     validation = splits.get("validation")
-    callbacks = [CheckpointMarker(section.keep_checkpoints)]
+    callbacks = [EpochTeller(clips), CheckpointMarker(section.keep_checkpoints)]
     if validation is not None:
         callbacks.append(EvaluationBeforeSaving())
         callbacks.append(BestModelKeeper(model_dir, evaluation.best_metric, processor))

@@ -67,7 +67,7 @@ class TrainingClips(TorchDataset):
             raise ValueError(f"the cache holds {len(waveforms)} clips, the table has {len(self.audio)}.")
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader at the start of each epoch."""
+        """To be called at the start of each epoch, before the loader's worker processes start."""
         self.epoch = epoch
 
     def __len__(self) -> int:

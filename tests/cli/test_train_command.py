@@ -47,7 +47,7 @@ def test_a_run_leaves_a_model_figures_and_answers(finished):
     for answer in results["answers"]:
         assert len(answer["clips"]) == 3
         scores = [clip["score"] for clip in answer["clips"]]
-        assert scores == sorted(scores, reverse=True) and -1 <= min(scores) and max(scores) <= 1
+        assert scores == sorted(scores, reverse=True) and min(scores) >= -1 and max(scores) <= 1
         assert all("test_" in clip["path"] for clip in answer["clips"])
     assert results["model"] == str(folder / "run" / "first" / "model")
     assert weights_of(folder / "run" / "first" / "model")
@@ -122,7 +122,6 @@ def test_command_lines_that_cannot_be_followed(arguments, says):
         (["--positive_column", "klass"], "positive_column='klass' is not a column"),
         (["--data.folder.path", "nowhere"], "nowhere: no such directory"),
         (["--training.batch_size", "500"], "do not fill one batch of 500"),
-        (["--training.report_to", "[trackio]", "--training.precision", "fp16"], "fp16 needs a GPU"),
         (["--model.text.pretrained", "./nowhere"], "./nowhere: there is no such directory"),
         (["--max_bad_share", "0.01"], "1 of 16 clips are bad"),
     ],

@@ -16,6 +16,7 @@ from auricle.data import DataError, waveform_cache
 from auricle.data.waveform_cache import WaveformCache, cache_root
 from auricle.processing import AudioReadError, load_waveform
 
+
 @pytest.fixture
 def clips(tmp_path) -> list[dict]:
     """Three sounds: whole, a part of a longer one, and one of another rate."""

@@ -39,8 +39,6 @@ class Decoder:
         return Samples(self.data, self.rate)
 
 
-# -------------------------------------------------------------------------------------------- forms
-
 WAVE = sound(1.5, seed=3)
 FORMS = {
     "array": WAVE,
@@ -347,7 +345,7 @@ def test_other_mel_ranges_on_request():
     expected = extractor(fmin=5.0, fmax=7000.0)(wave, sampling_rate=RATE)["input_features"]
     torch.testing.assert_close(own["input_features"][1:], expected, atol=1e-6, rtol=0)
     with pytest.raises(ValueError, match="1 mel_ranges for 2 clips"):
-        extractor()([wave, wave], sampling_rate=RATE, mel_ranges=[(0.0, 7500.0)])
+        extractor()([wave, wave], sampling_rate=RATE, mel_ranges=[(0, 7500)])
 
 
 # ------------------------------------------------------------------------------------------ settings

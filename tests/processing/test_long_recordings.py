@@ -80,6 +80,17 @@ def test_blocks_are_the_segments_of_one_call(tmp_path, tower, rate):
     assert np.allclose(ends, [*(3.0 * np.arange(1, 9)), 25.3])
 
 
+@pytest.mark.parametrize("seconds", [12.05, 9.03, 3.05, 0.05])
+def test_a_short_rest_is_treated_as_in_one_call(tmp_path, seconds):
+    """Behind a whole block, within one, and as all there is."""
+    path = write_noise(tmp_path / "a.wav", seconds, 16000)
+    extractor = AuricleFeatureExtractor.for_tower("beats", segment_seconds=3.0)
+    whole = extractor(str(path))["input_features"]
+    blocks = list(extractor.iter_segments(path, segments_per_block=4))
+    assert torch.equal(torch.cat([block.inputs["input_features"] for block in blocks]), whole)
+    assert len(whole) == max(1, int(seconds // 3))
+
+
 def test_times_count_from_the_start_of_the_file(tmp_path):
     path = write_noise(tmp_path / "a.wav", 9.0, 16000)
     extractor = AuricleFeatureExtractor.for_tower("beats", segment_seconds=2.0)

@@ -14,7 +14,7 @@ from auricle.training.gradient_gather import gather_rows, gathered_contrastive_l
 GROUPS = torch.tensor([0, 1, 2, 0, 1, 3, 0, 4])
 WIDTH = 6
 
-WORKER = '''
+WORKER = """
 import sys
 import torch
 from torch import distributed
@@ -59,7 +59,7 @@ gathered = whole(torch.full((1, 2), float(rank)), with_gradient=False)
 results["order"] = gathered, gradient_gather.world()
 torch.save(results, f"{folder}/results{rank}.pt")
 distributed.destroy_process_group()
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -274,7 +274,9 @@ def test_arguments_that_are_no_overrides(arguments, says):
 
 def test_stages_start_from_the_one_before_them_or_from_where_they_say(read):
     stages = [{"name": "a"}, {"name": "b"}, {"name": "c", "starts_from": "a"}, {"name": "d"}]
-    resolved = resolve_stages(read({**MINIMAL, "stages": [*stages, {"name": "e", "starts_from": "some/dir"}]}))
+    resolved = resolve_stages(
+        read({**MINIMAL, "stages": [*stages, {"name": "e", "starts_from": "some/dir"}]})
+    )
     assert [stage.starts_from for stage in resolved] == ["pretrained", "a", "a", "c", "some/dir"]
 
 
@@ -282,7 +284,10 @@ def test_stages_start_from_the_one_before_them_or_from_where_they_say(read):
     ("stages", "says"),
     [
         ([{"name": "a"}, {"name": "a"}], "'a' occurs twice"),
-        ([{"name": "a", "starts_from": "b"}, {"name": "b"}], "'a' starts from 'b', which does not come before"),
+        (
+            [{"name": "a", "starts_from": "b"}, {"name": "b"}],
+            "'a' starts from 'b', which does not come before",
+        ),
         ([{"name": "a", "starts_from": "a"}], "does not come before"),
         ([{"name": "pretrained"}], "'pretrained'"),
         ([{"name": "../up"}], "stages.0.name"),

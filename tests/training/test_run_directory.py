@@ -50,7 +50,12 @@ def test_the_same_recipe_opens_its_run_again(tmp_path):
         ({"training": {"learning_rate": 0.5}}, "training.learning_rate", "2e-05", "0.5"),
         ({"data": {"folder": {"path": "other"}}}, "data.folder.path", "None", "'other'"),
         ({"model": {"audio": {"config": {"hidden_size": 8}}}}, "model.audio.config.hidden_size", "None", "8"),
-        ({"evaluation": {"relevance_column": "label"}}, "evaluation.relevance_column", "'clip_id'", "'label'"),
+        (
+            {"evaluation": {"relevance_column": "label"}},
+            "evaluation.relevance_column",
+            "'clip_id'",
+            "'label'",
+        ),
     ],
 )
 def test_another_recipe_is_refused_naming_the_field(tmp_path, change, field, old, new):

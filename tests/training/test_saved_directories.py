@@ -21,16 +21,18 @@ from auricle.training.saved_directories import (
 )
 
 # Replaces the directory "old" by "new" and is killed at the n-th step that changes names or files.
-KILLED = '''
+KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
 from auricle.training.saved_directories import replace_directory
 
 target, fatal, count = Path(sys.argv[1]), int(sys.argv[2]), 0
 
+CHANGES = ("os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.mkdir")
+
 def step(event, arguments):
     global count
-    if event in ("os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.mkdir") and "model" in str(arguments[0]):
+    if event in CHANGES and "model" in str(arguments[0]):
         count += 1
         if count == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -42,7 +44,7 @@ def write(folder):
     (folder / "b").write_text("new")
 
 replace_directory(target, write)
-'''
+"""
 
 
 def filled(target, text: str):

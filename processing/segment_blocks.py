@@ -1,0 +1,58 @@
+"""A long recording as blocks of model inputs, in memory that does not grow with its length."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.feature_extraction_utils import BatchFeature
+
+from .audio_streaming import regroup, stream_waveform
+
+
+@dataclass
+class SegmentBlock:
+    """
+    Consecutive segments of one recording.
+
+    Attributes:
+        inputs: model inputs as of a call on one clip of these segments.
+        starts, ends: of each segment, in seconds of the file; float64 ``(segments,)``. The last segment of a
+            recording ends where the sound does.
+    """
+
+    inputs: BatchFeature
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+def iter_blocks(
+    extractor: Any,
+    path: str | os.PathLike[str],
+    *,
+    offset: float,
+    duration: float | None,
+    segments_per_block: int,
+    device: str | torch.device,
+) -> Iterator[SegmentBlock]:
+    """What [`AuricleFeatureExtractor.iter_segments`] does with the extractor given; see there."""
+    if segments_per_block < 1:
+        raise ValueError(f"segments_per_block={segments_per_block} must be at least 1.")
+    rate, length = extractor.sampling_rate, extractor.segment_samples
+    first = 0
+    pieces = stream_waveform(path, sampling_rate=rate, offset=offset, duration=duration)
+    for samples in regroup(pieces, segments_per_block * length):
+        # Behind full segments such a rest is left out, as it is when the file is cut at once.
+        if first and len(samples) < extractor.min_tail_samples:
+            return
+        segments, lengths = extractor.cut(samples), extractor.real_samples(len(samples))
+        inputs = extractor.encode(segments, lengths, [len(segments)], None, device)
+        edges = first + np.minimum(np.arange(len(segments) + 1) * length, len(samples))
+        seconds = offset + edges / rate
+        yield SegmentBlock(BatchFeature(inputs), seconds[:-1], seconds[1:])
+        first += len(samples)
+
+
+__all__ = ["SegmentBlock", "iter_blocks"]

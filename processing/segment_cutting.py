@@ -1,0 +1,72 @@
+"""How a waveform is cut into segments of one length."""
+
+import numpy as np
+
+from .front_ends import FRONT_ENDS, check_segment_length
+
+
+class SegmentCutting:
+    """
+    The cutting rule, for feature extractors with ``front_end``, ``sampling_rate``, ``segment_seconds``,
+    ``min_tail_seconds`` and ``padding_value``.
+    """
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples of a full segment."""
+        return round(self.segment_seconds * self.sampling_rate)
+
+    def _segment_length(self, segment_seconds: float | None) -> int:
+        length = self.segment_samples
+        if segment_seconds is not None:
+            length = min(length, round(segment_seconds * self.sampling_rate))
+            check_segment_length(self.front_end, length, self.sampling_rate)
+        return length
+
+    def cut(self, waveform: np.ndarray, segment_seconds: float | None = None) -> np.ndarray:
+        """
+        Cuts a waveform at the model's rate into segments, the last one filled up.
+
+        A remainder shorter than ``min_tail_seconds`` behind a full segment is left out: encoders pad files
+        by some milliseconds, and a segment of nothing else would count as much as the sound itself.
+
+        Args:
+            waveform: float32 ``(samples,)``, at least one sample.
+            segment_seconds: another segment length than the own one, for training on shorter crops.
+
+        Returns:
+            float32 ``(segments, segment samples)``.
+
+        Raises:
+            ValueError: if the segments would be too short for the front end.
+        """
+        length = self._segment_length(segment_seconds)
+        waveform = waveform[: self._kept_samples(len(waveform), length)]
+        count = -(-len(waveform) // length)
+        segments = np.full((count, length), self.padding_value, dtype=np.float32)
+        segments.reshape(-1)[: len(waveform)] = waveform
+        return segments
+
+    def _kept_samples(self, samples: int, length: int) -> int:
+        """Samples of a waveform that are cut into segments: all but a tail too short to be one."""
+        tail = samples % length
+        return samples - tail if samples > length and tail < self.min_tail_samples else samples
+
+    @property
+    def min_tail_samples(self) -> int:
+        """Samples of the shortest remainder that makes a segment."""
+        return round(self.min_tail_seconds * self.sampling_rate)
+
+    def real_samples(self, samples: int, segment_seconds: float | None = None) -> list[int]:
+        """
+        How many samples of each segment [`cut`] makes of a waveform are real.
+
+        A last segment shorter than the tower's smallest input counts as that: filled with silence, not masked.
+        """
+        length = self._segment_length(segment_seconds)
+        full, rest = divmod(self._kept_samples(samples, length), length)
+        shortest = FRONT_ENDS[self.front_end].min_samples
+        return [length] * full + ([max(rest, shortest)] if rest else [])
+
+
+__all__ = ["SegmentCutting"]
