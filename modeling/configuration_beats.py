@@ -5,7 +5,7 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from .config_checks import refuse_misspelt_fields
+from .config_checks import refuse_misspelt_fields, refuse_numbers_below_one
 from .square_patches import SquarePatchGeometry
 
 
@@ -69,6 +69,9 @@ class BeatsConfig(SquarePatchGeometry, PreTrainedConfig):
     def __post_init__(self, **kwargs):
         refuse_misspelt_fields(self, kwargs)
         self.check_geometry()
+        refuse_numbers_below_one(
+            self, ("patch_embed_dim", "num_conv_pos_embeddings", "num_conv_pos_embedding_groups")
+        )
         if self.hidden_size % self.num_conv_pos_embedding_groups:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be split over num_conv_pos_embedding_groups="

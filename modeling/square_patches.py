@@ -1,5 +1,18 @@
 """Geometry of towers that cut a spectrogram into square patches without overlap."""
 
+from .config_checks import refuse_numbers_below_one
+
+_SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "sampling_rate",
+    "num_mel_bins",
+    "num_frames",
+    "patch_size",
+)
+
 
 class SquarePatchGeometry:
     """Patch counts and their checks, for configs with ``num_mel_bins``, ``num_frames`` and ``patch_size``."""
@@ -16,9 +29,10 @@ class SquarePatchGeometry:
 
     def check_geometry(self) -> None:
         """
-        Raises ValueError naming the field if the heads do not divide the width, a segment is smaller than one
+        Raises ValueError naming the field if a size is below 1, the heads do not divide the width, a segment is smaller than one
         patch, or patchout would leave nothing.
         """
+        refuse_numbers_below_one(self, _SIZES)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be split over num_attention_heads="

@@ -86,7 +86,7 @@ def read_audio(
         raise AudioReadError(f"{path}: duration is {duration!r}, but must be seconds above 0, or None")
     _check_openable(path)
     try:
-        with library.SoundFile(_native(path)) as file:
+        with library.SoundFile(native_path(path)) as file:
             rate = int(file.samplerate)
             _check_rate(rate, path)
             _check_complete(file, path)
@@ -183,7 +183,7 @@ def _require_soundfile() -> Any:
     return soundfile
 
 
-def _native(path: str) -> str | bytes:
+def native_path(path: str) -> str | bytes:
     """The name as the file system has it: outside Windows any bytes, which need not be text."""
     return path if os.name == "nt" else os.fsencode(path)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from .audio_reading import AudioReadError, read_audio
+from .audio_reading import AudioReadError, native_path, read_audio
 
 try:
     import soundfile
@@ -84,7 +84,7 @@ def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
 def _decode(path: str, offset: float, duration: float | None, piece_seconds: float) -> Iterator[np.ndarray]:
     """Mono pieces at the file's own rate; the head of the file has been checked."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(native_path(path)) as file:
             rate = file.samplerate
             start = round(offset * rate)
             left = file.frames - start

@@ -1,7 +1,7 @@
 """
 Front ends, ten-second clips: ours against transformers' CLAP extractor and a loop over torchaudio.
 
-    OMP_NUM_THREADS=1 python benchmarks/front_ends.py [--clips 8] [--rounds 5]
+    OMP_NUM_THREADS=1 python benchmarks/bench_front_ends.py [--clips 8] [--rounds 5]
 
 CPU time of one process, all ways in turns. torchaudio is only needed for its own rows.
 """

@@ -1,7 +1,7 @@
 """
 Memory of embedding one long file, above what model and libraries take.
 
-    OMP_NUM_THREADS=1 python benchmarks/long_recording.py TOWER [--minutes 60] [--layers 12]
+    OMP_NUM_THREADS=1 python benchmarks/bench_long_recording.py TOWER [--minutes 60] [--layers 12]
 
 Writes noise of that length to a temporary file at 44.1 kHz and embeds it block after block with a tower of
 published width and random weights. Fewer layers take less time and the same memory: without gradients a layer's
@@ -40,7 +40,7 @@ def resident_megabytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("tower", choices=["passt", "beats", "eat"])
+    parser.add_argument("tower", nargs="?", default="passt", choices=["passt", "beats", "eat"])
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--segments-per-block", type=int, default=4)

@@ -1,7 +1,7 @@
 """
 Audio towers at published size: clips a second eager, SDPA, compiled, bfloat16 and int8, side by side.
 
-    OMP_NUM_THREADS=1 python benchmarks/networks.py [--towers passt beats eat] [--clips 1] [--rounds 2]
+    OMP_NUM_THREADS=1 python benchmarks/bench_networks.py [--towers passt beats eat] [--clips 1] [--rounds 2]
 
 Random weights (speed does not depend on them; the cosines then only say what rounding does to such weights),
 ten-second segments, CPU time of one process, all ways of a tower in turns. On a GPU pass --device cuda: wall time.
