@@ -29,8 +29,8 @@ class SquarePatchGeometry:
 
     def check_geometry(self) -> None:
         """
-        Raises ValueError naming the field if a size is below 1, the heads do not divide the width, a segment is smaller than one
-        patch, or patchout would leave nothing.
+        Raises ValueError naming the field if a size is below 1, the heads do not divide the width, a segment
+        is smaller than one patch, or patchout would leave nothing.
         """
         refuse_numbers_below_one(self, _SIZES)
         if self.hidden_size % self.num_attention_heads:
