@@ -150,6 +150,12 @@ class TrainingSection(Settings):
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Mixed precision of a GPU.")
     activation_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
     num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+    cpu_threads: int | None = Field(
+        None,
+        ge=1,
+        description="Threads of torch without a GPU; none takes OMP_NUM_THREADS, else half of the cores, which "
+        "leaves room for data workers: threads that wait for a busy core slow small models many times over.",
+    )
     save_every: Literal["epoch"] | int = Field("epoch", description="Checkpoint each epoch or every N steps.")
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept for resuming.")
     log_every: int = Field(10, ge=1, description="Steps between two log lines.")
