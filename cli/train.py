@@ -1,6 +1,7 @@
 """`auricle train`: runs a recipe."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,8 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
     # A text encoder's unused pooler and its loading bars tell a person nothing; real faults are errors of ours.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    # Said of PaSST's special tokens, whose gradients are a few numbers, under several processes.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError):
         try:
             results = run_recipe(recipe, only_stage=stage, progress=progress)

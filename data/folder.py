@@ -264,7 +264,7 @@ def _file_names(metadata: Path, records: Sequence[_Record]) -> list[str]:
 def _rows_of_split(metadata: Path, columns: list[str], records: Sequence[_Record], split: str) -> list[int]:
     if "split" not in columns:
         return list(range(len(records)))
-    splits = [record.values.get("split") for record in records]
+    splits = [str(record.values.get("split") or "").strip() or None for record in records]
     chosen = [index for index, value in enumerate(splits) if value == split]
     if not chosen:
         existing = sorted({str(value) for value in splits if value is not None})

@@ -1,7 +1,6 @@
 """Gathering embeddings over processes so that gradients flow back to where they came from."""
 
 import torch
-import torch.distributed.nn.functional as distributed_functional
 from torch import distributed
 
 from ..modeling import contrastive_loss
@@ -30,11 +29,28 @@ def gather_rows(rows: torch.Tensor, *, with_gradient: bool) -> torch.Tensor:
     if processes == 1:
         return rows
     rows = rows.contiguous()
-    if with_gradient:
-        return torch.cat(distributed_functional.all_gather(rows), dim=0)
+    return _Gather.apply(rows) if with_gradient else _gather(rows)
+
+
+def _gather(rows: torch.Tensor) -> torch.Tensor:
+    _, processes = world()
     parts = [torch.empty_like(rows) for _ in range(processes)]
     distributed.all_gather(parts, rows)
     return torch.cat(parts, dim=0)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context, rows: torch.Tensor) -> torch.Tensor:
+        return _gather(rows)
+
+    @staticmethod
+    def backward(context, gradient: torch.Tensor) -> torch.Tensor:
+        # Every process has a share in the gradient of everybody's rows.
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(gradient)
+        rank, processes = world()
+        return gradient.chunk(processes)[rank]
 
 
 def gathered_contrastive_loss(

@@ -17,7 +17,14 @@ from ..conversion import ConversionError, ConversionReport, load_published
 from ..evaluation.model_loading import load_pretrained
 from ..modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
 from ..processing import AuricleFeatureExtractor, AuricleProcessor
-from .pretrained_text import EncoderSource, PretrainedError, locate_text_encoder, offline_hint, sha256_of
+from .pretrained_text import (
+    EncoderSource,
+    PretrainedError,
+    locate_text_encoder,
+    looks_like_path,
+    offline_hint,
+    sha256_of,
+)
 from .recipe import ModelSection
 from .recipe_reading import RecipeError
 
@@ -103,6 +110,8 @@ def _audio_config(section: ModelSection) -> PreTrainedConfig:
     if kind not in AUDIO_CONFIGS:
         raise RecipeError(f"model.audio.config.model_type is {kind!r}; known: {sorted(AUDIO_CONFIGS)}.")
     name = section.audio.pretrained
+    if name and looks_like_path(name) and not Path(name).exists():
+        raise PretrainedError(f"audio encoder {name}: there is no such file or directory.")
     published = _load_published(kind, name, values)[0].config if name and Path(name).is_file() else None
     try:
         if published is not None:

@@ -78,9 +78,14 @@ def locate_text_encoder(name: str) -> EncoderSource:
                 f"the published ones have {packaged.sha256}; they are not used."
             )
         return EncoderSource(str(directory), f"{name}, package {packaged.module}, SHA-256 {found}")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or (os.sep != "/" and os.sep in name):
+    if looks_like_path(name):
         raise PretrainedError(f"text encoder {name}: there is no such directory.")
     return EncoderSource(name, f"Hub {name}")
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a name can only be meant as a path: a Hub id is ``name`` or ``owner/name``."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or (os.sep != "/" and os.sep in name)
 
 
 def offline_hint(name: str) -> str:

@@ -13,6 +13,17 @@ from .saved_directories import read_json, write_json
 RECORDED_PACKAGES = ("auricle", "torch", "transformers", "datasets", "accelerate")
 # Where a run lies and what is done with the finished model do not change what it learns.
 NOT_PART_OF_THE_RUN = ("output_dir", "description")
+# What is asked of the finished model, how a run reports and how fast it goes may change between calls.
+MAY_CHANGE = frozenset(
+    {
+        "evaluation.questions",
+        "training.num_workers",
+        "training.log_every",
+        "training.keep_checkpoints",
+        "training.report_to",
+        "data.cache_dir",
+    }
+)
 
 
 class RunDirectory:
@@ -99,11 +110,10 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    # What is asked of the finished model may change between calls.
     differences = [
         f"{name} is {old!r} there and {new!r} here"
         for name, old, new in _differences(theirs, ours)
-        if not name.startswith("evaluation.questions")
+        if name not in MAY_CHANGE
     ]
     if differences:
         raise RecipeError(

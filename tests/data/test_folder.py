@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from datasets import List, Value
 
-from auricle.data import DataError, load_captioned_folder
+from auricle.data import DataError, list_folder_splits, load_captioned_folder
 from auricle.data.schema import SCHEMA
 
 
@@ -138,6 +138,12 @@ def test_types_of_carried_columns(folder):
     assert table["caption"][:] == ["1", "2"]
     assert table["source"][:] == ["pets", "pets"] and table["metadata_source"][:] == ["web", "web"]
     assert table["license"][:] == ["CC0-1.0", "CC-BY-4.0"]
+
+
+def test_blanks_around_a_split_do_not_count(folder):
+    write_csv(folder, "file_name,caption,split", "a.wav,one, train ", "b.flac,two,test")
+    assert list_folder_splits(folder) == ["test", "train"]
+    assert load_captioned_folder(folder, split="train")["caption"][:] == ["one"]
 
 
 def test_split_column_selects_rows(folder):

@@ -238,7 +238,7 @@ def test_pretrained_audio_weights_and_config_are_taken(section, tmp_path):
     sha256 = sha256_of(tmp_path / "audio" / "model.safetensors")
     assert built.origins["audio"].endswith(f"SHA-256 {sha256}")
     missing = section(audio={"pretrained": str(tmp_path / "none"), "config": {}})
-    assert "none" in refused(RecipeError, missing)
+    assert "none: there is no such file or directory" in refused(PretrainedError, missing)
 
 
 def test_a_saved_model_loads_and_anything_else_is_refused(section, tmp_path, text_dir):

@@ -80,6 +80,12 @@ def test_what_is_asked_of_the_model_and_what_is_said_of_it_may_change(tmp_path):
     assert run.record
 
 
+def test_how_fast_it_goes_and_how_it_reports_may_change(tmp_path):
+    started(tmp_path)
+    changed = {"num_workers": 3, "log_every": 7, "keep_checkpoints": 5, "report_to": ["tensorboard"]}
+    assert RunDirectory(recipe(tmp_path, training=changed)).record
+
+
 def test_a_run_that_was_moved_is_still_the_same(tmp_path):
     started(tmp_path)
     (tmp_path / "run").rename(tmp_path / "moved")

@@ -116,6 +116,7 @@ def test_only_one_process_reports(two):
     assert done.stdout.count("model: ") == 1
     assert done.stdout.count("'eval_runtime'") == 4
     assert done.stderr.count("1 of 16 clips left out") == 1
+    assert "Warning" not in done.stderr
 
 
 def test_an_error_is_said_once(folder, tmp_path):
