@@ -56,6 +56,7 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
 
     from ..data import DataError
     from ..processing import AudioReadError
+    from ..training.cpu_threads import set_cpu_threads
     from ..training.pretrained_text import PretrainedError
     from ..training.recipe_reading import RecipeError
     from ..training.recipe_running import run_recipe
@@ -65,6 +66,7 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
     transformers_logging.disable_progress_bar()
     # Said of PaSST's special tokens, whose gradients are a few numbers, under several processes.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    set_cpu_threads(recipe.training.cpu_threads)
     with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError):
         try:
             results = run_recipe(recipe, only_stage=stage, progress=progress)

@@ -17,7 +17,6 @@ from datasets import Dataset
 from ..data.schema import unique_clips
 from ..evaluation.embedding import embed_captions, embed_clips
 from ..evaluation.retrieval import RetrievalSplit, evaluate_retrieval
-from .cpu_threads import set_cpu_threads
 from .model_building import BuiltModel, build_model, load_model
 from .recipe import EvaluationSection, Recipe
 from .recipe_reading import RecipeError, Stage, resolve_stages
@@ -55,7 +54,6 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
     if only_stage is not None and only_stage not in recipe.stage_names():
         raise RecipeError(f"--stage {only_stage!r} is not a stage; there are {recipe.stage_names()}.")
     _check_best_metric(recipe.evaluation)
-    set_cpu_threads(recipe.training.cpu_threads)
     # The other processes wait while the first renders and checks sounds; half an hour would be the default.
     process = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
     progress = progress and process.is_main_process

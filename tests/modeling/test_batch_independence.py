@@ -84,7 +84,12 @@ def test_two_processes_agree_bit_for_bit(tmp_path):
     search_path = os.pathsep.join([os.path.dirname(tests), os.environ.get("PYTHONPATH", "")])
     answer = subprocess.run(
         [sys.executable, "-c", IN_ANOTHER_PROCESS, tests, str(tmp_path / "saved"), *paths],
-        env={**os.environ, "PYTHONPATH": search_path},
+        env={
+            **os.environ,
+            "PYTHONPATH": search_path,
+            # The same sums in the same order: bit for bit holds for one number of threads.
+            "OMP_NUM_THREADS": str(torch.get_num_threads()),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -138,6 +138,8 @@ def journey(tmp_path_factory):
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(work / "hf_home"),
         "HF_MODULES_CACHE": str(work / "hf_modules"),
+        # The same sums in the same order: bit for bit holds for one number of threads.
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
     done = subprocess.run(
         [sys.executable, "-I", "-c", STRANGER, str(work), json.dumps(clips), json.dumps(SENTENCES)],
