@@ -19,6 +19,9 @@ def ask(
     sentence: Annotated[str, typer.Argument(help="What the sound should be like.")],
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many answers.")] = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Segments embedded at a time.")] = 16,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="8-bit layers: faster on a CPU, scores shift a little.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -37,7 +40,7 @@ def ask(
             raise AskError(
                 f"{folder}: holds no audio file that can be read (such as .wav, .flac, .ogg, .mp3)."
             )
-        answers, failures = _rank(model, paths, sentence, batch_size, progress)
+        answers, failures = _rank(model, paths, sentence, batch_size, int8, progress)
     if as_json:
         unreadable = [{"path": str(path), "reason": reason} for path, reason in failures]
         ranked = [{"path": str(path), "score": score} for path, score in answers[:top]]
@@ -59,16 +62,17 @@ def find_sounds(folder: Path, extensions: frozenset[str]) -> list[Path]:
 
 
 def _rank(
-    model_name: str, paths: list[Path], sentence: str, batch_size: int, progress: bool
+    model_name: str, paths: list[Path], sentence: str, batch_size: int, int8: bool, progress: bool
 ) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]]]:
     import torch
 
     from ..evaluation.embedding import embed_captions, embed_clips
     from ..evaluation.model_loading import load_pretrained
 
-    model, processor = load_pretrained(model_name)
+    model, processor = load_pretrained(model_name, int8=int8)
     processor.prepare_text(sentence)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    if not int8:
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
     query = embed_captions(model, processor, [sentence])[0]
     embeddings, failures = embed_clips(
         model,

@@ -176,6 +176,14 @@ def test_a_folder_without_sounds(saved, tmp_path):
     assert_one_line_error(ask(saved[0], tmp_path, SENTENCE), tmp_path, "holds no audio file")
 
 
+def test_eight_bit_layers_answer_nearly_the_same(saved, sounds):
+    exact = json.loads(ask(saved[0], sounds, SENTENCE, "--json", "--no-progress").stdout)["answers"]
+    rounded = json.loads(ask(saved[0], sounds, SENTENCE, "--json", "--no-progress", "--int8").stdout)["answers"]
+    scores = [{answer["path"]: answer["score"] for answer in answers} for answers in (exact, rounded)]
+    assert scores[0].keys() == scores[1].keys() and scores[0] != scores[1]
+    assert all(abs(scores[0][path] - scores[1][path]) < 0.05 for path in scores[0])
+
+
 @pytest.mark.parametrize("sentence", ["", "   ", "?!..."])
 def test_a_sentence_without_a_word(saved, sounds, sentence):
     assert_one_line_error(ask(saved[0], sounds, sentence), repr(sentence), "no word")
