@@ -87,15 +87,15 @@ def format_results(results: dict) -> list[str]:
     """The figures and answers of a run as lines of text."""
     columns = ["mAP@16", "mAP@10", "R@1", "R@5", "R@10"]
     lines = ["", f"model: {results['model']}", ""]
-    lines.append(f"{'test set':<40}" + "".join(f"{name:>9}" for name in columns))
+    lines.append(f"{'test set':<48}" + "".join(f"{name:>9}" for name in columns))
     untrained = results.get("untrained") or {}
     for split, figures in results["figures"].items():
         for direction, label in (("text_to_audio", "text to audio"), ("audio_to_text", "audio to text")):
             values = "".join(f"{figures[f'{direction}_{name}']:>9.3f}" for name in columns)
-            lines.append(f"{split + ', ' + label:<40}{values}")
+            lines.append(f"{split + ', ' + label:<48}{values}")
         if split in untrained:
             values = "".join(f"{untrained[split][f'text_to_audio_{name}']:>9.3f}" for name in columns)
-            lines.append(f"{split + ', text to audio, untrained':<40}{values}")
+            lines.append(f"{split + ', text to audio, untrained':<48}{values}")
     for answer in results.get("answers", []):
         lines += ["", f'"{answer["question"]}"']
         lines += [
