@@ -178,7 +178,9 @@ def test_a_folder_without_sounds(saved, tmp_path):
 
 def test_eight_bit_layers_answer_nearly_the_same(saved, sounds):
     exact = json.loads(ask(saved[0], sounds, SENTENCE, "--json", "--no-progress").stdout)["answers"]
-    rounded = json.loads(ask(saved[0], sounds, SENTENCE, "--json", "--no-progress", "--int8").stdout)["answers"]
+    rounded = json.loads(ask(saved[0], sounds, SENTENCE, "--json", "--no-progress", "--int8").stdout)[
+        "answers"
+    ]
     scores = [{answer["path"]: answer["score"] for answer in answers} for answers in (exact, rounded)]
     assert scores[0].keys() == scores[1].keys() and scores[0] != scores[1]
     assert all(abs(scores[0][path] - scores[1][path]) < 0.05 for path in scores[0])
