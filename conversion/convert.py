@@ -140,7 +140,8 @@ def _check_tower(tower: str, found: str | None, weights: dict[str, Any], name: s
         return
     if found is not None:
         raise ConversionError(
-            f"{name}: is a checkpoint of {TOWERS[found]}, not of {TOWERS[tower]}; run `auricle convert {found}` on it."
+            f"{name}: is a checkpoint of {TOWERS[found]}, not of {TOWERS[tower]}; run "
+            f"`auricle convert {found}` on it."
         )
     raise ConversionError(
         f"{name}: is no {TOWERS[tower]} checkpoint, nor one of {', '.join(TOWERS.values())}; its first keys are "
