@@ -4,23 +4,11 @@ from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
 from .config_checks import refuse_misspelt_fields, refuse_numbers_below_one
-
-_SIZES = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "sampling_rate",
-    "num_mel_bins",
-    "num_frames",
-    "patch_size",
-    "frequency_stride",
-    "time_stride",
-)
+from .square_patches import SquarePatchGeometry
 
 
 @strict
-class PasstConfig(PreTrainedConfig):
+class PasstConfig(SquarePatchGeometry, PreTrainedConfig):
     r"""
     Settings of [`PasstModel`], the Patchout faSt Spectrogram Transformer (Koutini et al., Interspeech 2022).
 
@@ -68,40 +56,9 @@ class PasstConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         refuse_misspelt_fields(self, kwargs)
-        refuse_numbers_below_one(self, _SIZES)
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size={self.hidden_size} cannot be split over num_attention_heads="
-                f"{self.num_attention_heads}; it must be a multiple of it."
-            )
-        for field in ("num_mel_bins", "num_frames"):
-            if getattr(self, field) < self.patch_size:
-                raise ValueError(
-                    f"{field}={getattr(self, field)} is smaller than one patch ({self.patch_size})."
-                )
-        if not 0 <= self.patchout_frequency < self.num_frequency_patches:
-            raise ValueError(
-                f"patchout_frequency={self.patchout_frequency} must leave at least one of the "
-                f"{self.num_frequency_patches} rows of patches."
-            )
-        if not 0 <= self.patchout_time < self.num_time_patches:
-            raise ValueError(
-                f"patchout_time={self.patchout_time} must leave at least one of the "
-                f"{self.num_time_patches} columns of patches."
-            )
-        if self.patchout_unstructured < 0:
-            raise ValueError(f"patchout_unstructured={self.patchout_unstructured} must not be negative.")
+        refuse_numbers_below_one(self, ("frequency_stride", "time_stride"))
+        self.check_geometry()
         super().__post_init__(**kwargs)
-
-    @property
-    def num_frequency_patches(self) -> int:
-        """Rows of patches: ``(num_mel_bins - patch_size) // frequency_stride + 1``."""
-        return (self.num_mel_bins - self.patch_size) // self.frequency_stride + 1
-
-    @property
-    def num_time_patches(self) -> int:
-        """Columns of patches of a full segment: ``(num_frames - patch_size) // time_stride + 1``."""
-        return (self.num_frames - self.patch_size) // self.time_stride + 1
 
 
 __all__ = ["PasstConfig"]

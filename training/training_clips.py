@@ -1,18 +1,23 @@
 """The training rows as a torch dataset whose randomness is a function of seed, epoch and row alone."""
 
+import json
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 
-from ..data.schema import unique_clips
+from ..data.schema import DataError, unique_clips
 from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order
 from ..processing import AudioReadError, AuricleFeatureExtractor, load_waveform
 from .recipe import DataSection
 from .recipe_reading import RecipeError
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingClips(TorchDataset):
@@ -30,6 +35,7 @@ class TrainingClips(TorchDataset):
         waveforms: decoded clips in the order of ``unique_clips(table)``; None reads the files.
         pooled_text: ``(distinct captions, width)`` vectors of a frozen text tower, in the order of the
             captions' first occurrence; None leaves captions to the collator.
+        unreadable_log: file that gets a line for each clip that can no longer be read; None only warns.
 
     Raises:
         RecipeError: if the table has no column ``positive_column``.
@@ -44,6 +50,7 @@ class TrainingClips(TorchDataset):
         seed: int,
         waveforms: WaveformCache | None = None,
         pooled_text: np.ndarray | None = None,
+        unreadable_log: Path | None = None,
     ):
         if section.positive_column not in table.column_names:
             raise RecipeError(
@@ -62,6 +69,8 @@ class TrainingClips(TorchDataset):
         self.seed = seed
         self.waveforms = waveforms
         self.pooled_text = pooled_text
+        self.unreadable_log = unreadable_log
+        self.unreadable: dict[int, str] = {}
         self.epoch = 0
         if waveforms is not None and len(waveforms) != len(self.audio):
             raise ValueError(f"the cache holds {len(waveforms)} clips, the table has {len(self.audio)}.")
@@ -81,19 +90,49 @@ class TrainingClips(TorchDataset):
             ``waveform`` float32 ``(samples,)``, ``mel_range`` (Hz, Hz) or None, ``caption``, ``pooled_text``
             (or None) and ``group``, the number that positives share.
 
+        Where the row's file cannot be read (any more), the next row that can is returned in its place: one
+        bad file does not stop a long run.
+
         Raises:
-            AudioReadError: if the file can no longer be read; it was checked before training.
+            DataError: if more clips than ``max_bad_share`` allows cannot be read; the message lists them.
         """
         generator = np.random.default_rng((self.seed, self.epoch, row))
-        clip = int(self.clip_of_row[row])
+        row, sound = self._readable_row(row)
         pooled = None if self.pooled_text is None else self.pooled_text[self.caption_of_row[row]]
         return {
-            "waveform": self._vary(self._load(clip), generator),
+            "waveform": self._vary(sound, generator),
             "mel_range": self._draw_mel_range(generator),
             "caption": self.captions[row],
             "pooled_text": pooled,
             "group": int(self.group_of_row[row]),
         }
+
+    def _readable_row(self, row: int) -> tuple[int, np.ndarray]:
+        """The first row from ``row`` on whose clip can be read, and that clip's sound."""
+        while True:
+            clip = int(self.clip_of_row[row])
+            if clip not in self.unreadable:
+                try:
+                    return row, self._load(clip)
+                except AudioReadError as error:
+                    self._note_unreadable(clip, str(error))
+            row = (row + 1) % len(self)
+
+    def _note_unreadable(self, clip: int, reason: str) -> None:
+        self.unreadable[clip] = reason
+        logger.warning("left out of training: %s", reason)
+        if self.unreadable_log is not None:
+            # A short line in one write: several worker processes append to the same file.
+            self.unreadable_log.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.unreadable_log, "a", encoding="utf-8") as file:
+                file.write(json.dumps([self.audio[clip]["path"], reason]) + "\n")
+        bad, clips = len(self.unreadable), len(self.audio)
+        if bad == clips or bad > self.section.max_bad_share * clips:
+            listing = "\n".join(f"  {fault}" for fault in self.unreadable.values())
+            raise DataError(
+                f"{bad} of {clips} training clips cannot be read (accepted: a share of "
+                f"{self.section.max_bad_share:g}, and one good clip):\n{listing}"
+            )
 
     def _load(self, clip: int) -> np.ndarray:
         if self.waveforms is not None:
@@ -147,4 +186,12 @@ def _numbered(values: Sequence[Any]) -> np.ndarray:
     return np.asarray([places[value] for value in values], dtype=np.int64)
 
 
-__all__ = ["AudioReadError", "TrainingClips", "random_crop"]
+def read_unreadable_log(path: Path) -> list[tuple[str, str]]:
+    """The distinct (path, reason) pairs that [`TrainingClips`] noted; empty if there is no such file."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [(file, reason) for file, reason in distinct_in_order(tuple(json.loads(line)) for line in lines)]
+
+
+__all__ = ["TrainingClips", "random_crop", "read_unreadable_log"]

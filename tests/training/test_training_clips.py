@@ -8,12 +8,12 @@ import torch
 from tiny_models import SAMPLING_RATE, sound, tiny_front_end, write_sound
 from torch.utils.data import DataLoader
 
-from auricle.data import CaptionedClip, build_table
+from auricle.data import CaptionedClip, DataError, build_table
 from auricle.data.waveform_cache import WaveformCache
 from auricle.processing import AuricleFeatureExtractor
 from auricle.training.recipe import DataSection
 from auricle.training.recipe_reading import RecipeError
-from auricle.training.training_clips import TrainingClips, random_crop
+from auricle.training.training_clips import TrainingClips, random_crop, read_unreadable_log
 
 SECONDS = (0.5, 1.5, 2.5, 4.0)
 
@@ -212,3 +212,55 @@ def test_pooled_text_goes_with_its_caption(make):
     clips = make(pooled_text=pooled)
     assert [clips[row]["pooled_text"][0] for row in range(8)] == [0, 1, 2, 1, 3, 4, 5, 6]
     assert [clips[row]["caption"] for row in (1, 3)] == ["shared", "shared"]
+
+
+@pytest.fixture
+def table_of_files(tmp_path):
+    """Six clips of one caption each, in files that a test may break."""
+    rows = []
+    for index in range(6):
+        path = write_sound(tmp_path / f"{index}.wav", 1.0, seed=index)
+        rows += CaptionedClip("files", "train", path.name, path, [f"clip {index}"]).rows()
+    return build_table(rows)
+
+
+def read_files(table, extractor, folder, share=0.5) -> TrainingClips:
+    section = DataSection(max_bad_share=share)
+    return TrainingClips(table, extractor, section, seed=0, unreadable_log=folder / "log" / "bad.jsonl")
+
+
+def test_a_file_that_vanishes_is_replaced_by_the_next_row_and_noted_once(table_of_files, extractor, tmp_path):
+    clips = read_files(table_of_files, extractor, tmp_path)
+    (tmp_path / "2.wav").unlink()
+    (tmp_path / "5.wav").write_bytes(b"")
+    captions = [clips[row]["caption"] for _ in range(2) for row in range(6)]
+    assert captions == ["clip 0", "clip 1", "clip 3", "clip 3", "clip 4", "clip 0"] * 2
+    noted = read_unreadable_log(tmp_path / "log" / "bad.jsonl")
+    assert [path for path, _ in noted] == [str(tmp_path / "2.wav"), str(tmp_path / "5.wav")]
+    assert "no such file" in noted[0][1] and "empty" in noted[1][1]
+    assert np.array_equal(clips[2]["waveform"], clips[3]["waveform"])
+
+
+def test_too_many_unreadable_files_stop_with_the_list(table_of_files, extractor, tmp_path):
+    clips = read_files(table_of_files, extractor, tmp_path, share=0.2)
+    for index in (1, 4):
+        (tmp_path / f"{index}.wav").unlink()
+    assert clips[1]["caption"] == "clip 2"
+    with pytest.raises(
+        DataError, match=r"2 of 6 training clips cannot be read .*0\.2(.|\n)*1\.wav(.|\n)*4\.wav"
+    ):
+        clips[4]
+
+
+def test_no_readable_file_at_all_ends_whatever_the_share(table_of_files, extractor, tmp_path):
+    clips = read_files(table_of_files, extractor, tmp_path, share=1.0)
+    for path in tmp_path.glob("*.wav"):
+        path.unlink()
+    with pytest.raises(DataError, match="6 of 6"):
+        clips[0]
+
+
+def test_the_log_counts_each_file_once_whoever_wrote_it(tmp_path):
+    assert read_unreadable_log(tmp_path / "none") == []
+    (tmp_path / "log").write_text('["a", "x"]\n["b", "y"]\n["a", "x"]\n')
+    assert read_unreadable_log(tmp_path / "log") == [("a", "x"), ("b", "y")]
