@@ -3,7 +3,9 @@ Front ends, ten-second clips: ours against transformers' CLAP extractor and a lo
 
     OMP_NUM_THREADS=1 python benchmarks/bench_front_ends.py [--clips 8] [--rounds 5]
 
-CPU time of one process, all ways in turns. torchaudio is only needed for its own rows.
+CPU time of one process, all ways in turns. torchaudio is only needed for its own rows and is no
+dependency of ours: a torchaudio built for another torch makes `import transformers` fail. Install the
+release that names the installed torch, or none.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Mel filters and log-mel against definitions written out here, and against torchaudio's Kaldi."""
+"""Mel filters and log-mel against definitions written out here in double precision."""
 
 import math
 
@@ -56,16 +56,6 @@ def test_filters_are_kaldis_triangles(settings):
     np.testing.assert_allclose(bank.numpy(), brute_mel_bank(*settings), atol=1e-6)
     assert bank[:, -1].abs().max() == 0
     assert bank.min() >= 0 and bank.max() <= 1
-
-
-@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
-@pytest.mark.parametrize("settings", BANKS)
-def test_filters_equal_torchaudios(settings, precision):
-    kaldi = pytest.importorskip("torchaudio.compliance.kaldi")
-    bins, fft_bins, rate, fmin, fmax = settings
-    theirs, _ = kaldi.get_mel_banks(bins, 2 * (fft_bins - 1), rate, fmin, fmax, 100.0, -500.0, 1.0)
-    ours = kaldi_mel_bank(*settings, precision)
-    torch.testing.assert_close(ours[:, :-1], theirs, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
