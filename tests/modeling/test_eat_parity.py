@@ -106,13 +106,15 @@ def test_front_end_matches_on_recorded_waveforms(path):
 
 
 @pytest.mark.parametrize("path", POSITIONS, ids=case_id)
-def test_position_table_is_the_published_one_bit_by_bit(path):
+def test_position_table_is_the_published_one_but_for_the_last_bit(path):
     case = read_case(path)
     width = case.meta["config"]["embed_dim"]
     table = sincos_positions(case.meta["config"]["max_length"], case.meta["config"]["W"], width)[0]
-    assert torch.equal(table[case.inputs["rows"]], case.outputs["positions_rows"])
+    # The published table was made in single precision, whose last bit depends on the processor.
+    last_bit = {"rtol": 0, "atol": 2**-24}
+    torch.testing.assert_close(table[case.inputs["rows"]], case.outputs["positions_rows"], **last_bit)
     tiny = case.outputs["positions_tiny"]
-    assert torch.equal(sincos_positions(len(tiny) // 8, 8, tiny.shape[1])[0], tiny)
+    torch.testing.assert_close(sincos_positions(len(tiny) // 8, 8, tiny.shape[1])[0], tiny, **last_bit)
 
 
 def test_position_table_layout():
