@@ -33,6 +33,13 @@ class SceneSection(Settings):
     seed: int = Field(0, ge=0, description="Seed of the scenes, apart from the training's.")
 
 
+class ClothoSection(Settings):
+    """Settings of Clotho v2.1."""
+
+    path: str | None = Field(None, description="Directory with the caption files and the folders of clips.")
+    missing: Literal["error", "skip"] = Field("error", description="What a named but absent clip is.")
+
+
 class FolderSection(Settings):
     """Settings of a captioned folder."""
 
@@ -57,9 +64,10 @@ class FolderSection(Settings):
 class DataSection(Settings):
     """Which sounds and captions, and how they are read."""
 
-    source: Literal["scenes", "folder"] = Field("scenes", description="Where the pairs come from.")
+    source: Literal["scenes", "folder", "clotho"] = Field("scenes", description="Where the pairs come from.")
     scenes: SceneSection = Field(default_factory=SceneSection, description="For source: scenes.")
     folder: FolderSection = Field(default_factory=FolderSection, description="For source: folder.")
+    clotho: ClothoSection = Field(default_factory=ClothoSection, description="For source: clotho.")
     cache_dir: str | None = Field(None, description="Where rendered scenes and decoded sound are kept.")
     cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")
     check_audio: bool = Field(
@@ -125,8 +133,96 @@ class ModelSection(Settings):
     learn_temperature: bool = Field(False, description="Train the temperature.")
 
 
+class AugmentationSection(Settings):
+    """What is done to captions when they are loaded for training."""
+
+    word_deletion: float = Field(
+        0.0, ge=0, le=1, description="Probability that a caption loses one random word; the report takes 0.8."
+    )
+
+
+class TeacherEntry(Settings):
+    """One teacher of a distillation."""
+
+    source: str = Field(description="A stage before, a bank's directory, a model directory or a Hub id.")
+    weight: float = Field(1.0, gt=0, description="Weight among the teachers; they are normalised.")
+
+
+class DistillationSection(Settings):
+    """Learning from the similarities of frozen teachers (AISTAT report, stage 2)."""
+
+    teachers: list[TeacherEntry] = Field(
+        default_factory=list,
+        description="Stages before, banks written by `auricle embed`, or models; each a name, or a mapping with "
+        "source and weight. None switches distillation off.",
+    )
+    weight: float = Field(1.0, ge=0, description="Weight of the distillation loss (lambda 1).")
+    softmax_temperature: float | None = Field(
+        None, gt=0, description="Temperature of both softmaxes; none takes the model's."
+    )
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _name_is_a_source(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [{"source": entry} if isinstance(entry, str) else entry for entry in value]
+
+    @model_validator(mode="after")
+    def _refuse_a_teacher_twice(self) -> "DistillationSection":
+        names = [entry.source for entry in self.teachers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"teachers: {name!r} occurs twice; give it a weight instead")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to learn from teachers."""
+        return bool(self.teachers) and self.weight > 0
+
+
+class ClusterSection(Settings):
+    """Predicting a caption's cluster from either tower (AISTAT report, stage 3)."""
+
+    labels: str | None = Field(None, description="Directory written by `auricle cluster`.")
+    embed_with: str | None = Field(
+        None,
+        description="Make the clusters in the run: a stage before or a model directory (its text tower), or a "
+        "sentence-transformers model.",
+    )
+    prompt: str = Field(
+        "", description="Put before captions for sentence-transformers, as e5 wants 'query: '."
+    )
+    method: Literal["umap-hdbscan", "bertopic", "kmeans"] = Field(
+        "umap-hdbscan", description="How captions are clustered (extra 'cluster' or 'bertopic')."
+    )
+    min_cluster_size: int = Field(30, ge=2, description="Smallest cluster that HDBSCAN makes.")
+    num_clusters: int = Field(150, ge=2, description="Clusters that k-means makes.")
+    neighbors: int = Field(15, ge=2, description="UMAP's neighbours.")
+    dimensions: int = Field(5, ge=1, description="UMAP's dimensions.")
+    clustering_seed: int = Field(42, ge=0, description="Seed of the clustering.")
+    per_clip: bool = Field(False, description="Give all captions of a clip its most frequent cluster.")
+    weight: float = Field(0.05, ge=0, description="Weight of the cluster losses (lambda 2).")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ClusterSection":
+        if self.labels and self.embed_with:
+            raise ValueError("labels and embed_with exclude each other: clusters are read or made")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether cluster heads are trained."""
+        return bool(self.labels or self.embed_with) and self.weight > 0
+
+
 class TrainingSection(Settings):
     """How a stage is trained."""
+
+    contrastive_weight: float = Field(
+        1.0, ge=0, description="Weight of the contrastive loss; 0 learns from teachers alone."
+    )
 
     epochs: float = Field(20, gt=0, description="Passes over the training rows.")
     batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
@@ -195,6 +291,17 @@ class StageSection(Settings):
         "'pretrained', any other from the stage before it.",
     )
     data: dict[str, Any] = Field(default_factory=dict, description="Fields of data that differ.")
+    model: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields of model that differ, for a stage that starts from 'pretrained'.",
+    )
+    augmentation: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of augmentation that differ."
+    )
+    distillation: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of distillation that differ."
+    )
+    clusters: dict[str, Any] = Field(default_factory=dict, description="Fields of clusters that differ.")
     training: dict[str, Any] = Field(default_factory=dict, description="Fields of training that differ.")
 
 
@@ -207,6 +314,15 @@ class Recipe(Settings):
     output_dir: str | None = Field(None, description="Run directory; runs/<name> if not given.")
     data: DataSection = Field(default_factory=DataSection, description="Sounds and captions.")
     model: ModelSection = Field(default_factory=ModelSection, description="The dual encoder.")
+    augmentation: AugmentationSection = Field(
+        default_factory=AugmentationSection, description="Changes to captions in training."
+    )
+    distillation: DistillationSection = Field(
+        default_factory=DistillationSection, description="Teachers and their loss."
+    )
+    clusters: ClusterSection = Field(
+        default_factory=ClusterSection, description="Cluster heads and their loss."
+    )
     training: TrainingSection = Field(default_factory=TrainingSection, description="How stages are trained.")
     evaluation: EvaluationSection = Field(
         default_factory=EvaluationSection, description="How the result is judged."

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from .recipe import DataSection, Recipe, StageSection, TrainingSection
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names the file, the field and what would be accepted."""
+from .recipe import (
+    AugmentationSection,
+    ClusterSection,
+    DataSection,
+    DistillationSection,
+    ModelSection,
+    Recipe,
+    StageSection,
+    TrainingSection,
+)
+from .recipe_file import RecipeError, load_recipe_file, merged, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,10 @@ class Stage:
     name: str
     starts_from: str
     data: DataSection
+    model: ModelSection
+    augmentation: AugmentationSection
+    distillation: DistillationSection
+    clusters: ClusterSection
     training: TrainingSection
 
 
@@ -31,7 +40,7 @@ def read_recipe(path: str | os.PathLike[str], overrides: Mapping[str, Any] | Non
     Reads a recipe file.
 
     Args:
-        path: a YAML file.
+        path: a YAML file; ``extends`` in it names another one that it states only its differences from.
         overrides: values by dotted field (``training.epochs``), by a field's bare name where only one section
             has it (``epochs``), or for one stage (``stages.finetune.training.epochs``). They win over the file
             and, unless given for a stage, over what its stages say.
@@ -43,17 +52,7 @@ def read_recipe(path: str | os.PathLike[str], overrides: Mapping[str, Any] | Non
         RecipeError: if the file is missing, is not YAML, or holds an unknown field or a wrong value.
     """
     path = os.fspath(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = yaml.load(file, _StrictLoader)
-    except OSError as error:
-        raise RecipeError(f"recipe {path}: cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"recipe {path}: is not UTF-8 text.") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"recipe {path}: is not valid YAML: {_in_one_line(error)}") from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"recipe {path}: must be a mapping of sections, not {type(values).__name__}.")
+    values = load_recipe_file(path)
     for field, value in (overrides or {}).items():
         _override(values, field, value, path)
     recipe = _validate(Recipe, values, f"recipe {path}")
@@ -72,15 +71,40 @@ def resolve_stages(recipe: Recipe, origin: str | None = None) -> list[Stage]:
     for index, stage in enumerate(recipe.stages):
         where = f"recipe {origin or recipe.name}, stage {stage.name!r}"
         before = recipe.stages[index - 1].name if index else "pretrained"
-        stages.append(
-            Stage(
-                name=stage.name,
-                starts_from=stage.starts_from or before,
-                data=_merge(recipe.data, stage.data, f"{where}: data"),
-                training=_merge(recipe.training, stage.training, f"{where}: training"),
+        starts_from = stage.starts_from or before
+        if stage.model and starts_from != "pretrained":
+            raise RecipeError(
+                f"{where}: model can only differ where a stage starts from 'pretrained'; this one starts from "
+                f"{starts_from!r} and takes the model that lies there."
             )
-        )
+        sections = {
+            name: _merge(getattr(recipe, name), getattr(stage, name), f"{where}: {name}")
+            for name in ("data", "model", "augmentation", "distillation", "clusters", "training")
+        }
+        resolved = Stage(name=stage.name, starts_from=starts_from, **sections)
+        _check_sources(resolved, [earlier.name for earlier in recipe.stages[:index]], recipe, where)
+        stages.append(resolved)
     return stages
+
+
+def _check_sources(stage: Stage, earlier: list[str], recipe: Recipe, where: str) -> None:
+    """A later stage's model, or the stage's own, does not exist when it is needed."""
+    named = {
+        f"distillation.teachers: {entry.source!r}": entry.source for entry in stage.distillation.teachers
+    }
+    if stage.clusters.embed_with:
+        named[f"clusters.embed_with={stage.clusters.embed_with!r}"] = stage.clusters.embed_with
+    for what, name in named.items():
+        if name in recipe.stage_names() and name not in earlier:
+            raise RecipeError(
+                f"{where}: {what} is a stage that does not come before it; these do: {earlier}."
+            )
+    training = stage.training
+    if not training.contrastive_weight and not stage.distillation.is_on:
+        raise RecipeError(
+            f"{where}: training.contrastive_weight=0 leaves nothing to learn from without "
+            "distillation.teachers."
+        )
 
 
 def parse_overrides(arguments: list[str]) -> dict[str, Any]:
@@ -115,11 +139,9 @@ def _read_value(field: str, text: str) -> Any:
     if text not in ("", "null", "~") and _is_text_field(field):
         return text
     try:
-        return yaml.load(text, _StrictLoader)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"argument --{field}: {text!r} is not a valid value: {_in_one_line(error)}"
-        ) from error
+        return parse_yaml(text)
+    except RecipeError as error:
+        raise RecipeError(f"argument --{field}: {error}") from error
 
 
 def _is_text_field(field: str) -> bool:
@@ -132,27 +154,6 @@ def _is_text_field(field: str) -> bool:
         or (field.startswith("stages.") and field.endswith(f".{name}"))
     }
     return bool(kinds) and kinds <= {"str", "str | None"}
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which naming a field twice is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} occurs twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _in_one_line(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{getattr(error, 'problem', None) or ' '.join(str(error).split())}{where}"
 
 
 def list_fields(model: type[BaseModel] = Recipe, prefix: str = "") -> list[tuple[str, str, str, str]]:
@@ -177,12 +178,7 @@ def _section_class(annotation: Any) -> type[BaseModel] | None:
 
 
 def _merge(shared: BaseModel, own: Mapping[str, Any], where: str) -> Any:
-    values = shared.model_dump()
-    for key, value in own.items():
-        if isinstance(values.get(key), dict) and (value is None or isinstance(value, Mapping)):
-            value = {**values[key], **(value or {})}
-        values[key] = value
-    return _validate(type(shared), values, where)
+    return _validate(type(shared), merged(shared.model_dump(), own), where)
 
 
 def _validate(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
@@ -230,7 +226,7 @@ def _override(values: dict[str, Any], field: str, value: Any, path: str) -> None
         names = [stage.get("name") for stage in stages]
         raise RecipeError(
             f"--{field}: recipe {path} has the stages {names}; a field of one is set by "
-            "--stages.NAME.training.FIELD or --stages.NAME.data.FIELD."
+            "--stages.NAME.SECTION.FIELD."
         )
     parts = field.split(".")
     if len(parts) == 1:
