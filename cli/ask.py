@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .failures import one_line_errors, printable
+from .failures import one_line_errors, printable, quiet_libraries
 
 
 class AskError(ValueError):
@@ -69,6 +69,7 @@ def _rank(
     from ..evaluation.embedding import embed_captions, embed_clips
     from ..evaluation.model_loading import load_pretrained
 
+    quiet_libraries()
     model, processor = load_pretrained(model_name, int8=int8)
     processor.prepare_text(sentence)
     if not int8:

@@ -1,5 +1,6 @@
-"""Turns the errors that a person can do something about into one line and exit code 2."""
+"""What commands print: errors that a person can do something about in one line, and no chatter of libraries."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,3 +28,14 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 def printable(text: str) -> str:
     """The text with a replacement character for each byte of a file name that is no text."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def quiet_libraries() -> None:
+    """Switches off what the libraries say about things that are as they should be."""
+    from transformers.utils import logging as transformers_logging
+
+    # A text encoder's unused pooler and its loading bars tell a person nothing; real faults are errors of ours.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    # Said of PaSST's special tokens, whose gradients are a few numbers, under several processes.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")

@@ -1,13 +1,12 @@
 """`auricle train`: runs a recipe."""
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .failures import one_line_errors
+from .failures import one_line_errors, quiet_libraries
 
 if TYPE_CHECKING:
     from ..training.recipe import Recipe
@@ -52,7 +51,6 @@ def train(
 
 def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
     from accelerate import PartialState
-    from transformers.utils import logging as transformers_logging
 
     from ..data import DataError
     from ..processing import AudioReadError
@@ -61,11 +59,7 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
     from ..training.recipe_reading import RecipeError
     from ..training.recipe_running import run_recipe
 
-    # A text encoder's unused pooler and its loading bars tell a person nothing; real faults are errors of ours.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    # Said of PaSST's special tokens, whose gradients are a few numbers, under several processes.
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    quiet_libraries()
     set_cpu_threads(recipe.training.cpu_threads)
     with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError):
         try:
