@@ -1,0 +1,120 @@
+"""What tells two dual encoders apart: a digest of everything that an embedding depends on."""
+
+import hashlib
+import inspect
+import json
+import re
+from typing import Any
+
+import torch
+from transformers.configuration_utils import PreTrainedConfig
+
+from ..modeling import AuricleModel
+from ..modeling.int8 import Int8Linear
+from ..processing import AuricleFeatureExtractor, AuricleProcessor
+
+# Weights that no embedding passes through: of the loss, and of the third stage's cluster heads.
+_NOT_EMBEDDING = re.compile(r"logit_scale|(audio|text)_cluster_head\..*")
+# Fields that act in training only, or that say how to compute and not what.
+_TRAINING_ONLY = re.compile(
+    r".*dropout.*|.*patchout.*|.*initializer.*|drop_path.*|layer_?drop|random_time_offset|use_cache|mask_time.*"
+)
+
+
+def model_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
+    """
+    A digest that two models share if, and only if, they are to embed alike.
+
+    It covers the weights and their precision, the settings of both towers, of pooling, front end, segmenting,
+    caption normalisation and tokenizer. It does not cover names, paths, library versions, dropout, patchout, the
+    temperature or cluster heads: none of them changes an embedding. Nor does it cover the code.
+
+    Args:
+        model: on any device.
+        processor: the model's own.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
+
+    Raises:
+        ValueError: for a model quantised to 8 bits, whose packed weights cannot be read.
+    """
+    if any(isinstance(module, Int8Linear) for module in model.modules()):
+        raise ValueError("a model with 8-bit layers has no fingerprint; take that of the float32 model.")
+    digest = hashlib.sha256()
+    settings = {"model": _model_settings(model), "processor": _processor_settings(processor)}
+    digest.update(json.dumps(_plain(settings), sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if not _NOT_EMBEDDING.fullmatch(name):
+            digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _model_settings(model: AuricleModel) -> dict[str, Any]:
+    config = model.config
+    return {
+        "projection_dim": config.projection_dim,
+        "text_pooling": config.text_pooling,
+        "audio": _own_settings(config.audio_config),
+        "text": _changed_settings(config.text_config),
+    }
+
+
+def _own_settings(config: PreTrainedConfig) -> dict[str, Any]:
+    """What a config's own class declares, without what every config of the library has."""
+    common = PreTrainedConfig.__dataclass_fields__.keys()
+    values = {
+        name: value
+        for name, value in config.to_dict().items()
+        if name not in common and not name.startswith("_") and name != "output_attentions"
+    }
+    kept = {name: value for name, value in values.items() if not _TRAINING_ONLY.fullmatch(name)}
+    return {**kept, "model_type": config.model_type}
+
+
+def _changed_settings(config: PreTrainedConfig) -> dict[str, Any]:
+    """
+    The settings of a library's encoder that are not its defaults.
+
+    A later version of the library may give the encoder another field; that alone must not make another model.
+    """
+    defaults = _own_settings(type(config)())
+    values = _own_settings(config)
+    changed = {
+        name: value for name, value in values.items() if name not in defaults or value != defaults[name]
+    }
+    return {**changed, "model_type": config.model_type}
+
+
+def _processor_settings(processor: AuricleProcessor) -> dict[str, Any]:
+    names = [name for name in inspect.signature(AuricleFeatureExtractor).parameters if name != "kwargs"]
+    return {
+        "front_end": {name: getattr(processor.feature_extractor, name) for name in names},
+        "normalize_captions": processor.normalize_captions,
+        "max_text_tokens": processor.max_text_tokens,
+        "tokenizer": _tokenizer_settings(processor.tokenizer),
+    }
+
+
+def _tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
+    sides = {"padding_side": tokenizer.padding_side, "truncation_side": tokenizer.truncation_side}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+        return {**sides, "vocabulary": tokenizer.get_vocab(), "special": special}
+    pipeline = json.loads(backend.to_str())
+    # Truncation and padding are leftovers of the last call; a decoder only writes text.
+    names = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
+    return {**sides, **{name: pipeline.get(name) for name in names}}
+
+
+def _plain(value: Any) -> Any:
+    """A value for JSON in which 10 and 10.0 are the same number."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

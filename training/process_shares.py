@@ -1,0 +1,117 @@
+"""Embedding clips and captions with all processes of a job, each its share, for the main one to collect."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from torch import distributed
+
+from ..evaluation.embedding import embed_captions, embed_clips
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor
+from .gradient_gather import world
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EmbeddedPairs:
+    """
+    Vectors of a data set.
+
+    Attributes:
+        audio: float32 ``(clips, width)``, unit length; zeros for clips that cannot be read.
+        captions: float32 ``(captions, width)``, unit length.
+        unreadable: (index of the clip, reason).
+    """
+
+    audio: np.ndarray
+    captions: np.ndarray
+    unreadable: list[tuple[int, str]]
+
+
+def first_on_main(action: Callable[[], T]) -> T:
+    """
+    Calls a function on the main process and then on the others, which end quietly if it failed there.
+
+    Raises:
+        SystemExit: with code 2 on the other processes, where the main one has an error of its own to tell.
+    """
+    if world()[1] == 1:
+        return action()
+    if PartialState().is_main_process:
+        try:
+            value = action()
+        except Exception:
+            broadcast_object_list([False])
+            raise
+        broadcast_object_list([True])
+        return value
+    if not broadcast_object_list([None])[0]:
+        raise SystemExit(2)
+    return action()
+
+
+def embed_in_shares(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    clips: Sequence[Any],
+    captions: Sequence[str],
+    *,
+    batch_size: int,
+    progress: bool = False,
+) -> EmbeddedPairs | None:
+    """
+    Embeds clips and captions; to be called by all processes of the job with the same arguments.
+
+    Args:
+        model: the same on every process, on the process's own device.
+        processor: the model's own.
+        clips: in any form that the processor takes; those that cannot be read are left at zeros.
+        captions: sentences; equal ones should be given once.
+        batch_size: segments, or sentences, at a time.
+        progress: show progress bars on the main process.
+
+    Returns:
+        All vectors in the order given on the main process, None on the others.
+    """
+    rank, processes = world()
+    progress = progress and rank == 0
+    audio, failures = embed_clips(
+        model,
+        processor,
+        clips[rank::processes],
+        batch_size=batch_size,
+        progress=progress,
+        skip_unreadable=True,
+    )
+    text = embed_captions(
+        model, processor, captions[rank::processes], batch_size=batch_size, progress=progress
+    )
+    shares = _collect((audio, text, failures))
+    if shares is None:
+        return None
+    width = model.config.projection_dim
+    pairs = EmbeddedPairs(
+        audio=np.empty((len(clips), width), dtype=np.float32),
+        captions=np.empty((len(captions), width), dtype=np.float32),
+        unreadable=[],
+    )
+    for place, (audio, text, failures) in enumerate(shares):
+        pairs.audio[place::processes] = audio
+        pairs.captions[place::processes] = text
+        pairs.unreadable.extend((place + processes * index, reason) for index, reason in failures)
+    pairs.unreadable.sort()
+    return pairs
+
+
+def _collect(share: Any) -> list[Any] | None:
+    rank, processes = world()
+    if processes == 1:
+        return [share]
+    shares: list[Any] | None = [None] * processes if rank == 0 else None
+    distributed.gather_object(share, shares, dst=0)
+    return shares
