@@ -11,7 +11,6 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ..data.schema import validate_table
-from ..evaluation.embedding import distinct_in_order
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
 from .bank_files import (
@@ -154,13 +153,13 @@ def write_teacher_bank(
         return _collect_rows(tables, processor)
 
     rows = first_on_main(prepare)
-    clips = distinct_in_order(_clip_keys(rows))
-    audio_of = dict(zip(_clip_keys(rows), rows["audio"], strict=True))
+    audio_of = dict(zip(_sounds(rows), rows["audio"], strict=True))
+    sounds = list(audio_of)
     captions = sorted(set(rows["caption"]), key=lambda caption: (len(caption), caption))
     embedded = embed_in_shares(
         model,
         processor,
-        [audio_of[clip] for clip in clips],
+        list(audio_of.values()),
         captions,
         batch_size=batch_size,
         progress=progress,
@@ -170,7 +169,7 @@ def write_teacher_bank(
         if embedded is not None:
             _assemble(
                 rows,
-                clips,
+                sounds,
                 captions,
                 embedded,
                 name=str(directory),
@@ -259,13 +258,6 @@ def _collect_rows(tables: Mapping[str, Dataset], processor: AuricleProcessor) ->
     if not columns["row_id"]:
         raise BankError(f"there are no rows to embed in {list(tables) or 'no tables'}.")
     keyed_rows(pa.table({name: columns[name] for name in KEY_COLUMNS}), "the tables to embed")
-    sounds: dict[tuple, tuple[str, dict]] = {}
-    for row_id, clip, audio in zip(columns["row_id"], _clip_keys(columns), columns["audio"], strict=True):
-        first, before = sounds.setdefault(clip, (row_id, audio))
-        if before != audio:
-            raise BankError(
-                f"rows {first!r} and {row_id!r} are of one clip, but {before} and {audio} differ."
-            )
     for row_id, caption in zip(columns["row_id"], columns["caption"], strict=True):
         try:
             processor.prepare_text(caption)
@@ -274,13 +266,17 @@ def _collect_rows(tables: Mapping[str, Dataset], processor: AuricleProcessor) ->
     return columns
 
 
-def _clip_keys(columns: Mapping[str, list]) -> list[tuple[str, str, str]]:
-    return list(zip(columns["source"], columns["split"], columns["clip_id"], strict=True))
+def _sounds(columns: Mapping[str, list]) -> list[tuple]:
+    """What sound each row is of: rows of one clip share it, whatever split they are listed under."""
+    return [
+        (clip_id, audio["path"], audio["offset"], audio["duration"])
+        for clip_id, audio in zip(columns["clip_id"], columns["audio"], strict=True)
+    ]
 
 
 def _assemble(
     rows: Mapping[str, list],
-    clips: Sequence[tuple[str, str, str]],
+    sounds: Sequence[tuple],
     captions: Sequence[str],
     embedded: EmbeddedPairs,
     *,
@@ -289,29 +285,32 @@ def _assemble(
     fingerprint: str,
 ) -> TeacherBank:
     """A bank of the rows whose clips could be read."""
-    reasons = dict(embedded.unreadable)
-    if len(reasons) == len(clips):
-        raise BankError(f"none of the {len(clips)} clips can be read; the first: {embedded.unreadable[0][1]}")
-    readable = [place for place in range(len(clips)) if place not in reasons]
-    clip_index = {clips[place]: index for index, place in enumerate(readable)}
+    reasons = {sounds[place]: reason for place, reason in embedded.unreadable}
+    if len(reasons) == len(sounds):
+        raise BankError(
+            f"none of the {len(sounds)} clips can be read; the first: {embedded.unreadable[0][1]}"
+        )
+    readable = [place for place, sound in enumerate(sounds) if sound not in reasons]
+    clip_index = {sounds[place]: index for index, place in enumerate(readable)}
     caption_index = {caption: index for index, caption in enumerate(captions)}
-    clip_of_row = _clip_keys(rows)
-    kept = [row for row, clip in enumerate(clip_of_row) if clip in clip_index]
+    kept, unreadable = [], {}
+    for row, sound in enumerate(_sounds(rows)):
+        if sound in clip_index:
+            kept.append(row)
+            continue
+        clip = {column: rows[column][row] for column in ("clip_id", "source", "split")}
+        # A bank may be passed on: it says nothing about the directories of the machine that made it.
+        path = rows["audio"][row]["path"]
+        reason = reasons[sound].replace(path, os.path.basename(path))
+        unreadable[tuple(clip.values())] = {**clip, "reason": reason}
     columns = {
         **{
             column: [rows[column][row] for row in kept] for column in ("row_id", "clip_id", "source", "split")
         },
         "caption_digest": [caption_digest(rows["caption"][row]) for row in kept],
         "audio_digest": [audio_digest(rows["audio"][row]) for row in kept],
-        "clip_index": [clip_index[clip_of_row[row]] for row in kept],
+        "clip_index": [clip_index[sound] for sound in _sounds(rows) if sound in clip_index],
     }
-    paths = {clip: audio["path"] for clip, audio in zip(clip_of_row, rows["audio"], strict=True)}
-    unreadable = []
-    for place, reason in sorted(reasons.items()):
-        source, split, clip_id = clips[place]
-        # A bank may be passed on: it says nothing about the directories of the machine that made it.
-        reason = reason.replace(paths[clips[place]], os.path.basename(paths[clips[place]]))
-        unreadable.append({"clip_id": clip_id, "source": source, "split": split, "reason": reason})
     return TeacherBank(
         name=name,
         model_name=model_name,
@@ -319,7 +318,7 @@ def _assemble(
         rows=pa.table(columns, schema=ROW_TYPES),
         audio=embedded.audio[readable],
         captions=embedded.captions[[caption_index[rows["caption"][row]] for row in kept]],
-        unreadable=unreadable,
+        unreadable=list(unreadable.values()),
     )
 
 
