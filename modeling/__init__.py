@@ -3,6 +3,7 @@
 Every checkpoint carries these files beside its weights, so nothing here knows the rest of the package.
 """
 
+from .cluster_heads import ClusterHead
 from .configuration_auricle import AUDIO_CONFIGS, AuricleConfig
 from .configuration_beats import BeatsConfig
 from .configuration_eat import EatConfig
@@ -24,6 +25,7 @@ __all__ = [
     "BeatsConfig",
     "BeatsModel",
     "BeatsPreTrainedModel",
+    "ClusterHead",
     "EatConfig",
     "EatModel",
     "EatPreTrainedModel",

@@ -41,3 +41,17 @@ def refuse_numbers_below_one(config: PreTrainedConfig, fields: Iterable[str]) ->
     for name in fields:
         if getattr(config, name) < 1:
             raise ValueError(f"{name}={getattr(config, name)} must be at least 1.")
+
+
+def refuse_impossible_cluster_count(num_clusters: int) -> None:
+    """
+    Raises for a number of clusters that no cluster head can be made for.
+
+    Args:
+        num_clusters: 0 stands for no heads.
+
+    Raises:
+        ValueError: unless it is 0 or at least 2; a single class leaves a head nothing to tell.
+    """
+    if num_clusters < 0 or num_clusters == 1:
+        raise ValueError(f"num_clusters={num_clusters} must be 0 (no cluster heads) or at least 2.")

@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING, AutoConfig
 
-from .config_checks import refuse_misspelt_fields
+from .config_checks import refuse_impossible_cluster_count, refuse_misspelt_fields
 from .configuration_beats import BeatsConfig
 from .configuration_eat import EatConfig
 from .configuration_passt import PasstConfig
@@ -30,6 +30,7 @@ class AuricleConfig(PreTrainedConfig):
         temperature: divisor of the cosine similarities inside the loss, above 0. The report keeps 0.05.
         learn_temperature: train the temperature, starting from ``temperature``; fixed by default.
         text_pooling: ``"cls"`` takes the text tower's first token, ``"mean"`` the mean over its real tokens.
+        num_clusters: classes of the cluster heads, at least 2; 0 (the default) is a model without heads.
     """
 
     model_type = "auricle"
@@ -45,6 +46,7 @@ class AuricleConfig(PreTrainedConfig):
     temperature: float | int = 0.05
     learn_temperature: bool = False
     text_pooling: Literal["cls", "mean"] = "cls"
+    num_clusters: int = 0
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -55,6 +57,7 @@ class AuricleConfig(PreTrainedConfig):
             raise ValueError(f"temperature={self.temperature} must be above 0.")
         if self.projection_dim < 1:
             raise ValueError(f"projection_dim={self.projection_dim} must be at least 1.")
+        refuse_impossible_cluster_count(self.num_clusters)
         super().__post_init__(**kwargs)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
+from .cluster_heads import ClusterHead
+from .config_checks import refuse_impossible_cluster_count
 from .configuration_auricle import AuricleConfig
 from .contrastive_loss import contrastive_loss
 from .modeling_beats import BeatsModel
@@ -36,6 +39,8 @@ class AuricleOutput(ModelOutput):
         audio_embeds: ``(clips, projection_dim)``, unit length.
         text_embeds: ``(captions, projection_dim)``, unit length.
         logit_scale: ``1 / temperature``, a scalar tensor.
+        audio_cluster_logits: ``(clips, num_clusters)``; only with ``return_cluster_logits=True``.
+        text_cluster_logits: ``(captions, num_clusters)``; only with ``return_cluster_logits=True``.
     """
 
     loss: torch.Tensor | None = None
@@ -44,6 +49,8 @@ class AuricleOutput(ModelOutput):
     audio_embeds: torch.Tensor | None = None
     text_embeds: torch.Tensor | None = None
     logit_scale: torch.Tensor | None = None
+    audio_cluster_logits: torch.Tensor | None = None
+    text_cluster_logits: torch.Tensor | None = None
 
 
 class AuriclePreTrainedModel(PreTrainedModel):
@@ -54,13 +61,17 @@ class AuriclePreTrainedModel(PreTrainedModel):
     main_input_name = "input_features"
     input_modalities = ("audio", "text")
     supports_gradient_checkpointing = True
+    # So that num_clusters=0 loads a checkpoint without its heads, in silence.
+    _keys_to_ignore_on_load_unexpected = (r"^(audio|text)_cluster_head\.",)
     _supports_sdpa = True
     _supports_attention_backend = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, AuricleModel):
+        if isinstance(module, ClusterHead):
+            module.reset_parameters()
+        elif isinstance(module, AuricleModel):
             for projection in (module.audio_projection, module.text_projection):
                 init.normal_(projection.weight, std=projection.in_features**-0.5)
             if module.logit_scale is not None:
@@ -86,6 +97,10 @@ class AuricleModel(AuriclePreTrainedModel):
         self.audio_projection = nn.Linear(config.audio_config.hidden_size, config.projection_dim)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim)
         self.logit_scale = nn.Parameter(torch.zeros(())) if config.learn_temperature else None
+        self.audio_cluster_head = self.text_cluster_head = None
+        if config.num_clusters:
+            self.audio_cluster_head = ClusterHead(config.audio_config.hidden_size, config.num_clusters)
+            self.text_cluster_head = ClusterHead(config.text_config.hidden_size, config.num_clusters)
         self._audio_arguments = frozenset(inspect.signature(self.audio_model.forward).parameters)
         self._text_arguments = frozenset(inspect.signature(self.text_model.forward).parameters)
         self.post_init()
@@ -96,6 +111,32 @@ class AuricleModel(AuriclePreTrainedModel):
             return torch.tensor(1.0 / self.config.temperature, device=self.audio_projection.weight.device)
         # A learned temperature that runs towards zero ends in overflow; CLIP stops it at the same 100.
         return self.logit_scale.float().clamp(max=math.log(100.0)).exp()
+
+    def set_num_clusters(self, num_clusters: int, generator: torch.Generator | None = None) -> None:
+        """
+        Gives the model new cluster heads, in place of those it may have, or takes them away.
+
+        Args:
+            num_clusters: classes of both heads, at least 2; 0 leaves the model without heads.
+            generator: CPU generator of the new weights, the audio head's first; None draws from torch's own.
+
+        Raises:
+            ValueError: for another number of clusters; the model stays as it was.
+        """
+        num_clusters = operator.index(num_clusters)
+        refuse_impossible_cluster_count(num_clusters)
+        self.config.num_clusters = num_clusters
+        for tower in ("audio", "text"):
+            projection = getattr(self, f"{tower}_projection")
+            head = None
+            if num_clusters:
+                # Without memory at first, so that torch's own random numbers are not used up for weights that go.
+                with torch.device("meta"):
+                    head = ClusterHead(projection.in_features, num_clusters)
+                head = head.to_empty(device="cpu")
+                head.reset_parameters(generator)
+                head.to(projection.weight).train(self.training)
+            setattr(self, f"{tower}_cluster_head", head)
 
     @can_return_tuple
     def get_audio_features(
@@ -141,8 +182,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
         Lets a caller run the tower over a long clip piece by piece; errors as [`get_audio_features`].
         """
-        clips = mean_over_segments(segments, segment_counts)
-        return nn.functional.normalize(self.audio_projection(clips).float(), dim=-1)
+        return _unit_length(self.audio_projection(mean_over_segments(segments, segment_counts)))
 
     @torch.no_grad()
     def embed_recording(self, blocks: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor:
@@ -208,7 +248,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
     def project_text(self, pooled: torch.Tensor) -> torch.Tensor:
         """Pooled text vectors ``(captions, text hidden_size)`` to unit ``(captions, projection_dim)``."""
-        return nn.functional.normalize(self.text_projection(pooled).float(), dim=-1)
+        return _unit_length(self.text_projection(pooled))
 
     def _run_audio_model(self, input_features, audio_attention_mask, **kwargs):
         if audio_attention_mask is not None and "audio_attention_mask" in self._audio_arguments:
@@ -232,6 +272,7 @@ class AuricleModel(AuriclePreTrainedModel):
         pooled_text: torch.Tensor | None = None,
         positive_mask: torch.Tensor | None = None,
         return_loss: bool | None = None,
+        return_cluster_logits: bool | None = None,
         generator: torch.Generator | None = None,
         **kwargs,
     ) -> AuricleOutput:
@@ -248,29 +289,30 @@ class AuricleModel(AuriclePreTrainedModel):
             positive_mask: bool ``(clips, captions)``, which captions describe which clips; None pairs clip i
                 with caption i.
             return_loss: also return the contrastive loss.
+            return_cluster_logits: also run the cluster heads, each on its tower's pooled output before the
+                projection; a clip's is the mean over its segments.
             generator: CPU generator for the audio tower's training-time token drop.
 
         Raises:
-            ValueError: if neither modality is given, both forms of text are, or the loss is asked for without
-                both modalities.
+            ValueError: if neither modality is given, both forms of text are, the loss is asked for without both
+                modalities, or cluster logits are of a model without heads.
         """
         if input_ids is not None and pooled_text is not None:
             raise ValueError("give input_ids or pooled_text, not both.")
-        audio_embeds = text_embeds = None
+        if return_cluster_logits and self.audio_cluster_head is None:
+            raise ValueError("the model has no cluster heads (num_clusters=0); set_num_clusters makes them.")
+        pooled_audio = audio_embeds = text_embeds = None
         if input_features is not None:
-            audio_embeds = self.get_audio_features(
-                input_features,
-                segment_counts=segment_counts,
-                audio_attention_mask=audio_attention_mask,
-                generator=generator,
-                **kwargs,
-            ).pooler_output
+            outputs = self._run_audio_model(
+                input_features, audio_attention_mask, generator=generator, **kwargs
+            )
+            pooled_audio = mean_over_segments(outputs.pooler_output, segment_counts)
+            audio_embeds = self.project_audio(pooled_audio)
+        if input_ids is not None:
+            outputs = self._run_text_model(input_ids, attention_mask, token_type_ids, **kwargs)
+            pooled_text = pool_tokens(outputs.last_hidden_state, attention_mask, self.config.text_pooling)
         if pooled_text is not None:
             text_embeds = self.project_text(pooled_text)
-        elif input_ids is not None:
-            text_embeds = self.get_text_features(
-                input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, **kwargs
-            ).pooler_output
         if audio_embeds is None and text_embeds is None:
             raise ValueError("nothing to embed: give input_features, input_ids, or both.")
 
@@ -279,11 +321,20 @@ class AuricleModel(AuriclePreTrainedModel):
         if audio_embeds is not None and text_embeds is not None:
             output.logits_per_audio = scale * audio_embeds @ text_embeds.T
             output.logits_per_text = output.logits_per_audio.T
+        if return_cluster_logits:
+            if pooled_audio is not None:
+                output.audio_cluster_logits = self.audio_cluster_head(pooled_audio)
+            if pooled_text is not None:
+                output.text_cluster_logits = self.text_cluster_head(pooled_text)
         if return_loss:
             if output.logits_per_audio is None:
                 raise ValueError("return_loss=True needs both sounds and sentences.")
             output.loss = contrastive_loss(output.logits_per_audio, positive_mask)
         return output
+
+
+def _unit_length(vectors: torch.Tensor) -> torch.Tensor:
+    return nn.functional.normalize(vectors.float(), dim=-1)
 
 
 def _no_pooler(text_config) -> dict[str, bool]:

@@ -1,0 +1,45 @@
+"""What a stage minimises: the losses of the three stages and their weights."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Objective:
+    """
+    Weights of the losses, ``L = w L_sup + lambda1 L_dist + lambda2 (L_cls_audio + L_cls_text)``.
+
+    As in the AISTAT report (arXiv 2509.16649); ``L_sup`` and ``L_dist`` are each the SUM of both directions. The
+    report has ``w = 1`` throughout, ``lambda1 = 1`` from stage 2 on and ``lambda2 = 0.05`` in stage 3.
+
+    Attributes:
+        contrastive_weight: ``w``, at least 0; 0 trains without labels.
+        distillation_weight: ``lambda1``, at least 0; 0 needs no teachers.
+        distillation_temperature: of the teachers' and the student's softmax in ``L_dist``, above 0; None takes the
+            model's own, as the report does.
+        cluster_weight: ``lambda2``, at least 0; 0 needs neither cluster heads nor labels.
+
+    Raises:
+        ValueError: for a value outside of these ranges, or if nothing trains the embeddings.
+    """
+
+    contrastive_weight: float = 1.0
+    distillation_weight: float = 0.0
+    distillation_temperature: float | None = None
+    cluster_weight: float = 0.0
+
+    def __post_init__(self):
+        for name in ("contrastive_weight", "distillation_weight", "cluster_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be a number of at least 0.")
+        temperature = self.distillation_temperature
+        if temperature is not None and not 0 < temperature < math.inf:
+            raise ValueError(f"distillation_temperature={temperature} must be a number above 0, or None.")
+        if self.contrastive_weight == self.distillation_weight == 0:
+            raise ValueError(
+                "contrastive_weight and distillation_weight are both 0: nothing would train the embeddings; give "
+                "one of them a value above 0."
+            )
+
+
+__all__ = ["Objective"]
