@@ -4,6 +4,7 @@ import typer
 
 from .ask import ask
 from .convert import convert
+from .embed import embed
 from .train import train
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app.command(
 )(train)
 app.command("ask")(ask)
 app.command("convert")(convert)
+app.command("embed")(embed)
 
 
 def main() -> None:

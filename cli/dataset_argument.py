@@ -1,0 +1,170 @@
+"""What a command's DATASET argument names: a recipe, a folder, Clotho, a captions file or the generated scenes."""
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SCENES = "scenes"
+HELP = (
+    "A recipe (.yaml), a folder with sounds and metadata.csv or metadata.jsonl, a directory in Clotho's layout, or "
+    "the word 'scenes'."
+)
+CAPTIONS_HELP = HELP[:-1] + "; or a CSV file with file_name and caption_1, caption_2, ..."
+# Clotho calls its parts so; DCASE and this project train on, choose by and test on them in this order.
+_CLOTHO_FILE = re.compile(r"clotho_captions_(development|validation|evaluation)\.csv")
+_CLOTHO_SPLITS = {"development": "train", "validation": "validation", "evaluation": "test"}
+
+
+class DatasetArgumentError(ValueError):
+    """The DATASET argument of a command names nothing that can be loaded; the message says what could be."""
+
+
+def load_dataset_argument(
+    text: str,
+    *,
+    split: str | None,
+    stage: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    captions_only: bool = False,
+    progress: bool = True,
+) -> dict[str, "Dataset"]:
+    """
+    Loads the data set that a command's argument names.
+
+    Args:
+        text: a recipe, whose data section counts; a captioned folder; a directory in Clotho's layout; or the word
+            ``scenes`` for the generated scenes with their usual settings (``./scenes`` is a folder of that name).
+        split: the one split to load; None loads all.
+        stage: of the recipe, whose data section may differ from the shared one.
+        overrides: of the recipe's fields, as [`read_recipe`] takes them.
+        captions_only: also accept a CSV file of captions without sounds.
+        progress: show progress bars.
+
+    Returns:
+        Tables by split, none empty. A folder without a column ``split`` is one split, ``train``, whole; its recipe
+        would hold some clips of it out.
+
+    Raises:
+        DatasetArgumentError: if the argument is none of these, or there is no such split or stage.
+        RecipeError: if the recipe is not valid.
+        DataError: if the data are not as they should be.
+    """
+    path = Path(text)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return _chosen(_load_recipe(path, stage, overrides, progress), split, text)
+    for name, value in (("--stage", stage), ("fields of a recipe", overrides)):
+        if value:
+            raise DatasetArgumentError(
+                f"{text}: {name} can only be given with a recipe (.yaml), got {value!r}."
+            )
+    if text == SCENES:
+        from ..training.recipe import DataSection
+        from ..training.split_loading import load_splits
+
+        return _chosen(load_splits(DataSection(), progress=progress), split, text)
+    if path.is_dir():
+        return _load_directory(path, split)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return _load_csv(path, split, captions_only)
+    fault = "is no data set" if path.exists() else "there is no such file or directory"
+    raise DatasetArgumentError(
+        f"DATASET {text!r}: {fault}; needed: {CAPTIONS_HELP if captions_only else HELP}"
+    )
+
+
+def _load_recipe(
+    path: Path, stage: str | None, overrides: Mapping[str, Any] | None, progress: bool
+) -> dict[str, "Dataset"]:
+    from ..training.recipe_reading import read_recipe, resolve_stages
+    from ..training.split_loading import load_splits
+
+    recipe = read_recipe(path, overrides)
+    section = recipe.data
+    if stage is not None:
+        sections = {resolved.name: resolved.data for resolved in resolve_stages(recipe, str(path))}
+        if stage not in sections:
+            raise DatasetArgumentError(
+                f"recipe {path} has no stage {stage!r}; its stages are {list(sections)}."
+            )
+        section = sections[stage]
+    return load_splits(section, progress=progress)
+
+
+def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
+    from ..data import list_folder_splits, load_captioned_folder
+    from ..data.clotho import is_clotho, load_clotho
+
+    if is_clotho(path):
+        found = [_CLOTHO_FILE.fullmatch(entry.name) for entry in path.iterdir()]
+        there = {_CLOTHO_SPLITS[match[1]] for match in found if match}
+        names = [name for name in _CLOTHO_SPLITS.values() if name in there]
+        return {name: load_clotho(path, split=name) for name in _wanted(names, split, path)}
+    names = list_folder_splits(path)
+    if not names:
+        if split not in (None, "train"):
+            raise DatasetArgumentError(
+                f"{path}: its metadata have no column 'split', so that all rows are of split 'train'; there is no "
+                f"split {split!r}."
+            )
+        names = ["train"]
+    return {name: load_captioned_folder(path, split=name) for name in _wanted(names, split, path)}
+
+
+def _load_csv(path: Path, split: str | None, captions_only: bool) -> dict[str, "Dataset"]:
+    if not captions_only:
+        raise DatasetArgumentError(
+            f"{path}: is a file of captions; sounds are needed too, so name the directory that holds them."
+        )
+    match = _CLOTHO_FILE.fullmatch(path.name)
+    name = _CLOTHO_SPLITS[match[1]] if match else split or "train"
+    source = "clotho" if match else path.stem
+    return _chosen({name: _read_captions(path, source, name)}, split, str(path))
+
+
+def _read_captions(path: Path, source: str, split: str) -> "Dataset":
+    """Rows with the ids that the same clips have with their sounds; the sounds need not be there."""
+    from ..data import CaptionedClip, DataError, build_table
+
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = [name for name in reader.fieldnames or [] if re.fullmatch(r"caption(_\d+)?", name)]
+            if "file_name" not in (reader.fieldnames or []) or not columns:
+                raise DataError(
+                    f"{path}: its columns are {reader.fieldnames}, but must hold 'file_name' and 'caption' or "
+                    "'caption_1', 'caption_2', ..."
+                )
+            rows = []
+            for record in reader:
+                captions = [(record[column] or "").strip() for column in columns]
+                name = (record["file_name"] or "").strip()
+                if not name or not any(captions):
+                    what = "captions are" if name else "file_name is"
+                    raise DataError(f"{path}, line {reader.line_num}: the {what} empty.")
+                clip = CaptionedClip(source, split, name, path.parent / name, [c for c in captions if c])
+                rows.extend(clip.rows())
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is not a CSV file in UTF-8 ({error}).") from error
+    if not rows:
+        raise DataError(f"{path}: holds no rows.")
+    try:
+        return build_table(rows)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _wanted(names: list[str], split: str | None, origin: object) -> list[str]:
+    if split is None:
+        return names
+    if split not in names:
+        raise DatasetArgumentError(f"{origin}: has no split {split!r}; its splits are {names}.")
+    return [split]
+
+
+def _chosen(tables: Mapping[str, "Dataset"], split: str | None, origin: str) -> dict[str, "Dataset"]:
+    return {name: tables[name] for name in _wanted(list(tables), split, origin)}
