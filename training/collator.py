@@ -11,7 +11,7 @@ from ..processing import AuricleProcessor
 
 class RetrievalCollator:
     """
-    Packs rows into one batch of real segments, captions and group numbers.
+    Packs rows into one batch of real segments, captions, group numbers and what else is to be learned.
 
     Args:
         processor: the model's own.
@@ -31,7 +31,8 @@ class RetrievalCollator:
         Returns:
             ``input_features`` ``(segments, frames, mel bins)``, ``segment_counts`` ``(batch,)``, ``groups``
             ``(batch,)`` int64, and the captions as ``input_ids`` and ``attention_mask`` or as ``pooled_text``
-            ``(batch, width)``.
+            ``(batch, width)``. Where the rows have them, ``teacher_audio`` and ``teacher_text`` ``(batch, teachers'
+            width)`` and ``cluster_labels`` ``(batch,)`` int64.
         """
         options = {"sampling_rate": self.processor.feature_extractor.sampling_rate}
         if self.crop_seconds is not None:
@@ -39,9 +40,12 @@ class RetrievalCollator:
         if rows[0]["mel_range"] is not None:
             options["mel_ranges"] = [row["mel_range"] for row in rows]
         batch = dict(self.processor.feature_extractor([row["waveform"] for row in rows], **options))
-        if rows[0]["pooled_text"] is not None:
-            batch["pooled_text"] = torch.from_numpy(np.stack([row["pooled_text"] for row in rows]))
-        else:
+        if rows[0]["pooled_text"] is None:
             batch.update(self.processor(text=[row["caption"] for row in rows]))
+        for name in ("pooled_text", "teacher_audio", "teacher_text"):
+            if rows[0][name] is not None:
+                batch[name] = torch.from_numpy(np.stack([row[name] for row in rows]))
+        if rows[0]["cluster"] is not None:
+            batch["cluster_labels"] = torch.tensor([row["cluster"] for row in rows], dtype=torch.int64)
         batch["groups"] = torch.tensor([row["group"] for row in rows], dtype=torch.int64)
         return batch

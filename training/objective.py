@@ -41,5 +41,45 @@ class Objective:
                 "one of them a value above 0."
             )
 
+    def check_fit(
+        self, *, num_clusters: int, learns_temperature: bool, has_teachers: bool, has_clusters: bool
+    ) -> None:
+        """
+        Raises where model or data lack what the losses need, or the model has parameters that no loss trains.
+
+        Distributed training stops at a parameter without a gradient.
+
+        Args:
+            num_clusters: of the model's cluster heads, 0 without.
+            learns_temperature: whether the model's temperature is a parameter.
+            has_teachers: whether the training rows have teachers' vectors.
+            has_clusters: whether the training rows have clusters.
+
+        Raises:
+            ValueError: says what is missing, or what is too much.
+        """
+        if self.cluster_weight and not num_clusters:
+            raise ValueError(
+                f"cluster_weight={self.cluster_weight}, but the model has no cluster heads; call "
+                "model.set_num_clusters with the number of clusters."
+            )
+        if num_clusters and not self.cluster_weight:
+            raise ValueError(
+                f"the model has heads for {num_clusters} clusters, but cluster_weight is 0; call "
+                "model.set_num_clusters(0)."
+            )
+        if self.cluster_weight and not has_clusters:
+            raise ValueError(f"cluster_weight={self.cluster_weight}, but the training rows have no clusters.")
+        if self.distillation_weight and not has_teachers:
+            raise ValueError(
+                f"distillation_weight={self.distillation_weight}, but the training rows have no teachers."
+            )
+        own_temperature = self.distillation_weight and self.distillation_temperature is None
+        if learns_temperature and not (self.contrastive_weight or own_temperature):
+            raise ValueError(
+                "the temperature is learned, but the only loss that could train it has a "
+                f"distillation_temperature={self.distillation_temperature} of its own; make that None."
+            )
+
 
 __all__ = ["Objective"]

@@ -15,8 +15,17 @@ from ..evaluation.embedding import embed_captions, embed_clips
 from ..evaluation.retrieval import RetrievalSplit
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
-from .gradient_gather import gathered_contrastive_loss, world
+from .cluster_loss import cluster_losses
+from .gradient_gather import (
+    gather_rows,
+    gathered_contrastive_loss,
+    gathered_distillation_loss,
+    gathered_similarities,
+    world,
+)
 from .learning_rate import warmup_cosine_schedule
+from .loss_parts import LossParts
+from .objective import Objective
 from .recipe import EvaluationSection, TrainingSection
 from .saved_directories import (
     mark_checkpoint_complete,
@@ -41,9 +50,15 @@ class RetrievalTrainer(Trainer):
         processor: its processor; saved with every checkpoint.
         section: the stage's training settings.
         evaluation: how to evaluate.
+        objective: the losses' weights; None is the contrastive loss alone. Distillation needs rows with teachers'
+            vectors, cluster losses need rows with clusters and a model with heads for them.
         run_seed: seed of the token drop.
         validation: the validation split's table, or None.
         arguments: everything else that transformers' Trainer takes.
+
+    Raises:
+        ValueError: if the objective needs what the model or the rows do not have, or the model has parameters that
+            no loss would train.
     """
 
     loss_is_scaled_for_ga = False
@@ -55,34 +70,73 @@ class RetrievalTrainer(Trainer):
         section: TrainingSection,
         evaluation: EvaluationSection,
         *,
+        objective: Objective | None = None,
         run_seed: int,
         validation: Dataset | None = None,
         **arguments: Any,
     ):
         self.section = section
         self.evaluation = evaluation
+        self.objective = objective or Objective()
+        clips = arguments.get("train_dataset")
+        self.objective.check_fit(
+            num_clusters=model.config.num_clusters,
+            learns_temperature=model.logit_scale is not None,
+            has_teachers=getattr(clips, "teachers", None) is not None,
+            has_clusters=getattr(clips, "cluster_of_row", None) is not None,
+        )
         self.run_seed = run_seed
         self.validation = (
             None if validation is None else RetrievalSplit.from_table(validation, evaluation.relevance_column)
         )
         self._pooled_validation_text: np.ndarray | None = None
         self._micro_step = (-1, 0)
+        self._loss_parts = LossParts()
         for tower in section.freeze:
             getattr(model, f"{tower}_model").requires_grad_(False)
         super().__init__(model=model, processing_class=processor, eval_dataset=validation, **arguments)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The contrastive loss of this process's pairs against those of all processes."""
-        inputs = dict(inputs)
+        """The stage's objective, with this process's pairs compared with those of all processes."""
+        inputs, weights = dict(inputs), self.objective
         groups = inputs.pop("groups")
+        teachers = [inputs.pop(name, None) for name in ("teacher_audio", "teacher_text")]
+        clusters = inputs.pop("cluster_labels", None)
         dual_encoder = self.accelerator.unwrap_model(model)
         for tower in self.section.freeze:
             getattr(dual_encoder, f"{tower}_model").eval()
-        outputs = model(**inputs, generator=self._token_drop_generator())
-        loss = gathered_contrastive_loss(
-            outputs.audio_embeds, outputs.text_embeds, groups, outputs.logit_scale.to(groups.device)
+        with_clusters = weights.cluster_weight > 0
+        outputs = model(
+            **inputs, generator=self._token_drop_generator(), return_cluster_logits=with_clusters or None
         )
-        return (loss, outputs) if return_outputs else loss
+        scale = outputs.logit_scale.to(groups.device)
+        similarities = gathered_similarities(outputs.audio_embeds, outputs.text_embeds)
+        terms: dict[str, tuple[float, torch.Tensor]] = {}
+        if weights.contrastive_weight:
+            loss = gathered_contrastive_loss(similarities, groups, scale)
+            terms["loss_contrastive"] = weights.contrastive_weight, loss
+        if weights.distillation_weight:
+            temperature = weights.distillation_temperature or 1 / scale
+            loss = gathered_distillation_loss(similarities, *teachers, temperature)
+            terms["loss_distillation"] = weights.distillation_weight, loss
+        if with_clusters:
+            audio, text = cluster_losses(outputs.audio_cluster_logits, outputs.text_cluster_logits, clusters)
+            terms["loss_cluster_audio"] = weights.cluster_weight, audio
+            terms["loss_cluster_text"] = weights.cluster_weight, text
+        self._loss_parts.add(
+            {name: loss for name, (_, loss) in terms.items()},
+            step=self.state.global_step,
+            batches=self.current_gradient_accumulation_steps,
+        )
+        total = sum(weight * loss for weight, loss in terms.values())
+        return (total, outputs) if return_outputs else total
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs the loss together with its parts, each unweighted and averaged like the whole."""
+        if "loss" in logs:
+            for name, mean in self._loss_parts.take().items():
+                logs[name] = gather_rows(mean.reshape(1), with_gradient=False).mean().item()
+        super().log(logs, start_time)
 
     def _token_drop_generator(self) -> torch.Generator:
         """The same draw on every process and after a resume: keyed on seed, step and accumulation step."""
@@ -93,7 +147,11 @@ class RetrievalTrainer(Trainer):
         return torch.Generator().manual_seed(int(key))
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
-        """AdamW with own rates for towers and projections; biases, norms and the temperature do not decay."""
+        """
+        AdamW with own rates for towers and for projections; biases, norms and the temperature do not decay.
+
+        Cluster heads count as projections: like them, they start anew.
+        """
         if self.optimizer is None:
             optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             options.pop("lr", None)

@@ -14,10 +14,15 @@ from ..data.schema import DataError, unique_clips
 from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order
 from ..processing import AudioReadError, AuricleFeatureExtractor, load_waveform
+from .caption_edits import CaptionEditor
 from .recipe import DataSection
 from .recipe_reading import RecipeError
+from .teacher_bank import AlignedTeachers
 
 logger = logging.getLogger(__name__)
+
+# Apart from the generator of the sound, so that a caption's edit does not change its clip's crop.
+_CAPTION_STREAM = 1
 
 
 class TrainingClips(TorchDataset):
@@ -36,9 +41,15 @@ class TrainingClips(TorchDataset):
         pooled_text: ``(distinct captions, width)`` vectors of a frozen text tower, in the order of the
             captions' first occurrence; None leaves captions to the collator.
         unreadable_log: file that gets a line for each clip that can no longer be read; None only warns.
+        teachers: vectors of the teachers by row of the table; those of the captions as they stand there, whatever
+            the editor makes of them.
+        cluster_of_row: int64 ``(rows,)``, each caption's cluster, at least 0.
+        caption_editor: edits captions anew in every epoch; None leaves them as they are.
 
     Raises:
-        RecipeError: if the table has no column ``positive_column``.
+        RecipeError: if the table has no column ``positive_column``, or captions are to be edited whose pooled
+            vectors are kept.
+        ValueError: if waveforms, teachers or clusters are not those of the table's clips and rows.
     """
 
     def __init__(
@@ -51,11 +62,19 @@ class TrainingClips(TorchDataset):
         waveforms: WaveformCache | None = None,
         pooled_text: np.ndarray | None = None,
         unreadable_log: Path | None = None,
+        teachers: AlignedTeachers | None = None,
+        cluster_of_row: np.ndarray | None = None,
+        caption_editor: CaptionEditor | None = None,
     ):
         if section.positive_column not in table.column_names:
             raise RecipeError(
                 f"data.positive_column={section.positive_column!r} is not a column of the data; "
                 f"there are {table.column_names}."
+            )
+        if pooled_text is not None and caption_editor is not None:
+            raise RecipeError(
+                "captions cannot be edited where a frozen text tower's vectors are kept: set "
+                "training.cache_frozen_text to false, or augmentation.word_deletion to 0."
             )
         clips = unique_clips(table)
         self.audio: list[dict[str, Any]] = list(clips["audio"])
@@ -70,10 +89,19 @@ class TrainingClips(TorchDataset):
         self.waveforms = waveforms
         self.pooled_text = pooled_text
         self.unreadable_log = unreadable_log
+        self.teachers = teachers
+        self.cluster_of_row = cluster_of_row
+        self.caption_editor = caption_editor
         self.unreadable: dict[int, str] = {}
         self.epoch = 0
         if waveforms is not None and len(waveforms) != len(self.audio):
             raise ValueError(f"the cache holds {len(waveforms)} clips, the table has {len(self.audio)}.")
+        if teachers is not None and len(teachers) != len(self):
+            raise ValueError(
+                f"the teachers are aligned with {len(teachers)} rows, the table has {len(self)}."
+            )
+        if cluster_of_row is not None:
+            _check_clusters(cluster_of_row, len(self))
 
     def set_epoch(self, epoch: int) -> None:
         """To be called at the start of each epoch, before the loader's worker processes start."""
@@ -87,8 +115,9 @@ class TrainingClips(TorchDataset):
         One pair.
 
         Returns:
-            ``waveform`` float32 ``(samples,)``, ``mel_range`` (Hz, Hz) or None, ``caption``, ``pooled_text``
-            (or None) and ``group``, the number that positives share.
+            ``waveform`` float32 ``(samples,)``; ``mel_range`` (Hz, Hz) or None; ``caption``; ``pooled_text`` or
+            None; ``group``, the number that positives share; ``teacher_audio`` and ``teacher_text``, float32
+            ``(teachers' width,)`` or None; ``cluster``, the caption's, or None.
 
         Where the row's file cannot be read (any more), the next row that can is returned in its place: one
         bad file does not stop a long run.
@@ -96,15 +125,23 @@ class TrainingClips(TorchDataset):
         Raises:
             DataError: if more clips than ``max_bad_share`` allows cannot be read; the message lists them.
         """
-        generator = np.random.default_rng((self.seed, self.epoch, row))
-        row, sound = self._readable_row(row)
+        asked = row
+        generator = np.random.default_rng((self.seed, self.epoch, asked))
+        row, sound = self._readable_row(asked)
+        caption = self.captions[row]
+        if self.caption_editor is not None:
+            key = (self.seed, self.epoch, asked, _CAPTION_STREAM)
+            caption = self.caption_editor.edit(caption, np.random.default_rng(key))
         pooled = None if self.pooled_text is None else self.pooled_text[self.caption_of_row[row]]
         return {
             "waveform": self._vary(sound, generator),
             "mel_range": self._draw_mel_range(generator),
-            "caption": self.captions[row],
+            "caption": caption,
             "pooled_text": pooled,
             "group": int(self.group_of_row[row]),
+            "teacher_audio": None if self.teachers is None else self.teachers.audio_vectors(row),
+            "teacher_text": None if self.teachers is None else self.teachers.caption_vectors(row),
+            "cluster": None if self.cluster_of_row is None else int(self.cluster_of_row[row]),
         }
 
     def _readable_row(self, row: int) -> tuple[int, np.ndarray]:
@@ -177,6 +214,17 @@ def random_crop(waveform: np.ndarray, samples: int, generator: np.random.Generat
         return waveform
     start = int(generator.integers(len(waveform) - samples + 1))
     return waveform[start : start + samples]
+
+
+def _check_clusters(cluster_of_row: np.ndarray, rows: int) -> None:
+    if cluster_of_row.shape != (rows,) or cluster_of_row.dtype.kind not in "iu":
+        raise ValueError(
+            f"cluster_of_row is {cluster_of_row.dtype} of shape {cluster_of_row.shape}, but must hold a whole "
+            f"number for each of the table's {rows} rows."
+        )
+    if (cluster_of_row < 0).any():
+        row = int(np.argmax(cluster_of_row < 0))
+        raise ValueError(f"cluster_of_row[{row}] is {cluster_of_row[row]}; clusters are numbered from 0.")
 
 
 def _numbered(values: Sequence[Any]) -> np.ndarray:

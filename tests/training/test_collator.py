@@ -25,6 +25,9 @@ def row(seconds: float, caption: str = "a dog barks", group: int = 0, **more) ->
         "caption": caption,
         "pooled_text": None,
         "group": group,
+        "teacher_audio": None,
+        "teacher_text": None,
+        "cluster": None,
         **more,
     }
 

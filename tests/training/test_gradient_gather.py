@@ -43,7 +43,8 @@ def run(name):
     half = slice(4 * rank, 4 * rank + 4)
     wrapped = DistributedDataParallel(towers)  # averages gradients for as long as it lives
     audio, text, scale = wrapped(inputs["audio"][half], inputs["text"][half])
-    loss = gradient_gather.gathered_contrastive_loss(audio, text, inputs["groups"][half], scale)
+    similarities = gradient_gather.gathered_similarities(audio, text)
+    loss = gradient_gather.gathered_contrastive_loss(similarities, inputs["groups"][half], scale)
     loss.backward()
     mean = loss.detach().clone()
     distributed.all_reduce(mean)
