@@ -38,15 +38,13 @@ def embed(
     """
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
-        from accelerate import PartialState
-
         from ..training.cpu_threads import set_cpu_threads
-        from ..training.process_shares import first_on_main
+        from ..training.process_shares import first_on_main, join_processes
         from ..training.teacher_bank import write_teacher_bank
         from .train import quiet_libraries
 
         quiet_libraries()
-        process = PartialState()
+        process = join_processes()
         set_cpu_threads(None)
         with one_line_errors(OSError, ValueError, ImportError):
             tables = first_on_main(

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch import distributed
@@ -14,6 +16,7 @@ from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
 from .gradient_gather import world
 
+LONGEST_WAIT = timedelta(days=1)
 T = TypeVar("T")
 
 
@@ -31,6 +34,16 @@ class EmbeddedPairs:
     audio: np.ndarray
     captions: np.ndarray
     unreadable: list[tuple[int, str]]
+
+
+def join_processes() -> PartialState:
+    """
+    Joins the processes of a job that a launcher started; a process of its own is a job of one.
+
+    They wait for each other a day at most, where half an hour would be usual: shares of long recordings differ, and
+    one process may have to render or decode a data set before the others can go on.
+    """
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 
 
 def first_on_main(action: Callable[[], T]) -> T:
