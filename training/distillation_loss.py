@@ -43,13 +43,13 @@ def distillation_loss(
         raise ValueError(
             "similarities_per_text and teacher_similarities_per_text go together; give both or none."
         )
-    if not torch.compiler.is_compiling() and not float(temperature) > 0:
-        raise ValueError(f"temperature={float(temperature)} must be above 0.")
+    fixed = temperature.detach() if isinstance(temperature, torch.Tensor) else temperature
+    if not torch.compiler.is_compiling() and not float(fixed) > 0:
+        raise ValueError(f"temperature={float(fixed)} must be above 0.")
+    _check(similarities, teacher_similarities, "")
     if similarities_per_text is None:
-        _check(similarities, teacher_similarities, "")
         similarities_per_text, teacher_similarities_per_text = similarities.T, teacher_similarities.T
     else:
-        _check(similarities, teacher_similarities, "")
         _check(similarities_per_text, teacher_similarities_per_text, "_per_text")
     return _soft_cross_entropy(similarities, teacher_similarities, temperature) + _soft_cross_entropy(
         similarities_per_text, teacher_similarities_per_text, temperature
