@@ -82,9 +82,7 @@ def _report(bank: "TeacherBank") -> None:
     typer.echo(f"fingerprint {bank.fingerprint}")
     typer.echo(printable(f"wrote {bank.name}"))
     if bank.unreadable:
-        typer.echo(
-            f"{len(bank.unreadable)} clips could not be read; their rows are not in the bank:", err=True
-        )
+        typer.echo(f"left out with their rows, since they cannot be read: {len(bank.unreadable)}", err=True)
         for clip in bank.unreadable[:_SHOWN]:
             typer.echo(printable(f"  {clip['clip_id']}: {clip['reason']}"), err=True)
         if len(bank.unreadable) > _SHOWN:
