@@ -63,7 +63,7 @@ def test_a_recipe_gives_what_training_would_load(sounds, tmp_path):
         DatasetArgumentError, match=r"has no split 'dev'; its splits are \['test', 'train', 'validation'\]"
     ):
         load_dataset_argument(path, split="dev")
-    with pytest.raises(RecipeError, match="no such file"):
+    with pytest.raises(RecipeError, match="No such file or directory"):
         load_dataset_argument(str(tmp_path / "none.yaml"), split=None)
 
 
