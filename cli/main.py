@@ -2,7 +2,9 @@
 
 import typer
 
+from .ablate import ablate
 from .ask import ask
+from .card import card
 from .convert import convert
 from .embed import embed
 from .train import train
@@ -18,7 +20,12 @@ app.command(
     "train",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(train)
+app.command(
+    "ablate",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(ablate)
 app.command("ask")(ask)
+app.command("card")(card)
 app.command("convert")(convert)
 app.command("embed")(embed)
 

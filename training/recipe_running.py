@@ -3,33 +3,32 @@
 import difflib
 import hashlib
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
 from ..data.schema import unique_clips
 from ..evaluation.embedding import embed_captions, embed_clips
 from ..evaluation.retrieval import RetrievalSplit, evaluate_retrieval
 from .model_building import BuiltModel, build_model, load_model
+from .process_shares import first_on_main
 from .recipe import EvaluationSection, Recipe
 from .recipe_reading import RecipeError, Stage, resolve_stages
 from .run_directory import RunDirectory
 from .saved_directories import last_complete_checkpoint
 from .split_loading import check_splits, load_splits
+from .stage_objective import prepare_objective
 from .stage_running import run_stage
 
 logger = logging.getLogger(__name__)
 
 ANSWERS_A_QUESTION = 3
 LONGEST_WAIT = timedelta(days=1)
-T = TypeVar("T")
 
 
 def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool = True) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
             run.start()
         return run
 
-    run = _first_on_main(process, open_run)
+    run = first_on_main(open_run)
     for stage in stages:
         if only_stage not in (None, stage.name):
             continue
@@ -78,23 +77,6 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
     return _report(recipe, stages[-1], run, progress)
 
 
-def _first_on_main(process: PartialState, prepare: Callable[[], T]) -> T:
-    """Calls a function on the main process and then on the others, which end quietly if it failed there."""
-    if process.num_processes == 1:
-        return prepare()
-    if process.is_main_process:
-        try:
-            value = prepare()
-        except Exception:
-            broadcast_object_list([False])
-            raise
-        broadcast_object_list([True])
-        return value
-    if not broadcast_object_list([None])[0]:
-        raise SystemExit(2)
-    return prepare()
-
-
 def _check_best_metric(evaluation: EvaluationSection) -> None:
     one = np.ones((1, 1), dtype=np.float32)
     known = list(RetrievalSplit([{}], [0], [""], [0]).metrics(one, one))
@@ -106,16 +88,26 @@ def _check_best_metric(evaluation: EvaluationSection) -> None:
 
 def _run(stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState, progress: bool) -> None:
     _check_start(stage, recipe, run)
-    splits = _first_on_main(process, lambda: _prepare_splits(stage, recipe, run, process, progress))
-    built = _first_on_main(process, lambda: _starting_model(stage, recipe, run))
+    _check_teachers(stage, recipe, run)
+    splits = first_on_main(lambda: _prepare_splits(stage, recipe, run, process, progress))
+    built = first_on_main(lambda: _starting_model(stage, recipe, run))
     if stage.starts_from == "pretrained" and process.is_main_process:
         _score_untrained(recipe.evaluation, built, splits, run, progress)
     process.wait_for_everyone()
+    objective = prepare_objective(
+        stage,
+        splits["train"],
+        directory=run.stage_dir(stage.name),
+        model_of_stage=lambda name: run.model_dir(name) if name in recipe.stage_names() else None,
+        batch_size=recipe.evaluation.batch_size,
+        progress=progress,
+    )
     summary = run_stage(
         stage,
         built,
         splits,
         recipe.evaluation,
+        objective,
         directory=run.stage_dir(stage.name),
         run_name=f"{recipe.name}/{stage.name}",
         seed=recipe.seed,
@@ -211,13 +203,23 @@ def _check_start(stage: Stage, recipe: Recipe, run: RunDirectory) -> None:
     elif not Path(stage.starts_from).is_dir():
         raise RecipeError(
             f"stage {stage.name!r}: starts_from={stage.starts_from!r} is neither 'pretrained', nor a stage "
-            f"({recipe.stage_names()}), nor a directory."
+            f"({recipe.stage_names()}), nor a directory; if it is another recipe's result, run that one first."
         )
+
+
+def _check_teachers(stage: Stage, recipe: Recipe, run: RunDirectory) -> None:
+    teachers = [entry.source for entry in stage.distillation.teachers] if stage.distillation.is_on else []
+    source = stage.clusters.embed_with if stage.clusters.is_on else None
+    for what, name in [("learns from", name) for name in teachers] + [("takes clusters from", source)]:
+        if name in recipe.stage_names() and not run.is_finished(name):
+            raise RecipeError(
+                f"stage {stage.name!r} {what} {name!r}, which is not finished; run that stage first."
+            )
 
 
 def _starting_model(stage: Stage, recipe: Recipe, run: RunDirectory) -> BuiltModel:
     if stage.starts_from == "pretrained":
-        return build_model(recipe.model, recipe.seed)
+        return build_model(stage.model, recipe.seed)
     if stage.starts_from in recipe.stage_names():
         return load_model(str(run.model_dir(stage.starts_from)))
     return load_model(stage.starts_from)

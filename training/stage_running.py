@@ -11,9 +11,11 @@ from transformers import TrainingArguments
 from ..data.schema import unique_clips
 from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order, embed_captions
+from .caption_edits import CaptionEditor
 from .collator import RetrievalCollator
 from .gradient_gather import world
 from .model_building import BuiltModel
+from .objective import Objective
 from .recipe import EvaluationSection
 from .recipe_reading import RecipeError, Stage
 from .retrieval_trainer import (
@@ -31,6 +33,7 @@ from .saved_directories import (
     remove_incomplete_checkpoints,
     replace_directory,
 )
+from .stage_objective import StageObjective
 from .training_clips import TrainingClips, read_unreadable_log
 
 UNREADABLE_LOG = "unreadable.jsonl"
@@ -43,6 +46,7 @@ def run_stage(
     built: BuiltModel,
     splits: dict[str, Dataset],
     evaluation: EvaluationSection,
+    objective: StageObjective | None = None,
     *,
     directory: Path,
     run_name: str,
@@ -57,19 +61,22 @@ def run_stage(
         built: the model it starts from; trained in place.
         splits: tables; ``train`` is trained on, ``validation`` (if any) chooses the best epoch.
         evaluation: how to evaluate.
+        objective: the stage's losses, teachers and clusters; decides whether the model has cluster heads. None
+            is the contrastive loss alone.
         directory: the stage's own; the model comes to lie in ``directory/model``.
         run_name: what trackers call the run.
-        seed: of data order, crops, token drop and dropout.
+        seed: of data order, crops, caption edits, new cluster heads, token drop and dropout.
         progress: show progress bars.
 
     Returns:
         A summary: steps, epochs, the seconds of this call, the last loss that was logged, the best validation
-        figure, files that could no longer be read, and the log.
+        figure, files that could no longer be read, teachers and clusters, and the log.
 
     Raises:
         RecipeError: if the settings do not fit the data.
     """
     section, model, processor = stage.training, built.model, built.processor
+    objective = objective or StageObjective(Objective())
     extractor = processor.feature_extractor
     crop = stage.data.crop_seconds
     if crop is not None and crop > extractor.segment_seconds:
@@ -81,6 +88,8 @@ def run_stage(
     if section.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError(f"stage {stage.name!r}: training.precision=fp16 needs a GPU; use fp32.")
     table = splits["train"]
+    model.set_num_clusters(objective.num_clusters, torch.Generator().manual_seed(seed))
+    word_deletion = stage.augmentation.word_deletion
     clips = TrainingClips(
         table,
         extractor,
@@ -89,6 +98,9 @@ def run_stage(
         waveforms=_cache_waveforms(table, stage, extractor.sampling_rate, progress),
         pooled_text=_pool_frozen_text(stage, built, table, progress),
         unreadable_log=directory / UNREADABLE_LOG,
+        teachers=objective.teachers,
+        cluster_of_row=objective.cluster_of_row,
+        caption_editor=CaptionEditor(word_deletion) if word_deletion else None,
     )
     _, processes = world()
     if len(clips) < section.batch_size * processes:
@@ -107,6 +119,7 @@ def run_stage(
         processor,
         section,
         evaluation,
+        objective=objective.weights,
         run_seed=seed,
         validation=validation,
         args=_training_arguments(stage, directory, run_name, seed, validation is not None, progress),
@@ -137,6 +150,7 @@ def run_stage(
         "last_loss": losses[-1] if losses else None,
         "best": read_json(model_dir / "best.json"),
         "unreadable": unreadable,
+        **objective.record,
         "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],
     }
 
@@ -212,6 +226,9 @@ def _cache_waveforms(
 
 def _pool_frozen_text(stage: Stage, built: BuiltModel, table: Dataset, progress: bool):
     if "text" not in stage.training.freeze or not stage.training.cache_frozen_text:
+        return None
+    if stage.augmentation.word_deletion:
+        # Every epoch has other sentences then: there is nothing to keep.
         return None
     captions = distinct_in_order(table["caption"])
     return embed_captions(built.model, built.processor, captions, pooled=True, progress=progress)

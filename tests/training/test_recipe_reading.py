@@ -14,7 +14,7 @@ from auricle.training.recipe_reading import (
 )
 
 MINIMAL = {"name": "r", "stages": [{"name": "one"}]}
-RECIPES = sorted(ROOT.glob("recipes/*.yaml"))
+RECIPES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("recipes/clotho/*.yaml")])
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_every_recipe_of_the_repository_reads(path):
 
 
 def test_there_are_recipes():
-    assert {"demo.yaml", "folder.yaml"} <= {path.name for path in RECIPES}
+    assert {"demo.yaml", "folder.yaml", "sid5_eat.yaml"} <= {path.name for path in RECIPES}
 
 
 @pytest.mark.parametrize(

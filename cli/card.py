@@ -1,0 +1,26 @@
+"""`auricle card`: the model card of a finished run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .failures import one_line_errors
+
+
+def card(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run, such as runs/demo.")],
+    show: Annotated[bool, typer.Option("--print", help="Print the card instead of writing it.")] = False,
+) -> None:
+    """
+    Write the model card (README.md) beside a run's model: towers, data, stages, teachers, clusters, figures.
+
+    Everything in it is read from the run; an existing README.md there is replaced.
+    """
+    with one_line_errors(ValueError, OSError):
+        from ..hub import render_model_card, write_model_card
+
+        if show:
+            typer.echo(render_model_card(run))
+        else:
+            typer.echo(f"wrote {write_model_card(run)}")

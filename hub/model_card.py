@@ -1,0 +1,209 @@
+"""A model card rendered from a training run: towers, data, stages, teachers, clusters, recipe and figures."""
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCardData
+from jinja2 import Environment, StrictUndefined
+
+from ..training.recipe import Recipe
+from ..training.recipe_reading import Stage, resolve_stages
+from ..training.saved_directories import read_json
+
+TEMPLATE = "model_card.md"
+METRICS = ("mAP@16", "mAP@10", "R@1", "R@5", "R@10")
+DIRECTIONS = (("text_to_audio", "text to audio"), ("audio_to_text", "audio to text"))
+LARGEST_CLUSTERS = 10
+# What a cluster summary holds beside its settings.
+NOT_SETTINGS = ("top_words", "sizes", "source", "libraries", "number", "num_clusters")
+
+
+class CardError(ValueError):
+    """A run that a card cannot be made of; the message says what it lacks."""
+
+
+def write_model_card(run_dir: Path) -> Path:
+    """
+    Writes the card of a finished run beside its model.
+
+    Args:
+        run_dir: directory of a run, see [`RunDirectory`].
+
+    Returns:
+        ``README.md`` in the directory of the last stage's model.
+
+    Raises:
+        CardError: as [`render_model_card`].
+    """
+    text = render_model_card(run_dir)
+    path = Path(run_dir) / _last_stage(_record(run_dir)) / "model" / "README.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def render_model_card(run_dir: Path) -> str:
+    """
+    The card of a finished run as Markdown with the Hub's metadata.
+
+    Raises:
+        CardError: if the directory is no run, or its last stage is not finished.
+    """
+    run_dir = Path(run_dir)
+    record = _record(run_dir)
+    recipe = Recipe.model_validate(record["recipe"])
+    stages = resolve_stages(recipe)
+    last = stages[-1].name
+    config = read_json(run_dir / last / "model" / "config.json")
+    if config is None or read_json(run_dir / last / "stage.json") is None:
+        raise CardError(f"{run_dir}: stage {last!r} is not finished; run the recipe to its end first.")
+    extractor = read_json(run_dir / last / "model" / "processor_config.json") or {}
+    extractor = extractor.get("feature_extractor", extractor)
+    summaries = {stage.name: read_json(run_dir / stage.name / "stage.json") or {} for stage in stages}
+    # A relative path of this run means nothing to a reader elsewhere, an absolute one tells where it was run.
+    shown = _without_places(record["recipe"])
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    template = resources.files("auricle.model_cards").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    figures = (read_json(run_dir / "results.json") or {}).get("figures", {})
+    return environment.from_string(template).render(
+        card_data=_card_data(recipe).to_yaml(),
+        name=recipe.name,
+        description=recipe.description,
+        audio_tower=_tower(config["audio_config"], summaries[last], stages, summaries, "audio"),
+        text_tower=_tower(config["text_config"], summaries[last], stages, summaries, "text"),
+        projection_dim=config["projection_dim"],
+        temperature=config["temperature"],
+        num_clusters=config.get("num_clusters", 0),
+        sampling_rate=config["audio_config"]["sampling_rate"],
+        segment_seconds=extractor.get("segment_seconds", "?"),
+        metrics=METRICS,
+        figures=_figure_rows(figures),
+        data=_data_rows(run_dir, last),
+        source=stages[-1].data.source,
+        max_clip_seconds=stages[-1].data.max_clip_seconds,
+        stages=[_stage_row(stage, summaries[stage.name]) for stage in stages],
+        teachers=[
+            {"stage": name, **teacher, "source": Path(teacher["source"]).as_posix()}
+            for name, summary in summaries.items()
+            for teacher in summary.get("teachers", [])
+        ],
+        clusters=[
+            _cluster_entry(name, summary["clusters"])
+            for name, summary in summaries.items()
+            if "clusters" in summary
+        ],
+        recipe=yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
+        fingerprint=record["fingerprint"],
+        packages=", ".join(f"{name} {version}" for name, version in record["packages"].items()),
+    )
+
+
+def _record(run_dir: Path) -> dict[str, Any]:
+    record = read_json(Path(run_dir) / "run.json")
+    if record is None:
+        raise CardError(f"{run_dir}: holds no run.json, so it is no training run.")
+    return record
+
+
+def _last_stage(record: Mapping[str, Any]) -> str:
+    return record["recipe"]["stages"][-1]["name"]
+
+
+def _card_data(recipe: Recipe) -> ModelCardData:
+    return ModelCardData(
+        language="en",
+        library_name="transformers",
+        pipeline_tag="feature-extraction",
+        tags=["auricle", "audio-retrieval", "text-to-audio-retrieval", "custom_code"],
+        model_name=recipe.name,
+    )
+
+
+def _tower(
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    stages: list[Stage],
+    summaries: Mapping[str, Mapping[str, Any]],
+    tower: str,
+) -> str:
+    """The tower's kind and size, and where the first stage of its chain took its weights from."""
+    by_name = {stage.name: stage for stage in stages}
+    name = stages[-1].name
+    while by_name[name].starts_from in by_name:
+        name = by_name[name].starts_from
+    origins = summaries[name].get("weights", {})
+    origin = origins.get(tower) or origins.get("all", "unknown")
+    kind = config["model_type"].removeprefix("auricle_")
+    return f"{kind}, {config['num_hidden_layers']} layers of {config['hidden_size']}, from {_place(origin)}"
+
+
+def _place(text: str) -> str:
+    """A machine's own path is nobody else's: its last part is left."""
+    first, separator, rest = str(text).partition(",")
+    return (Path(first).name if first.startswith(("/", "~")) else first) + separator + rest
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_places(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_places(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
+
+
+def _figure_rows(figures: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "split": split,
+            "direction": label,
+            "values": [f"{values[f'{name}_{metric}']:.3f}" for metric in METRICS],
+        }
+        for split, values in figures.items()
+        for name, label in DIRECTIONS
+    ]
+
+
+def _data_rows(run_dir: Path, stage: str) -> list[tuple[str, int]]:
+    return [(name, entry["rows"]) for name, entry in (read_json(run_dir / stage / "data.json") or {}).items()]
+
+
+def _stage_row(stage: Stage, summary: Mapping[str, Any]) -> dict[str, Any]:
+    losses = (
+        [f"{stage.training.contrastive_weight:g} contrastive"] if stage.training.contrastive_weight else []
+    )
+    if stage.distillation.is_on:
+        losses.append(f"{stage.distillation.weight:g} distillation")
+    if stage.clusters.is_on:
+        losses.append(f"{stage.clusters.weight:g} clusters")
+    deletion = stage.augmentation.word_deletion
+    return {
+        "name": stage.name,
+        "starts_from": _place(stage.starts_from),
+        "epochs": f"{stage.training.epochs:g}",
+        "steps": summary.get("steps", "?"),
+        "learning_rate": f"{stage.training.learning_rate:g}",
+        "losses": " + ".join(losses),
+        "augmentation": f"one word deleted with probability {deletion:g}" if deletion else "none",
+    }
+
+
+def _cluster_entry(stage: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    sizes, words = summary.get("sizes", []), summary.get("top_words", [])
+    largest = sorted(range(len(sizes)), key=lambda cluster: -sizes[cluster])[:LARGEST_CLUSTERS]
+    settings = dict(summary.get("settings", {}))
+    flat = {key: value for key, value in summary.items() if key not in (*NOT_SETTINGS, "settings")}
+    source = summary.get("source", {})
+    return {
+        "stage": stage,
+        "num_clusters": summary.get("num_clusters", len(sizes)),
+        "method": settings.get("method", summary.get("method", "unknown")),
+        "source": _place(source.get("name", "")) if isinstance(source, Mapping) else _place(source),
+        "settings": [
+            (key.replace("_", " "), value) for key, value in {**settings, **flat}.items() if key != "method"
+        ],
+        "largest": [
+            f"{sizes[cluster]} captions: {', '.join(words[cluster])}" for cluster in largest if words
+        ],
+    }
