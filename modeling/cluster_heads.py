@@ -5,6 +5,25 @@ from torch import nn
 from transformers import initialization as init
 
 
+class ClusterHeadLayer(nn.Linear):
+    """
+    A linear layer whose first weights keep the scale of its input, whatever the width.
+
+    The library gives all linear layers one fixed deviation, with which a head on a narrow tower hardly learns.
+    """
+
+    @torch.no_grad()
+    def draw_weights(self, generator: torch.Generator | None = None) -> None:
+        """
+        Draws new weights; those that the loader filled from a checkpoint stay.
+
+        Args:
+            generator: of the weights' device; None draws from torch's own.
+        """
+        init.normal_(self.weight, std=self.in_features**-0.5, generator=generator)
+        init.zeros_(self.bias)
+
+
 class ClusterHead(nn.Module):
     """
     Two layers on a tower's pooled output, d -> 3d -> ReLU -> clusters (AISTAT report, arXiv 2509.16649).
@@ -16,26 +35,17 @@ class ClusterHead(nn.Module):
 
     def __init__(self, width: int, num_clusters: int):
         super().__init__()
-        self.hidden = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(3 * width, num_clusters)
+        self.hidden = ClusterHeadLayer(width, 3 * width)
+        self.output = ClusterHeadLayer(3 * width, num_clusters)
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """``(batch, width)`` to logits ``(batch, num_clusters)``."""
         return self.output(self.hidden(pooled).relu())
 
-    @torch.no_grad()
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """
-        Draws new weights; values that were loaded from a checkpoint stay.
-
-        Args:
-            generator: of the weights' device; None draws from torch's own.
-        """
-        # A fixed deviation, as the library gives linear layers, starves narrow towers; these keep the scale.
-        init.normal_(self.hidden.weight, std=(2 / self.hidden.in_features) ** 0.5, generator=generator)
-        init.normal_(self.output.weight, std=self.output.in_features**-0.5, generator=generator)
-        init.zeros_(self.hidden.bias)
-        init.zeros_(self.output.bias)
+    def draw_weights(self, generator: torch.Generator | None = None) -> None:
+        """Draws both layers anew, see [`ClusterHeadLayer`]."""
+        self.hidden.draw_weights(generator)
+        self.output.draw_weights(generator)
 
 
-__all__ = ["ClusterHead"]
+__all__ = ["ClusterHead", "ClusterHeadLayer"]

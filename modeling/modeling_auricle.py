@@ -15,7 +15,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
-from .cluster_heads import ClusterHead
+from .cluster_heads import ClusterHead, ClusterHeadLayer
 from .config_checks import refuse_impossible_cluster_count
 from .configuration_auricle import AuricleConfig
 from .contrastive_loss import contrastive_loss
@@ -69,8 +69,9 @@ class AuriclePreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, ClusterHead):
-            module.reset_parameters()
+        # Only what holds parameters itself is sure to get here: a whole head would be passed over.
+        if isinstance(module, ClusterHeadLayer):
+            module.draw_weights()
         elif isinstance(module, AuricleModel):
             for projection in (module.audio_projection, module.text_projection):
                 init.normal_(projection.weight, std=projection.in_features**-0.5)
@@ -134,7 +135,7 @@ class AuricleModel(AuriclePreTrainedModel):
                 with torch.device("meta"):
                     head = ClusterHead(projection.in_features, num_clusters)
                 head = head.to_empty(device="cpu")
-                head.reset_parameters(generator)
+                head.draw_weights(generator)
                 head.to(projection.weight).train(self.training)
             setattr(self, f"{tower}_cluster_head", head)
 
