@@ -85,3 +85,16 @@ def test_the_model_takes_the_batch(model_and_processor):
     with torch.no_grad():
         outputs = model(**batch)
     assert outputs.audio_embeds.shape == outputs.text_embeds.shape == (2, 12)
+
+
+def test_teachers_vectors_and_clusters_are_stacked_where_rows_have_them(processor):
+    vectors = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    rows = [
+        row(0.5, teacher_audio=vectors[0, number], teacher_text=vectors[1, number], cluster=4 * number)
+        for number in range(2)
+    ]
+    batch = RetrievalCollator(processor)(rows)
+    assert torch.equal(batch["teacher_audio"], torch.from_numpy(vectors[0]))
+    assert torch.equal(batch["teacher_text"], torch.from_numpy(vectors[1]))
+    assert batch["cluster_labels"].tolist() == [0, 4] and batch["cluster_labels"].dtype == torch.int64
+    assert "input_ids" in batch

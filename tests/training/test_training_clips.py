@@ -5,14 +5,16 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from tiny_models import SAMPLING_RATE, sound, tiny_front_end, write_sound
+from tiny_models import SAMPLING_RATE, sound, tiny_front_end, tiny_model_and_processor, write_sound
 from torch.utils.data import DataLoader
 
 from auricle.data import CaptionedClip, DataError, build_table
 from auricle.data.waveform_cache import WaveformCache
 from auricle.processing import AuricleFeatureExtractor
+from auricle.training.caption_edits import CaptionEditor
 from auricle.training.recipe import DataSection
 from auricle.training.recipe_reading import RecipeError
+from auricle.training.teacher_bank import AlignedTeachers, write_teacher_bank
 from auricle.training.training_clips import TrainingClips, random_crop, read_unreadable_log
 
 SECONDS = (0.5, 1.5, 2.5, 4.0)
@@ -38,11 +40,11 @@ def extractor():
 
 @pytest.fixture
 def make(table, extractor):
-    def build(seed=0, waveforms=None, pooled_text=None, **settings) -> TrainingClips:
-        section = DataSection(**settings)
-        return TrainingClips(
-            table, extractor, section, seed=seed, waveforms=waveforms, pooled_text=pooled_text
-        )
+    own = ("waveforms", "pooled_text", "teachers", "cluster_of_row", "caption_editor")
+
+    def build(seed=0, **settings) -> TrainingClips:
+        given = {name: settings.pop(name) for name in own if name in settings}
+        return TrainingClips(table, extractor, DataSection(**settings), seed=seed, **given)
 
     return build
 
@@ -214,6 +216,83 @@ def test_pooled_text_goes_with_its_caption(make):
     assert [clips[row]["caption"] for row in (1, 3)] == ["shared", "shared"]
 
 
+@pytest.fixture(scope="module")
+def teachers(table, tmp_path_factory):
+    """Two random teachers of unequal weight, aligned with the rows of the table."""
+    banks = []
+    for seed in range(2):
+        folder = tmp_path_factory.mktemp(f"teacher{seed}")
+        model, processor = tiny_model_and_processor(folder, seed=seed)
+        banks.append(
+            write_teacher_bank(folder / "bank", model, processor, {"train": table}, model_name=f"{seed}")
+        )
+    return AlignedTeachers.align(banks, [1, 3], table)
+
+
+def test_teachers_vectors_and_clusters_go_with_their_rows(make, teachers):
+    clusters = np.array([3, 0, 1, 1, 2, 0, 3, 2])
+    clips = make(teachers=teachers, cluster_of_row=clusters)
+    rows = [clips[row] for row in range(8)]
+    assert [row["cluster"] for row in rows] == clusters.tolist()
+    for number, row in enumerate(rows):
+        assert row["teacher_audio"].dtype == row["teacher_text"].dtype == np.float32
+        assert np.array_equal(row["teacher_audio"], teachers.audio_vectors(number))
+        assert np.array_equal(row["teacher_text"], teachers.caption_vectors(number))
+    assert np.array_equal(rows[4]["teacher_audio"], rows[5]["teacher_audio"])
+    assert not np.allclose(rows[4]["teacher_text"], rows[5]["teacher_text"], atol=1e-3)
+    plain = make()[0]
+    assert plain["teacher_audio"] is plain["teacher_text"] is plain["cluster"] is None
+
+
+def test_teachers_or_clusters_of_other_rows_are_refused(make, teachers, table):
+    few = AlignedTeachers.align(teachers.banks, None, table.select(range(5)))
+    with pytest.raises(ValueError, match="aligned with 5 rows, the table has 8"):
+        make(teachers=few)
+    with pytest.raises(
+        ValueError, match=r"int64 of shape \(5,\), but must hold .* each of the table's 8 rows"
+    ):
+        make(cluster_of_row=np.zeros(5, dtype=np.int64))
+    with pytest.raises(ValueError, match="cluster_of_row is float64"):
+        make(cluster_of_row=np.zeros(8))
+    with pytest.raises(ValueError, match=r"cluster_of_row\[2\] is -1; clusters are numbered from 0"):
+        make(cluster_of_row=np.array([0, 1, -1, 0, 0, 0, 0, 0]))
+
+
+def captions_of(clips, epoch) -> list[str]:
+    clips.set_epoch(epoch)
+    return [clips[row]["caption"] for row in range(8)]
+
+
+def test_captions_are_edited_anew_each_epoch_and_again_after_a_resume(make):
+    clips = make(caption_editor=CaptionEditor(0.8))
+    epochs = [captions_of(clips, epoch) for epoch in range(12)]
+    assert len({tuple(captions) for captions in epochs}) == 12
+    resumed = make(caption_editor=CaptionEditor(0.8))
+    assert captions_of(resumed, 7) == epochs[7]
+    resumed.set_epoch(5)
+    assert [resumed[row]["caption"] for row in reversed(range(8))] == epochs[5][::-1]
+    assert captions_of(make(seed=1, caption_editor=CaptionEditor(0.8)), 7) != epochs[7]
+    # Rows are edited apart from one another; a caption of one word stays.
+    assert {captions[4] for captions in epochs} == {"caption 2", "caption", "2"}
+    assert [captions[6] for captions in epochs] != [captions[4].replace("2", "3") for captions in epochs]
+    assert {captions[1] for captions in epochs} == {captions[3] for captions in epochs} == {"shared"}
+
+
+def test_an_edit_changes_the_caption_alone(make, teachers):
+    options = {"teachers": teachers, "cluster_of_row": np.arange(8), **VARIED}
+    plain, edited = make(**options), make(caption_editor=CaptionEditor(1.0), **options)
+    for row in (0, 5, 6):
+        ours, theirs = edited[row], plain[row]
+        assert ours.pop("caption") != theirs.pop("caption")
+        assert ours.keys() == theirs.keys()
+        assert all(np.array_equal(ours[name], value) for name, value in theirs.items())
+
+
+def test_captions_whose_vectors_are_kept_cannot_be_edited(make):
+    with pytest.raises(RecipeError, match="cache_frozen_text to false, or augmentation.word_deletion to 0"):
+        make(pooled_text=np.zeros((7, 3), dtype=np.float32), caption_editor=CaptionEditor(0.8))
+
+
 @pytest.fixture
 def table_of_files(tmp_path):
     """Six clips of one caption each, in files that a test may break."""
@@ -224,9 +303,10 @@ def table_of_files(tmp_path):
     return build_table(rows)
 
 
-def read_files(table, extractor, folder, share=0.5) -> TrainingClips:
+def read_files(table, extractor, folder, share=0.5, **more) -> TrainingClips:
     section = DataSection(max_bad_share=share)
-    return TrainingClips(table, extractor, section, seed=0, unreadable_log=folder / "log" / "bad.jsonl")
+    log = folder / "log" / "bad.jsonl"
+    return TrainingClips(table, extractor, section, seed=0, unreadable_log=log, **more)
 
 
 def test_a_file_that_vanishes_is_replaced_by_the_next_row_and_noted_once(table_of_files, extractor, tmp_path):
@@ -239,6 +319,22 @@ def test_a_file_that_vanishes_is_replaced_by_the_next_row_and_noted_once(table_o
     assert [path for path, _ in noted] == [str(tmp_path / "2.wav"), str(tmp_path / "5.wav")]
     assert "no such file" in noted[0][1] and "empty" in noted[1][1]
     assert np.array_equal(clips[2]["waveform"], clips[3]["waveform"])
+
+
+def test_a_row_in_anothers_place_brings_its_own_cluster_and_teachers(table_of_files, extractor, tmp_path):
+    model, processor = tiny_model_and_processor(tmp_path / "teacher")
+    bank = write_teacher_bank(
+        tmp_path / "bank", model, processor, {"train": table_of_files}, model_name="tiny"
+    )
+    teachers = AlignedTeachers.align([bank], None, table_of_files)
+    clips = read_files(
+        table_of_files, extractor, tmp_path, teachers=teachers, cluster_of_row=np.arange(10, 16)
+    )
+    (tmp_path / "2.wav").unlink()
+    row = clips[2]
+    assert row["caption"] == "clip 3" and row["cluster"] == 13
+    assert np.array_equal(row["teacher_audio"], teachers.audio_vectors(3))
+    assert np.array_equal(row["teacher_text"], teachers.caption_vectors(3))
 
 
 def test_too_many_unreadable_files_stop_with_the_list(table_of_files, extractor, tmp_path):
