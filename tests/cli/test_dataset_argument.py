@@ -131,3 +131,25 @@ def test_what_names_nothing_is_told_what_could_be(tmp_path, sounds):
         load_dataset_argument(str(tmp_path), split=None)
     with pytest.raises(DatasetArgumentError, match="fields of a recipe can only be given with a recipe"):
         load_dataset_argument(str(sounds), split=None, overrides={"data.source": "scenes"})
+
+
+def test_a_directory_in_clothos_layout_and_its_captions_file_have_the_same_rows(tmp_path):
+    pytest.importorskip("auricle.data.clotho")
+    header = "file_name," + ",".join(f"caption_{n}" for n in range(1, 6))
+    for part, names in (("development", ["a b.wav", "c.wav"]), ("evaluation", ["c.wav"])):
+        lines = [",".join([name, *(f"A dog barks {part} {name} {n}." for n in range(5))]) for name in names]
+        (tmp_path / f"clotho_captions_{part}.csv").write_text("\n".join([header, *lines]) + "\n")
+        for name in names:
+            write_sound(tmp_path / part / name)
+    tables = load_dataset_argument(str(tmp_path), split=None)
+    assert {name: len(table) for name, table in tables.items()} == {"train": 10, "test": 5}
+    assert list(load_dataset_argument(str(tmp_path), split="test")) == ["test"]
+    with pytest.raises(
+        DatasetArgumentError, match=r"has no split 'validation'; its splits are \['train', 'test'\]"
+    ):
+        load_dataset_argument(str(tmp_path), split="validation")
+    for part, split in (("development", "train"), ("evaluation", "test")):
+        path = str(tmp_path / f"clotho_captions_{part}.csv")
+        captions = load_dataset_argument(path, split=None, captions_only=True)
+        for column in ("row_id", "clip_id", "caption", "source", "split"):
+            assert list(captions[split][column]) == list(tables[split][column]), column
