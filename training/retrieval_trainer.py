@@ -94,6 +94,8 @@ class RetrievalTrainer(Trainer):
         self._loss_parts = LossParts()
         for tower in section.freeze:
             getattr(model, f"{tower}_model").requires_grad_(False)
+        # Until training sets it; a loss may be asked for before.
+        self.current_gradient_accumulation_steps = 1
         super().__init__(model=model, processing_class=processor, eval_dataset=validation, **arguments)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -123,11 +125,12 @@ class RetrievalTrainer(Trainer):
             audio, text = cluster_losses(outputs.audio_cluster_logits, outputs.text_cluster_logits, clusters)
             terms["loss_cluster_audio"] = weights.cluster_weight, audio
             terms["loss_cluster_text"] = weights.cluster_weight, text
-        self._loss_parts.add(
-            {name: loss for name, (_, loss) in terms.items()},
-            step=self.state.global_step,
-            batches=self.current_gradient_accumulation_steps,
-        )
+        if model.training:
+            self._loss_parts.add(
+                {name: loss for name, (_, loss) in terms.items()},
+                step=self.state.global_step,
+                batches=self.current_gradient_accumulation_steps,
+            )
         total = sum(weight * loss for weight, loss in terms.values())
         return (total, outputs) if return_outputs else total
 
