@@ -1,5 +1,6 @@
 """A model card rendered from a training run: towers, data, stages, teachers, clusters, recipe and figures."""
 
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ TEMPLATE = "model_card.md"
 METRICS = ("mAP@16", "mAP@10", "R@1", "R@5", "R@10")
 DIRECTIONS = (("text_to_audio", "text to audio"), ("audio_to_text", "audio to text"))
 LARGEST_CLUSTERS = 10
+OWN_PATH = re.compile(r"(?<!\S)[/~][^\s,]+")
 # What a cluster summary holds beside its settings.
 NOT_SETTINGS = ("top_words", "sizes", "source", "libraries", "number", "num_clusters")
 
@@ -85,7 +87,7 @@ def render_model_card(run_dir: Path) -> str:
         max_clip_seconds=stages[-1].data.max_clip_seconds,
         stages=[_stage_row(stage, summaries[stage.name]) for stage in stages],
         teachers=[
-            {"stage": name, **teacher, "source": Path(teacher["source"]).as_posix()}
+            {"stage": name, **teacher, "source": _place(teacher["source"])}
             for name, summary in summaries.items()
             for teacher in summary.get("teachers", [])
         ],
@@ -141,8 +143,7 @@ def _tower(
 
 def _place(text: str) -> str:
     """A machine's own path is nobody else's: its last part is left."""
-    first, separator, rest = str(text).partition(",")
-    return (Path(first).name if first.startswith(("/", "~")) else first) + separator + rest
+    return OWN_PATH.sub(lambda match: Path(match[0]).name, str(text))
 
 
 def _without_places(value: Any) -> Any:
@@ -150,7 +151,7 @@ def _without_places(value: Any) -> Any:
         return {key: _without_places(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_without_places(inner) for inner in value]
-    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
+    return _place(value) if isinstance(value, str) else value
 
 
 def _figure_rows(figures: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
