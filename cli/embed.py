@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .dataset_argument import HELP, load_dataset_argument
-from .failures import one_line_errors, printable
+from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
     from ..training.teacher_bank import TeacherBank
@@ -41,7 +41,6 @@ def embed(
         from ..training.cpu_threads import set_cpu_threads
         from ..training.process_shares import first_on_main, join_processes
         from ..training.teacher_bank import write_teacher_bank
-        from .train import quiet_libraries
 
         quiet_libraries()
         process = join_processes()

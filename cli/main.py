@@ -5,6 +5,7 @@ import typer
 from .ablate import ablate
 from .ask import ask
 from .card import card
+from .cluster import cluster
 from .convert import convert
 from .embed import embed
 from .train import train
@@ -26,6 +27,7 @@ app.command(
 )(ablate)
 app.command("ask")(ask)
 app.command("card")(card)
+app.command("cluster")(cluster)
 app.command("convert")(convert)
 app.command("embed")(embed)
 
