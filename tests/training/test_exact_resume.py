@@ -27,11 +27,12 @@ STEPS_AN_EPOCH, EPOCHS = 8, 6
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A recipe in which everything random in training is on: dropout, crops, roll, gain, jitter, patchout."""
+    """All that is random in training is on: dropout, crops, roll, gain, jitter, patchout, words that go."""
     folder = tmp_path_factory.mktemp("resume")
     recipe = tiny_recipe(folder, write_captioned_folder(folder / "sounds"), dropout=0.1)
     recipe["data"] |= {"crop_seconds": 0.5, "time_roll": True, "gain_db": 6.0}
     recipe["data"] |= {"mel_fmin_jitter": 10, "mel_fmax_jitter": 1000}
+    recipe["augmentation"] = {"word_deletion": 0.8}
     recipe["model"]["audio"]["config"]["random_time_offset"] = True
     recipe["training"] |= {"epochs": EPOCHS, "learning_rate": 3.0e-3, "keep_checkpoints": 9}
     write_recipe(folder / "recipe.yaml", recipe)
