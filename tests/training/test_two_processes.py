@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from tiny_recipes import (
@@ -17,6 +18,13 @@ from tiny_recipes import (
     write_captioned_folder,
     write_recipe,
 )
+
+from auricle.training.bank_files import caption_digest
+from auricle.training.caption_clusters import LABEL_TYPES, CaptionClusters, ClusterSettings
+from auricle.training.model_building import build_model
+from auricle.training.recipe import Recipe
+from auricle.training.split_loading import load_splits
+from auricle.training.teacher_bank import write_teacher_bank
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +43,41 @@ def launch(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def training_rows(recipe):
+    return load_splits(Recipe.model_validate(recipe).data, progress=False)["train"]
+
+
+def write_bank(folder: Path, recipe) -> str:
+    """A random teacher's bank of the recipe's training rows."""
+    teacher = build_model(Recipe.model_validate(recipe).model, seed=9)
+    write_teacher_bank(
+        folder / "bank",
+        teacher.model,
+        teacher.processor,
+        {"train": training_rows(recipe)},
+        model_name="random",
+    )
+    return str(folder / "bank")
+
+
+def write_clusters(folder: Path, recipe) -> str:
+    """Three clusters of the recipe's training captions, by turns."""
+    rows = training_rows(recipe)
+    labels = [number % 3 for number in range(len(rows))]
+    columns = {
+        "row_id": list(rows["row_id"]),
+        "clip_id": list(rows["clip_id"]),
+        "caption_digest": [caption_digest(caption) for caption in rows["caption"]],
+        "cluster": labels,
+    }
+    settings = ClusterSettings(method="kmeans", num_clusters=3)
+    sizes = [labels.count(number) for number in range(3)]
+    CaptionClusters(pa.table(columns, schema=LABEL_TYPES), settings, sizes, [[]] * 3).save(
+        folder / "clusters"
+    )
+    return str(folder / "clusters")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """
@@ -42,6 +85,7 @@ def folder(tmp_path_factory):
 
     Several clips share a class, so that positives lie on both processes; the temperature is learned; clips
     of several segments and random crops are among them. 15 good clips x 2 captions: 3 steps of 8 an epoch.
+    All losses are on: a teacher's bank and clusters of the captions lie ready; captions lose words.
     """
     folder = tmp_path_factory.mktemp("processes")
     sounds = write_captioned_folder(folder / "sounds", {"train": 16, "validation": 7, "test": 5})
@@ -54,6 +98,11 @@ def folder(tmp_path_factory):
         "max_bad_share": 0.1,
     }
     recipe["model"]["learn_temperature"] = True
+    recipe |= {
+        "augmentation": {"word_deletion": 0.8},
+        "distillation": {"teachers": [write_bank(folder, recipe)], "weight": 0.5},
+        "clusters": {"labels": write_clusters(folder, recipe), "weight": 0.3},
+    }
     recipe["training"] |= {"epochs": 4, "learning_rate": 5.0e-4, "save_every": 5, "keep_checkpoints": 9}
     write_recipe(folder / "recipe.yaml", recipe)
     return folder
@@ -90,6 +139,13 @@ def test_the_loss_curve_is_that_of_one_process(one, two):
     assert len(set(theirs)) == 12
     assert ours == pytest.approx(theirs, abs=1e-4)
     assert log_of(two[0], "grad_norm") == pytest.approx(log_of(one, "grad_norm"), rel=1e-3)
+
+
+def test_each_part_of_the_loss_is_that_of_one_process(one, two):
+    for name in ("loss_contrastive", "loss_distillation", "loss_cluster_audio", "loss_cluster_text"):
+        theirs = log_of(one, name)
+        assert len(set(theirs)) == 12
+        assert log_of(two[0], name) == pytest.approx(theirs, abs=1e-4)
 
 
 def test_the_weights_are_those_of_one_process(one, two):
