@@ -232,6 +232,17 @@ def test_the_log_names_only_parts_that_are_trained(make, objective, part):
     assert [name for name in PARTS if name in entry] == [part]
 
 
+def test_mixed_precision_trains_nearly_the_same(make):
+    logs = []
+    for precision in ("bf16", "fp32"):
+        trainer = make(EVERYTHING, precision=precision, epochs=1)
+        trainer.train()
+        logs.append([entry for entry in trainer.state.log_history if "loss" in entry])
+    for name in PARTS:
+        ours, theirs = ([entry[name] for entry in log] for log in logs)
+        assert ours != theirs and ours == pytest.approx(theirs, rel=0.05)
+
+
 def test_the_heads_learn_clusters(make, shared):
     trainer = make(Objective(1, 0, None, 1.0), epochs=12, learning_rate=1e-2)
     trainer.train()
