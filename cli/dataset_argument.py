@@ -1,7 +1,6 @@
 """What a command's DATASET argument names: a recipe, a folder, Clotho, a captions file or the generated scenes."""
 
 import csv
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,13 +96,10 @@ def _load_recipe(
 
 
 def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
-    from ..data import list_folder_splits, load_captioned_folder
+    from ..data import list_clotho_splits, list_folder_splits, load_captioned_folder, load_clotho
 
-    found = {_CLOTHO_SPLITS[match[1]] for match in map(_CLOTHO_FILE.fullmatch, os.listdir(path)) if match}
-    if found:
-        from ..data.clotho import load_clotho
-
-        names = [name for name in _CLOTHO_SPLITS.values() if name in found]
+    names = list_clotho_splits(path)
+    if names:
         return {name: load_clotho(path, split=name) for name in _wanted(names, split, path)}
     names = list_folder_splits(path)
     if not names:

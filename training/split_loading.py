@@ -11,11 +11,13 @@ from ..data import (
     DataError,
     SceneSettings,
     check_audio,
+    list_clotho_splits,
     list_folder_splits,
     load_captioned_folder,
+    load_clotho,
     load_scenes,
 )
-from .recipe import DataSection, FolderSection
+from .recipe import ClothoSection, DataSection, FolderSection
 from .recipe_reading import RecipeError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ def load_splits(section: DataSection, *, progress: bool = True) -> dict[str, Dat
     if section.source == "scenes":
         settings = SceneSettings(**section.scenes.model_dump())
         return dict(load_scenes(settings, cache_dir=section.cache_dir, progress=progress))
+    if section.source == "clotho":
+        return _load_clotho(section.clotho)
     return _load_folder(section.folder)
 
 
@@ -58,6 +62,16 @@ def check_splits(
         if not len(good[name]):
             raise DataError(f"split {name!r}: no usable clip is left.")
     return good, reports
+
+
+def _load_clotho(section: ClothoSection) -> dict[str, Dataset]:
+    if section.path is None:
+        raise RecipeError("data.clotho.path is not set: give --data.clotho.path DIRECTORY.")
+    if not Path(section.path).is_dir():
+        raise DataError(f"{section.path}: there is no such directory; Clotho was looked for there.")
+    # The development split first: without its caption file the message is that there is nothing to train on.
+    names = ["train", *(name for name in list_clotho_splits(section.path) if name != "train")]
+    return {name: load_clotho(section.path, split=name, missing=section.missing) for name in names}
 
 
 def _load_folder(section: FolderSection) -> dict[str, Dataset]:
