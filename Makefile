@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow lint format bench clean
+.PHONY: help venv demo test test-slow test-full-size lint format bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,11 +27,14 @@ demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
 	$(BIN)/python train.py recipes/demo.yaml
 
 test: venv ## run the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not full_size"
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
 	$(BIN)/python -m pytest -m slow || test $$? -eq 5
+
+test-full-size: venv ## run every recipe of recipes/clotho for two steps, networks at published size
+	$(BIN)/python -m pytest -m full_size --durations=0
 
 lint: venv ## check format and style
 	$(BIN)/ruff format --check .

@@ -46,8 +46,8 @@ def load_clotho(
 
     The caption files ``clotho_captions_{development,validation,evaluation}.csv`` lie in the directory or in
     ``clotho_csv_files`` below it, and so may the metadata files ``clotho_metadata_*.csv``, which bring Freesound
-    ids and licences. The clips lie in ``development``, ``validation`` and ``evaluation``, in the directory itself or
-    below ``clotho_audio_files`` or ``audio``.
+    ids and licences. The clips lie in ``development``, ``validation`` and ``evaluation``, in the directory itself
+    or below ``clotho_audio_files`` or ``audio``.
 
     Args:
         folder: the data set's directory.
