@@ -8,6 +8,8 @@ from .card import card
 from .cluster import cluster
 from .convert import convert
 from .embed import embed
+from .ensemble import ensemble
+from .evaluate import evaluate
 from .train import train
 
 app = typer.Typer(
@@ -30,6 +32,8 @@ app.command("card")(card)
 app.command("cluster")(cluster)
 app.command("convert")(convert)
 app.command("embed")(embed)
+app.command("ensemble")(ensemble)
+app.command("evaluate")(evaluate)
 
 
 def main() -> None:

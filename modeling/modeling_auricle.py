@@ -72,11 +72,8 @@ class AuriclePreTrainedModel(PreTrainedModel):
         # Only what holds parameters itself is sure to get here: a whole head would be passed over.
         if isinstance(module, ClusterHeadLayer):
             module.draw_weights()
-        elif isinstance(module, AuricleModel):
-            for projection in (module.audio_projection, module.text_projection):
-                init.normal_(projection.weight, std=projection.in_features**-0.5)
-            if module.logit_scale is not None:
-                init.constant_(module.logit_scale, -math.log(self.config.temperature))
+        elif isinstance(module, AuricleModel) and module.logit_scale is not None:
+            init.constant_(module.logit_scale, -math.log(self.config.temperature))
 
 
 class AuricleModel(AuriclePreTrainedModel):

@@ -1,11 +1,11 @@
 """Writing whole directories so that a reader never sees half of one."""
 
-import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from ..evaluation.json_files import read_json as read_json
+from ..evaluation.json_files import write_json as write_json
 
 CHECKPOINT_MARKER = "complete.json"
 
@@ -37,29 +37,6 @@ def recover_directory(target: Path) -> None:
             shutil.rmtree(old)
         else:
             old.rename(target)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON through a temporary file, so that a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """
-    Reads a JSON file, or None if there is none.
-
-    Raises:
-        ValueError: if it is not JSON; the message names the file.
-    """
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: is not valid JSON ({error}).") from error
 
 
 def mark_checkpoint_complete(checkpoint: Path, processes: int = 1) -> None:

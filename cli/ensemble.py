@@ -1,0 +1,144 @@
+"""`auricle ensemble`: weighs several models on a validation split."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .dataset_argument import HELP, load_dataset_argument
+from .failures import one_line_errors, printable, quiet_libraries
+
+if TYPE_CHECKING:
+    from ..evaluation.similarities import Similarities
+
+Name = tuple[str, str]
+
+
+class Method(StrEnum):
+    """How weights are found."""
+
+    systems_then_models = "systems-then-models"
+    models_then_systems = "models-then-systems"
+    grid = "grid"
+    convex = "convex"
+    uniform = "uniform"
+    paper_e1 = "paper-e1"
+
+
+def ensemble(
+    dataset: Annotated[str, typer.Argument(help=HELP)],
+    member: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=MODEL, once a member; NAME is SYSTEM/TOWER for two levels, such as sid2/passt."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Ensemble file (.json) to write.")],
+    method: Annotated[Method, typer.Option(help="How weights are found.")] = Method.systems_then_models,
+    validation: Annotated[str, typer.Option(help="Split that weights are found on.")] = "validation",
+    stage: Annotated[str | None, typer.Option(help="Stage of the recipe whose data are meant.")] = None,
+    parts: Annotated[int, typer.Option(min=1, help="A grid's step is 1 divided by this.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Segments, or captions, embedded at a time.")] = 32,
+    progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
+) -> None:
+    """
+    Find weights for several models and write them as an ensemble, which `auricle evaluate` takes like a model.
+
+    The two-level methods are the report's grid searches: systems (SID 2, 3, ...) are weighed within each tower and
+    then the towers, or towers within each system and then the systems, by mAP@16 on the validation split.
+    `grid` has one level, `convex` minimises a cross-entropy, `uniform` and `paper-e1` search nothing.
+    """
+    with one_line_errors():
+        from ..evaluation.ensemble import Ensemble, Member, member_similarities
+        from ..evaluation.protocol import query_values
+        from ..evaluation.similarities import weighted_sum
+        from ..training.cpu_threads import set_cpu_threads
+
+        quiet_libraries()
+        set_cpu_threads(None)
+        with one_line_errors(ValueError, OSError, ImportError):
+            models = _read_members(member)
+            names = [_system_and_tower(name) for name in models]
+            table = load_dataset_argument(dataset, split=validation, stage=stage, progress=progress)[
+                validation
+            ]
+            parts_of = {}
+            for name, model in models.items():
+                parts_of[_system_and_tower(name)] = member_similarities(
+                    model, table, name=name, batch_size=batch_size, progress=progress
+                )
+            weights = _find_weights(parts_of, method, parts, progress)
+            total = weighted_sum(
+                [parts_of[name] for name in names], [weights[name] for name in names], "ensemble"
+            )
+            alone = [float(query_values(parts_of[name])["mAP@16"].mean()) for name in names]
+            together = float(query_values(total)["mAP@16"].mean())
+            how = {
+                "method": method.value,
+                "source": total.source,
+                "split": validation,
+                "metric": "mAP@16, single annotation",
+                "members": dict(zip(models, alone, strict=True)),
+                "ensemble": together,
+            }
+            members = tuple(
+                Member(name, model, weights[_system_and_tower(name)]) for name, model in models.items()
+            )
+            Ensemble(members, how).save(out)
+    typer.echo(f"{'member':<24}{'weight':>8}{'mAP@16':>10}   on {total.source} {validation}")
+    for one, value in zip(members, alone, strict=True):
+        typer.echo(printable(f"{one.name:<24}{one.weight:>8.4f}{value:>10.4f}"))
+    typer.echo(f"{'mean of the members':<24}{'':>8}{sum(alone) / len(alone):>10.4f}")
+    typer.echo(f"{'ensemble':<24}{sum(weights.values()):>8.4f}{together:>10.4f}")
+    typer.echo(f"wrote {out}")
+
+
+def _read_members(texts: list[str]) -> dict[str, str]:
+    models: dict[str, str] = {}
+    for text in texts:
+        name, equals, model = text.partition("=")
+        if not (name and equals and model):
+            raise ValueError(
+                f"--member {text!r}: expected NAME=MODEL, such as sid2/passt=runs/sid2_passt/finetune/model."
+            )
+        if name in models:
+            raise ValueError(f"--member {name!r} is given twice.")
+        models[name] = model
+    if len(models) < 2:
+        raise ValueError(f"{len(models)} member: an ensemble needs at least two (--member NAME=MODEL).")
+    return models
+
+
+def _system_and_tower(name: str) -> Name:
+    system, _, tower = name.partition("/")
+    return system, tower
+
+
+def _find_weights(
+    members: "dict[Name, Similarities]", method: Method, parts: int, progress: bool
+) -> dict[Name, float]:
+    from ..evaluation.ensemble_weights import convex_weights, grid_search, paper_weights, two_level_search
+
+    names = list(members)
+    first = members[names[0]]
+    for other in members.values():
+        first.check_same_pairs(other)
+    scores = {name: member.scores for name, member in members.items()}
+    relevant = [[int(clip)] for clip in first.clip_of_query]
+    if method in (Method.systems_then_models, Method.models_then_systems):
+        if not all(tower for _, tower in names):
+            raise ValueError(
+                f"--method {method.value} needs members named SYSTEM/TOWER; take --method grid for others."
+            )
+        inner = "system" if method is Method.systems_then_models else "tower"
+        return two_level_search(scores, relevant, inner=inner, parts=parts, progress=progress)
+    if method is Method.grid:
+        weights, _ = grid_search(list(scores.values()), relevant, parts=parts, progress=progress)
+    elif method is Method.convex:
+        weights = convex_weights(list(scores.values()), relevant)
+    elif method is Method.paper_e1:
+        weights = paper_weights(names)
+    else:
+        weights = [1 / len(names)] * len(names)
+    return dict(zip(names, weights, strict=True))

@@ -1,0 +1,148 @@
+"""The evaluation protocol: single and multiple annotations, both directions, intervals, results by ambiguity."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .bootstrap import Interval, bootstrap_differences, bootstrap_means
+from .metrics import query_metrics_from_ranks, relevant_ranks_from_similarities
+from .similarities import Similarities
+
+# Results are also told apart by how many clips fit a query: (name, fewest, most).
+AMBIGUITY = (("1", 1, 1), ("2-3", 2, 3), ("4+", 4, None))
+RECALL_AT = (1, 5, 10)
+MAP_AT = (10, 16)
+TEXT_TO_AUDIO, AUDIO_TO_TEXT = "text_to_audio", "audio_to_text"
+
+
+def query_values(
+    similarities: Similarities, relevant: Mapping[int, Sequence[int]] | None = None
+) -> dict[str, np.ndarray]:
+    """
+    Every query's own metrics, text to audio.
+
+    Args:
+        similarities: of the split.
+        relevant: by place of a query the places of its right clips; queries that it does not name are left
+            out. None is the single annotation: all queries, each with the clip that it was written for.
+
+    Returns:
+        R@1, R@5, R@10, mAP@10 and mAP@16 of each query, ``(queries,)``, in rising order of their places.
+
+    Raises:
+        ValueError: for a query without a right clip, or with one that does not exist.
+    """
+    if relevant is None:
+        places = range(len(similarities.query_ids))
+        relevant = {place: [int(similarities.clip_of_query[place])] for place in places}
+    rows = sorted(relevant)
+    if not rows:
+        raise ValueError("relevant names no query: there is nothing to evaluate.")
+    ranks = relevant_ranks_from_similarities(similarities.scores[rows], [list(relevant[row]) for row in rows])
+    return query_metrics_from_ranks(*ranks, recall_at=RECALL_AT, map_at=MAP_AT)
+
+
+def clip_values(similarities: Similarities) -> dict[str, np.ndarray]:
+    """Every clip's own metrics, audio to text: its captions are right, those of other clips wrong."""
+    captions: list[list[int]] = [[] for _ in similarities.clip_ids]
+    for query, clip in enumerate(similarities.clip_of_query.tolist()):
+        captions[clip].append(query)
+    rows = [clip for clip, own in enumerate(captions) if own]
+    ranks = relevant_ranks_from_similarities(similarities.scores.T[rows], [captions[clip] for clip in rows])
+    return query_metrics_from_ranks(*ranks, recall_at=RECALL_AT, map_at=MAP_AT)
+
+
+def evaluate_similarities(
+    similarities: Similarities,
+    *,
+    relevant: Mapping[int, Sequence[int]] | None = None,
+    against: Similarities | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """
+    The report on one split (DCASE 2025 Task 6; metrics as ``evaluation/metrics.py`` defines them).
+
+    * ``single``: the one clip that a caption was written for is right; every caption is a query, also five of
+    one clip.
+    * ``multi``: the annotated queries, every clip that fits is right; mAP@16 of these is the task's ranking metric.
+    * ``multi_by_relevant``: the same, told apart by the number of fitting clips.
+
+    Every figure has a 95 % bootstrap interval over its queries.
+
+    Args:
+        similarities: of the split; each clip occurs once.
+        relevant: multiple annotations as [`match_relevance`] returns them, or None.
+        against: another system's similarities of the same queries and clips; adds the paired differences.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        A mapping of numbers, texts and lists that JSON can hold.
+
+    Raises:
+        SimilarityError: if the other system's queries or clips are not the same.
+        ValueError: as [`query_values`].
+    """
+    if against is not None:
+        similarities.check_same_pairs(against)
+    options = {"resamples": resamples, "seed": seed}
+
+    def part(select, *arguments) -> dict[str, Any]:
+        values = select(similarities, *arguments)
+        result = _summary(values, bootstrap_means(values, **options))
+        if against is not None:
+            gains = bootstrap_differences(values, select(against, *arguments), **options)
+            result["difference"] = _as_mapping(gains)
+        return result
+
+    report: dict[str, Any] = {
+        "name": similarities.name,
+        "origin": similarities.origin,
+        "source": similarities.source,
+        "split": similarities.split,
+        "clips": len(similarities.clip_ids),
+        "resamples": resamples,
+        "seed": seed,
+        "single": {TEXT_TO_AUDIO: part(query_values), AUDIO_TO_TEXT: part(clip_values)},
+    }
+    if against is not None:
+        report["against"] = against.name
+    if relevant is not None:
+        report["multi"] = {TEXT_TO_AUDIO: part(query_values, relevant)}
+        report["multi_by_relevant"] = {
+            name: part(query_values, chosen)
+            for name, fewest, most in AMBIGUITY
+            if (chosen := _with_count(relevant, fewest, most))
+        }
+    return report
+
+
+def relevance_by_value(query_values_: Sequence[Any], clip_values_: Sequence[Any]) -> dict[int, list[int]]:
+    """Right clips of queries where any clip with the same value, such as a class, is right."""
+    places: dict[Any, list[int]] = {}
+    for place, value in enumerate(clip_values_):
+        places.setdefault(value, []).append(place)
+    return {query: places[value] for query, value in enumerate(query_values_)}
+
+
+def _with_count(
+    relevant: Mapping[int, Sequence[int]], fewest: int, most: int | None
+) -> dict[int, Sequence[int]]:
+    return {
+        query: clips
+        for query, clips in relevant.items()
+        if len(clips) >= fewest and (most is None or len(clips) <= most)
+    }
+
+
+def _summary(values: Mapping[str, np.ndarray], intervals: Mapping[str, Interval]) -> dict[str, Any]:
+    return {"queries": len(next(iter(values.values()))), "metrics": _as_mapping(intervals)}
+
+
+def _as_mapping(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {name: interval._asdict() for name, interval in intervals.items()}
+
+
+__all__ = ["clip_values", "evaluate_similarities", "query_values", "relevance_by_value"]

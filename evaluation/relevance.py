@@ -1,0 +1,113 @@
+"""Right answers from an annotation file: which clips fit which queries."""
+
+import ast
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+
+class RelevanceError(ValueError):
+    """A relevance file that cannot be used, or that names clips or queries that are not there."""
+
+
+def read_relevance(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """
+    Reads relevance annotations in the form of DCASE 2025 Task 6.
+
+    A CSV file with the columns ``query``, a caption, and ``audio_filenames``, a list of file names in brackets and
+    quotes.
+
+    Returns:
+        File names by query, in the file's order.
+
+    Raises:
+        RelevanceError: naming the line: a column is missing, a query is empty or occurs twice, or the file
+            names are no list of at least one text, or hold one twice.
+    """
+    path = Path(path)
+    found: dict[str, list[str]] = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            for column in ("query", "audio_filenames"):
+                if column not in (reader.fieldnames or []):
+                    raise RelevanceError(
+                        f"{path}: has no column {column!r}; its columns are {reader.fieldnames}."
+                    )
+            for record in reader:
+                where = f"{path}, line {reader.line_num}"
+                query = (record["query"] or "").strip()
+                if not query:
+                    raise RelevanceError(f"{where}: the query is empty.")
+                if query in found:
+                    raise RelevanceError(f"{where}: the query {query!r} occurs twice.")
+                found[query] = _file_names(record["audio_filenames"] or "", where)
+    except OSError as error:
+        raise RelevanceError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RelevanceError(f"{path}: is not a CSV file in UTF-8 ({error}).") from error
+    if not found:
+        raise RelevanceError(f"{path}: holds no query.")
+    return found
+
+
+def match_relevance(
+    annotations: Mapping[str, Sequence[str]], captions: Sequence[str], clip_ids: Sequence[str]
+) -> dict[int, list[int]]:
+    """
+    Finds annotated queries and clips among those of a split.
+
+    Queries are compared with captions letter by letter, but for white space at both ends; file names with the last
+    part of clip ids, ``<source>/<split>/<file name>``.
+
+    Args:
+        annotations: file names by query.
+        captions: the split's queries; of equal ones the first is taken.
+        clip_ids: the split's clips.
+
+    Returns:
+        For each annotated query its place among ``captions`` and the rising places of its clips among ``clip_ids``.
+
+    Raises:
+        RelevanceError: naming the first query that is no caption of the split, or the first clip that it does
+        not hold.
+    """
+    place_of_query: dict[str, int] = {}
+    for place, caption in enumerate(captions):
+        place_of_query.setdefault(caption.strip(), place)
+    place_of_clip = {PurePosixPath(clip_id).name: place for place, clip_id in enumerate(clip_ids)}
+    matched: dict[int, list[int]] = {}
+    for query, names in annotations.items():
+        if query not in place_of_query:
+            raise RelevanceError(
+                f"the relevance annotations name the query {query!r}, which is none of the {len(captions)} "
+                "captions."
+            )
+        for name in names:
+            if name not in place_of_clip:
+                raise RelevanceError(
+                    f"query {query!r}: the relevance annotations name the clip {name!r}, which is none of the "
+                    f"{len(clip_ids)} clips."
+                )
+        matched[place_of_query[query]] = sorted(place_of_clip[name] for name in names)
+    return matched
+
+
+def _file_names(text: str, where: str) -> list[str]:
+    try:
+        # Reads a list written as a Python literal; nothing in it is run.
+        names = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise RelevanceError(
+            f"{where}: audio_filenames must be a list such as ['a.wav', 'b.wav'] (got {text[:80]!r})."
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise RelevanceError(f"{where}: audio_filenames holds {name!r} twice.")
+    return names
+
+
+__all__ = ["RelevanceError", "match_relevance", "read_relevance"]

@@ -1,0 +1,50 @@
+"""An evaluation report as lines of text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+COLUMNS = ("mAP@16", "mAP@10", "R@1", "R@5", "R@10")
+
+
+def format_report(report: Mapping[str, Any]) -> list[str]:
+    """
+    The figures of a report with their intervals, one line a set of queries.
+
+    Args:
+        report: as [`evaluate_similarities`] returns it.
+    """
+    lines = [
+        f"{report['name']} on {report['source']} {report['split']}: {report['clips']} clips; 95 % bootstrap "
+        "intervals "
+        f"over queries, {report['resamples']} resamples"
+    ]
+    parts = _parts(report)
+    lines += ["", *_table(parts, "metrics")]
+    if "against" in report:
+        lines += ["", f"difference from {report['against']}, paired by query", ""]
+        lines += _table(parts, "difference", sign="+")
+    return lines
+
+
+def _parts(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    parts = []
+    if "multi" in report:
+        parts.append(("multiple annotations", report["multi"]["text_to_audio"]))
+        parts += [(f"  {name} relevant", part) for name, part in report["multi_by_relevant"].items()]
+    parts.append(("single annotation", report["single"]["text_to_audio"]))
+    parts.append(("audio to text", report["single"]["audio_to_text"]))
+    return parts
+
+
+def _table(parts: list[tuple[str, Mapping[str, Any]]], key: str, sign: str = "") -> list[str]:
+    lines = [f"{'':<22}{'queries':>8}" + "".join(f"{name:>24}" for name in COLUMNS)]
+    for name, part in parts:
+        cells = []
+        for column in COLUMNS:
+            entry = part[key][column]
+            cells.append(f"{entry['value']:{sign}.4f} [{entry['low']:{sign}.4f}, {entry['high']:{sign}.4f}]")
+        lines.append(f"{name:<22}{part['queries']:>8}" + "".join(f"{cell:>24}" for cell in cells))
+    return lines
+
+
+__all__ = ["format_report"]

@@ -1,0 +1,213 @@
+"""A split's similarity matrix with the names of its queries and clips, computed, combined and kept."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ..data.schema import unique_clips
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor
+from .embedding import embed_captions, embed_clips
+from .json_files import read_json, write_json
+
+FORMAT = "auricle similarities"
+VERSION = 1
+INFO, SCORES = "similarities.json", "similarities.safetensors"
+
+
+class SimilarityError(ValueError):
+    """Similarities that are not finite, or of other queries or clips than they are used with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Similarities:
+    """
+    How similar every query of a split is to every clip.
+
+    Attributes:
+        scores: float32 ``(queries, clips)``, higher is nearer.
+        query_ids: row id of each query; every caption of a clip is a query of its own.
+        queries: the captions.
+        clip_ids: the distinct clips.
+        clip_of_query: int64 ``(queries,)``, the place of the clip that the caption was written for.
+        source: the data set's name.
+        split: the split's.
+        name: what the scores are of, for people.
+        origin: how they were made, for the record.
+    """
+
+    scores: np.ndarray
+    query_ids: list[str]
+    queries: list[str]
+    clip_ids: list[str]
+    clip_of_query: np.ndarray
+    source: str
+    split: str
+    name: str
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        shape = (len(self.query_ids), len(self.clip_ids))
+        if self.scores.shape != shape:
+            raise SimilarityError(
+                f"similarities of {self.name}: shape {self.scores.shape} does not fit {shape[0]} queries and "
+                f"{shape[1]} clips."
+            )
+        if not np.isfinite(self.scores).all():
+            query, clip = (int(place) for place in np.argwhere(~np.isfinite(self.scores))[0])
+            raise SimilarityError(
+                f"similarities of {self.name}: query {self.query_ids[query]!r}, clip {self.clip_ids[clip]!r} is "
+                f"{self.scores[query, clip]}; every one must be finite."
+            )
+
+    def check_same_pairs(self, other: "Similarities") -> None:
+        """
+        Raises:
+            SimilarityError: if another matrix has other queries or clips, or the same in another order.
+        """
+        for what, own, theirs in (
+            ("clips", self.clip_ids, other.clip_ids),
+            ("queries", self.query_ids, other.query_ids),
+            ("captions", self.queries, other.queries),
+        ):
+            if own == theirs:
+                continue
+            if sorted(own) == sorted(theirs):
+                raise SimilarityError(
+                    f"{self.name} and {other.name} hold the same {what} in another order; compute both on "
+                    "one table."
+                )
+            odd = next((one for one in theirs if one not in set(own)), None)
+            odd = odd if odd is not None else next(one for one in own if one not in set(theirs))
+            raise SimilarityError(
+                f"{self.name} is of {len(own)} {what}, {other.name} of {len(theirs)}; they differ, for one "
+                f"in {odd!r}."
+            )
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Writes scores and names into a directory, which may hold older similarities."""
+        target = Path(directory)
+        if target.exists() and not (target / INFO).is_file() and any(target.iterdir()):
+            raise SimilarityError(
+                f"{target}: holds something else than similarities; choose another directory."
+            )
+        target.mkdir(parents=True, exist_ok=True)
+        save_file(
+            {
+                "scores": np.ascontiguousarray(self.scores, dtype=np.float32),
+                "clip_of_query": self.clip_of_query,
+            },
+            target / SCORES,
+        )
+        names = {
+            key: getattr(self, key)
+            for key in ("query_ids", "queries", "clip_ids", "source", "split", "name", "origin")
+        }
+        write_json(target / INFO, {"format": FORMAT, "version": VERSION, **names})
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> "Similarities":
+        """
+        Reads saved similarities.
+
+        Raises:
+            SimilarityError: if the directory holds none, of another version, or damaged ones.
+        """
+        path = Path(directory)
+        try:
+            info = read_json(path / INFO) or {}
+            if info.pop("format", None) != FORMAT or info.pop("version", None) != VERSION:
+                raise SimilarityError(f"{path}: {INFO} is not of this program's version {VERSION}.")
+            arrays = load_file(path / SCORES)
+            return cls(scores=arrays["scores"], clip_of_query=arrays["clip_of_query"], **info)
+        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            raise SimilarityError(f"{path}: holds no whole similarities ({error}).") from error
+
+    @staticmethod
+    def is_one(path: str | os.PathLike[str]) -> bool:
+        """Whether a path is a directory with saved similarities."""
+        return (Path(path) / INFO).is_file()
+
+
+def compute_similarities(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    table: Dataset,
+    *,
+    name: str,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> Similarities:
+    """
+    Embeds every clip and caption of one split once, and compares all with all by cosine.
+
+    Args:
+        model: the dual encoder, on any device.
+        processor: its own.
+        table: one split of the schema; clips are told apart by ``clip_id``.
+        name: what the scores are of.
+        batch_size: segments, or captions, at a time.
+        progress: show progress bars.
+
+    Raises:
+        AudioReadError: for a clip that cannot be read.
+        SimilarityError: if the table is empty.
+    """
+    if not len(table):
+        raise SimilarityError(f"{name}: the split has no rows to evaluate.")
+    clips = unique_clips(table)
+    place = {clip: number for number, clip in enumerate(clips["clip_id"])}
+    audio, _ = embed_clips(
+        model,
+        processor,
+        list(clips["audio"]),
+        batch_size=batch_size,
+        progress=progress,
+        description="evaluating",
+    )
+    text = embed_captions(model, processor, list(table["caption"]), batch_size=batch_size)
+    return Similarities(
+        scores=text @ audio.T,
+        query_ids=list(table["row_id"]),
+        queries=list(table["caption"]),
+        clip_ids=list(clips["clip_id"]),
+        clip_of_query=np.asarray([place[clip] for clip in table["clip_id"]], dtype=np.int64),
+        source=table["source"][0],
+        split=table["split"][0],
+        name=name,
+        origin={"model": name},
+    )
+
+
+def weighted_sum(members: Sequence[Similarities], weights: Sequence[float], name: str) -> Similarities:
+    """
+    The weighted sum of several systems' similarities (AISTAT report, arXiv 2509.16649, ensembles).
+
+    Weights are taken as they are: their scale moves no rank.
+
+    Raises:
+        SimilarityError: if there are no members, weights of another number, not finite, negative or all 0, or
+            members of other queries or clips, or in another order.
+    """
+    if not members or len(members) != len(weights):
+        raise SimilarityError(f"{len(members)} members and {len(weights)} weights: give one weight a member.")
+    numbers = np.asarray(weights, dtype=np.float64)
+    if not np.isfinite(numbers).all() or (numbers < 0).any() or not numbers.sum() > 0:
+        raise SimilarityError(f"weights {list(weights)}: must be 0 or more, and not all 0.")
+    for other in members[1:]:
+        members[0].check_same_pairs(other)
+    total = sum(
+        weight * member.scores.astype(np.float64) for member, weight in zip(members, numbers, strict=True)
+    )
+    origin = {"members": [member.name for member in members], "weights": numbers.tolist()}
+    return replace(members[0], scores=total.astype(np.float32), name=name, origin=origin)
+
+
+__all__ = ["Similarities", "SimilarityError", "compute_similarities", "weighted_sum"]
