@@ -37,8 +37,10 @@ def top_words(captions: Sequence[str], labels: np.ndarray, count: int = 10) -> l
     rarity = np.log(1 + everywhere.sum() / len(documents) / everywhere)
     ranked = []
     for row in counts:
+        # Not row.sum(): it sorts the row's entries while they are being read.
+        total = row.data.sum()
         weights = {
-            words[column]: found / row.sum() * rarity[column]
+            words[column]: found / total * rarity[column]
             for column, found in zip(row.indices, row.data, strict=True)
         }
         ranked.append(sorted(weights, key=lambda word: (-weights[word], word))[:count])
