@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from miniature_clotho import write_miniature_clotho
-from tiny_models import tiny_model_and_processor
 from sentence_transformers import SentenceTransformer
+from tiny_models import tiny_model_and_processor
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
