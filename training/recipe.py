@@ -31,6 +31,10 @@ class SceneSection(Settings):
     seconds: float = Field(5.0, gt=0, description="Length of a scene in seconds.")
     sampling_rate: int = Field(16000, ge=8000, le=192000, description="Rate of the rendered files in Hz.")
     seed: int = Field(0, ge=0, description="Seed of the scenes, apart from the training's.")
+    overlap: bool = Field(
+        False,
+        description="Captions that leave things out and are true of several clips, with a planted truth.",
+    )
 
 
 class ClothoSection(Settings):

@@ -1,7 +1,10 @@
 """Turning the description of a scene into sentences that are true of it."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from .claims import Claims
 from .descriptions import Part, SceneDescription
 from .kinds import KINDS
 from .vocabulary import Vocabulary
@@ -21,6 +24,30 @@ def write_captions(
         captions.setdefault(_sentence(description, vocabulary, rng, complete=not captions))
         if len(captions) == count:
             return list(captions)
+    raise RuntimeError(f"the vocabulary has no {count} different sentences for {description.key!r}")
+
+
+def write_overlapping_captions(
+    description: SceneDescription, vocabulary: Vocabulary, rng: np.random.Generator, count: int
+) -> list[tuple[str, Claims]]:
+    """`count` different true sentences with what each says; many are true of other scenes too.
+
+    The first one says everything. The others leave out pitch and loudness, and of two events every second
+    one names just one, as people do.
+    """
+    found: dict[str, Claims] = {}
+    plain = replace(description, parts=tuple(Part(part.kind, part.count) for part in description.parts))
+    for attempt in range(_ATTEMPTS):
+        said, relation = plain, description.relation
+        if not found:
+            said = description
+        elif attempt % 2 and relation != "alone":
+            said, relation = SceneDescription("alone", (plain.parts[int(rng.integers(2))],)), "alone"
+        sentence = _sentence(said, vocabulary, rng, complete=True)
+        claims = Claims(None if relation == "alone" else relation, said.parts, says_how=said is description)
+        found.setdefault(sentence, claims)
+        if len(found) == count:
+            return list(found.items())
     raise RuntimeError(f"the vocabulary has no {count} different sentences for {description.key!r}")
 
 

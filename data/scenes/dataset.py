@@ -25,7 +25,8 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from ..schema import CaptionedClip, DataError, build_table
-from .captions import write_captions
+from .captions import write_captions, write_overlapping_captions
+from .claims import content_to_json
 from .descriptions import SPLITS, SceneDescription, capacity, describe_scene
 from .rendering import render_scene
 from .vocabulary import HELD_OUT, TRAINING
@@ -35,6 +36,7 @@ LICENSE = "CC0-1.0"
 UNSEEN_WORDING = "test_unseen_wording"
 _TABLE = "table"
 _EXTRA_COLUMNS = {"scene": Value("string"), "kinds": List(Value("string"))}
+_TRUTH_COLUMNS = {"content": Value("string"), "claims": Value("string")}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class SceneSettings:
         seconds: Length of every scene, 3 to 30.
         sampling_rate: Hz, 16,000 to 48,000.
         seed: A whole number, 0 or more. Another seed gives other scenes and another division of them.
+        overlap: Captions that leave things out, so that many are true of several clips, with a planted truth in the
+            columns `content` (of a clip) and `claims` (of a caption), see `fitting_matrix`.
     """
 
     train_scenes: int = 1200
@@ -56,6 +60,7 @@ class SceneSettings:
     seconds: float = 5.0
     sampling_rate: int = 16_000
     seed: int = 0
+    overlap: bool = False
 
     def __post_init__(self) -> None:
         for name in ("train_scenes", "validation_scenes", "test_scenes"):
@@ -200,18 +205,28 @@ def _build_split(settings: SceneSettings, folder: Path, split: str, label: str) 
         description = describe_scene(settings.seed, split, index)
         rng = _generator(settings, split, index, 3 if held_out else 2)
         path = _clip_path(folder, split, index, description)
+        vocabulary, count = HELD_OUT if held_out else TRAINING, int(rng.integers(3, 6))
+        extra = {"scene": description.key, "kinds": [part.kind for part in description.parts]}
+        claims = None
+        if settings.overlap:
+            captions, said = zip(
+                *write_overlapping_captions(description, vocabulary, rng, count), strict=True
+            )
+            claims = [one.to_json() for one in said]
+            extra["content"] = content_to_json(description)
+        else:
+            captions = write_captions(description, vocabulary, rng, count)
         clip = CaptionedClip(
             source=SOURCE,
             split=split,
             name=path.stem,
             path=path,
-            captions=write_captions(
-                description, HELD_OUT if held_out else TRAINING, rng, int(rng.integers(3, 6))
-            ),
+            captions=captions,
             license=LICENSE,
-            extra={"scene": description.key, "kinds": [part.kind for part in description.parts]},
+            extra=extra,
         )
-        for row in clip.rows():
+        for number, row in enumerate(clip.rows()):
             row_id = row["row_id"].replace("#", "#unseen-") if held_out else row["row_id"]
-            rows.append({**row, "row_id": row_id, "split": label})
-    return build_table(rows, _EXTRA_COLUMNS)
+            row = {**row, "row_id": row_id, "split": label}
+            rows.append(row if claims is None else {**row, "claims": claims[number]})
+    return build_table(rows, _EXTRA_COLUMNS | (_TRUTH_COLUMNS if settings.overlap else {}))
