@@ -1,5 +1,6 @@
 """Generated sound scenes with true captions: the data set that needs no download."""
 
+from .claims import Claims, PartClaim, caption_fits, fitting_matrix
 from .dataset import SceneSettings, load_scenes
 
-__all__ = ["SceneSettings", "load_scenes"]
+__all__ = ["Claims", "PartClaim", "SceneSettings", "caption_fits", "fitting_matrix", "load_scenes"]

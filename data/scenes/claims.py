@@ -1,14 +1,47 @@
-"""What a caption says of a scene, and which scenes it is true of: a planted ground truth for overlapping "
-"captions."""
+"""What a caption says of a scene, and of which scenes it is true: the planted truth of overlapping captions."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
+from ..schema import DataError, unique_clips
 from .descriptions import Part, SceneDescription
+
+
+@dataclass(frozen=True)
+class PartClaim:
+    """
+    What a caption says of one event. What is `None` is left open.
+
+    Attributes:
+        kind: The event kind.
+        at_least: How often it happens, at least.
+        at_most: How often it happens, at most: equal to `at_least` where a number is said.
+        pitch: "high" or "low".
+        loudness: "loud" or "faint".
+    """
+
+    kind: str
+    at_least: int = 1
+    at_most: int | None = None
+    pitch: str | None = None
+    loudness: str | None = None
+
+    def holds_for(self, part: Part) -> bool:
+        """Whether nothing of this is false of a part of a scene."""
+        return (
+            self.kind == part.kind
+            and self.at_least <= part.count
+            and (self.at_most is None or part.count <= self.at_most)
+            and self.pitch in (None, part.pitch)
+            and self.loudness in (None, part.loudness)
+        )
 
 
 @dataclass(frozen=True)
@@ -17,90 +50,99 @@ class Claims:
     What a caption says.
 
     Attributes:
-        relation: "then" or "while" where the caption relates two events; None where it names one.
-        parts: kind and count of each event, in the order of the scene; pitch and loudness where the caption
-        says them. says_how: whether pitch and loudness are said; if not, any will do.
+        relation: "then" (the parts in this order), "while" (at the same time, in any order), or `None` where it is
+            left open how the parts lie to each other, or there is just one.
+        parts: The events that it names, one or two.
     """
 
     relation: str | None
-    parts: tuple[Part, ...]
-    says_how: bool
+    parts: tuple[PartClaim, ...]
 
     def to_json(self) -> str:
-        """As text, for a table's column."""
-        return json.dumps(
-            {"relation": self.relation, "parts": _listed(self.parts), "says_how": self.says_how}
-        )
+        """As text, for a table's column; equal for equal claims only."""
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Claims":
-        """Reads what [`to_json`] wrote."""
+        """Reads what `to_json` wrote; raises `ValueError`, `KeyError` or `TypeError` for another text."""
         value = json.loads(text)
-        return cls(value["relation"], tuple(Part(*part) for part in value["parts"]), value["says_how"])
+        return cls(value["relation"], tuple(PartClaim(**part) for part in value["parts"]))
 
 
 def content_to_json(description: SceneDescription) -> str:
-    """What happens in a scene as text, for a table's column."""
-    return json.dumps({"relation": description.relation, "parts": _listed(description.parts)})
+    """What happens in a scene as text, for a table's column; equal for equal scenes only."""
+    return json.dumps(asdict(description))
 
 
 def content_from_json(text: str) -> SceneDescription:
-    """Reads what [`content_to_json`] wrote."""
+    """Reads what `content_to_json` wrote; raises `ValueError`, `KeyError` or `TypeError` for another text."""
     value = json.loads(text)
-    return SceneDescription(value["relation"], tuple(Part(*part) for part in value["parts"]))
+    return SceneDescription(value["relation"], tuple(Part(**part) for part in value["parts"]))
 
 
 def caption_fits(claims: Claims, scene: SceneDescription) -> bool:
     """
-    Whether a caption is true of a scene.
+    Whether a caption is true of a scene: nothing that it says is false there.
 
-    A caption of one event is true of every scene that holds it, whatever else happens there; one that relates two
-    events is true of scenes with this relation between them.
+    What it does not say does not matter: a caption of one event is true of every scene that holds the event,
+    whatever else happens there.
     """
-    if claims.relation is None:
-        return any(_fits(said, part, claims.says_how) for said in claims.parts for part in scene.parts)
-    return claims.relation == scene.relation and all(
-        _fits(said, part, claims.says_how) for said, part in zip(claims.parts, scene.parts, strict=True)
-    )
+    if claims.relation not in (None, scene.relation):
+        return False
+    if claims.relation == "then":
+        return len(claims.parts) == len(scene.parts) and _hold(claims.parts, scene.parts)
+    return any(_hold(claims.parts, parts) for parts in permutations(scene.parts, len(claims.parts)))
 
 
-def fitting_matrix(captions: Sequence[str], contents: Sequence[str]) -> np.ndarray:
+def fitting_matrix(table: Dataset) -> np.ndarray:
     """
-    The planted truth of a table's columns ``claims`` and ``content``.
-
-    Args:
-        captions: ``claims`` of each caption.
-        contents: ``content`` of each clip.
+    The planted truth of a table of overlapping scenes, from its columns `claims` and `content`.
 
     Returns:
-        bool ``(captions, clips)``, whether the caption is true of the clip.
+        bool (rows, clips): whether a row's caption is true of a clip. The clips stand as in `unique_clips`.
+
+    Raises:
+        DataError: A column is missing, or a value is not what the generated scenes have there.
     """
-    scenes = [content_from_json(text) for text in contents]
-    return np.array(
-        [[caption_fits(claims, scene) for scene in scenes] for claims in map(Claims.from_json, captions)]
-    )
+    for name in ("claims", "content"):
+        if name not in table.column_names:
+            raise DataError(
+                f"the table has no column {name!r}; generated scenes have it with overlap, other data never"
+            )
+    claims = [_read(Claims.from_json, "claims", row, text) for row, text in enumerate(table["claims"])]
+    contents = unique_clips(table)["content"]
+    scenes = [_read(content_from_json, "content", clip, text) for clip, text in enumerate(contents)]
+    holding: dict[str, list[int]] = defaultdict(list)
+    for clip, scene in enumerate(scenes):
+        for part in scene.parts:
+            holding[part.kind].append(clip)
+    fitting = np.zeros((len(claims), len(scenes)), dtype=bool)
+    for row, said in enumerate(claims):
+        # Only a scene with the first kind that is named can fit: a few of many.
+        candidates = holding[said.parts[0].kind]
+        fitting[row, candidates] = [caption_fits(said, scenes[clip]) for clip in candidates]
+    return fitting
 
 
-def table_fitting_matrix(table: Dataset) -> np.ndarray:
-    """The same for the rows of a table: which row's caption is true of which row's clip."""
-    return fitting_matrix(table["claims"], table["content"])
+def _hold(claims: Sequence[PartClaim], parts: Sequence[Part]) -> bool:
+    return all(claim.holds_for(part) for claim, part in zip(claims, parts, strict=True))
 
 
-def _fits(said: Part, part: Part, says_how: bool) -> bool:
-    if (said.kind, said.count) != (part.kind, part.count):
-        return False
-    return not says_how or (said.pitch, said.loudness) == (part.pitch, part.loudness)
-
-
-def _listed(parts: Sequence[Part]) -> list[list]:
-    return [[part.kind, part.count, part.pitch, part.loudness] for part in parts]
+def _read(parse: Any, column: str, number: int, text: str) -> Any:
+    try:
+        return parse(text)
+    except (ValueError, KeyError, TypeError) as error:
+        what = "row" if column == "claims" else "clip"
+        raise DataError(
+            f"{what} {number}: column {column!r} is {text!r}, but must be as the generated scenes have it ({error})"
+        ) from error
 
 
 __all__ = [
     "Claims",
+    "PartClaim",
     "caption_fits",
     "content_from_json",
     "content_to_json",
     "fitting_matrix",
-    "table_fitting_matrix",
 ]

@@ -25,9 +25,10 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from ..schema import CaptionedClip, DataError, build_table
-from .captions import write_captions, write_overlapping_captions
+from .captions import write_captions
 from .claims import content_to_json
 from .descriptions import SPLITS, SceneDescription, capacity, describe_scene
+from .overlapping_captions import write_overlapping_captions
 from .rendering import render_scene
 from .vocabulary import HELD_OUT, TRAINING
 
@@ -50,8 +51,9 @@ class SceneSettings:
         seconds: Length of every scene, 3 to 30.
         sampling_rate: Hz, 16,000 to 48,000.
         seed: A whole number, 0 or more. Another seed gives other scenes and another division of them.
-        overlap: Captions that leave things out, so that many are true of several clips, with a planted truth in the
-            columns `content` (of a clip) and `claims` (of a caption), see `fitting_matrix`.
+        overlap: Scenes of few kinds under captions that leave things out, so that many captions are true of several
+            clips, as in Clotho; the columns `content` (of a clip) and `claims` (of a caption) hold the planted
+            truth of which are, see `fitting_matrix`.
     """
 
     train_scenes: int = 1200
@@ -74,7 +76,8 @@ class SceneSettings:
             raise DataError(f"sampling_rate is {self.sampling_rate!r}, but must be 16000 to 48000 Hz")
         for split in ("validation", "test"):
             most = capacity(self.seed, split)
-            if self.scenes(split) > most:
+            # Overlapping scenes are not meant to be told apart.
+            if not self.overlap and self.scenes(split) > most:
                 raise DataError(
                     f"{split}_scenes is {self.scenes(split)}, but with seed {self.seed} there are only "
                     f"{most} that a caption tells apart"
@@ -132,6 +135,10 @@ def load_scenes(
         raise DataError(f"{folder}: the generated scenes cannot be cached there ({error})") from error
 
 
+def _describe(settings: SceneSettings, split: str, index: int) -> SceneDescription:
+    return describe_scene(settings.seed, split, index, settings.overlap)
+
+
 def _clip_path(folder: Path, split: str, index: int, description: SceneDescription) -> Path:
     return folder / split / f"{index:04d}-{description.slug}.wav"
 
@@ -145,10 +152,7 @@ def _missing_clips(settings: SceneSettings, folder: Path) -> list[tuple[str, int
     for split in SPLITS:
         present = set(os.listdir(folder / split)) if (folder / split).is_dir() else set()
         for index in range(settings.scenes(split)):
-            if (
-                _clip_path(folder, split, index, describe_scene(settings.seed, split, index)).name
-                not in present
-            ):
+            if _clip_path(folder, split, index, _describe(settings, split, index)).name not in present:
                 missing.append((split, index))
     return missing
 
@@ -157,7 +161,7 @@ def _render(settings: SceneSettings, folder: Path, clips: list[tuple[str, int]],
     for split in SPLITS:
         (folder / split).mkdir(parents=True, exist_ok=True)
     for split, index in tqdm(clips, desc="rendering scenes", unit="scene", disable=not (progress and clips)):
-        description = describe_scene(settings.seed, split, index)
+        description = _describe(settings, split, index)
         path = _clip_path(folder, split, index, description)
         rng = _generator(settings, split, index, 1)
         samples = render_scene(description, rng, settings.seconds, settings.sampling_rate)
@@ -202,7 +206,7 @@ def _build_split(settings: SceneSettings, folder: Path, split: str, label: str) 
     held_out = label == UNSEEN_WORDING
     rows = []
     for index in range(settings.scenes(split)):
-        description = describe_scene(settings.seed, split, index)
+        description = _describe(settings, split, index)
         rng = _generator(settings, split, index, 3 if held_out else 2)
         path = _clip_path(folder, split, index, description)
         vocabulary, count = HELD_OUT if held_out else TRAINING, int(rng.integers(3, 6))

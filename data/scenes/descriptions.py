@@ -17,6 +17,21 @@ from .kinds import KINDS
 SPLITS = ("train", "validation", "test")
 _EVALUATION_PERCENT = 22  # of all cores, for each of validation and test
 _RELATIONS, _RELATION_SHARES = ("alone", "then", "while"), (0.22, 0.43, 0.35)
+# What overlapping scenes are made of: few kinds, so that many scenes share one, and such as are easily told apart.
+OVERLAPPING_KINDS = (
+    "beep",
+    "bell",
+    "dog-bark",
+    "drum",
+    "knock",
+    "laser",
+    "clock",
+    "crickets",
+    "engine",
+    "rain",
+    "siren",
+    "telephone",
+)
 _NUMERALS = {1: "", 2: "two-", 3: "three-", 4: "four-"}
 
 
@@ -73,19 +88,20 @@ def split_of(core: str, seed: int) -> str:
     return "validation" if bucket < 2 * _EVALUATION_PERCENT else "train"
 
 
-def describe_scene(seed: int, split: str, index: int) -> SceneDescription:
+def describe_scene(seed: int, split: str, index: int, overlap: bool = False) -> SceneDescription:
     """The description of one scene, a function of the arguments alone.
 
     In "validation" and "test" no two scenes have the same set of kinds, so that a caption tells a clip from
-    every other one. Training scenes are drawn freely from what the split owns.
+    every other one. Training scenes are drawn freely from what the split owns. With overlap the scenes of all
+    splits are, and from `OVERLAPPING_KINDS` alone, so that many have a kind or both in common.
 
     Raises:
         IndexError: An evaluation split has no scene of that number (see `capacity`).
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), index, 0])
-    if split == "train":
+    if split == "train" or overlap:
         relation = str(rng.choice(_RELATIONS, p=_RELATION_SHARES))
-        groups = _owned(seed, split)[relation]
+        groups = _owned(seed, split, overlap)[relation]
         group = groups[int(rng.integers(len(groups)))]
         return _detailed(group[int(rng.integers(len(group)))], rng)
     return _detailed(_evaluation_order(seed, split)[index], rng)
@@ -97,10 +113,15 @@ def capacity(seed: int, split: str) -> int:
 
 
 @cache
-def _owned(seed: int, split: str) -> dict[str, list[list[SceneDescription]]]:
+def _owned(seed: int, split: str, overlap: bool = False) -> dict[str, list[list[SceneDescription]]]:
     """Undetailed scenes of a split by relation; grouped by kind where alone, so that all come as often."""
+    kinds = OVERLAPPING_KINDS if overlap else KINDS
     owned = {
-        relation: [scene for scene in scenes if split_of(scene.core, seed) == split]
+        relation: [
+            scene
+            for scene in scenes
+            if split_of(scene.core, seed) == split and all(part.kind in kinds for part in scene.parts)
+        ]
         for relation, scenes in _all_scenes().items()
     }
     alone: dict[str, list[SceneDescription]] = {}

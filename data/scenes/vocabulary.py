@@ -19,8 +19,8 @@ class Vocabulary:
         several: Words for any count of 3 or more.
         loudness: Adjectives of "loud" and "faint".
         pitch: Adjectives of "high" and "low".
-        templates: Sentences of each relation: "alone", "then", "while" (with {a} and {b} in either order)
-            and "during" (with {front} and {back}).
+        templates: Sentences of each relation: "alone", "then", "while" (with {a} and {b} in either order),
+            "during" (with {front} and {back}) and "both", which leaves open how {a} and {b} lie to each other.
     """
 
     names: dict[str, tuple[str, ...]]
@@ -117,6 +117,7 @@ TRAINING = Vocabulary(
             "we hear {a} and {b} at once",
         ),
         "during": ("{front} during {back}", "{front} with {back} in the background", "{back} behind {front}"),
+        "both": ("{a} and {b}", "the sounds of {a} and {b}", "{a} and also {b}", "we hear {a} and {b}"),
     },
 )
 
@@ -186,5 +187,6 @@ HELD_OUT = Vocabulary(
         ),
         "while": ("{a} simultaneously with {b}", "{a} accompanied by {b}", "{a} overlapping {b}"),
         "during": ("{front} amid {back}", "{front} against a backdrop of {back}"),
+        "both": ("{a} plus {b}", "{a} as well as {b}", "someone captured {a} plus {b}"),
     },
 )
