@@ -33,7 +33,7 @@ class SceneSection(Settings):
     seed: int = Field(0, ge=0, description="Seed of the scenes, apart from the training's.")
     overlap: bool = Field(
         False,
-        description="Captions that leave things out and are true of several clips, with a planted truth.",
+        description="Scenes of few kinds under captions true of several clips, with a planted truth.",
     )
 
 
