@@ -56,9 +56,9 @@ def cluster(
     cluster's words are written beside the labels.
     """
     with one_line_errors():
-        from ..training.caption_clusters import ClusterSettings
+        from ..training.caption_clusters import ClusterSettings, checked_target
         from ..training.caption_embedding import embed_captions_with
-        from ..training.cluster_methods import cluster_captions
+        from ..training.cluster_methods import check_clusterable, cluster_captions
         from ..training.cpu_threads import set_cpu_threads
 
         quiet_libraries()
@@ -73,9 +73,12 @@ def cluster(
                 seed=seed,
                 per_clip=per_clip,
             )
+            checked_target(out)
             table = load_dataset_argument(
                 dataset, split=split, stage=stage, captions_only=True, progress=progress
             )[split]
+            # Before minutes of embedding, not after.
+            check_clusterable(table["caption"], settings)
             vectors, source = embed_captions_with(
                 embed_with, list(table["caption"]), prompt=prompt, batch_size=batch_size, progress=progress
             )

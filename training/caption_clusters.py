@@ -148,9 +148,7 @@ class CaptionClusters:
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Writes ``clusters.json`` and ``labels.parquet``, in one swap; clusters that lie there are replaced."""
-        target = Path(directory)
-        if target.exists() and not (target / INFO).is_file() and any(target.iterdir()):
-            raise ClusterError(f"{target}: holds something else than clusters; choose another directory.")
+        target = checked_target(directory)
 
         def write(fresh: Path) -> None:
             parquet.write_table(self.rows, fresh / LABELS)
@@ -181,16 +179,21 @@ class CaptionClusters:
             rows = parquet.read_table(path / LABELS)
         except (OSError, pa.ArrowException) as error:
             raise ClusterError(f"clusters {path}: {LABELS} is missing or damaged; cluster again.") from error
-        clusters = cls(
-            rows=rows,
-            settings=ClusterSettings(**info["settings"]),
-            sizes=info["sizes"],
-            top_words=info["top_words"],
-            source=info["source"],
-            outliers_before=info["outliers_before"],
-            outliers_after=info["outliers_after"],
-            libraries=info["libraries"],
-        )
+        try:
+            clusters = cls(
+                rows=rows,
+                settings=ClusterSettings(**info["settings"]),
+                sizes=[int(size) for size in info["sizes"]],
+                top_words=[list(words) for words in info["top_words"]],
+                source=dict(info["source"]),
+                outliers_before=float(info["outliers_before"]),
+                outliers_after=float(info["outliers_after"]),
+                libraries=dict(info["libraries"]),
+            )
+        except KeyError as error:
+            raise ClusterError(f"clusters {path}: {INFO} lacks {error}; cluster again.") from error
+        except (TypeError, ValueError) as error:
+            raise ClusterError(f"clusters {path}: {INFO} is damaged ({error}); cluster again.") from error
         clusters._check(path)
         return clusters
 
@@ -200,9 +203,29 @@ class CaptionClusters:
                 f"clusters {path}: {LABELS} has the columns {self.rows.schema.names}, but must have "
                 f"{LABEL_TYPES.names}."
             )
+        row, times = max(
+            Counter(self.rows["row_id"].to_pylist()).items(), key=lambda item: item[1], default=("", 1)
+        )
+        if times > 1:
+            raise ClusterError(f"clusters {path}: {LABELS} holds row {row!r} {times} times; cluster again.")
         counts = Counter(self.rows["cluster"].to_pylist())
-        if counts != {number: size for number, size in enumerate(self.sizes) if size}:
+        if counts != dict(enumerate(self.sizes)) or len(self.top_words) != len(self.sizes):
             raise ClusterError(f"clusters {path}: {LABELS} and {INFO} belong to different clusterings.")
+
+
+def checked_target(directory: str | os.PathLike[str]) -> Path:
+    """
+    A directory that clusters may be written to: a new or empty one, or one with clusters.
+
+    Raises:
+        ClusterError: if it is a file or holds something else.
+    """
+    target = Path(directory)
+    if target.exists() and not target.is_dir():
+        raise ClusterError(f"{target}: is a file; name a directory.")
+    if target.exists() and not (target / INFO).is_file() and any(target.iterdir()):
+        raise ClusterError(f"{target}: holds something else than clusters; choose another directory.")
+    return target
 
 
 def vote_per_clip(clip_ids: list[str], labels: np.ndarray) -> np.ndarray:
@@ -225,4 +248,12 @@ def renumbered(labels: np.ndarray) -> np.ndarray:
     return np.asarray([numbers[label] for label in labels.tolist()], dtype=np.int64)
 
 
-__all__ = ["CaptionClusters", "ClusterError", "ClusterSettings", "Method", "renumbered", "vote_per_clip"]
+__all__ = [
+    "CaptionClusters",
+    "ClusterError",
+    "ClusterSettings",
+    "Method",
+    "checked_target",
+    "renumbered",
+    "vote_per_clip",
+]

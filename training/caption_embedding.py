@@ -1,5 +1,6 @@
 """Vectors of captions for clustering: from a dual encoder's text tower or a sentence-transformers model."""
 
+import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +76,8 @@ def _sentence_transformer(
         )
     from sentence_transformers import SentenceTransformer
 
-    location = locate_text_encoder(name).location
+    # A directory may hold a chain of modules without a config.json of its own.
+    location = name if Path(name).is_dir() else locate_text_encoder(name).location
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         # Code from a stranger's repository is not run: these models need none.
@@ -93,8 +95,30 @@ def _sentence_transformer(
     )
     place = {caption: number for number, caption in enumerate(distinct)}
     rows = np.asarray(vectors, dtype=np.float32)[[place[caption] for caption in captions]]
-    weights = sorted(Path(location).glob("*.safetensors")) if Path(location).is_dir() else []
-    return rows, " ".join(sha256_of(path) for path in weights) or f"Hub {name}"
+    return rows, _fingerprint_of_files(_directory_of(location))
+
+
+def _directory_of(location: str) -> Path:
+    """The directory that a model was loaded from: its own, or its snapshot in the Hub's cache."""
+    if Path(location).is_dir():
+        return Path(location)
+    from huggingface_hub import snapshot_download
+
+    # sentence-transformers takes a name without owner for one of its own models.
+    return Path(
+        snapshot_download(
+            location if "/" in location else f"sentence-transformers/{location}", local_files_only=True
+        )
+    )
+
+
+def _fingerprint_of_files(directory: Path) -> str:
+    """SHA-256 of a model's weights; of several files, that of their names and hashes."""
+    files = sorted(directory.rglob("*.safetensors")) or sorted(directory.rglob("*.bin"))
+    if len(files) == 1:
+        return sha256_of(files[0])
+    listed = "".join(f"{path.relative_to(directory).as_posix()} {sha256_of(path)}\n" for path in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 __all__ = ["embed_captions_with"]

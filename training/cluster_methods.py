@@ -3,7 +3,7 @@
 import importlib.metadata
 import importlib.util
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,8 @@ def cluster_captions(
         ClusterError: if vectors are missing or not finite, there are too few different captions, all are left out,
             a cluster holds a single caption, fewer than two clusters come out, or a package is missing.
     """
+    check_clusterable(table["caption"], settings)
     vectors, distinct, place = _distinct(table, embeddings)
-    _check_size(len(distinct), settings)
-    _check_packages(settings.method)
     method = {"umap-hdbscan": _umap_hdbscan, "bertopic": _bertopic, "kmeans": _kmeans}[settings.method]
     with warnings.catch_warnings():
         # UMAP says that a seed means one job, numba and HDBSCAN speak of deprecations of their own.
@@ -94,6 +93,17 @@ def cluster_captions(
         outliers_after=float(np.mean(labels == OUTLIER)),
         libraries={name: importlib.metadata.version(name) for name in packages},
     )
+
+
+def check_clusterable(captions: Iterable[str], settings: ClusterSettings) -> None:
+    """
+    Checks all that can be told before captions are embedded.
+
+    Raises:
+        ClusterError: if a package is missing, or there are too few different captions for the settings.
+    """
+    _check_packages(settings.method)
+    _check_size(len(set(captions)), settings)
 
 
 def to_nearest_mean(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -234,4 +244,4 @@ def _check_packages(method: str) -> None:
         )
 
 
-__all__ = ["cluster_captions", "to_nearest_mean"]
+__all__ = ["check_clusterable", "cluster_captions", "to_nearest_mean"]

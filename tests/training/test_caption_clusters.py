@@ -4,6 +4,8 @@ import importlib.util
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from auricle.data import CaptionedClip, build_table
@@ -76,6 +78,17 @@ def test_density_methods_find_them_too_and_leave_no_outlier(method):
     assert agreement > 0.95
     again = cluster_captions(table, vectors, settings)
     assert again.rows.equals(clusters.rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["umap-hdbscan", "bertopic"])
+def test_captions_without_any_density_are_all_outliers(method):
+    if method == "bertopic" and importlib.util.find_spec("bertopic") is None:
+        pytest.skip("bertopic is not installed")
+    table = captioned(clips=60)
+    vectors = np.random.default_rng(0).standard_normal((180, 16)).astype(np.float32)
+    with pytest.raises(ClusterError, match="all captions are outliers.* Lower min_cluster_size"):
+        cluster_captions(table, vectors, ClusterSettings(method, min_cluster_size=90))
 
 
 def _agreement(labels, kinds):
@@ -174,11 +187,22 @@ def test_damaged_directories_are_refused(tmp_path):
         ({"version": 9}, "version 9"),
         ({"format": "x"}, "holds no clusters.json of"),
         ({"sizes": [72]}, "belong to different clusterings"),
+        ({"sizes": 5}, "clusters.json is damaged"),
+        ({"top_words": []}, "belong to different clusterings"),
+        ({"settings": {"depth": 3}}, "clusters.json is damaged"),
     ):
         info.write_text(json.dumps(good | change))
         with pytest.raises(ClusterError, match=message):
             CaptionClusters.load(tmp_path / "c")
+    info.write_text(json.dumps({name: value for name, value in good.items() if name != "source"}))
+    with pytest.raises(ClusterError, match="lacks 'source'"):
+        CaptionClusters.load(tmp_path / "c")
     info.write_text(json.dumps(good))
+    ids = clusters.rows["row_id"].to_pylist()
+    twice = clusters.rows.set_column(0, "row_id", pa.array([ids[0], ids[0], *ids[2:]]))
+    parquet.write_table(twice, tmp_path / "c" / "labels.parquet")
+    with pytest.raises(ClusterError, match=f"holds row '{ids[0]}' 2 times"):
+        CaptionClusters.load(tmp_path / "c")
     (tmp_path / "c" / "labels.parquet").write_bytes(b"no")
     with pytest.raises(ClusterError, match="labels.parquet is missing or damaged"):
         CaptionClusters.load(tmp_path / "c")
@@ -186,6 +210,8 @@ def test_damaged_directories_are_refused(tmp_path):
     (tmp_path / "mine" / "notes.txt").write_text("x")
     with pytest.raises(ClusterError, match="holds something else"):
         clusters.save(tmp_path / "mine")
+    with pytest.raises(ClusterError, match="notes.txt: is a file"):
+        clusters.save(tmp_path / "mine" / "notes.txt")
 
 
 def test_what_cannot_be_clustered_is_explained(monkeypatch):
