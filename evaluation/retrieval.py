@@ -1,5 +1,6 @@
 """Scores a model on a split: every caption ranks every clip, every clip ranks every caption."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,9 +90,19 @@ def evaluate_retrieval(
     relevance_column: str = "clip_id",
     batch_size: int = 32,
     progress: bool = False,
+    embed_text: Callable[..., np.ndarray] = embed_captions,
 ) -> dict[str, float]:
     """
     Embeds a whole split once and scores both directions; see [`RetrievalSplit`].
+
+    Args:
+        model: the dual encoder.
+        processor: its own.
+        table: the split.
+        relevance_column: clips and captions that share its value are relevant to one another.
+        batch_size: segments, or captions, at a time.
+        progress: show a progress bar.
+        embed_text: called like [`embed_captions`]; another one may keep what it computes.
 
     Raises:
         AudioReadError: for a clip that cannot be read.
@@ -101,5 +112,5 @@ def evaluate_retrieval(
     audio_embeds, _ = embed_clips(
         model, processor, split.audio, batch_size=batch_size, progress=progress, description="evaluating"
     )
-    text_embeds = embed_captions(model, processor, split.captions, batch_size=batch_size)
+    text_embeds = embed_text(model, processor, split.captions, batch_size=batch_size)
     return split.metrics(audio_embeds, text_embeds)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..conversion import sha256_of
 from ..evaluation.embedding import distinct_in_order, embed_captions
 from .model_building import load_model
 from .model_fingerprint import model_fingerprint
+from .pooled_captions import PooledCaptions
 from .pretrained_text import PretrainedError, locate_text_encoder, looks_like_path, offline_hint
 from .saved_directories import read_json
 
@@ -23,6 +25,7 @@ def embed_captions_with(
     *,
     prompt: str = "",
     batch_size: int = 64,
+    pooled_captions: PooledCaptions | None = None,
     progress: bool = False,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """
@@ -34,6 +37,8 @@ def embed_captions_with(
         captions: sentences; equal ones are embedded once.
         prompt: put before every caption of a sentence-transformers model; e5 was trained with ``"query: "``.
         batch_size: captions at a time.
+        pooled_captions: where vectors of a dual encoder's text tower may be kept; used if it holds any of that
+            tower.
         progress: show a progress bar.
 
     Returns:
@@ -50,9 +55,10 @@ def embed_captions_with(
             )
         built = load_model(name)
         model = built.model.to("cuda" if torch.cuda.is_available() else "cpu")
-        vectors = embed_captions(
-            model, built.processor, captions, batch_size=batch_size, pooled=True, progress=progress
-        )
+        pool = partial(embed_captions, pooled=True)
+        if pooled_captions is not None and pooled_captions.holds(model, built.processor):
+            pool = pooled_captions.pooled
+        vectors = pool(model, built.processor, captions, batch_size=batch_size, progress=progress)
         fingerprint = model_fingerprint(built.model, built.processor)
     else:
         vectors, fingerprint = _sentence_transformer(name, captions, prompt, batch_size, progress)

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -41,13 +42,43 @@ def model_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
     """
     if any(isinstance(module, Int8Linear) for module in model.modules()):
         raise ValueError("a model with 8-bit layers has no fingerprint; take that of the float32 model.")
-    digest = hashlib.sha256()
     settings = {"model": _model_settings(model), "processor": _processor_settings(processor)}
+    weights = {
+        name: tensor for name, tensor in model.state_dict().items() if not _NOT_EMBEDDING.fullmatch(name)
+    }
+    return _digest(settings, weights)
+
+
+def text_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
+    """
+    A digest that two models share if, and only if, their text towers are to pool captions alike.
+
+    Like [`model_fingerprint`], of the text tower, its pooling, its tokenizer and the caption normalisation alone;
+    not of the projection after it.
+
+    Args:
+        model: on any device, its text tower not quantised.
+        processor: the model's own.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
+    """
+    settings = {
+        "model": {
+            "text_pooling": model.config.text_pooling,
+            "text": _changed_settings(model.config.text_config),
+        },
+        "processor": _caption_settings(processor),
+    }
+    return _digest(settings, model.text_model.state_dict())
+
+
+def _digest(settings: dict[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
     digest.update(json.dumps(_plain(settings), sort_keys=True).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        if not _NOT_EMBEDDING.fullmatch(name):
-            digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -91,6 +122,12 @@ def _processor_settings(processor: AuricleProcessor) -> dict[str, Any]:
     names = [name for name in inspect.signature(AuricleFeatureExtractor).parameters if name != "kwargs"]
     return {
         "front_end": {name: getattr(processor.feature_extractor, name) for name in names},
+        **_caption_settings(processor),
+    }
+
+
+def _caption_settings(processor: AuricleProcessor) -> dict[str, Any]:
+    return {
         "normalize_captions": processor.normalize_captions,
         "max_text_tokens": processor.max_text_tokens,
         "tokenizer": _tokenizer_settings(processor.tokenizer),

@@ -15,6 +15,7 @@ from ..evaluation.embedding import embed_captions, embed_clips
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
 from .gradient_gather import world
+from .pooled_captions import PooledCaptions
 
 LONGEST_WAIT = timedelta(days=1)
 T = TypeVar("T")
@@ -75,6 +76,7 @@ def embed_in_shares(
     captions: Sequence[str],
     *,
     batch_size: int,
+    pooled_captions: PooledCaptions | None = None,
     progress: bool = False,
 ) -> EmbeddedPairs | None:
     """
@@ -86,6 +88,7 @@ def embed_in_shares(
         clips: in any form that the processor takes; those that cannot be read are left at zeros.
         captions: sentences; equal ones should be given once.
         batch_size: segments, or sentences, at a time.
+        pooled_captions: where vectors of the model's text tower may be kept; used if it holds any of that tower.
         progress: show progress bars on the main process.
 
     Returns:
@@ -101,9 +104,10 @@ def embed_in_shares(
         progress=progress,
         skip_unreadable=True,
     )
-    text = embed_captions(
-        model, processor, captions[rank::processes], batch_size=batch_size, progress=progress
-    )
+    embed_text = embed_captions
+    if pooled_captions is not None and pooled_captions.holds(model, processor):
+        embed_text = pooled_captions.projected
+    text = embed_text(model, processor, captions[rank::processes], batch_size=batch_size, progress=progress)
     shares = _collect((audio, text, failures))
     if shares is None:
         return None

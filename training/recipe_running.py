@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ..data.schema import unique_clips
 from ..evaluation.embedding import embed_captions, embed_clips
 from ..evaluation.retrieval import RetrievalSplit, evaluate_retrieval
 from .model_building import BuiltModel, build_model, load_model
+from .pooled_captions import PooledCaptions
 from .process_shares import first_on_main
 from .recipe import EvaluationSection, Recipe
 from .recipe_reading import RecipeError, Stage, resolve_stages
@@ -23,7 +25,7 @@ from .run_directory import RunDirectory
 from .saved_directories import last_complete_checkpoint
 from .split_loading import check_splits, load_splits
 from .stage_objective import prepare_objective
-from .stage_running import run_stage
+from .stage_running import POOLED_CAPTIONS, run_stage
 
 logger = logging.getLogger(__name__)
 
@@ -64,17 +66,18 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
         return run
 
     run = first_on_main(open_run)
+    pooled_captions = _pooled_captions(stages, run)
     for stage in stages:
         if only_stage not in (None, stage.name):
             continue
         if not run.is_finished(stage.name):
-            _run(stage, recipe, run, process, progress)
+            _run(stage, recipe, run, process, pooled_captions, progress)
         elif process.is_main_process:
             logger.warning("stage %s is finished: skipped", stage.name)
     process.wait_for_everyone()
     if not (process.is_main_process and run.is_finished(stages[-1].name)):
         return {}
-    return _report(recipe, stages[-1], run, progress)
+    return _report(recipe, stages[-1], run, pooled_captions, progress)
 
 
 def _check_best_metric(evaluation: EvaluationSection) -> None:
@@ -86,13 +89,25 @@ def _check_best_metric(evaluation: EvaluationSection) -> None:
         raise RecipeError(f"evaluation.best_metric={evaluation.best_metric!r} is not computed; {hint}")
 
 
-def _run(stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState, progress: bool) -> None:
+def _pooled_captions(stages: Sequence[Stage], run: RunDirectory) -> PooledCaptions | None:
+    freezes_text = any("text" in stage.training.freeze for stage in stages)
+    return PooledCaptions(run.path / POOLED_CAPTIONS) if freezes_text else None
+
+
+def _run(
+    stage: Stage,
+    recipe: Recipe,
+    run: RunDirectory,
+    process: PartialState,
+    pooled_captions: PooledCaptions | None,
+    progress: bool,
+) -> None:
     _check_start(stage, recipe, run)
     _check_teachers(stage, recipe, run)
     splits = first_on_main(lambda: _prepare_splits(stage, recipe, run, process, progress))
     built = first_on_main(lambda: _starting_model(stage, recipe, run))
     if stage.starts_from == "pretrained" and process.is_main_process:
-        _score_untrained(recipe.evaluation, built, splits, run, progress)
+        _score_untrained(recipe.evaluation, built, splits, run, pooled_captions, progress)
     process.wait_for_everyone()
     objective = prepare_objective(
         stage,
@@ -100,6 +115,7 @@ def _run(stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState,
         directory=run.stage_dir(stage.name),
         model_of_stage=lambda name: run.model_dir(name) if name in recipe.stage_names() else None,
         batch_size=recipe.evaluation.batch_size,
+        pooled_captions=pooled_captions,
         progress=progress,
     )
     summary = run_stage(
@@ -111,6 +127,7 @@ def _run(stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState,
         directory=run.stage_dir(stage.name),
         run_name=f"{recipe.name}/{stage.name}",
         seed=recipe.seed,
+        pooled_captions=pooled_captions,
         progress=progress,
     )
     summary["weights"] = built.origins
@@ -231,7 +248,11 @@ def splits_to_report(splits: dict[str, Dataset]) -> dict[str, Dataset]:
 
 
 def _score(
-    evaluation: EvaluationSection, built: BuiltModel, splits: dict[str, Dataset], progress: bool
+    evaluation: EvaluationSection,
+    built: BuiltModel,
+    splits: dict[str, Dataset],
+    pooled_captions: PooledCaptions | None,
+    progress: bool,
 ) -> dict[str, dict[str, float]]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
@@ -242,6 +263,7 @@ def _score(
             relevance_column=evaluation.relevance_column,
             batch_size=evaluation.batch_size,
             progress=progress,
+            embed_text=pooled_captions.projected if pooled_captions else embed_captions,
         )
         for name, table in splits_to_report(splits).items()
     }
@@ -252,18 +274,21 @@ def _score_untrained(
     built: BuiltModel,
     splits: dict[str, Dataset],
     run: RunDirectory,
+    pooled_captions: PooledCaptions | None,
     progress: bool,
 ) -> None:
     if evaluation.compare_untrained and run.load("untrained") is None:
-        run.save("untrained", _score(evaluation, built, splits, progress))
+        run.save("untrained", _score(evaluation, built, splits, pooled_captions, progress))
 
 
-def _report(recipe: Recipe, stage: Stage, run: RunDirectory, progress: bool) -> dict[str, Any]:
+def _report(
+    recipe: Recipe, stage: Stage, run: RunDirectory, pooled_captions: PooledCaptions | None, progress: bool
+) -> dict[str, Any]:
     splits = _without_bad_clips(load_splits(stage.data, progress=progress), run, stage.name)
     built = load_model(str(run.model_dir(stage.name)))
     results = {
         "model": str(run.model_dir(stage.name)),
-        "figures": _score(recipe.evaluation, built, splits, progress),
+        "figures": _score(recipe.evaluation, built, splits, pooled_captions, progress),
         "untrained": run.load("untrained"),
         "answers": _answer(recipe.evaluation, built, splits),
     }

@@ -1,6 +1,7 @@
 """transformers' Trainer for dual encoders: gathered loss, own rates a tower, retrieval evaluation."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .gradient_gather import (
 from .learning_rate import warmup_cosine_schedule
 from .loss_parts import LossParts
 from .objective import Objective
+from .pooled_captions import PooledCaptions
 from .recipe import EvaluationSection, TrainingSection
 from .saved_directories import (
     mark_checkpoint_complete,
@@ -54,6 +56,7 @@ class RetrievalTrainer(Trainer):
             vectors, cluster losses need rows with clusters and a model with heads for them.
         run_seed: seed of the token drop.
         validation: the validation split's table, or None.
+        pooled_captions: where a frozen text tower's vectors are kept beyond this stage; None keeps them in memory.
         arguments: everything else that transformers' Trainer takes.
 
     Raises:
@@ -73,6 +76,7 @@ class RetrievalTrainer(Trainer):
         objective: Objective | None = None,
         run_seed: int,
         validation: Dataset | None = None,
+        pooled_captions: PooledCaptions | None = None,
         **arguments: Any,
     ):
         self.section = section
@@ -89,6 +93,7 @@ class RetrievalTrainer(Trainer):
         self.validation = (
             None if validation is None else RetrievalSplit.from_table(validation, evaluation.relevance_column)
         )
+        self.pooled_captions = pooled_captions
         self._pooled_validation_text: np.ndarray | None = None
         self._micro_step = (-1, 0)
         self._loss_parts = LossParts()
@@ -244,9 +249,10 @@ class RetrievalTrainer(Trainer):
         if not (is_validation and "text" in self.section.freeze):
             return embed_captions(model, self.processing_class, split.captions, **options)
         if self._pooled_validation_text is None:
-            self._pooled_validation_text = embed_captions(
-                model, self.processing_class, split.captions, pooled=True, **options
+            pool = (
+                self.pooled_captions.pooled if self.pooled_captions else partial(embed_captions, pooled=True)
             )
+            self._pooled_validation_text = pool(model, self.processing_class, split.captions, **options)
         with torch.no_grad():
             pooled = torch.from_numpy(self._pooled_validation_text).to(model.device)
             return model.project_text(pooled).cpu().numpy()

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from .model_building import load_model
 from .objective import Objective
+from .pooled_captions import PooledCaptions
 from .process_shares import first_on_main
 from .recipe import ClusterSection
 from .recipe_reading import Stage
@@ -53,6 +54,7 @@ def prepare_objective(
     directory: Path,
     model_of_stage: Callable[[str], Path | None],
     batch_size: int,
+    pooled_captions: PooledCaptions | None = None,
     progress: bool = True,
 ) -> StageObjective:
     """
@@ -67,6 +69,7 @@ def prepare_objective(
         directory: the stage's own; banks and clusters made here stay in it.
         model_of_stage: the model directory of an earlier stage, None for any other name.
         batch_size: clips or captions embedded at a time.
+        pooled_captions: where vectors of a text tower that the run does not train may be kept.
         progress: show progress bars.
 
     Raises:
@@ -87,7 +90,9 @@ def prepare_objective(
         banks = []
         for number, entry in enumerate(entries):
             made = directory / BANKS / f"{number}-{Path(entry.source).name}"
-            banks.append(_bank(entry.source, made, train, model_of_stage(entry.source), batch_size, progress))
+            model_dir = model_of_stage(entry.source)
+            options = {"batch_size": batch_size, "pooled_captions": pooled_captions, "progress": progress}
+            banks.append(_bank(entry.source, made, train, model_dir, **options))
         teachers = AlignedTeachers.align(banks, [entry.weight for entry in entries], train)
         record["teachers"] = [
             {"source": entry.source, "weight": entry.weight, "fingerprint": bank.fingerprint}
@@ -95,7 +100,9 @@ def prepare_objective(
         ]
     if stage.clusters.is_on:
         clusters = first_on_main(
-            lambda: _clusters(stage.clusters, directory, train, model_of_stage, progress)
+            lambda: _clusters(
+                stage.clusters, directory, train, model_of_stage, pooled_captions, progress=progress
+            )
         )
         labels = clusters.labels_for(train)
         num_clusters = clusters.num_clusters
@@ -103,9 +110,7 @@ def prepare_objective(
     return StageObjective(weights, teachers, labels, num_clusters, record)
 
 
-def _bank(
-    source: str, made: Path, train: Dataset, stage_model: Path | None, batch_size: int, progress: bool
-) -> TeacherBank:
+def _bank(source: str, made: Path, train: Dataset, stage_model: Path | None, **options: Any) -> TeacherBank:
     if stage_model is None and TeacherBank.is_one(source):
         return TeacherBank.load(source)
     if TeacherBank.is_one(made):
@@ -119,8 +124,7 @@ def _bank(
         teacher.processor,
         {"train": train},
         model_name=source,
-        batch_size=batch_size,
-        progress=progress,
+        **options,
     )
 
 
@@ -129,6 +133,8 @@ def _clusters(
     directory: Path,
     train: Dataset,
     model_of_stage: Callable[[str], Path | None],
+    pooled_captions: PooledCaptions | None,
+    *,
     progress: bool,
 ) -> "CaptionClusters":
     from .caption_clusters import CaptionClusters, ClusterSettings
@@ -147,6 +153,7 @@ def _clusters(
         str(stage_model or section.embed_with),
         list(train["caption"]),
         prompt=section.prompt,
+        pooled_captions=pooled_captions,
         progress=progress,
     )
     settings = ClusterSettings(

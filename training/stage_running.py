@@ -4,18 +4,21 @@ import importlib.util
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import TrainingArguments
 
 from ..data.schema import unique_clips
 from ..data.waveform_cache import WaveformCache
-from ..evaluation.embedding import distinct_in_order, embed_captions
+from ..evaluation.embedding import distinct_in_order
 from .caption_edits import CaptionEditor
 from .collator import RetrievalCollator
 from .gradient_gather import world
 from .model_building import BuiltModel
 from .objective import Objective
+from .pooled_captions import PooledCaptions
 from .recipe import EvaluationSection
 from .recipe_reading import RecipeError, Stage
 from .retrieval_trainer import (
@@ -37,6 +40,7 @@ from .stage_objective import StageObjective
 from .training_clips import TrainingClips, read_unreadable_log
 
 UNREADABLE_LOG = "unreadable.jsonl"
+POOLED_CAPTIONS = "pooled_captions"
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ def run_stage(
     directory: Path,
     run_name: str,
     seed: int,
+    pooled_captions: PooledCaptions | None = None,
     progress: bool = True,
 ) -> dict:
     """
@@ -66,6 +71,7 @@ def run_stage(
         directory: the stage's own; the model comes to lie in ``directory/model``.
         run_name: what trackers call the run.
         seed: of data order, crops, caption edits, new cluster heads, token drop and dropout.
+        pooled_captions: where a frozen text tower's vectors are kept for other stages; ``directory``'s own if None.
         progress: show progress bars.
 
     Returns:
@@ -77,6 +83,7 @@ def run_stage(
     """
     section, model, processor = stage.training, built.model, built.processor
     objective = objective or StageObjective(Objective())
+    pooled_captions = pooled_captions or PooledCaptions(directory / POOLED_CAPTIONS)
     extractor = processor.feature_extractor
     crop = stage.data.crop_seconds
     if crop is not None and crop > extractor.segment_seconds:
@@ -96,7 +103,7 @@ def run_stage(
         stage.data,
         seed=seed,
         waveforms=_cache_waveforms(table, stage, extractor.sampling_rate, progress),
-        pooled_text=_pool_frozen_text(stage, built, table, progress),
+        pooled_text=_pool_frozen_text(stage, built, table, pooled_captions, progress),
         unreadable_log=directory / UNREADABLE_LOG,
         teachers=objective.teachers,
         cluster_of_row=objective.cluster_of_row,
@@ -122,6 +129,7 @@ def run_stage(
         objective=objective.weights,
         run_seed=seed,
         validation=validation,
+        pooled_captions=pooled_captions,
         args=_training_arguments(stage, directory, run_name, seed, validation is not None, progress),
         train_dataset=clips,
         data_collator=RetrievalCollator(processor, crop),
@@ -224,14 +232,18 @@ def _cache_waveforms(
     )
 
 
-def _pool_frozen_text(stage: Stage, built: BuiltModel, table: Dataset, progress: bool):
+def _pool_frozen_text(
+    stage: Stage, built: BuiltModel, table: Dataset, pooled_captions: PooledCaptions, progress: bool
+) -> np.ndarray | None:
     if "text" not in stage.training.freeze or not stage.training.cache_frozen_text:
         return None
     if stage.augmentation.word_deletion:
         # Every epoch has other sentences then: there is nothing to keep.
         return None
     captions = distinct_in_order(table["caption"])
-    return embed_captions(built.model, built.processor, captions, pooled=True, progress=progress)
+    return pooled_captions.pooled(
+        built.model.to(PartialState().device), built.processor, captions, progress=progress
+    )
 
 
 def _check_trackers(names: list[str]) -> None:

@@ -24,6 +24,7 @@ from .bank_files import (
     keyed_rows,
 )
 from .model_fingerprint import model_fingerprint
+from .pooled_captions import PooledCaptions
 from .process_shares import EmbeddedPairs, embed_in_shares, first_on_main
 
 _COLUMNS = ("row_id", "clip_id", "source", "split", "caption", "audio")
@@ -121,6 +122,7 @@ def write_teacher_bank(
     *,
     model_name: str,
     batch_size: int = 16,
+    pooled_captions: PooledCaptions | None = None,
     progress: bool = False,
 ) -> TeacherBank:
     """
@@ -137,6 +139,7 @@ def write_teacher_bank(
             their own columns ``source``, ``split`` and ``row_id``.
         model_name: to be recorded, for people.
         batch_size: segments, or captions, at a time; bounds the memory, not the result.
+        pooled_captions: where vectors of the teacher's text tower may be kept.
         progress: show progress bars.
 
     Returns:
@@ -162,6 +165,7 @@ def write_teacher_bank(
         list(audio_of.values()),
         captions,
         batch_size=batch_size,
+        pooled_captions=pooled_captions,
         progress=progress,
     )
 

@@ -2,14 +2,19 @@
 
 import json
 
+import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import torch
 from tiny_models import tiny_audio_config
 from tiny_recipes import run_train, tiny_recipe, weights_of, write_captioned_folder, write_recipe
 
+from auricle.data import load_captioned_folder
+from auricle.evaluation.embedding import embed_captions
 from auricle.hub import CardError, render_model_card
 from auricle.training.caption_clusters import CaptionClusters
-from auricle.training.teacher_bank import TeacherBank
+from auricle.training.model_building import load_model
+from auricle.training.teacher_bank import AlignedTeachers, TeacherBank
 
 pytestmark = pytest.mark.slow
 
@@ -117,3 +122,24 @@ def test_the_card_shows_clusters_teachers_recipe_and_metrics(run):
 def test_an_unfinished_run_has_no_card(run, tmp_path):
     with pytest.raises(CardError, match=r"holds no run\.json"):
         render_model_card(tmp_path)
+
+
+def test_a_frozen_text_tower_pools_the_captions_of_all_stages_once(tmp_path):
+    recipe = three_stages(tmp_path)
+    recipe["training"] |= {"freeze": ["text"]}
+    recipe["stages"] = [recipe["stages"][0], recipe["stages"][3]]
+    recipe["stages"][1]["distillation"] = {"teachers": ["pretrain"]}
+    recipe["stages"][1]["clusters"]["embed_with"] = "pretrain"
+    run_train(write_recipe(tmp_path / "recipe.yaml", recipe))
+    (kept,) = (tmp_path / "run" / "pooled_captions").iterdir()
+    tables = [
+        load_captioned_folder(tmp_path / "sounds", split=split) for split in ("train", "validation", "test")
+    ]
+    captions = {caption for table in tables for caption in table["caption"]}
+    assert sorted(parquet.read_table(kept)["caption"].to_pylist()) == sorted(captions)
+    teacher = load_model(str(tmp_path / "run" / "pretrain" / "model"))
+    bank = TeacherBank.load(tmp_path / "run" / "refinetune" / "teachers" / "0-pretrain")
+    aligned = AlignedTeachers.align([bank], None, tables[0])
+    expected = embed_captions(teacher.model, teacher.processor, list(tables[0]["caption"]))
+    found = np.stack([aligned.caption_vectors(row) for row in range(len(aligned))])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
