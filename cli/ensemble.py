@@ -118,13 +118,15 @@ def _system_and_tower(name: str) -> Name:
 def _find_weights(
     members: "dict[Name, Similarities]", method: Method, parts: int, progress: bool
 ) -> dict[Name, float]:
+    import numpy as np
+
     from ..evaluation.ensemble_weights import convex_weights, grid_search, paper_weights, two_level_search
 
     names = list(members)
     first = members[names[0]]
     for other in members.values():
         first.check_same_pairs(other)
-    scores = {name: member.scores for name, member in members.items()}
+    scores = {name: np.asarray(member.scores) for name, member in members.items()}
     relevant = [[int(clip)] for clip in first.clip_of_query]
     if method in (Method.systems_then_models, Method.models_then_systems):
         if not all(tower for _, tower in names):

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .bootstrap import Interval, bootstrap_differences, bootstrap_means
-from .metrics import query_metrics_from_ranks, relevant_ranks_from_similarities
+from .inner_products import ranks_of
+from .metrics import query_metrics_from_ranks
 from .similarities import Similarities
 
 # Results are also told apart by how many clips fit a query: (name, fewest, most).
@@ -39,7 +40,7 @@ def query_values(
     rows = sorted(relevant)
     if not rows:
         raise ValueError("relevant names no query: there is nothing to evaluate.")
-    ranks = relevant_ranks_from_similarities(similarities.scores[rows], [list(relevant[row]) for row in rows])
+    ranks = ranks_of(similarities.scores[rows], [list(relevant[row]) for row in rows])
     return query_metrics_from_ranks(*ranks, recall_at=RECALL_AT, map_at=MAP_AT)
 
 
@@ -49,7 +50,7 @@ def clip_values(similarities: Similarities) -> dict[str, np.ndarray]:
     for query, clip in enumerate(similarities.clip_of_query.tolist()):
         captions[clip].append(query)
     rows = [clip for clip, own in enumerate(captions) if own]
-    ranks = relevant_ranks_from_similarities(similarities.scores.T[rows], [captions[clip] for clip in rows])
+    ranks = ranks_of(similarities.scores.T[rows], [captions[clip] for clip in rows])
     return query_metrics_from_ranks(*ranks, recall_at=RECALL_AT, map_at=MAP_AT)
 
 

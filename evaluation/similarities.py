@@ -15,6 +15,7 @@ from ..data.schema import unique_clips
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
 from .embedding import embed_captions, embed_clips
+from .inner_products import InnerProducts, Scores, first_not_finite, weighted_inner_products
 from .json_files import read_json, write_json
 
 FORMAT = "auricle similarities"
@@ -32,7 +33,7 @@ class Similarities:
     How similar every query of a split is to every clip.
 
     Attributes:
-        scores: float32 ``(queries, clips)``, higher is nearer.
+        scores: ``(queries, clips)``, higher is nearer: a float32 array, or the vectors that they come from.
         query_ids: row id of each query; every caption of a clip is a query of its own.
         queries: the captions.
         clip_ids: the distinct clips.
@@ -43,7 +44,7 @@ class Similarities:
         origin: how they were made, for the record.
     """
 
-    scores: np.ndarray
+    scores: Scores
     query_ids: list[str]
     queries: list[str]
     clip_ids: list[str]
@@ -60,11 +61,12 @@ class Similarities:
                 f"similarities of {self.name}: shape {self.scores.shape} does not fit {shape[0]} queries and "
                 f"{shape[1]} clips."
             )
-        if not np.isfinite(self.scores).all():
-            query, clip = (int(place) for place in np.argwhere(~np.isfinite(self.scores))[0])
+        bad = first_not_finite(self.scores)
+        if bad is not None:
+            query, clip = bad
             raise SimilarityError(
                 f"similarities of {self.name}: query {self.query_ids[query]!r}, clip {self.clip_ids[clip]!r} is "
-                f"{self.scores[query, clip]}; every one must be finite."
+                f"{self.scores[query][clip]}; every one must be finite."
             )
 
     def check_same_pairs(self, other: "Similarities") -> None:
@@ -84,8 +86,9 @@ class Similarities:
                     f"{self.name} and {other.name} hold the same {what} in another order; compute both on "
                     "one table."
                 )
-            odd = next((one for one in theirs if one not in set(own)), None)
-            odd = odd if odd is not None else next(one for one in own if one not in set(theirs))
+            known, others = set(own), set(theirs)
+            odd = next((one for one in theirs if one not in known), None)
+            odd = odd if odd is not None else next((one for one in own if one not in others), own[0])
             raise SimilarityError(
                 f"{self.name} is of {len(own)} {what}, {other.name} of {len(theirs)}; they differ, for one "
                 f"in {odd!r}."
@@ -99,18 +102,19 @@ class Similarities:
                 f"{target}: holds something else than similarities; choose another directory."
             )
         target.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {
-                "scores": np.ascontiguousarray(self.scores, dtype=np.float32),
-                "clip_of_query": self.clip_of_query,
-            },
-            target / SCORES,
-        )
+        save_file({**self._score_tensors(), "clip_of_query": self.clip_of_query}, target / SCORES)
         names = {
             key: getattr(self, key)
             for key in ("query_ids", "queries", "clip_ids", "source", "split", "name", "origin")
         }
         write_json(target / INFO, {"format": FORMAT, "version": VERSION, **names})
+
+    def _score_tensors(self) -> dict[str, np.ndarray]:
+        if isinstance(self.scores, InnerProducts):
+            named = {"query_vectors": self.scores.row_vectors, "clip_vectors": self.scores.column_vectors}
+        else:
+            named = {"scores": self.scores}
+        return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in named.items()}
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> "Similarities":
@@ -126,7 +130,12 @@ class Similarities:
             if info.pop("format", None) != FORMAT or info.pop("version", None) != VERSION:
                 raise SimilarityError(f"{path}: {INFO} is not of this program's version {VERSION}.")
             arrays = load_file(path / SCORES)
-            return cls(scores=arrays["scores"], clip_of_query=arrays["clip_of_query"], **info)
+            scores = (
+                arrays["scores"]
+                if "scores" in arrays
+                else InnerProducts(arrays["query_vectors"], arrays["clip_vectors"])
+            )
+            return cls(scores=scores, clip_of_query=arrays["clip_of_query"], **info)
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise SimilarityError(f"{path}: holds no whole similarities ({error}).") from error
 
@@ -174,7 +183,7 @@ def compute_similarities(
     )
     text = embed_captions(model, processor, list(table["caption"]), batch_size=batch_size)
     return Similarities(
-        scores=text @ audio.T,
+        scores=InnerProducts(text, audio),
         query_ids=list(table["row_id"]),
         queries=list(table["caption"]),
         clip_ids=list(clips["clip_id"]),
@@ -203,11 +212,14 @@ def weighted_sum(members: Sequence[Similarities], weights: Sequence[float], name
         raise SimilarityError(f"weights {list(weights)}: must be 0 or more, and not all 0.")
     for other in members[1:]:
         members[0].check_same_pairs(other)
-    total = sum(
-        weight * member.scores.astype(np.float64) for member, weight in zip(members, numbers, strict=True)
-    )
+    scores = [member.scores for member in members]
+    if all(isinstance(one, InnerProducts) for one in scores):
+        total = weighted_inner_products(scores, numbers)
+    else:
+        pairs = zip(scores, numbers, strict=True)
+        total = sum(weight * np.asarray(one, dtype=np.float64) for one, weight in pairs).astype(np.float32)
     origin = {"members": [member.name for member in members], "weights": numbers.tolist()}
-    return replace(members[0], scores=total.astype(np.float32), name=name, origin=origin)
+    return replace(members[0], scores=total, name=name, origin=origin)
 
 
 __all__ = ["Similarities", "SimilarityError", "compute_similarities", "weighted_sum"]

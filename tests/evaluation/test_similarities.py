@@ -33,7 +33,7 @@ def test_a_models_similarities_are_its_cosines(tmp_path):
     inputs = processor(text=["a dog 2"])
     text = model.get_text_features(**inputs).pooler_output
     audio = model.get_audio_features(**processor(audio=[str(tmp_path / "1.wav")])).pooler_output
-    assert found.scores[4, 1] == pytest.approx((text @ audio.T).item(), abs=1e-6)
+    assert found.scores[4][1] == pytest.approx((text @ audio.T).item(), abs=1e-6)
 
 
 def test_they_come_back_as_they_were(tmp_path):
