@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from planted import average_precision, planted_similarities
 
-from auricle.data.clotho import load_clotho
+from auricle.data import load_clotho
 from auricle.evaluation.protocol import clip_values, evaluate_similarities, query_values, relevance_by_value
 from auricle.evaluation.relevance import match_relevance, read_relevance
 from auricle.evaluation.report_table import format_report

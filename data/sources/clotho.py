@@ -1,18 +1,13 @@
 """Clotho v2.1 in the layout its publishers ship: caption files, metadata files and a folder of clips a split."""
 
-import csv
-import io
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from datasets import Dataset, Value
+from datasets import Dataset
 
-from .schema import CaptionedClip, DataError, build_table
-
-logger = logging.getLogger(__name__)
+from ..schema import CaptionedClip, DataError
+from .clip_listing import ClipListing, Missing, audio_files
+from .csv_files import read_csv
 
 SOURCE = "clotho"
 # The project's split names and the publishers'.
@@ -21,8 +16,6 @@ CAPTION_COLUMNS = tuple(f"caption_{number}" for number in range(1, 6))
 # Where people unpack the archives to, below the data set's directory; {} is the publishers' name of the split.
 CSV_FOLDERS = ("", "clotho_csv_files", "csv")
 AUDIO_FOLDERS = ("{}", "clotho_audio_files/{}", "audio/{}", "clotho_audio_{}", "clotho_audio_{}/{}", "audio")
-EXTRA_COLUMNS = {"freesound_id": Value("string")}
-_SHOWN = 5
 
 
 def is_clotho(folder: str | os.PathLike[str]) -> bool:
@@ -35,19 +28,11 @@ def list_clotho_splits(folder: str | os.PathLike[str]) -> list[str]:
     return [split for split in SPLITS if _find_csv(Path(folder), "captions", split) is not None]
 
 
-def load_clotho(
-    folder: str | os.PathLike[str],
-    *,
-    split: str,
-    missing: Literal["error", "skip"] = "error",
-) -> Dataset:
+def load_clotho(folder: str | os.PathLike[str], *, split: str, missing: Missing = "error") -> Dataset:
     """
     Reads one split of Clotho v2.1 (Drossos, Lipping and Virtanen, ICASSP 2020); no sound is decoded.
 
-    The caption files ``clotho_captions_{development,validation,evaluation}.csv`` lie in the directory or in
-    ``clotho_csv_files`` below it, and so may the metadata files ``clotho_metadata_*.csv``, which bring Freesound
-    ids and licences. The clips lie in ``development``, ``validation`` and ``evaluation``, in the directory itself
-    or below ``clotho_audio_files`` or ``audio``.
+    See [`list_clotho_clips`] for the layout.
 
     Args:
         folder: the data set's directory.
@@ -59,8 +44,24 @@ def load_clotho(
         ``clotho/<split>/<file name>#<number of the caption from 0>``: one file name occurs in two splits.
 
     Raises:
-        DataError: if there is no such split, a file is not as it should be, or clips are missing; the message names
-            the file, the line and the column, or the first clips and where they were looked for.
+        DataError: as [`list_clotho_clips`], or if clips are missing; the message names the first ones and where
+            they were looked for.
+    """
+    return list_clotho_clips(folder, split=split).table(missing)
+
+
+def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipListing:
+    """
+    What Clotho's files name of one split, and what of it is there.
+
+    The caption files ``clotho_captions_{development,validation,evaluation}.csv`` lie in the directory or in
+    ``clotho_csv_files`` below it, and so may the metadata files ``clotho_metadata_*.csv``, which bring Freesound
+    ids and licences. The clips lie in ``development``, ``validation`` and ``evaluation``, in the directory itself
+    or below ``clotho_audio_files`` or ``audio``.
+
+    Raises:
+        DataError: if there is no such split, no folder with its clips, or a file is not as it should be; the
+            message names the file, the line and the column.
     """
     folder = Path(folder)
     if split not in SPLITS:
@@ -71,10 +72,12 @@ def load_clotho(
         raise DataError(
             f"{folder}: holds no {_csv_name('captions', split)}; it was looked for in {', '.join(places)}."
         )
-    metadata = _read_metadata(folder, split)
+    metadata_file, metadata = _read_metadata(folder, split)
     audio_folder = _find_audio_folder(folder, split)
     clips, absent, seen = [], [], {}
-    for line, record in _read_csv(captions, ("file_name", *CAPTION_COLUMNS), ("utf-8-sig",)):
+    columns = ("file_name", *CAPTION_COLUMNS)
+    # A clip's name is what the file is called, spaces at its ends included.
+    for line, record in read_csv(captions, columns, verbatim=["file_name"]):
         name = record["file_name"]
         if name in seen:
             raise DataError(
@@ -94,13 +97,20 @@ def load_clotho(
                 path=path,
                 captions=[record[column] for column in CAPTION_COLUMNS],
                 license=license,
-                extra={"freesound_id": sound_id},
+                extra={"freesound_id": sound_id, "youtube_id": None},
             )
         )
-    _report_missing(absent, len(seen), audio_folder, missing)
-    if not clips:
-        raise DataError(f"{captions}: names no clip that is there; clips were looked for in {audio_folder}.")
-    return build_table((row for clip in clips for row in clip.rows()), EXTRA_COLUMNS)
+    unlisted = [
+        path for paths in audio_files([audio_folder]).values() for path in paths if path.name not in seen
+    ]
+    return ClipListing(
+        title=f"Clotho, split {split!r}",
+        metadata=[captions, *([metadata_file] if metadata_file else [])],
+        clips=clips,
+        missing=absent,
+        places=[audio_folder],
+        unlisted=sorted(unlisted),
+    )
 
 
 def _csv_name(kind: str, split: str) -> str:
@@ -123,63 +133,18 @@ def _find_audio_folder(folder: Path, split: str) -> Path:
     )
 
 
-def _read_metadata(folder: Path, split: str) -> dict[str, tuple[str | None, str]]:
+def _read_metadata(folder: Path, split: str) -> tuple[Path | None, dict[str, tuple[str | None, str]]]:
     """Freesound id and licence by file name; empty where there is no metadata file."""
     path = _find_csv(folder, "metadata", split)
     if path is None:
-        return {}
+        return None, {}
     found = {}
     # The publishers' files of some splits are in Latin-1.
-    for _, record in _read_csv(
-        path, ("file_name", "sound_id", "license"), ("utf-8-sig", "latin-1"), filled=1
-    ):
+    columns, encodings = ("file_name", "sound_id", "license"), ("utf-8-sig", "latin-1")
+    for _, record in read_csv(path, columns, encodings=encodings, filled=1, verbatim=["file_name"]):
         sound_id = record["sound_id"] if record["sound_id"].isdecimal() else None
         found[record["file_name"]] = (sound_id, record["license"] or "unknown")
-    return found
+    return path, found
 
 
-def _read_csv(
-    path: Path, columns: tuple[str, ...], encodings: tuple[str, ...], filled: int | None = None
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Lines and records of a CSV file; the first ``filled`` columns (all, if None) must not be blank."""
-    text = None
-    for encoding in encodings:
-        try:
-            text = path.read_text(encoding=encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    if text is None:
-        raise DataError(f"{path}: is not text in {' or '.join(encodings)}.")
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        names = list(reader.fieldnames or [])
-        for column in columns:
-            if column not in names:
-                raise DataError(f"{path}: has no column {column!r}; its columns are {names}.")
-        for record in reader:
-            values = {column: (record[column] or "").strip() for column in columns}
-            # A clip's name is what the file is called, spaces at its ends included.
-            values["file_name"] = record["file_name"] or ""
-            for column in columns[:filled]:
-                if not values[column].strip():
-                    raise DataError(f"{path}, line {reader.line_num}: column {column!r} is blank.")
-            yield reader.line_num, values
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: is not valid CSV ({error}).") from error
-
-
-def _report_missing(absent: list[str], named: int, folder: Path, missing: str) -> None:
-    if not absent:
-        return
-    shown = ", ".join(repr(name) for name in absent[:_SHOWN])
-    rest = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-    message = f"{len(absent)} of {named} clips are not in {folder}: {shown}{rest}"
-    if missing == "error":
-        raise DataError(f"{message}. Complete the folder, or leave them out with missing: skip.")
-    logger.warning("%s; left out", message)
-
-
-__all__ = ["is_clotho", "list_clotho_splits", "load_clotho"]
+__all__ = ["is_clotho", "list_clotho_clips", "list_clotho_splits", "load_clotho"]

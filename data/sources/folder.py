@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from datasets import Dataset
 
-from .schema import SCHEMA, CaptionedClip, DataError, build_table
+from ..schema import SCHEMA, CaptionedClip, DataError, build_table
 
 logger = logging.getLogger(__name__)
 

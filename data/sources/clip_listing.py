@@ -1,0 +1,103 @@
+"""What a data set's metadata name of one split, and what of it is on this disk."""
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from datasets import Dataset, Value
+
+from ...processing.audio_reading import supported_audio_extensions
+from ..schema import CaptionedClip, DataError, build_table
+
+logger = logging.getLogger(__name__)
+
+Missing = Literal["error", "skip"]
+# Ids of the recordings that clips were cut from: what tells that two data sets hold the same sound.
+ID_COLUMNS = {"freesound_id": Value("string"), "youtube_id": Value("string")}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ClipListing:
+    """
+    One split as its metadata name it.
+
+    Attributes:
+        title: what the listing is of, for messages.
+        metadata: the files that name the clips.
+        clips: those whose sound is there.
+        missing: names of those whose sound is not.
+        places: the folders in which the sounds were looked for.
+        unlisted: audio files in these folders that the metadata do not name.
+    """
+
+    title: str
+    metadata: list[Path]
+    clips: list[CaptionedClip]
+    missing: list[str]
+    places: list[Path]
+    unlisted: list[Path] = field(default_factory=list)
+
+    @property
+    def named(self) -> int:
+        """How many clips the metadata name."""
+        return len(self.clips) + len(self.missing)
+
+    def table(self, missing: Missing = "error") -> Dataset:
+        """
+        The clips that are there, as the project's table with `ID_COLUMNS`.
+
+        Args:
+            missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` leaves them out with a
+                warning.
+
+        Raises:
+            DataError: if no clip is there, or some are not and that is an error; the message names the first ones
+                and where they were looked for.
+        """
+        if missing not in ("error", "skip"):
+            raise DataError(f"missing is {missing!r}, but must be 'error' or 'skip'.")
+        where = ", ".join(map(str, self.places)) or "no folder"
+        if self.missing:
+            shown = ", ".join(repr(name) for name in self.missing[:_SHOWN])
+            rest = f" and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
+            message = (
+                f"{self.title}: {len(self.missing)} of {self.named} clips are not in {where}: {shown}{rest}"
+            )
+            if missing == "error":
+                raise DataError(f"{message}. Complete the folder, or leave them out with missing: skip.")
+            logger.warning("%s; left out", message)
+        if not self.clips:
+            files = ", ".join(map(str, self.metadata))
+            raise DataError(f"{files}: names no clip that is there; clips were looked for in {where}.")
+        return build_table((row for clip in self.clips for row in clip.rows()), ID_COLUMNS)
+
+
+def audio_files(folders: Iterable[Path], *, recursive: bool = False) -> dict[str, list[Path]]:
+    """
+    The audio files of some folders by their names without extension, each list sorted.
+
+    Args:
+        folders: those that do not exist are passed over.
+        recursive: also look into folders below.
+    """
+    extensions = supported_audio_extensions()
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for directory, _, names in os.walk(folder) if recursive else _top(folder):
+            for name in names:
+                stem, dot, extension = name.rpartition(".")
+                if dot and f".{extension.lower()}" in extensions:
+                    found.setdefault(stem, []).append(Path(directory) / name)
+    return {stem: sorted(set(paths)) for stem, paths in found.items()}
+
+
+def _top(folder: Path) -> Iterable[tuple[Path, list[str], list[str]]]:
+    if folder.is_dir():
+        yield folder, [], [entry.name for entry in os.scandir(folder) if entry.is_file()]
+
+
+__all__ = ["ID_COLUMNS", "ClipListing", "Missing", "audio_files"]
