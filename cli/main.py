@@ -7,6 +7,7 @@ from .ask import ask
 from .card import card
 from .cluster import cluster
 from .convert import convert
+from .data import data
 from .embed import embed
 from .ensemble import ensemble
 from .evaluate import evaluate
@@ -34,6 +35,7 @@ app.command("convert")(convert)
 app.command("embed")(embed)
 app.command("ensemble")(ensemble)
 app.command("evaluate")(evaluate)
+app.add_typer(data, name="data")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from .audiocaps import is_audiocaps, list_audiocaps_clips, list_audiocaps_splits, load_audiocaps
 from .clip_listing import ID_COLUMNS, ClipListing
 from .clotho import is_clotho, list_clotho_clips, list_clotho_splits, load_clotho
-from .folder import list_folder_splits, load_captioned_folder
+from .folder import list_folder_clips, list_folder_splits, load_captioned_folder
 from .registry import SOURCES, Source, source_named, source_of
 from .split_zip import unpack_archive
 from .wavcaps import is_wavcaps, list_wavcaps_clips, list_wavcaps_collections, load_wavcaps
@@ -20,6 +20,7 @@ __all__ = [
     "list_audiocaps_splits",
     "list_clotho_clips",
     "list_clotho_splits",
+    "list_folder_clips",
     "list_folder_splits",
     "list_wavcaps_clips",
     "list_wavcaps_collections",

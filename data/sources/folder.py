@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from datasets import Dataset
 
 from ..schema import SCHEMA, CaptionedClip, DataError, build_table
+from .clip_listing import ClipListing, audio_files
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,30 @@ def load_captioned_folder(
     """
     if missing not in ("error", "skip"):
         raise DataError(f"missing is {missing!r}, but must be 'error' or 'skip'")
+    listing = list_folder_clips(
+        folder, split=split, caption_column=caption_column, license=license, source=source
+    )
+    (metadata,) = listing.metadata
+    _report_missing(listing, missing)
+    try:
+        return build_table(row for clip in listing.clips for row in clip.rows())
+    except DataError as error:
+        raise DataError(f"{metadata}: {error}") from error
+
+
+def list_folder_clips(
+    folder: str | os.PathLike[str],
+    *,
+    split: str = "train",
+    caption_column: str | None = None,
+    license: str = "unknown",
+    source: str | None = None,
+) -> ClipListing:
+    """What the metadata name of one split, and what of it is there; arguments as of `load_captioned_folder`.
+
+    Raises:
+        DataError: Anything wrong with the folder or its metadata.
+    """
     folder = Path(folder).absolute()
     metadata = _find_metadata(folder)
     columns, records = _read_metadata(metadata)
@@ -77,26 +102,34 @@ def load_captioned_folder(
     if not records:
         raise DataError(f"{metadata}: holds no rows")
     names = _file_names(metadata, records)
-    chosen = _rows_of_split(metadata, columns, records, split)
-    chosen = _existing(metadata, folder, names, chosen, missing)
     renamed = _carried_columns(metadata, columns, caption_columns)
-    rows: list[dict[str, Any]] = []
-    for index in chosen:
+    clips, absent = [], []
+    for index in _rows_of_split(metadata, columns, records, split):
         record = records[index]
-        clip = CaptionedClip(
-            source=source or folder.name,
-            split=split,
-            name=names[index],
-            path=folder / names[index],
-            captions=_captions(metadata, record, caption_columns),
-            license=str(record.values.get("license") or license),
-            extra={new: record.values.get(old) for old, new in renamed.items()},
+        if not (folder / names[index]).is_file():
+            absent.append(names[index])
+            continue
+        clips.append(
+            CaptionedClip(
+                source=source or folder.name,
+                split=split,
+                name=names[index],
+                path=folder / names[index],
+                captions=_captions(metadata, record, caption_columns),
+                license=str(record.values.get("license") or license),
+                extra={new: record.values.get(old) for old, new in renamed.items()},
+            )
         )
-        rows.extend(clip.rows())
-    try:
-        return build_table(rows)
-    except DataError as error:
-        raise DataError(f"{metadata}: {error}") from error
+    named = {folder / name for name in names}
+    files = [path for paths in audio_files([folder], recursive=True).values() for path in paths]
+    return ClipListing(
+        title=f"{folder.name}, split {split!r}",
+        metadata=[metadata],
+        clips=clips,
+        missing=absent,
+        places=[folder],
+        unlisted=sorted(path for path in files if path not in named),
+    )
 
 
 def list_folder_splits(folder: str | os.PathLike[str]) -> list[str]:
@@ -272,19 +305,15 @@ def _rows_of_split(metadata: Path, columns: list[str], records: Sequence[_Record
     return chosen
 
 
-def _existing(
-    metadata: Path, folder: Path, names: Sequence[str], chosen: Sequence[int], missing: str
-) -> list[int]:
-    there = [index for index in chosen if (folder / names[index]).is_file()]
-    lacking = [names[index] for index in chosen if not (folder / names[index]).is_file()]
-    if lacking:
-        shown = ", ".join(repr(name) for name in lacking[:_SHOWN])
-        more = ", ..." if len(lacking) > _SHOWN else ""
-        what = f"{metadata}: {len(lacking)} of {len(chosen)} files named there do not exist: {shown}{more}"
-        if missing == "error" or not there:
-            raise DataError(what)
-        logger.warning("%s; their rows are left out", what)
-    return there
+def _report_missing(listing: ClipListing, missing: str) -> None:
+    if not listing.missing:
+        return
+    shown = ", ".join(repr(name) for name in listing.missing[:_SHOWN])
+    more = ", ..." if len(listing.missing) > _SHOWN else ""
+    what = f"{listing.metadata[0]}: {len(listing.missing)} of {listing.named} files named there do not exist"
+    if missing == "error" or not listing.clips:
+        raise DataError(f"{what}: {shown}{more}")
+    logger.warning("%s: %s%s; their rows are left out", what, shown, more)
 
 
 def _carried_columns(metadata: Path, columns: list[str], caption_columns: list[str]) -> dict[str, str]:

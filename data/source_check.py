@@ -1,0 +1,220 @@
+"""Checking a data set before anything is trained on it: what is missing, undecodable, double or left over."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tqdm.auto import tqdm
+
+from ..processing.audio_reading import AudioReadError, is_silent, read_audio
+from .schema import CaptionedClip
+from .sources import ClipListing
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """
+    What was found of one split.
+
+    Attributes:
+        split: its name.
+        metadata: the files that name its clips.
+        places: the folders in which the sounds were looked for.
+        named: clips that the metadata name.
+        captions: captions of the clips that are there.
+        missing: names of the clips whose sound is not there.
+        undecodable: (name, reason) of clips that are there and cannot be used.
+        duplicates: groups of clips of the split whose files hold the same bytes.
+        unlisted: audio files that no metadata name.
+        seconds: length of the clips that can be decoded; None if nothing was decoded.
+    """
+
+    split: str
+    metadata: list[str]
+    places: list[str]
+    named: int
+    captions: int
+    missing: list[str]
+    undecodable: list[tuple[str, str]] = field(default_factory=list)
+    duplicates: list[list[str]] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """
+    What was found of a data set.
+
+    Attributes:
+        splits: one entry a split.
+        shared: recordings that occur in more than one split: (id, the clips), the id being that of Freesound or
+            YouTube, or ``same file`` for files of the same bytes.
+    """
+
+    splits: list[SplitCheck]
+    shared: list[tuple[str, list[str]]]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything named is there, decodes and occurs once; unlisted files do no harm."""
+        return not self.shared and not any(
+            one.missing or one.undecodable or one.duplicates for one in self.splits
+        )
+
+
+def check_source(
+    listings: dict[str, ClipListing], *, decode: bool = True, num_workers: int = 2, progress: bool = True
+) -> SourceCheck:
+    """
+    Looks at every clip that a data set's metadata name.
+
+    Args:
+        listings: by split, what the metadata name and what is there.
+        decode: decode every sound to its end; it takes long, and tells which cannot be read.
+        num_workers: threads that decode.
+        progress: show progress bars.
+    """
+    contents = _same_contents([clip for listing in listings.values() for clip in listing.clips], progress)
+    splits = [
+        _check_split(split, listing, contents, decode, num_workers, progress)
+        for split, listing in listings.items()
+    ]
+    return SourceCheck(splits, _shared(listings, contents))
+
+
+def _check_split(
+    split: str,
+    listing: ClipListing,
+    contents: dict[str, str],
+    decode: bool,
+    num_workers: int,
+    progress: bool,
+) -> SplitCheck:
+    bad: list[tuple[str, str]] = []
+    seconds = 0.0
+    if decode:
+        with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+            results = pool.map(_examine, listing.clips)
+            bar = tqdm(
+                results, total=len(listing.clips), desc=f"checking {split}", unit="clip", disable=not progress
+            )
+            for clip, (length, fault) in zip(listing.clips, bar, strict=True):
+                seconds += length
+                if fault is not None:
+                    bad.append((clip.name, fault))
+    groups: dict[str, list[str]] = defaultdict(list)
+    for clip in listing.clips:
+        if str(clip.path) in contents:
+            groups[contents[str(clip.path)]].append(clip.name)
+    return SplitCheck(
+        split=split,
+        metadata=[str(path) for path in listing.metadata],
+        places=[str(path) for path in listing.places],
+        named=listing.named,
+        captions=sum(len(clip.captions) for clip in listing.clips),
+        missing=list(listing.missing),
+        undecodable=bad,
+        duplicates=[names for names in groups.values() if len(names) > 1],
+        unlisted=[str(path) for path in listing.unlisted],
+        seconds=seconds if decode else None,
+    )
+
+
+def _examine(clip: CaptionedClip) -> tuple[float, str | None]:
+    """Seconds of a good clip, or 0.0 and what is wrong with it."""
+    try:
+        waveform, rate = read_audio(clip.path, offset=clip.offset, duration=clip.duration)
+    except (AudioReadError, OSError, MemoryError) as error:
+        return 0.0, str(error).removeprefix(f"{clip.path}: ") or type(error).__name__
+    if is_silent(waveform):
+        return 0.0, "the sound is silent"
+    return len(waveform) / rate, None
+
+
+def _same_contents(clips: Sequence[CaptionedClip], progress: bool) -> dict[str, str]:
+    """Digests of the files that may be equal to another one: only those of equal length are read."""
+    sizes: dict[int, list[str]] = defaultdict(list)
+    for path in dict.fromkeys(str(clip.path) for clip in clips):
+        sizes[os.path.getsize(path)].append(path)
+    candidates = [path for paths in sizes.values() if len(paths) > 1 for path in paths]
+    bar = tqdm(candidates, desc="comparing", unit="file", disable=not progress)
+    return {path: _content(path) for path in bar}
+
+
+def _content(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shared(listings: dict[str, ClipListing], contents: dict[str, str]) -> list[tuple[str, list[str]]]:
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    splits: dict[str, set[str]] = defaultdict(set)
+    for split, listing in listings.items():
+        for clip in listing.clips:
+            for recording in _recordings(clip, contents):
+                found[recording][f"{split}/{clip.name}"] = None
+                splits[recording].add(split)
+    shared = {name: list(clips) for name, clips in found.items() if len(splits[name]) > 1}
+    # A recording that is told by its id need not be told by its bytes again.
+    told = {tuple(clips) for name, clips in shared.items() if not name.startswith("same file")}
+    return [
+        (name.partition(" #")[0], clips)
+        for name, clips in shared.items()
+        if not (name.startswith("same file") and tuple(clips) in told)
+    ]
+
+
+def _recordings(clip: CaptionedClip, contents: dict[str, str]) -> Iterable[str]:
+    for column, title in (("freesound_id", "Freesound"), ("youtube_id", "YouTube")):
+        if clip.extra.get(column):
+            yield f"{title} {clip.extra[column]}"
+    if str(clip.path) in contents:
+        yield f"same file #{contents[str(clip.path)]}"
+
+
+def format_check(check: SourceCheck, *, shown: int = 5) -> list[str]:
+    """
+    A report as lines of text.
+
+    Args:
+        check: what was found.
+        shown: names a fault; the rest is counted.
+    """
+    lines = []
+    for one in check.splits:
+        found = one.named - len(one.missing)
+        hours = "" if one.seconds is None else f", {one.seconds / 3600:.2f} h of sound"
+        lines.append(f"{one.split}: {found} of {one.named} clips, {one.captions} captions{hours}")
+        lines.append(f"  named in {', '.join(one.metadata)}")
+        lines.append(f"  looked for in {', '.join(one.places)}")
+        undecodable = [f"{name}: {reason}" for name, reason in one.undecodable]
+        groups = [" = ".join(names) for names in one.duplicates]
+        for what, entries in (
+            ("missing", one.missing),
+            ("undecodable", undecodable),
+            ("duplicate groups", groups),
+            ("audio files that nothing names", one.unlisted),
+        ):
+            lines += _listed(what, entries, shown)
+    lines += _listed(
+        "recordings in more than one split",
+        [f"{name}: {', '.join(clips)}" for name, clips in check.shared],
+        shown,
+    )
+    return lines
+
+
+def _listed(what: str, entries: Sequence[str], shown: int) -> list[str]:
+    if not entries:
+        return []
+    lines = [f"  {what}: {len(entries)}", *(f"    {entry}" for entry in entries[:shown])]
+    if len(entries) > shown:
+        lines.append(f"    and {len(entries) - shown} more")
+    return lines
+
+
+__all__ = ["SourceCheck", "SplitCheck", "check_source", "format_check"]

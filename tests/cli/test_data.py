@@ -1,0 +1,108 @@
+"""`auricle data check` and `unpack`: everything that is wrong is named, in one go."""
+
+import json
+import shutil
+
+import pytest
+from miniature_clotho import write_miniature_clotho
+from miniature_sources import write_miniature_audiocaps, write_miniature_wavcaps, youtube_id
+from tiny_models import write_sound
+from tiny_recipes import write_captioned_folder
+from typer.testing import CliRunner
+
+from auricle.cli.main import app
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(app, ["data", *map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def clotho(tmp_path):
+    return write_miniature_clotho(tmp_path / "clotho", {"train": 3, "test": 2}, seconds=0.2)
+
+
+def test_a_whole_data_set_is_said_to_be_whole(clotho, tmp_path):
+    output = run("check", "clotho", clotho, "--no-progress", "--json", tmp_path / "report.json")
+    assert "train: 3 of 3 clips, 15 captions, 0.00 h of sound" in output
+    assert f"named in {clotho / 'clotho_captions_development.csv'}" in output
+    assert "everything that is named is there and can be decoded" in output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [one["split"] for one in report["splits"]] == ["train", "test"]
+    assert report["splits"][0]["seconds"] == pytest.approx(0.6, abs=1e-3) and report["shared"] == []
+
+
+def test_all_faults_are_named_in_one_report(clotho, tmp_path):
+    train = clotho / "development"
+    (train / "dog recording 0.wav").unlink()
+    (train / "train recording 1.wav").write_bytes(b"RIFF of nothing")
+    (train / "holiday.flac").write_bytes(b"")
+    shutil.copy(train / "river recording 2.wav", clotho / "evaluation" / "train recording 1.wav")
+    output = run("check", "clotho", clotho, "--no-progress", "--json", tmp_path / "r.json", code=1)
+    assert "train: 2 of 3 clips" in output and "missing: 1\n    dog recording 0.wav" in output
+    assert "undecodable: 1\n    train recording 1.wav: " in output
+    assert "audio files that nothing names: 1" in output and "holiday.flac" in output
+    assert (
+        "recordings in more than one split: 1\n"
+        "    same file: train/river recording 2.wav, test/train recording 1.wav" in output
+    )
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["splits"][0]["missing"] == ["dog recording 0.wav"]
+    assert report["shared"] == [["same file", ["train/river recording 2.wav", "test/train recording 1.wav"]]]
+
+
+def test_duplicates_within_a_split_and_many_names(tmp_path):
+    folder = write_miniature_audiocaps(tmp_path / "a", {"train": 9})
+    for number in range(1, 8):
+        (folder / "train" / f"{youtube_id(number)}_{30 * (number % 3)}.wav").unlink()
+    first = folder / "train" / f"{youtube_id(0)}_0.wav"
+    shutil.copy(first, folder / "train" / f"{youtube_id(8)}_60.wav")
+    output = run("check", "audiocaps", folder, "--no-progress", "--shown", "2", code=1)
+    assert "missing: 7" in output and "and 5 more" in output
+    assert f"duplicate groups: 1\n    {youtube_id(0)}_0 = {youtube_id(8)}_60" in output
+
+
+def test_one_video_in_two_splits_is_told_by_its_id(tmp_path):
+    folder = write_miniature_audiocaps(tmp_path / "a", {"train": 2, "test": 1})
+    text = (folder / "test.csv").read_text()
+    (folder / "test.csv").write_text(text.replace(youtube_id(2), youtube_id(1)))
+    (folder / "test" / f"{youtube_id(2)}_60.wav").rename(folder / "test" / f"{youtube_id(1)}_60.wav")
+    output = run("check", "audiocaps", folder, "--no-progress", "--no-decode", code=1)
+    assert f"YouTube {youtube_id(1)}: train/{youtube_id(1)}_30, test/{youtube_id(1)}_60" in output
+    assert "h of sound" not in output
+
+
+def test_folders_and_wavcaps_are_checked_too(tmp_path):
+    folder = write_captioned_folder(tmp_path / "sounds", {"train": 2, "test": 1})
+    write_sound(folder / "deep" / "extra.wav", 0.2)
+    output = run("check", "folder", folder, "--no-progress")
+    assert "test: 1 of 1 clips" in output and "extra.wav" in output
+    wavcaps = write_miniature_wavcaps(tmp_path / "w")
+    assert "train: 8 of 8 clips, 8 captions" in run("check", "wavcaps", wavcaps, "--no-progress")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["check", "clothes", "."],
+            "there is no data set 'clothes'; there are ['clotho', 'audiocaps', 'wavcaps', 'folder']",
+        ),
+        (["check", "clotho", "nowhere"], "nowhere: there is no such directory"),
+        (["check", "wavcaps", "."], "is not in the layout of WavCaps; needed are json_files"),
+        (["check", "folder", "."], "holds neither metadata.csv nor metadata.jsonl"),
+        (["unpack", ".", "out"], "holds 0 files *.zip, but must hold one"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    output = run(*arguments, code=2)
+    assert message in " ".join(output.split()) and "Traceback" not in output
+
+
+def test_an_unknown_split_is_refused(clotho):
+    assert "has no split 'dev'; its splits are ['train', 'test']" in run(
+        "check", "clotho", clotho, "--split", "dev", code=2
+    )
