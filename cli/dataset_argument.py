@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 SCENES = "scenes"
 HELP = (
-    "A recipe (.yaml), a folder with sounds and metadata.csv or metadata.jsonl, a directory in Clotho's layout, or "
-    "the word 'scenes'."
+    "A recipe (.yaml), a folder with sounds and metadata.csv or metadata.jsonl, a directory in the layout of "
+    "Clotho, AudioCaps or WavCaps, or the word 'scenes'."
 )
 CAPTIONS_HELP = HELP[:-1] + "; or a CSV file with file_name and caption_1, caption_2, ..."
 # Clotho calls its parts so; DCASE and this project train on, choose by and test on them in this order.
@@ -37,8 +37,9 @@ def load_dataset_argument(
     Loads the data set that a command's argument names.
 
     Args:
-        text: a recipe, whose data section counts; a captioned folder; a directory in Clotho's layout; or the word
-            ``scenes`` for the generated scenes with their usual settings (``./scenes`` is a folder of that name).
+        text: a recipe, whose data section counts; a captioned folder; a directory in the layout of Clotho,
+            AudioCaps or WavCaps; or the word ``scenes`` for the generated scenes with their usual settings
+            (``./scenes`` is a folder of that name).
         split: the one split to load; None loads all.
         stage: of the recipe, whose data section may differ from the shared one.
         overrides: of the recipe's fields, as [`read_recipe`] takes them.
@@ -96,11 +97,11 @@ def _load_recipe(
 
 
 def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
-    from ..data import list_clotho_splits, list_folder_splits, load_captioned_folder, load_clotho
+    from ..data import list_folder_splits, load_captioned_folder, source_of
 
-    names = list_clotho_splits(path)
-    if names:
-        return {name: load_clotho(path, split=name) for name in _wanted(names, split, path)}
+    source = source_of(path)
+    if source is not None:
+        return {name: source.load(path, split=name) for name in _wanted(source.splits(path), split, path)}
     names = list_folder_splits(path)
     if not names:
         if split not in (None, "train"):

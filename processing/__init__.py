@@ -3,6 +3,7 @@
 from .audio_inputs import as_clip_list, to_waveform
 from .audio_reading import (
     AudioReadError,
+    audio_seconds,
     is_silent,
     load_waveform,
     read_audio,
@@ -25,6 +26,7 @@ __all__ = [
     "AuricleProcessor",
     "SegmentBlock",
     "as_clip_list",
+    "audio_seconds",
     "beats_log_mel",
     "eat_log_mel",
     "is_silent",

@@ -101,6 +101,27 @@ def read_audio(
     return waveform, rate
 
 
+def audio_seconds(path: str | os.PathLike[str]) -> float:
+    """Length of a file in seconds by its header, which for an MP3 file is an estimate; nothing is decoded.
+
+    Raises:
+        AudioReadError: The file is missing, unreadable, not audio, or its header leaves the length open.
+        ImportError: `soundfile` is not installed.
+    """
+    library = _require_soundfile()
+    path = os.fspath(path)
+    _check_openable(path)
+    try:
+        with library.SoundFile(native_path(path)) as file:
+            if not 0 < file.frames < _UNKNOWN_FRAMES:
+                raise AudioReadError(f"{path}: its header names no length")
+            return file.frames / file.samplerate
+    except (library.SoundFileError, TypeError, ValueError) as error:
+        if isinstance(error, AudioReadError):
+            raise
+        raise AudioReadError(f"{path}: {_decoding_fault(error)}") from error
+
+
 def resample(waveform: np.ndarray, *, source_rate: int, target_rate: int) -> np.ndarray:
     """Change the sampling rate with soxr's HQ (band-limited, linear-phase) quality.
 

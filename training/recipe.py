@@ -1,100 +1,10 @@
 """The recipe: what a training run is, as typed and documented fields read from YAML."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-
-class Settings(BaseModel):
-    """Base of all sections: an unknown field is an error, never ignored."""
-
-    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _read_as_meant(cls, value: Any, info: ValidationInfo) -> Any:
-        """A section whose fields are all commented out is an empty one; `true` is no number."""
-        annotation = cls.model_fields[info.field_name].annotation
-        kinds = {annotation, *get_args(annotation)}
-        if isinstance(value, bool) and kinds & {int, float}:
-            raise ValueError("must be a number")
-        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        return {} if value is None and (is_section or annotation == dict[str, Any]) else value
-
-
-class SceneSection(Settings):
-    """Settings of the built-in generated scenes."""
-
-    train_scenes: int = Field(1200, ge=1, description="Scenes to train on.")
-    validation_scenes: int = Field(200, ge=1, description="Scenes to choose the best checkpoint by.")
-    test_scenes: int = Field(200, ge=1, description="Scenes of the test sets.")
-    seconds: float = Field(5.0, gt=0, description="Length of a scene in seconds.")
-    sampling_rate: int = Field(16000, ge=8000, le=192000, description="Rate of the rendered files in Hz.")
-    seed: int = Field(0, ge=0, description="Seed of the scenes, apart from the training's.")
-    overlap: bool = Field(
-        False,
-        description="Scenes of few kinds under captions true of several clips, with a planted truth.",
-    )
-
-
-class ClothoSection(Settings):
-    """Settings of Clotho v2.1."""
-
-    path: str | None = Field(None, description="Directory with the caption files and the folders of clips.")
-    missing: Literal["error", "skip"] = Field("error", description="What a named but absent clip is.")
-
-
-class FolderSection(Settings):
-    """Settings of a captioned folder."""
-
-    path: str | None = Field(None, description="Directory with the audio and metadata.csv or metadata.jsonl.")
-    caption_column: str | None = Field(None, description="Column with the captions, if not a usual one.")
-    license: str = Field("unknown", description="Licence of the sounds, kept in the table.")
-    missing: Literal["error", "skip"] = Field("error", description="What a named but absent file is.")
-    validation_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of clips held out for validation if there is no split column."
-    )
-    test_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of clips held out for testing if there is no split column."
-    )
-
-    @model_validator(mode="after")
-    def _leave_some_to_train_on(self) -> "FolderSection":
-        if self.validation_share + self.test_share >= 1:
-            raise ValueError("validation_share and test_share must add up to less than 1")
-        return self
-
-
-class DataSection(Settings):
-    """Which sounds and captions, and how they are read."""
-
-    source: Literal["scenes", "folder", "clotho"] = Field("scenes", description="Where the pairs come from.")
-    scenes: SceneSection = Field(default_factory=SceneSection, description="For source: scenes.")
-    folder: FolderSection = Field(default_factory=FolderSection, description="For source: folder.")
-    clotho: ClothoSection = Field(default_factory=ClothoSection, description="For source: clotho.")
-    cache_dir: str | None = Field(None, description="Where rendered scenes and decoded sound are kept.")
-    cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")
-    check_audio: bool = Field(
-        True, description="Decode every clip once before training and leave out bad ones."
-    )
-    max_bad_share: float = Field(0.05, ge=0, le=1, description="Stop if a larger share of the clips is bad.")
-    positive_column: str = Field(
-        "clip_id", description="Rows with the same value here are right answers to each other in training."
-    )
-    max_clip_seconds: float = Field(
-        30.0, gt=0, description="Longer clips are cropped to this in training, at a random place."
-    )
-    crop_seconds: float | None = Field(
-        None, gt=0, description="Train on random crops of this length instead, at most one segment."
-    )
-    gain_db: float = Field(0.0, ge=0, description="Training volume varies by up to this many dB.")
-    time_roll: bool = Field(False, description="Rotate training clips by a random time before cropping.")
-    mel_fmin_jitter: int = Field(
-        0, ge=0, description="PaSST's training variation: the lowest mel edge rises by less than this (Hz)."
-    )
-    mel_fmax_jitter: int = Field(
-        0, ge=0, description="The highest mel edge moves by up to half of this to both sides (Hz)."
-    )
+from .recipe_data import DataSection, Settings
 
 
 class AudioSection(Settings):

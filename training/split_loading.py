@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
@@ -11,13 +12,14 @@ from ..data import (
     DataError,
     SceneSettings,
     check_audio,
-    list_clotho_splits,
     list_folder_splits,
     load_captioned_folder,
-    load_clotho,
     load_scenes,
+    source_named,
 )
-from .recipe import ClothoSection, DataSection, FolderSection
+from ..data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
+from ..data.sources import load_hub_dataset
+from .recipe_data import DataSection, FolderSection, HubSection, PublishedSection, WavCapsSection
 from .recipe_reading import RecipeError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 def load_splits(section: DataSection, *, progress: bool = True) -> dict[str, Dataset]:
     """
-    Loads every split of a data set.
+    Loads every split of a recipe's data.
+
+    Of several data sets all train and the first one gives the other splits. Training leaves out the recordings that
+    ``exclude`` names.
 
     Returns:
         Tables by name: ``train``, ``validation`` where there is one, and any whose name begins with ``test``.
@@ -34,12 +39,31 @@ def load_splits(section: DataSection, *, progress: bool = True) -> dict[str, Dat
         RecipeError: if the section lacks what its source needs.
         DataError: if the data are not as they should be.
     """
-    if section.source == "scenes":
-        settings = SceneSettings(**section.scenes.model_dump())
+    loaded = [_load_source(name, section, progress) for name in section.sources]
+    splits = dict(loaded[0])
+    weights = [getattr(section, name).weight for name in section.sources]
+    splits["train"] = join_tables(
+        [weighted(one["train"], weight) for one, weight in zip(loaded, weights, strict=True)]
+    )
+    excluded = section.exclude.freesound_ids
+    evaluated = [table for name, table in splits.items() if name != "train"]
+    splits["train"] = leave_out_recordings(
+        splits["train"],
+        evaluated if section.exclude.evaluated else (),
+        read_excluded_ids(excluded) if excluded else (),
+    )
+    return splits
+
+
+def _load_source(name: str, section: DataSection, progress: bool) -> dict[str, Dataset]:
+    if name == "scenes":
+        settings = SceneSettings(**section.scenes.model_dump(exclude={"weight"}))
         return dict(load_scenes(settings, cache_dir=section.cache_dir, progress=progress))
-    if section.source == "clotho":
-        return _load_clotho(section.clotho)
-    return _load_folder(section.folder)
+    if name == "folder":
+        return _load_folder(section.folder)
+    if name == "hub":
+        return _load_hub(section.hub, section.cache_dir, progress)
+    return _load_published(name, getattr(section, name))
 
 
 def check_splits(
@@ -64,14 +88,38 @@ def check_splits(
     return good, reports
 
 
-def _load_clotho(section: ClothoSection) -> dict[str, Dataset]:
+def _load_published(name: str, section: PublishedSection | WavCapsSection) -> dict[str, Dataset]:
+    source = source_named(name)
     if section.path is None:
-        raise RecipeError("data.clotho.path is not set: give --data.clotho.path DIRECTORY.")
+        raise RecipeError(f"data.{name}.path is not set: give --data.{name}.path DIRECTORY.")
     if not Path(section.path).is_dir():
-        raise DataError(f"{section.path}: there is no such directory; Clotho was looked for there.")
-    # The development split first: without its caption file the message is that there is nothing to train on.
-    names = ["train", *(name for name in list_clotho_splits(section.path) if name != "train")]
-    return {name: load_clotho(section.path, split=name, missing=section.missing) for name in names}
+        raise DataError(f"{section.path}: there is no such directory; {source.title} was looked for there.")
+    options: dict[str, Any] = {"missing": section.missing}
+    if isinstance(section, WavCapsSection):
+        options["collections"] = section.collections
+        trained = ["train"]
+    else:
+        trained = list(dict.fromkeys(section.train_splits))
+    # What is trained on first: without its metadata the message is that there is nothing to train on.
+    train = join_tables([source.load(section.path, split=split, **options) for split in trained])
+    others = [split for split in source.splits(section.path) if split not in trained]
+    return {"train": train} | {
+        split: source.load(section.path, split=split, **options) for split in others if split != "train"
+    }
+
+
+def _load_hub(section: HubSection, cache_dir: str | None, progress: bool) -> dict[str, Dataset]:
+    if section.name is None:
+        raise RecipeError("data.hub.name is not set: give --data.hub.name OWNER/NAME, or a directory.")
+    if "train" not in section.splits:
+        raise RecipeError(f"data.hub.splits={section.splits} names no split to train on; add train: NAME.")
+    options = section.model_dump(exclude={"name", "splits", "weight"})
+    return {
+        ours: load_hub_dataset(
+            section.name, split=theirs, as_split=ours, cache_dir=cache_dir, progress=progress, **options
+        )
+        for ours, theirs in section.splits.items()
+    }
 
 
 def _load_folder(section: FolderSection) -> dict[str, Dataset]:

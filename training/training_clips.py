@@ -10,10 +10,11 @@ import numpy as np
 from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 
+from ..data.mixing import WEIGHT_COLUMN, EpochRows
 from ..data.schema import DataError, unique_clips
 from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order
-from ..processing import AudioReadError, AuricleFeatureExtractor, load_waveform
+from ..processing import AudioReadError, AuricleFeatureExtractor, audio_seconds, load_waveform
 from .caption_edits import CaptionEditor
 from .recipe import DataSection
 from .recipe_reading import RecipeError
@@ -77,6 +78,9 @@ class TrainingClips(TorchDataset):
                 "training.cache_frozen_text to false, or augmentation.word_deletion to 0."
             )
         clips = unique_clips(table)
+        weights = list(table[WEIGHT_COLUMN]) if WEIGHT_COLUMN in table.column_names else None
+        self.epoch_rows = EpochRows(list(table["source"]), weights, seed)
+        self.row_of_place = self.epoch_rows.of_epoch(0)
         self.audio: list[dict[str, Any]] = list(clips["audio"])
         self.captions: list[str] = list(table["caption"])
         self.clip_of_row = _numbered(table["clip_id"])
@@ -96,23 +100,24 @@ class TrainingClips(TorchDataset):
         self.epoch = 0
         if waveforms is not None and len(waveforms) != len(self.audio):
             raise ValueError(f"the cache holds {len(waveforms)} clips, the table has {len(self.audio)}.")
-        if teachers is not None and len(teachers) != len(self):
+        if teachers is not None and len(teachers) != len(table):
             raise ValueError(
-                f"the teachers are aligned with {len(teachers)} rows, the table has {len(self)}."
+                f"the teachers are aligned with {len(teachers)} rows, the table has {len(table)}."
             )
         if cluster_of_row is not None:
-            _check_clusters(cluster_of_row, len(self))
+            _check_clusters(cluster_of_row, len(table))
 
     def set_epoch(self, epoch: int) -> None:
         """To be called at the start of each epoch, before the loader's worker processes start."""
         self.epoch = epoch
+        self.row_of_place = self.epoch_rows.of_epoch(epoch)
 
     def __len__(self) -> int:
-        return len(self.captions)
+        return len(self.epoch_rows)
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
+    def __getitem__(self, place: int) -> dict[str, Any]:
         """
-        One pair.
+        One pair; ``place`` counts the epoch's rows, which are the table's unless data sets have weights.
 
         Returns:
             ``waveform`` float32 ``(samples,)``; ``mel_range`` (Hz, Hz) or None; ``caption``; ``pooled_text`` or
@@ -125,12 +130,11 @@ class TrainingClips(TorchDataset):
         Raises:
             DataError: if more clips than ``max_bad_share`` allows cannot be read; the message lists them.
         """
-        asked = row
-        generator = np.random.default_rng((self.seed, self.epoch, asked))
-        row, sound = self._readable_row(asked)
+        generator = np.random.default_rng((self.seed, self.epoch, place))
+        row, sound = self._readable_row(int(self.row_of_place[place]), generator)
         caption = self.captions[row]
         if self.caption_editor is not None:
-            key = (self.seed, self.epoch, asked, _CAPTION_STREAM)
+            key = (self.seed, self.epoch, place, _CAPTION_STREAM)
             caption = self.caption_editor.edit(caption, np.random.default_rng(key))
         pooled = None if self.pooled_text is None else self.pooled_text[self.caption_of_row[row]]
         return {
@@ -144,16 +148,16 @@ class TrainingClips(TorchDataset):
             "cluster": None if self.cluster_of_row is None else int(self.cluster_of_row[row]),
         }
 
-    def _readable_row(self, row: int) -> tuple[int, np.ndarray]:
-        """The first row from ``row`` on whose clip can be read, and that clip's sound."""
+    def _readable_row(self, row: int, generator: np.random.Generator) -> tuple[int, np.ndarray]:
+        """The first row from ``row`` on whose clip can be read, and that clip's sound, cropped."""
         while True:
             clip = int(self.clip_of_row[row])
             if clip not in self.unreadable:
                 try:
-                    return row, self._load(clip)
+                    return row, self._load(clip, generator)
                 except AudioReadError as error:
                     self._note_unreadable(clip, str(error))
-            row = (row + 1) % len(self)
+            row = (row + 1) % len(self.captions)
 
     def _note_unreadable(self, clip: int, reason: str) -> None:
         self.unreadable[clip] = reason
@@ -171,25 +175,28 @@ class TrainingClips(TorchDataset):
                 f"{self.section.max_bad_share:g}, and one good clip):\n{listing}"
             )
 
-    def _load(self, clip: int) -> np.ndarray:
+    def _load(self, clip: int, generator: np.random.Generator) -> np.ndarray:
+        """A clip, or where it is longer a random ``max_clip_seconds`` of it; of a file no more is decoded."""
+        longest = self.section.max_clip_seconds
         if self.waveforms is not None:
-            return self.waveforms[clip]
-        audio = self.audio[clip]
-        return load_waveform(
-            audio["path"],
-            sampling_rate=self.sampling_rate,
-            offset=audio["offset"] or 0.0,
-            duration=audio["duration"],
-        )
+            return random_crop(self.waveforms[clip], round(longest * self.sampling_rate), generator)
+        path, offset, seconds = (self.audio[clip][name] for name in ("path", "offset", "duration"))
+        offset = offset or 0.0
+        left = audio_seconds(path) - offset
+        seconds = left if seconds is None else min(seconds, left)
+        if seconds > longest:
+            offset += generator.random() * (seconds - longest)
+            seconds = longest
+        # A file whose length is asked for to the sample may end a sample early.
+        duration = seconds if self.audio[clip]["duration"] is not None or seconds < left else None
+        return load_waveform(path, sampling_rate=self.sampling_rate, offset=offset, duration=duration)
 
     def _vary(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         section = self.section
         if section.time_roll:
             waveform = np.roll(waveform, generator.integers(len(waveform)))
-        seconds = section.max_clip_seconds
         if section.crop_seconds is not None:
-            seconds = min(seconds, section.crop_seconds)
-        waveform = random_crop(waveform, round(seconds * self.sampling_rate), generator)
+            waveform = random_crop(waveform, round(section.crop_seconds * self.sampling_rate), generator)
         if section.gain_db:
             decibels = generator.uniform(-section.gain_db, section.gain_db)
             waveform = waveform * np.float32(10 ** (decibels / 20))

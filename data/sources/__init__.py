@@ -4,6 +4,7 @@ from .audiocaps import is_audiocaps, list_audiocaps_clips, list_audiocaps_splits
 from .clip_listing import ID_COLUMNS, ClipListing
 from .clotho import is_clotho, list_clotho_clips, list_clotho_splits, load_clotho
 from .folder import list_folder_clips, list_folder_splits, load_captioned_folder
+from .hub import load_hub_dataset
 from .registry import SOURCES, Source, source_named, source_of
 from .split_zip import unpack_archive
 from .wavcaps import is_wavcaps, list_wavcaps_clips, list_wavcaps_collections, load_wavcaps
@@ -27,6 +28,7 @@ __all__ = [
     "load_audiocaps",
     "load_captioned_folder",
     "load_clotho",
+    "load_hub_dataset",
     "load_wavcaps",
     "source_named",
     "source_of",

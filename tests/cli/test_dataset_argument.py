@@ -76,7 +76,7 @@ def test_the_word_scenes_means_the_generated_scenes(monkeypatch, tmp_path):
             section.model_copy(update={"scenes": small, "cache_dir": str(tmp_path)}), progress=False
         )
 
-    from auricle.training.recipe import SceneSection
+    from auricle.training.recipe_data import SceneSection
 
     small = SceneSection(train_scenes=2, validation_scenes=1, test_scenes=1, seconds=3)
     monkeypatch.setattr("auricle.training.split_loading.load_splits", loader)

@@ -4,6 +4,9 @@ import csv
 import logging
 
 import pytest
+from datasets import Dataset
+from miniature_clotho import write_miniature_clotho
+from miniature_sources import write_miniature_audiocaps, write_miniature_wavcaps
 from tiny_models import write_sound
 from tiny_recipes import write_captioned_folder
 
@@ -152,3 +155,76 @@ def test_generated_scenes_take_their_settings_from_the_recipe(tmp_path):
         "test_unseen_wording": 2,
     }
     assert all(path["path"].startswith(str(tmp_path)) for path in splits["train"]["audio"])
+
+
+@pytest.fixture
+def published(tmp_path):
+    """Clotho, AudioCaps and WavCaps, some of whose recordings are in Clotho's evaluation splits."""
+    write_miniature_clotho(tmp_path / "clotho", {"train": 3, "validation": 2, "test": 2}, seconds=0.2)
+    write_miniature_audiocaps(tmp_path / "audiocaps", {"train": 2, "validation": 1, "test": 1})
+    write_miniature_wavcaps(tmp_path / "wavcaps", {"FreeSound": 8, "AudioSet_SL": 2}, first=0)
+    return tmp_path
+
+
+def mixture(place, **more):
+    settings = {
+        "clotho": {"path": str(place / "clotho")},
+        "audiocaps": {"path": str(place / "audiocaps"), "train_splits": ["train", "validation", "test"]},
+        "wavcaps": {"path": str(place / "wavcaps"), "weight": 0.5},
+        **more,
+    }
+    return DataSection(source=["clotho", "audiocaps", "wavcaps"], **settings)
+
+
+def test_several_data_sets_train_and_the_first_is_evaluated_on(published, caplog):
+    with caplog.at_level(logging.WARNING):
+        splits = load_splits(mixture(published), progress=False)
+    assert list(splits) == ["train", "validation", "test"]
+    assert splits["validation"].unique("source") == splits["test"].unique("source") == ["clotho"]
+    train = splits["train"]
+    assert {name: list(train["source"]).count(name) for name in train.unique("source")} == {
+        "clotho": 15,
+        "audiocaps": 2 + 5 + 5,
+        # Clotho's miniature gives its validation and test clips the Freesound ids 1003 to 1006.
+        "wavcaps": 10 - 4,
+    }
+    assert "4 of 17 training clips left out" in caplog.text
+    weights = dict(zip(train["source"], train["epoch_weight"], strict=True))
+    assert weights == {"clotho": 1.0, "audiocaps": 1.0, "wavcaps": 0.5}
+
+
+def test_what_is_evaluated_may_be_kept_and_more_be_excluded(published):
+    (published / "ids.csv").write_text("sound_id\n1000\n1007\n")
+    exclude = {"evaluated": False, "freesound_ids": str(published / "ids.csv")}
+    train = load_splits(mixture(published, exclude=exclude), progress=False)["train"]
+    ids = [value for value in train["freesound_id"] if value]
+    assert "1000" not in ids and "1007" not in ids and "1004" in ids
+    assert sum(source == "clotho" for source in train["source"]) == 10
+
+
+def test_a_part_of_a_mixture_that_lacks_its_place_is_named(published):
+    with pytest.raises(RecipeError, match=r"data\.wavcaps\.path is not set"):
+        load_splits(mixture(published, wavcaps={}), progress=False)
+    with pytest.raises(DataError, match=r"nowhere: there is no such directory; AudioCaps was looked for"):
+        load_splits(mixture(published, audiocaps={"path": str(published / "nowhere")}), progress=False)
+    with pytest.raises(ValueError, match="each once"):
+        DataSection(source=["clotho", "clotho"])
+
+
+def test_a_data_set_in_the_hubs_formats(tmp_path):
+    paths = [str(write_sound(tmp_path / f"{n}.wav", 0.2, seed=n)) for n in range(3)]
+    for split, count in (("train", 3), ("test", 1)):
+        rows = [{"audio": path, "text": f"sound {n}"} for n, path in enumerate(paths[:count])]
+        (tmp_path / "set").mkdir(exist_ok=True)
+        Dataset.from_list(rows).to_parquet(tmp_path / "set" / f"{split}-00000-of-00001.parquet")
+    hub = {
+        "name": str(tmp_path / "set"),
+        "caption_column": "text",
+        "splits": {"train": "train", "test": "test"},
+    }
+    splits = load_splits(DataSection(source="hub", hub=hub, cache_dir=str(tmp_path)), progress=False)
+    assert {name: len(table) for name, table in splits.items()} == {"train": 3, "test": 1}
+    with pytest.raises(RecipeError, match=r"data\.hub\.name is not set"):
+        load_splits(DataSection(source="hub"), progress=False)
+    with pytest.raises(RecipeError, match="names no split to train on"):
+        load_splits(DataSection(source="hub", hub={**hub, "splits": {"test": "test"}}), progress=False)

@@ -9,6 +9,7 @@ from tiny_models import SAMPLING_RATE, sound, tiny_front_end, tiny_model_and_pro
 from torch.utils.data import DataLoader
 
 from auricle.data import CaptionedClip, DataError, build_table
+from auricle.data.mixing import join_tables, weighted
 from auricle.data.waveform_cache import WaveformCache
 from auricle.processing import AuricleFeatureExtractor
 from auricle.training.caption_edits import CaptionEditor
@@ -360,3 +361,63 @@ def test_the_log_counts_each_file_once_whoever_wrote_it(tmp_path):
     assert read_unreadable_log(tmp_path / "none") == []
     (tmp_path / "log").write_text('["a", "x"]\n["b", "y"]\n["a", "x"]\n')
     assert read_unreadable_log(tmp_path / "log") == [("a", "x"), ("b", "y")]
+
+
+def whereabouts(part: np.ndarray, whole: np.ndarray) -> int:
+    """The place in a waveform that a part of it is nearest to."""
+    scores = np.correlate(whole, part, mode="valid")
+    energies = np.convolve(whole**2, np.ones(len(part)), mode="valid")
+    return int(np.argmax(scores - energies / 2))
+
+
+def test_of_a_long_file_another_part_is_read_each_epoch(make):
+    clips = make(max_clip_seconds=0.8)
+    whole = sound(SECONDS[3], seed=3)
+    places = []
+    for epoch in range(6):
+        clips.set_epoch(epoch)
+        part = clips[6]["waveform"]
+        assert len(part) == 12800
+        places.append(whereabouts(part, whole))
+        np.testing.assert_allclose(part, whole[places[-1] : places[-1] + 12800], atol=1e-4)
+    assert len(set(places)) == 6
+    clips.set_epoch(2)
+    assert whereabouts(clips[6]["waveform"], whole) == places[2]
+
+
+def test_only_the_wanted_part_of_a_long_file_is_decoded(extractor, tmp_path):
+    """What lies behind the part is damaged: reading to the end would be an error."""
+    path = write_sound(tmp_path / "long.flac", 60.0, seed=5)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    table = build_table(CaptionedClip("s", "train", "long", path, ["a sound"]).rows())
+    clips = TrainingClips(table, extractor, DataSection(max_clip_seconds=1.0), seed=0)
+    read = 0
+    for epoch in range(12):
+        clips.set_epoch(epoch)
+        clips.unreadable.clear()
+        try:
+            read += len(clips[0]["waveform"]) == 16000
+        except DataError:
+            continue
+    assert read >= 8
+
+
+def test_weights_choose_how_often_an_epoch_sees_a_data_set(table, extractor):
+    other = build_table(
+        CaptionedClip(
+            "t", "train", "one", table["audio"][0]["path"], ["from the other", "the other too"]
+        ).rows()
+    )
+    joined = join_tables([weighted(table.remove_columns("kind"), 0.5), weighted(other, 2)])
+    clips = TrainingClips(joined, extractor, DataSection(), seed=0)
+    assert len(clips) == 4 + 4
+    seen = []
+    for epoch in range(2):
+        clips.set_epoch(epoch)
+        captions = [clips[place]["caption"] for place in range(len(clips))]
+        assert captions.count("from the other") == 2 and captions.count("the other too") == 2
+        seen += captions
+    assert sorted(seen) == sorted(list(table["caption"]) + list(other["caption"]) * 4)

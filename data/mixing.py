@@ -1,0 +1,225 @@
+"""Several data sets as one: their tables joined, what they share with evaluation left out, rows by weight."""
+
+import csv
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Features, Value, concatenate_datasets
+
+from .schema import SCHEMA, DataError, unique_clips
+
+logger = logging.getLogger(__name__)
+
+ID_COLUMNS = ("freesound_id", "youtube_id")
+# How often an epoch sees a row; a table without the column weighs 1.
+WEIGHT_COLUMN = "epoch_weight"
+
+
+def weighted(table: Dataset, weight: float) -> Dataset:
+    """
+    A table whose rows weigh so much in training, see [`EpochRows`].
+
+    Raises:
+        DataError: if the weight is not above 0.
+    """
+    if not 0 < weight < float("inf"):
+        raise DataError(f"the weight {weight} of a data set must be above 0.")
+    if weight == 1 and WEIGHT_COLUMN not in table.column_names:
+        return table
+    if WEIGHT_COLUMN in table.column_names:
+        table = table.remove_columns(WEIGHT_COLUMN)
+    return table.add_column(WEIGHT_COLUMN, np.full(len(table), float(weight)), feature=Value("float64"))
+
+
+def join_tables(tables: Sequence[Dataset]) -> Dataset:
+    """
+    The rows of several tables, one after another.
+
+    Columns of recordings' ids and of weights are kept, null and 1 where a table has none; other columns beyond the
+    schema are kept where every table has them with one type.
+
+    Raises:
+        DataError: if two tables hold a row of the same id, or there are none.
+    """
+    if not tables:
+        raise DataError("there are no tables to join.")
+    if len(tables) == 1:
+        return tables[0]
+    shared = {
+        name: feature
+        for name, feature in tables[0].features.items()
+        if name not in SCHEMA and all(table.features.get(name) == feature for table in tables)
+    }
+    ids = {
+        name: Value("string")
+        for name in ID_COLUMNS
+        if name not in shared and any(name in table.column_names for table in tables)
+    }
+    if any(WEIGHT_COLUMN in table.column_names for table in tables):
+        tables = [
+            table if WEIGHT_COLUMN in table.column_names else _with_weight_of_one(table) for table in tables
+        ]
+        shared[WEIGHT_COLUMN] = Value("float64")
+    features = Features({**SCHEMA, **shared, **ids})
+    joined = concatenate_datasets([_with_columns(table, features) for table in tables])
+    seen: set[str] = set()
+    for row in joined["row_id"]:
+        if row in seen:
+            raise DataError(f"row {row!r} is in two of the data sets; give each data set once.")
+        seen.add(row)
+    return joined
+
+
+def leave_out_recordings(
+    train: Dataset, evaluated: Iterable[Dataset], excluded_freesound_ids: Iterable[str] = ()
+) -> Dataset:
+    """
+    A training table without the recordings that are evaluated on, told by Freesound and YouTube id.
+
+    File names tell nothing: Clotho has one name in two splits for different recordings.
+
+    Args:
+        train: what is about to be trained on.
+        evaluated: the other splits of the run.
+        excluded_freesound_ids: further recordings, such as the challenge's list.
+
+    Returns:
+        The table without their rows; how many clips that were is logged. The same object if there are none.
+
+    Raises:
+        DataError: if nothing is left.
+    """
+    unwanted: dict[str, set[str]] = {name: set() for name in ID_COLUMNS}
+    unwanted["freesound_id"] |= set(excluded_freesound_ids)
+    for table in evaluated:
+        for name in ID_COLUMNS:
+            unwanted[name] |= {value for value in _column(table, name) if value}
+    columns = [(_column(train, name), unwanted[name]) for name in ID_COLUMNS]
+    kept = [row for row in range(len(train)) if not any(values[row] in names for values, names in columns)]
+    if len(kept) == len(train):
+        return train
+    if not kept:
+        raise DataError(
+            "every training clip is a recording that is evaluated on or excluded; nothing is left."
+        )
+    good = train.select(kept)
+    logger.warning(
+        "%d of %d training clips left out: their recordings are evaluated on or excluded",
+        len(unique_clips(train)) - len(unique_clips(good)),
+        len(unique_clips(train)),
+    )
+    return good
+
+
+def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
+    """
+    Freesound ids of a CSV file with a column ``sound_id``, such as DCASE's list of what training must leave out.
+
+    Raises:
+        DataError: if the file cannot be read, has no such column, or a value is no whole number.
+    """
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            if "sound_id" not in (reader.fieldnames or []):
+                raise DataError(f"{path}: has no column 'sound_id'; its columns are {reader.fieldnames}.")
+            found = set()
+            for record in reader:
+                value = (record["sound_id"] or "").strip()
+                if not value.isdecimal():
+                    raise DataError(
+                        f"{path}, line {reader.line_num}: sound_id is {value!r}, but must be a number."
+                    )
+                found.add(value)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error}).") from error
+    if not found:
+        raise DataError(f"{path}: holds no ids.")
+    return found
+
+
+class EpochRows:
+    """
+    Which rows an epoch sees, where data sets weigh differently.
+
+    A data set of n rows and weight w gives every epoch round(w n) rows: each row as often as w is whole, and of the
+    rest another part each epoch, so that over epochs all its rows are seen equally often. It is a function of seed
+    and epoch alone.
+
+    Args:
+        sources: the data set of each row.
+        weights: of each row, above 0, one number a data set; None weighs all rows 1.
+        seed: of the choice.
+
+    Raises:
+        DataError: if a weight leaves a data set no row an epoch.
+    """
+
+    def __init__(self, sources: Sequence[str], weights: Sequence[float] | None, seed: int):
+        groups: dict[tuple[str, float], list[int]] = {}
+        for row, key in enumerate(zip(sources, weights or [1.0] * len(sources), strict=True)):
+            groups.setdefault(key, []).append(row)
+        self.seed = seed
+        self._parts = []
+        for number, ((name, weight), rows) in enumerate(groups.items()):
+            count = round(weight * len(rows))
+            if not count:
+                raise DataError(
+                    f"a weight of {weight:g} leaves {name!r} no row an epoch; it has {len(rows)}."
+                )
+            self._parts.append((number, np.asarray(rows, dtype=np.int64), count))
+        self._is_plain = all(count == len(rows) for _, rows, count in self._parts)
+        self._total = len(sources)
+
+    def __len__(self) -> int:
+        return sum(count for _, _, count in self._parts)
+
+    def of_epoch(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch, int64, in the order of the table; all of them where every weight is 1."""
+        if self._is_plain:
+            return np.arange(self._total, dtype=np.int64)
+        chosen = []
+        for number, rows, count in self._parts:
+            whole, rest = divmod(count, len(rows))
+            chosen += [rows] * whole
+            if rest:
+                # One shuffled deck after another is dealt out over the epochs, `rest` rows at a time.
+                first = epoch * rest
+                places = np.arange(first, first + rest)
+                decks = {
+                    deck: np.random.default_rng((self.seed, number, int(deck))).permutation(rows)
+                    for deck in np.unique(places // len(rows))
+                }
+                chosen.append(np.asarray([decks[place // len(rows)][place % len(rows)] for place in places]))
+        return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def _with_columns(table: Dataset, features: Features) -> Dataset:
+    table = table.select_columns([name for name in features if name in table.column_names])
+    for name in features:
+        if name not in table.column_names:
+            table = table.add_column(name, pa.nulls(len(table), pa.string()), feature=features[name])
+    return table.select_columns(list(features)).cast(features)
+
+
+def _with_weight_of_one(table: Dataset) -> Dataset:
+    return table.add_column(WEIGHT_COLUMN, np.ones(len(table)), feature=Value("float64"))
+
+
+def _column(table: Dataset, name: str) -> list[str | None]:
+    return list(table[name]) if name in table.column_names else [None] * len(table)
+
+
+__all__ = [
+    "WEIGHT_COLUMN",
+    "EpochRows",
+    "join_tables",
+    "leave_out_recordings",
+    "read_excluded_ids",
+    "weighted",
+]
