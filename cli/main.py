@@ -4,6 +4,7 @@ import typer
 
 from .ablate import ablate
 from .ask import ask
+from .augment import augment
 from .card import card
 from .cluster import cluster
 from .convert import convert
@@ -35,6 +36,7 @@ app.command("convert")(convert)
 app.command("embed")(embed)
 app.command("ensemble")(ensemble)
 app.command("evaluate")(evaluate)
+app.add_typer(augment, name="augment")
 app.add_typer(data, name="data")
 
 

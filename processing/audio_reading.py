@@ -21,6 +21,8 @@ try:
 except ImportError:
     soxr = None
 
+from .sound_mix import MixError, is_mix, read_mix, render_mix
+
 MIN_SAMPLING_RATE = 8_000
 MAX_SAMPLING_RATE = 192_000
 MAX_CHANNELS = 32
@@ -62,7 +64,8 @@ def read_audio(
     """Decode a file, or only the part of it that is asked for, and average its channels.
 
     Args:
-        path: Any format libsndfile decodes (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, ...).
+        path: Any format libsndfile decodes (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, ...), or a mix file (see
+            `sound_mix`).
         offset: Where to start, in seconds, at least 0 and before the end of the file.
         duration: How much to read, in seconds, above 0; `None` reads to the end. A part that reaches beyond
             the end is what the file has left.
@@ -85,6 +88,11 @@ def read_audio(
     if duration is not None and not (np.isfinite(duration) and duration > 0):
         raise AudioReadError(f"{path}: duration is {duration!r}, but must be seconds above 0, or None")
     _check_openable(path)
+    if is_mix(path):
+        try:
+            return render_mix(path, load_waveform, offset=offset, duration=duration)
+        except MixError as error:
+            raise AudioReadError(str(error)) from error
     try:
         with library.SoundFile(native_path(path)) as file:
             rate = int(file.samplerate)
@@ -111,6 +119,11 @@ def audio_seconds(path: str | os.PathLike[str]) -> float:
     library = _require_soundfile()
     path = os.fspath(path)
     _check_openable(path)
+    if is_mix(path):
+        try:
+            return float(read_mix(path)["seconds"])
+        except MixError as error:
+            raise AudioReadError(str(error)) from error
     try:
         with library.SoundFile(native_path(path)) as file:
             if not 0 < file.frames < _UNKNOWN_FRAMES:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from .audio_reading import AudioReadError, native_path, read_audio
+from .sound_mix import is_mix
 
 try:
     import soundfile
@@ -83,6 +84,10 @@ def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
 
 def _decode(path: str, offset: float, duration: float | None, piece_seconds: float) -> Iterator[np.ndarray]:
     """Mono pieces at the file's own rate; the head of the file has been checked."""
+    if is_mix(path):
+        # Mixes are of clips, not of recordings of hours: they are rendered at once.
+        yield read_audio(path, offset=offset, duration=duration)[0]
+        return
     try:
         with soundfile.SoundFile(native_path(path)) as file:
             rate = file.samplerate

@@ -1,0 +1,64 @@
+"""Answers as they come in, on disk: what was answered is never asked again, whenever the job was killed."""
+
+import os
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+
+from ..schema import DataError
+
+_TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
+
+
+class Journal:
+    """
+    A file of answers by the hash of their request; to be used in a `with` block by one process.
+
+    Args:
+        path: a SQLite file, made if it is not there.
+
+    Raises:
+        DataError: if the file is no journal, or another process holds it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+            # Two jobs on one journal would ask everything twice.
+            self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute(_TABLE)
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise DataError(
+                f"{self.path}: is in use by another job, or cannot be written ({error})."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"{self.path}: is no journal of answers ({error}); move it away.") from error
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def __len__(self) -> int:
+        return self._database.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
+
+    def get(self, key: str) -> str | None:
+        """The answer to a request, None if there is none yet."""
+        row = self._database.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def put(self, key: str, answer: str) -> None:
+        """Keeps an answer; it is on its way to the disk when this returns, a killed process loses nothing."""
+        self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, answer))
+
+
+__all__ = ["Journal"]

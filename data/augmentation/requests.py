@@ -1,0 +1,72 @@
+"""What a language model is asked, and what answers: requests with a hash, and the interface of backends."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+Task = Literal["translate", "mix"]
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """
+    One question.
+
+    Attributes:
+        task: ``translate`` or ``mix``.
+        texts: the sentence to translate, or the two captions to merge.
+        languages: of the sentence and of the answer, as (English name, code) pairs; empty for ``mix``.
+        prompt: what a chat model is told, with the texts in it.
+        prompt_version: of the prompt's file.
+        attempt: 0 for the first asking; an answer that was of no use is asked for again with the next number.
+        settings: of the model that is asked: its name, temperature and so on.
+    """
+
+    task: Task
+    texts: tuple[str, ...]
+    prompt: str
+    prompt_version: str
+    languages: tuple[tuple[str, str], ...] = ()
+    attempt: int = 0
+    settings: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of all of it: equal requests are asked once."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+class BackendError(RuntimeError):
+    """A request that was not answered, after all retries; the next one may be."""
+
+
+class BackendRefused(RuntimeError):
+    """Nothing will be answered: the key or the model is refused. The message holds no key."""
+
+
+class TextBackend(Protocol):
+    """
+    What answers requests.
+
+    Attributes:
+        settings: what decides its answers, for the requests' hash and the record.
+        concurrency: how many requests it may be asked at once.
+        is_rule_based: whether no language model is behind it.
+    """
+
+    settings: Mapping[str, str | int | float]
+    concurrency: int
+    is_rule_based: bool
+
+    async def answer(self, request: TextRequest) -> str:
+        """
+        Raises:
+            BackendError: if this request cannot be answered.
+            BackendRefused: if none can.
+        """
+        ...
+
+
+__all__ = ["BackendError", "BackendRefused", "Task", "TextBackend", "TextRequest"]
