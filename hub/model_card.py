@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from ..training.recipe import Recipe
+from ..training.recipe import AugmentationSection, Recipe
 from ..training.recipe_reading import Stage, resolve_stages
 from ..training.saved_directories import read_json
 
@@ -178,7 +178,6 @@ def _stage_row(stage: Stage, summary: Mapping[str, Any]) -> dict[str, Any]:
         losses.append(f"{stage.distillation.weight:g} distillation")
     if stage.clusters.is_on:
         losses.append(f"{stage.clusters.weight:g} clusters")
-    deletion = stage.augmentation.word_deletion
     return {
         "name": stage.name,
         "starts_from": _place(stage.starts_from),
@@ -186,8 +185,24 @@ def _stage_row(stage: Stage, summary: Mapping[str, Any]) -> dict[str, Any]:
         "steps": summary.get("steps", "?"),
         "learning_rate": f"{stage.training.learning_rate:g}",
         "losses": " + ".join(losses),
-        "augmentation": f"one word deleted with probability {deletion:g}" if deletion else "none",
+        "augmentation": _augmentation(stage.augmentation),
     }
+
+
+def _augmentation(section: AugmentationSection) -> str:
+    parts = []
+    if section.back_translated and section.back_translation_probability:
+        job = read_json(Path(section.back_translated) / "job.json") or {}
+        by = (
+            "rules"
+            if job.get("rule_based")
+            else (job.get("backend") or {}).get("model", "a model not recorded")
+        )
+        parts.append(f"back-translation by {by} with probability {section.back_translation_probability:g}")
+    if section.word_deletion:
+        edit = "one word deleted or replaced by a synonym" if section.synonyms else "one word deleted"
+        parts.append(f"{edit} with probability {section.word_deletion:g}")
+    return ", ".join(parts) or "none"
 
 
 def _cluster_entry(stage: str, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ INGREDIENTS = ("distillation", "augmentation", "clusters")
 # What a stage's section becomes where an ingredient is off.
 SWITCHED_OFF: dict[str, dict[str, Any]] = {
     "distillation": {"teachers": []},
-    "augmentation": {"word_deletion": 0.0},
+    "augmentation": {"word_deletion": 0.0, "back_translated": None},
     "clusters": {"labels": None, "embed_with": None},
 }
 NOTHING = "none"
@@ -93,7 +93,7 @@ def run_ablation(
 
 def _has(stage: Stage, ingredient: str) -> bool:
     if ingredient == "augmentation":
-        return stage.augmentation.word_deletion > 0
+        return stage.augmentation.is_on
     return getattr(stage, ingredient).is_on
 
 

@@ -53,6 +53,21 @@ class AugmentationSection(Settings):
     word_deletion: float = Field(
         0.0, ge=0, le=1, description="Probability that a caption loses one random word; the report takes 0.8."
     )
+    synonyms: bool = Field(
+        False,
+        description="In half of these edits replace a word by a WordNet synonym in place of deleting one.",
+    )
+    back_translated: str | None = Field(
+        None, description="Directory of `auricle augment back-translate` with other wordings of the captions."
+    )
+    back_translation_probability: float = Field(
+        0.5, ge=0, le=1, description="Probability that a caption is replaced by one of its back-translations."
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether captions vary from epoch to epoch."""
+        return bool(self.word_deletion or (self.back_translated and self.back_translation_probability))
 
 
 class TeacherEntry(Settings):

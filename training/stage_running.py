@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 from ..data.schema import unique_clips
 from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order
-from .caption_edits import CaptionEditor
+from .caption_variants import caption_variants
 from .collator import RetrievalCollator
 from .gradient_gather import world
 from .model_building import BuiltModel
@@ -96,7 +96,6 @@ def run_stage(
         raise RecipeError(f"stage {stage.name!r}: training.precision=fp16 needs a GPU; use fp32.")
     table = splits["train"]
     model.set_num_clusters(objective.num_clusters, torch.Generator().manual_seed(seed))
-    word_deletion = stage.augmentation.word_deletion
     clips = TrainingClips(
         table,
         extractor,
@@ -107,7 +106,7 @@ def run_stage(
         unreadable_log=directory / UNREADABLE_LOG,
         teachers=objective.teachers,
         cluster_of_row=objective.cluster_of_row,
-        caption_editor=CaptionEditor(word_deletion) if word_deletion else None,
+        caption_variants=caption_variants(stage.augmentation, table),
     )
     _, processes = world()
     if len(clips) < section.batch_size * processes:
@@ -237,7 +236,7 @@ def _pool_frozen_text(
 ) -> np.ndarray | None:
     if "text" not in stage.training.freeze or not stage.training.cache_frozen_text:
         return None
-    if stage.augmentation.word_deletion:
+    if stage.augmentation.is_on:
         # Every epoch has other sentences then: there is nothing to keep.
         return None
     captions = distinct_in_order(table["caption"])

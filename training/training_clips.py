@@ -15,7 +15,7 @@ from ..data.schema import DataError, unique_clips
 from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order
 from ..processing import AudioReadError, AuricleFeatureExtractor, audio_seconds, load_waveform
-from .caption_edits import CaptionEditor
+from .caption_variants import CaptionVariants
 from .recipe import DataSection
 from .recipe_reading import RecipeError
 from .teacher_bank import AlignedTeachers
@@ -45,7 +45,7 @@ class TrainingClips(TorchDataset):
         teachers: vectors of the teachers by row of the table; those of the captions as they stand there, whatever
             the editor makes of them.
         cluster_of_row: int64 ``(rows,)``, each caption's cluster, at least 0.
-        caption_editor: edits captions anew in every epoch; None leaves them as they are.
+        caption_variants: words captions anew in every epoch; None leaves them as they are.
 
     Raises:
         RecipeError: if the table has no column ``positive_column``, or captions are to be edited whose pooled
@@ -65,17 +65,17 @@ class TrainingClips(TorchDataset):
         unreadable_log: Path | None = None,
         teachers: AlignedTeachers | None = None,
         cluster_of_row: np.ndarray | None = None,
-        caption_editor: CaptionEditor | None = None,
+        caption_variants: CaptionVariants | None = None,
     ):
         if section.positive_column not in table.column_names:
             raise RecipeError(
                 f"data.positive_column={section.positive_column!r} is not a column of the data; "
                 f"there are {table.column_names}."
             )
-        if pooled_text is not None and caption_editor is not None:
+        if pooled_text is not None and caption_variants is not None:
             raise RecipeError(
                 "captions cannot be edited where a frozen text tower's vectors are kept: set "
-                "training.cache_frozen_text to false, or augmentation.word_deletion to 0."
+                "training.cache_frozen_text to false, or switch augmentation off."
             )
         clips = unique_clips(table)
         weights = list(table[WEIGHT_COLUMN]) if WEIGHT_COLUMN in table.column_names else None
@@ -95,7 +95,7 @@ class TrainingClips(TorchDataset):
         self.unreadable_log = unreadable_log
         self.teachers = teachers
         self.cluster_of_row = cluster_of_row
-        self.caption_editor = caption_editor
+        self.caption_variants = caption_variants
         self.unreadable: dict[int, str] = {}
         self.epoch = 0
         if waveforms is not None and len(waveforms) != len(self.audio):
@@ -133,9 +133,9 @@ class TrainingClips(TorchDataset):
         generator = np.random.default_rng((self.seed, self.epoch, place))
         row, sound = self._readable_row(int(self.row_of_place[place]), generator)
         caption = self.captions[row]
-        if self.caption_editor is not None:
+        if self.caption_variants is not None:
             key = (self.seed, self.epoch, place, _CAPTION_STREAM)
-            caption = self.caption_editor.edit(caption, np.random.default_rng(key))
+            caption = self.caption_variants.choose(row, caption, np.random.default_rng(key))
         pooled = None if self.pooled_text is None else self.pooled_text[self.caption_of_row[row]]
         return {
             "waveform": self._vary(sound, generator),

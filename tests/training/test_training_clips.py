@@ -13,6 +13,7 @@ from auricle.data.mixing import join_tables, weighted
 from auricle.data.waveform_cache import WaveformCache
 from auricle.processing import AuricleFeatureExtractor
 from auricle.training.caption_edits import CaptionEditor
+from auricle.training.caption_variants import CaptionVariants
 from auricle.training.recipe import DataSection
 from auricle.training.recipe_reading import RecipeError
 from auricle.training.teacher_bank import AlignedTeachers, write_teacher_bank
@@ -41,7 +42,7 @@ def extractor():
 
 @pytest.fixture
 def make(table, extractor):
-    own = ("waveforms", "pooled_text", "teachers", "cluster_of_row", "caption_editor")
+    own = ("waveforms", "pooled_text", "teachers", "cluster_of_row", "caption_variants")
 
     def build(seed=0, **settings) -> TrainingClips:
         given = {name: settings.pop(name) for name in own if name in settings}
@@ -265,14 +266,16 @@ def captions_of(clips, epoch) -> list[str]:
 
 
 def test_captions_are_edited_anew_each_epoch_and_again_after_a_resume(make):
-    clips = make(caption_editor=CaptionEditor(0.8))
+    clips = make(caption_variants=CaptionVariants(editor=CaptionEditor(0.8)))
     epochs = [captions_of(clips, epoch) for epoch in range(12)]
     assert len({tuple(captions) for captions in epochs}) == 12
-    resumed = make(caption_editor=CaptionEditor(0.8))
+    resumed = make(caption_variants=CaptionVariants(editor=CaptionEditor(0.8)))
     assert captions_of(resumed, 7) == epochs[7]
     resumed.set_epoch(5)
     assert [resumed[row]["caption"] for row in reversed(range(8))] == epochs[5][::-1]
-    assert captions_of(make(seed=1, caption_editor=CaptionEditor(0.8)), 7) != epochs[7]
+    assert (
+        captions_of(make(seed=1, caption_variants=CaptionVariants(editor=CaptionEditor(0.8))), 7) != epochs[7]
+    )
     # Rows are edited apart from one another; a caption of one word stays.
     assert {captions[4] for captions in epochs} == {"caption 2", "caption", "2"}
     assert [captions[6] for captions in epochs] != [captions[4].replace("2", "3") for captions in epochs]
@@ -281,7 +284,10 @@ def test_captions_are_edited_anew_each_epoch_and_again_after_a_resume(make):
 
 def test_an_edit_changes_the_caption_alone(make, teachers):
     options = {"teachers": teachers, "cluster_of_row": np.arange(8), **VARIED}
-    plain, edited = make(**options), make(caption_editor=CaptionEditor(1.0), **options)
+    plain, edited = (
+        make(**options),
+        make(caption_variants=CaptionVariants(editor=CaptionEditor(1.0)), **options),
+    )
     for row in (0, 5, 6):
         ours, theirs = edited[row], plain[row]
         assert ours.pop("caption") != theirs.pop("caption")
@@ -290,8 +296,11 @@ def test_an_edit_changes_the_caption_alone(make, teachers):
 
 
 def test_captions_whose_vectors_are_kept_cannot_be_edited(make):
-    with pytest.raises(RecipeError, match="cache_frozen_text to false, or augmentation.word_deletion to 0"):
-        make(pooled_text=np.zeros((7, 3), dtype=np.float32), caption_editor=CaptionEditor(0.8))
+    with pytest.raises(RecipeError, match="cache_frozen_text to false, or switch augmentation off"):
+        make(
+            pooled_text=np.zeros((7, 3), dtype=np.float32),
+            caption_variants=CaptionVariants(editor=CaptionEditor(0.8)),
+        )
 
 
 @pytest.fixture
