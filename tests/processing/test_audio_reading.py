@@ -13,6 +13,7 @@ import soundfile
 import torch
 
 import auricle.processing.audio_reading as audio_reading
+import auricle.processing.sound_mix as sound_mix
 from auricle.processing.audio_reading import (
     AudioReadError,
     is_silent,
@@ -345,8 +346,12 @@ def test_is_silent():
 
 
 def test_only_numpy_and_the_decoders_are_imported():
-    tree = ast.parse(Path(audio_reading.__file__).read_text())
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    nodes = [
+        node
+        for module in (audio_reading, sound_mix)
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text()))
+    ]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     foreign = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
     assert foreign == {"numpy", "soundfile", "soxr"}
