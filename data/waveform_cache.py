@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from tqdm.auto import tqdm
 
-from ..processing.audio_reading import AudioReadError, load_waveform
+from ..processing.audio_reading import AudioReadError
 from .schema import DataError
+from .waveform_writing import SAMPLES_FILE, write_waveforms
 
-CACHE_VERSION = 1
+logger = logging.getLogger(__name__)
+
+CACHE_VERSION = 2
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -42,7 +45,11 @@ class WaveformCache:
         index = json.loads((self.directory / "index.json").read_text())
         self.sampling_rate: int = index["sampling_rate"]
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
-        self.samples = np.memmap(self.directory / "samples.int16", dtype="<i2", mode="r")
+        self.unreadable = {int(place): reason for place, reason in index["unreadable"].items()}
+        file = self.directory / SAMPLES_FILE
+        # An empty file cannot be mapped: no clip could be read.
+        empty = np.zeros(0, dtype="<i2")
+        self.samples = np.memmap(file, dtype="<i2", mode="r") if file.stat().st_size else empty
         if len(self.samples) != self.offsets[-1]:
             raise DataError(
                 f"{self.directory}: holds {len(self.samples)} samples instead of {self.offsets[-1]}; delete it."
@@ -56,7 +63,14 @@ class WaveformCache:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Clip ``index`` as float32 ``(samples,)``, full scale at -1 and 1."""
+        """
+        Clip ``index`` as float32 ``(samples,)``, full scale at -1 and 1.
+
+        Raises:
+            AudioReadError: for a clip that could not be read when the cache was made.
+        """
+        if index in self.unreadable:
+            raise AudioReadError(self.unreadable[index])
         return self.samples[self.offsets[index] : self.offsets[index + 1]].astype(np.float32) / 32768.0
 
     @classmethod
@@ -72,9 +86,9 @@ class WaveformCache:
         Opens the cache of these clips, decoding them first if there is none.
 
         It is found by the clips' paths, sizes, times and parts and the rate: a changed file makes a new one.
-        It appears under its name only when complete, so a killed build leaves nothing that is taken for whole,
-        and the next one starts in its place. Of several processes that call at once, one decodes and the
-        others wait.
+        It appears under its name only when complete; a killed build is continued by the next call, see
+        [`write_waveforms`]. Clips that cannot be read are noted and do not stop it. Of several processes that
+        call at once, one decodes and the others wait.
 
         Args:
             clips: audio references with ``path``, ``offset`` and ``duration``.
@@ -83,7 +97,6 @@ class WaveformCache:
             progress: show a progress bar.
 
         Raises:
-            AudioReadError: for a clip that cannot be read; check the table first.
             DataError: if the disk has not enough room.
         """
         directory = cache_root(cache_dir) / f"waveforms-{_fingerprint(clips, sampling_rate)}"
@@ -101,41 +114,28 @@ class WaveformCache:
 
 def _build(clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path, progress: bool) -> None:
     building = directory.with_name(f"{directory.name}.part")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
-    try:
-        _write(clips, sampling_rate, building, progress)
-        shutil.rmtree(directory, ignore_errors=True)
-        building.rename(directory)
-    finally:
-        # A full disk must not stay full of what cannot be used.
-        shutil.rmtree(building, ignore_errors=True)
+    written = write_waveforms(clips, sampling_rate, building, progress)
+    offsets = np.concatenate([[0], np.cumsum(np.maximum(written["lengths"], 0), dtype=np.int64)])
+    index = {"sampling_rate": sampling_rate, "offsets": offsets.tolist(), "unreadable": written["unreadable"]}
+    (building / "index.json").write_text(json.dumps(index))
+    # One whose index is missing stands in the way.
+    shutil.rmtree(directory, ignore_errors=True)
+    building.rename(directory)
+    for reason in written["unreadable"].values():
+        logger.warning("cannot be read: %s", reason)
 
 
 def _fingerprint(clips: Sequence[dict[str, Any]], sampling_rate: int) -> str:
     digest = hashlib.sha256(json.dumps([CACHE_VERSION, sampling_rate]).encode())
     for clip in clips:
-        try:
-            status = os.stat(clip["path"])
-        except OSError as error:
-            raise AudioReadError(f"{clip['path']}: cannot be read ({error.strerror})") from error
-        parts = [clip["path"], clip.get("offset"), clip.get("duration"), status.st_size, status.st_mtime_ns]
+        parts = [clip["path"], clip.get("offset"), clip.get("duration"), *_size_and_time(clip["path"])]
         digest.update(json.dumps(parts).encode())
     return digest.hexdigest()[:16]
 
 
-def _write(clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path, progress: bool) -> None:
-    offsets = [0]
-    with open(directory / "samples.int16", "wb") as file:
-        for clip in tqdm(clips, desc="decoding", unit="clip", disable=not progress):
-            waveform = load_waveform(
-                clip["path"],
-                sampling_rate=sampling_rate,
-                offset=clip.get("offset") or 0.0,
-                duration=clip.get("duration"),
-            )
-            pcm = np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype("<i2")
-            file.write(pcm.tobytes())
-            offsets.append(offsets[-1] + len(pcm))
-    index = {"sampling_rate": sampling_rate, "offsets": offsets}
-    (directory / "index.json").write_text(json.dumps(index))
+def _size_and_time(path: str) -> tuple[int | None, int | None]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime_ns

@@ -12,8 +12,9 @@ import pytest
 import soundfile
 from tiny_models import SAMPLING_RATE, sound, write_sound
 
-from auricle.data import DataError, waveform_cache
+from auricle.data import DataError, waveform_writing
 from auricle.data.waveform_cache import WaveformCache, cache_root
+from auricle.data.waveform_writing import estimated_bytes, write_waveforms
 from auricle.processing import AudioReadError, load_waveform
 
 
@@ -77,25 +78,118 @@ def test_whatever_changes_the_samples_makes_a_new_cache(clips, tmp_path):
     assert np.abs(changed[0] - sound(0.5, seed=9)).max() <= 1 / 32768
 
 
-def test_a_clip_that_cannot_be_read_leaves_nothing_behind(clips, tmp_path):
-    Path(clips[1]["path"]).write_text("no sound")
-    with pytest.raises(AudioReadError, match="b.wav"):
-        build(clips, tmp_path / "cache")
-    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
-    Path(clips[2]["path"]).unlink()
-    with pytest.raises(AudioReadError, match="c.wav"):
-        build(clips, tmp_path / "cache")
+def test_a_clip_that_cannot_be_read_stops_nothing_and_is_named(clips, tmp_path, caplog):
+    expected = build(clips, tmp_path / "good")[2]
+    Path(clips[0]["path"]).write_text("no sound")
+    Path(clips[1]["path"]).unlink()
+    for _ in range(2):
+        cache = build(clips, tmp_path / "cache")
+        assert sorted(cache.unreadable) == [0, 1] and np.array_equal(cache[2], expected)
+        with pytest.raises(AudioReadError, match="a.wav"):
+            cache[0]
+        with pytest.raises(AudioReadError, match="b.wav"):
+            cache[np.int64(1)]
+    assert "a.wav" in caplog.text and "b.wav" in caplog.text
 
 
-def test_what_a_killed_build_left_is_replaced(clips, tmp_path):
-    whole = build(clips, tmp_path / "cache")
-    expected = [whole[index] for index in range(3)]
-    unfinished = whole.directory.with_name(f"{whole.directory.name}.part")
-    whole.directory.rename(unfinished)
-    (unfinished / "index.json").unlink()
-    again = build(clips, tmp_path / "cache")
-    assert all(np.array_equal(again[index], expected[index]) for index in range(3))
-    assert not unfinished.exists()
+def test_clips_none_of_which_can_be_read(clips, tmp_path):
+    for clip in clips:
+        Path(clip["path"]).write_text("no sound")
+    assert len(build(clips, tmp_path / "cache").unreadable) == 3
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def kill_at(monkeypatch, number: int):
+    """Decoding stops dead at the clip of this number; threads decode ahead of what is written."""
+    real, calls = waveform_writing.np.rint, []
+
+    def rint(values):
+        calls.append(1)
+        if len(calls) == number:
+            raise Killed
+        return real(values)
+
+    monkeypatch.setattr(waveform_writing, "_MOST_THREADS", 1)
+    monkeypatch.setattr(waveform_writing.np, "rint", rint)
+    return calls
+
+
+def unfinished(folder: Path) -> Path:
+    (found,) = folder.glob("*.part")
+    return found
+
+
+def test_a_killed_build_goes_on_where_it_stopped(clips, tmp_path, monkeypatch):
+    whole = build(clips, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 3)
+        with pytest.raises(Killed):
+            build(clips, tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        calls = kill_at(patch, 99)
+        cache = build(clips, tmp_path / "cache")
+    assert len(calls) == 1
+    assert (cache.directory / "samples.int16").read_bytes() == (
+        whole.directory / "samples.int16"
+    ).read_bytes()
+    assert np.array_equal(cache.offsets, whole.offsets)
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+@pytest.mark.parametrize("lost", ["samples behind a noted clip", "half a note", "samples before their note"])
+def test_whatever_a_kill_or_a_power_cut_leaves_is_put_right(clips, tmp_path, monkeypatch, lost):
+    Path(clips[0]["path"]).write_text("no sound")
+    whole = build(clips, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 2)
+        with pytest.raises(Killed):
+            build(clips, tmp_path / "cache")
+    directory = unfinished(tmp_path / "cache")
+    if lost == "samples behind a noted clip":
+        with open(directory / "samples.int16", "ab") as file:
+            file.write(b"12345")
+        with open(directory / "unreadable.jsonl", "ab") as file:
+            file.write(b'[2, "noted before the kill"]\n[2, "cut')
+    elif lost == "half a note":
+        os.truncate(directory / "lengths.int64", 12)
+    else:
+        os.truncate(directory / "samples.int16", 100)
+    cache = build(clips, tmp_path / "cache")
+    assert (cache.directory / "samples.int16").read_bytes() == (
+        whole.directory / "samples.int16"
+    ).read_bytes()
+    assert cache.offsets.tolist() == whole.offsets.tolist() and cache.unreadable == whole.unreadable
+
+
+def test_the_estimate_is_what_is_written(clips, tmp_path):
+    written = (build(clips, tmp_path / "cache").directory / "samples.int16").stat().st_size
+    assert estimated_bytes(clips, SAMPLING_RATE) == written
+    assert estimated_bytes(clips * 1000, SAMPLING_RATE) == pytest.approx(1000 * written, rel=0.1)
+    assert estimated_bytes([], SAMPLING_RATE) == 0
+
+
+def test_too_small_a_disk_is_told_before_anything_is_decoded(clips, tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=70_000)
+    monkeypatch.setattr(waveform_writing.shutil, "disk_usage", lambda path: free)
+    with pytest.raises(
+        DataError, match=r"3 clips take about 0.0 GB once decoded, but .* free. Choose another"
+    ):
+        build(clips, tmp_path / "cache")
+    assert not (unfinished(tmp_path / "cache") / "samples.int16").exists()
+    monkeypatch.setattr(waveform_writing.shutil, "disk_usage", lambda path: free._replace(free=80_000))
+    assert len(build(clips, tmp_path / "cache")) == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_keeps_what_is_done(clips, tmp_path):
+    directory = tmp_path / "cache"
+    directory.mkdir()
+    (directory / "samples.int16").symlink_to("/dev/full")
+    with pytest.raises(DataError, match="the disk is full: .*samples.int16. What is decoded so far is kept"):
+        write_waveforms(clips, SAMPLING_RATE, directory, False)
 
 
 def test_a_cache_without_its_index_is_made_again(clips, tmp_path):
@@ -138,7 +232,7 @@ def test_of_two_processes_at_once_one_decodes(clips, tmp_path, monkeypatch):
         start.wait()
         answers.put(float(build(clips, tmp_path / "cache")[1].sum()))
 
-    monkeypatch.setattr(waveform_cache, "load_waveform", slow)
+    monkeypatch.setattr(waveform_writing, "load_waveform", slow)
     both = [context.Process(target=work, daemon=True) for _ in range(2)]
     for process in both:
         process.start()

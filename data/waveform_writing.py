@@ -1,0 +1,185 @@
+"""Writing a waveform cache so that a kill at any moment costs at most the clip in work."""
+
+import errno
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..processing.audio_reading import AudioReadError, audio_seconds, load_waveform
+from .schema import DataError
+
+SAMPLES_FILE = "samples.int16"
+UNREADABLE = -1
+_LENGTHS_FILE = "lengths.int64"
+_REASONS_FILE = "unreadable.jsonl"
+_HEADERS_READ = 500
+# Decoders and resamplers run outside the interpreter's lock; more threads than this wait for the disk.
+_MOST_THREADS = 8
+_BYTES_BETWEEN_SYNCS = 1 << 28
+
+
+def estimated_bytes(clips: Sequence[dict[str, Any]], sampling_rate: int) -> int:
+    """
+    What the decoded clips take on disk: exact for up to 500 clips, else from 500 drawn at random.
+
+    Args:
+        clips: audio references with ``path``, ``offset`` and ``duration``; files that cannot be read count 0.
+        sampling_rate: in Hz.
+    """
+    chosen = clips
+    if len(clips) > _HEADERS_READ:
+        drawn = np.random.default_rng(0).choice(len(clips), _HEADERS_READ, replace=False)
+        chosen = [clips[place] for place in drawn]
+    seconds = sum(_seconds(clip) for clip in chosen)
+    return round(2 * sampling_rate * seconds * len(clips) / len(chosen)) if chosen else 0
+
+
+def write_waveforms(
+    clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path, progress: bool
+) -> dict[str, Any]:
+    """
+    Decodes the clips into ``directory``, going on where a killed call stopped.
+
+    A clip counts as finished once its length is noted, and its length is noted after its samples are written:
+    what lies behind the last noted clip is cut off and decoded again. Whether or not it was killed, the file
+    holds the same bytes.
+
+    Args:
+        clips: audio references with ``path``, ``offset`` and ``duration``; the same ones in every call.
+        sampling_rate: in Hz.
+        directory: made if missing.
+        progress: show a progress bar.
+
+    Returns:
+        ``lengths`` (samples a clip, -1 for those that cannot be read) and ``unreadable``, ``{place: reason}``.
+
+    Raises:
+        DataError: if the disk has not enough room; before anything is decoded where the clips' headers tell.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lengths = _finished_lengths(directory, len(clips))
+    rest = clips[len(lengths) :]
+    _check_room(directory, len(rest), estimated_bytes(rest, sampling_rate))
+    with (
+        open(directory / SAMPLES_FILE, "ab", buffering=0) as samples,
+        open(directory / _LENGTHS_FILE, "ab", buffering=0) as journal,
+        open(directory / _REASONS_FILE, "ab", buffering=0) as reasons,
+        tqdm(
+            total=len(clips), initial=len(lengths), desc="decoding", unit="clip", disable=not progress
+        ) as bar,
+    ):
+        unsynced = 0
+        for decoded in _decoded_in_order(rest, sampling_rate):
+            if isinstance(decoded, str):
+                _append(reasons, json.dumps([len(lengths), decoded]).encode() + b"\n")
+                lengths.append(UNREADABLE)
+            else:
+                _append(samples, decoded.tobytes())
+                lengths.append(len(decoded))
+                unsynced += 2 * len(decoded)
+            if unsynced > _BYTES_BETWEEN_SYNCS:
+                os.fsync(samples.fileno())
+                unsynced = 0
+            _append(journal, np.int64(lengths[-1]).astype("<i8").tobytes())
+            bar.update()
+        os.fsync(samples.fileno())
+    lines = (directory / _REASONS_FILE).read_text(encoding="utf-8").splitlines()
+    noted = dict(json.loads(line) for line in lines)
+    return {
+        "lengths": lengths,
+        "unreadable": {place: noted[place] for place, length in enumerate(lengths) if length == UNREADABLE},
+    }
+
+
+def _finished_lengths(directory: Path, clips: int) -> list[int]:
+    """Lengths of the clips that an earlier call finished; files are cut back to just these."""
+    journal, samples = directory / _LENGTHS_FILE, directory / SAMPLES_FILE
+    noted = journal.read_bytes() if journal.is_file() else b""
+    lengths = np.frombuffer(noted[: len(noted) // 8 * 8], dtype="<i8").tolist()[:clips]
+    present = samples.stat().st_size if samples.is_file() else 0
+    # After a power cut a journal can have reached the disk before the samples.
+    while lengths and 2 * sum(max(length, 0) for length in lengths) > present:
+        lengths.pop()
+    if journal.is_file():
+        os.truncate(journal, 8 * len(lengths))
+    if samples.is_file():
+        os.truncate(samples, 2 * sum(max(length, 0) for length in lengths))
+    reasons = directory / _REASONS_FILE
+    if reasons.is_file():
+        whole = [line for line in reasons.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        reasons.write_bytes(b"".join(line for line in whole if json.loads(line)[0] < len(lengths)))
+    return lengths
+
+
+def _decoded_in_order(clips: Sequence[dict[str, Any]], sampling_rate: int) -> Iterator[np.ndarray | str]:
+    """The clips' 16-bit samples, or why one cannot be read; a few are decoded ahead."""
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decoding")
+    waiting: deque[Future[np.ndarray | str]] = deque()
+    try:
+        for clip in clips:
+            waiting.append(pool.submit(_decoded, clip, sampling_rate))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decoded(clip: dict[str, Any], sampling_rate: int) -> np.ndarray | str:
+    try:
+        waveform = load_waveform(
+            clip["path"],
+            sampling_rate=sampling_rate,
+            offset=clip.get("offset") or 0.0,
+            duration=clip.get("duration"),
+        )
+    except AudioReadError as error:
+        return str(error)
+    return np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype("<i2")
+
+
+def _seconds(clip: dict[str, Any]) -> float:
+    if clip.get("duration") is not None:
+        return float(clip["duration"])
+    try:
+        return max(0.0, audio_seconds(clip["path"]) - (clip.get("offset") or 0.0))
+    except AudioReadError:
+        return 0.0
+
+
+def _check_room(directory: Path, clips: int, needed: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise DataError(
+            f"{clips} clips take about {needed / 1e9:.1f} GB once decoded, but {directory} has {free / 1e9:.1f} GB "
+            f"free. Choose another disk by data.cache_dir or $AURICLE_CACHE, or set data.cache_waveforms to "
+            f"false: each epoch then decodes the files themselves."
+        )
+
+
+def _append(file: Any, content: bytes) -> None:
+    """Hands all of it to the operating system, which keeps it if this process is killed."""
+    rest = memoryview(content)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DataError(
+            f"the disk is full: {file.name}. What is decoded so far is kept; free some room and start again, or "
+            f"choose another disk by data.cache_dir or $AURICLE_CACHE."
+        ) from error
+
+
+__all__ = ["SAMPLES_FILE", "UNREADABLE", "estimated_bytes", "write_waveforms"]
