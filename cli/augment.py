@@ -1,5 +1,6 @@
 """`auricle augment`: more captions and more sounds, by a language model, as jobs that can be killed."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -167,6 +168,62 @@ def mix(
         )
         record = {"task": "mix", "count": count, "gain_db": gain_db, "seed": seed, "rendered": render}
         _finish(out, dataset, split, record, answering, told, summary)
+
+
+@augment.command("quality")
+def quality(
+    out: Annotated[Path, typer.Argument(help="Directory of a finished job.")],
+    embed_with: Annotated[
+        str, typer.Option(help="Directory of a model of ours, or a sentence-transformers model.")
+    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
+) -> None:
+    """
+    Say how near the new captions are to their sources.
+
+    The figure joins the job's record, and its card when it is published.
+    """
+    with _errors():
+        from ..data.augmentation.quality import caption_pairs, similarity_to_sources
+        from ..evaluation.json_files import write_json
+        from ..hub.augmentation_card import JOB
+        from ..training.caption_embedding import embed_captions_with
+
+        pairs = caption_pairs(out)
+        job = json.loads((out / JOB).read_text(encoding="utf-8"))
+        similarity = similarity_to_sources(
+            pairs, lambda texts: embed_captions_with(embed_with, texts, progress=progress)[0]
+        )
+        write_json(out / JOB, {**job, "similarity": {"model": embed_with, **similarity}})
+        typer.echo(
+            f"cosine similarity to the sources over {similarity['captions']} captions: mean "
+            f"{similarity['mean']:.3f}, lowest twentieth {similarity['lowest_twentieth']:.3f}, to other captions' "
+            f"sources {similarity['to_others']:.3f}"
+        )
+
+
+@augment.command("push")
+def push(
+    out: Annotated[Path, typer.Argument(help="Directory of a finished job.")],
+    repo_id: Annotated[str, typer.Argument(help="Where on the Hub, owner/name.")],
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Upload nothing; show files and card.")] = False,
+) -> None:
+    """
+    Publish a job's captions as a data set with a card.
+
+    No sounds, no paths and no unused answers leave the machine.
+    """
+    with _errors():
+        from ..hub.augmentation_card import collect_augmentation, push_augmentation
+
+        files = collect_augmentation(out, repo_id)
+        if dry_run:
+            for name, content in files.items():
+                typer.echo(f"{name}: {len(content):,} bytes")
+            typer.echo(files["README.md"].decode())
+            return
+        typer.echo(push_augmentation(files, repo_id, private=private))
 
 
 def _errors() -> Any:

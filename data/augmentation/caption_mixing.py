@@ -159,7 +159,7 @@ def _write_folder(
     summary: JobSummary,
     progress: bool,
 ) -> None:
-    columns = {name: list(table[name]) for name in ("row_id", "audio", "license")}
+    columns = {name: list(table[name]) for name in ("row_id", "audio", "license", "caption")}
     levels: dict[tuple[Any, ...], _Level | None] = {}
     lines = []
     for mix, caption in tqdm(merged, desc="mixing", unit="mix", disable=not progress):
@@ -179,7 +179,10 @@ def _write_folder(
                     dict.fromkeys(columns["license"][row] for row in (mix.first, mix.second))
                 ),
                 "mixed_from": [columns["row_id"][row] for row in (mix.first, mix.second)],
+                "source_captions": [columns["caption"][row] for row in (mix.first, mix.second)],
                 "gain_db": mix.gain_db,
+                "starts": [part["start"] for part in description["parts"]],
+                "gains": [part["gain"] for part in description["parts"]],
                 "rule_based": backend.is_rule_based,
                 "prompt_version": prompt.version,
                 "model": str(backend.settings.get("model") or backend.settings["backend"]),

@@ -1,0 +1,77 @@
+"""How near new captions are to those they were made from, as a text model sees it."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..schema import DataError
+from .back_translation import FILE, read_back_translations
+from .caption_mixing import METADATA
+
+# A few captions tell as much as all of them, and a text model takes its time.
+MOST_PAIRS = 2_000
+
+
+def caption_pairs(directory: str | os.PathLike[str]) -> list[tuple[str, list[str]]]:
+    """
+    Each kept caption of an augmentation job with its sources: one for a back-translation, two for a mix.
+
+    Raises:
+        DataError: if the directory holds neither, or a mix without its sources' captions.
+    """
+    directory = Path(directory)
+    if (directory / FILE).is_file():
+        read = read_back_translations(directory).values()
+        return [(text, [source]) for source, texts in read for text in texts]
+    if not (directory / METADATA).is_file():
+        raise DataError(f"{directory}: holds neither {FILE} nor {METADATA} of `auricle augment`.")
+    lines = [json.loads(line) for line in (directory / METADATA).read_text(encoding="utf-8").splitlines()]
+    if any("source_captions" not in line for line in lines):
+        raise DataError(
+            f"{directory}/{METADATA}: is no file of `auricle augment mix`: it names no source captions."
+        )
+    return [(line["caption"], list(line["source_captions"])) for line in lines]
+
+
+def similarity_to_sources(
+    pairs: Sequence[tuple[str, Sequence[str]]], embed: Callable[[Sequence[str]], np.ndarray], seed: int = 0
+) -> dict[str, Any]:
+    """
+    Cosine similarity of captions and their sources, beside that of captions and other captions' sources.
+
+    Args:
+        pairs: see [`caption_pairs`]; of more than 2,000, so many are drawn.
+        embed: from sentences to unit vectors ``(sentences, width)``.
+        seed: of what is drawn.
+
+    Returns:
+        ``captions``, how many were compared; ``mean``, ``lowest_twentieth`` and ``to_others``, the mean similarity
+        to sources of other captions, which is what chance gives.
+
+    Raises:
+        DataError: if there are no pairs.
+    """
+    if not pairs:
+        raise DataError("there are no kept captions to compare.")
+    generator = np.random.default_rng(seed)
+    if len(pairs) > MOST_PAIRS:
+        pairs = [pairs[place] for place in sorted(generator.choice(len(pairs), MOST_PAIRS, replace=False))]
+    texts = embed([text for text, _ in pairs])
+    sources = embed([source for _, sources in pairs for source in sources])
+    owner = np.repeat(np.arange(len(pairs)), [len(sources) for _, sources in pairs])
+    own = (texts[owner] * sources).sum(axis=1)
+    of_caption = np.bincount(owner, own) / np.bincount(owner)
+    others = (texts[(owner + 1 + len(pairs) // 2) % len(pairs)] * sources).sum(axis=1)
+    return {
+        "captions": len(pairs),
+        "mean": float(of_caption.mean()),
+        "lowest_twentieth": float(np.quantile(of_caption, 0.05)),
+        "to_others": float(others.mean()),
+    }
+
+
+__all__ = ["caption_pairs", "similarity_to_sources"]
