@@ -53,24 +53,25 @@ def check(folder: Path, arguments: argparse.Namespace) -> None:
     def start(cache: Path) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, __file__, "--write", str(sounds), str(cache)])
 
+    process = start(folder / "whole")
+    wait_for_decoding(process, folder / "whole")
     began = time.monotonic()
-    if start(folder / "whole").wait():
+    if process.wait():
         raise SystemExit("the unbroken run failed")
     took = time.monotonic() - began
     moments = random.Random(arguments.seed)
     killed, finished = 0, []
     while killed < arguments.kills:
         process = start(folder / "killed")
+        wait_for_decoding(process, folder / "killed")
         try:
-            process.wait(moments.uniform(0.3, 1.0) * took / arguments.kills + 2)
+            process.wait(moments.uniform(0.0, 1.6) * took / arguments.kills)
+            break
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             killed += 1
-            noted = list((folder / "killed").glob("*.part/lengths.int64"))
-            finished.append(noted[0].stat().st_size // 8 if noted else 0)
-        else:
-            break
+            finished.append(sum(path.stat().st_size for path in noted(folder / "killed")) // 8)
     if start(folder / "killed").wait():
         raise SystemExit("the killed run could not be finished")
     digests = [digest(folder / name) for name in ("whole", "killed")]
@@ -80,6 +81,17 @@ def check(folder: Path, arguments: argparse.Namespace) -> None:
     print(f"equal bytes: {digests[0] == digests[1]} ({digests[0][:16]})")
     if digests[0] != digests[1] or killed < arguments.kills:
         raise SystemExit(1)
+
+
+def noted(cache: Path) -> list[Path]:
+    return list(cache.glob("*.part/lengths.int64"))
+
+
+def wait_for_decoding(process: subprocess.Popen, cache: Path) -> None:
+    """Until the process adds to what is there: Python and its libraries take seconds to start."""
+    before = [path.stat().st_size for path in noted(cache)]
+    while process.poll() is None and [path.stat().st_size for path in noted(cache)] in ([], [0], before):
+        time.sleep(0.002)
 
 
 def digest(cache: Path) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,10 @@ class TrainingClips(TorchDataset):
         weights = list(table[WEIGHT_COLUMN]) if WEIGHT_COLUMN in table.column_names else None
         self.epoch_rows = EpochRows(list(table["source"]), weights, seed)
         self.row_of_place = self.epoch_rows.of_epoch(0)
-        self.audio: list[dict[str, Any]] = list(clips["audio"])
-        self.captions: list[str] = list(table["caption"])
+        # Columns of Arrow tables, read row by row: lists of Python objects would grow with the data, and once
+        # more in every worker process that touches them.
+        self.audio: Sequence[dict[str, Any]] = clips["audio"]
+        self.captions: Sequence[str] = table["caption"]
         self.clip_of_row = _numbered(table["clip_id"])
         self.group_of_row = _numbered(table[section.positive_column])
         self.caption_of_row = _numbered(self.captions)
@@ -180,7 +183,8 @@ class TrainingClips(TorchDataset):
         longest = self.section.max_clip_seconds
         if self.waveforms is not None:
             return random_crop(self.waveforms[clip], round(longest * self.sampling_rate), generator)
-        path, offset, seconds = (self.audio[clip][name] for name in ("path", "offset", "duration"))
+        path, offset, seconds = itemgetter("path", "offset", "duration")(self.audio[clip])
+        whole = seconds is None
         offset = offset or 0.0
         left = audio_seconds(path) - offset
         seconds = left if seconds is None else min(seconds, left)
@@ -188,7 +192,7 @@ class TrainingClips(TorchDataset):
             offset += generator.random() * (seconds - longest)
             seconds = longest
         # A file whose length is asked for to the sample may end a sample early.
-        duration = seconds if self.audio[clip]["duration"] is not None or seconds < left else None
+        duration = None if whole and seconds == left else seconds
         return load_waveform(path, sampling_rate=self.sampling_rate, offset=offset, duration=duration)
 
     def _vary(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
