@@ -12,6 +12,7 @@ from .data import data
 from .embed import embed
 from .ensemble import ensemble
 from .evaluate import evaluate
+from .export import export
 from .train import train
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.command("convert")(convert)
 app.command("embed")(embed)
 app.command("ensemble")(ensemble)
 app.command("evaluate")(evaluate)
+app.command("export")(export)
 app.add_typer(augment, name="augment")
 app.add_typer(data, name="data")
 

@@ -1,15 +1,6 @@
-"""How well sounds are found: retrieval metrics."""
+"""How well sounds are found: retrieval metrics. Imported when first used: torch takes its time."""
 
-from .metrics import (
-    RelevantRanks,
-    metrics_from_ranks,
-    query_metrics_from_ranks,
-    relevance_from_groups,
-    relevant_ranks,
-    relevant_ranks_from_similarities,
-    retrieval_metrics,
-    retrieval_metrics_from_similarities,
-)
+from typing import Any
 
 __all__ = [
     "RelevantRanks",
@@ -21,3 +12,11 @@ __all__ = [
     "retrieval_metrics",
     "retrieval_metrics_from_similarities",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import metrics
+
+    return getattr(metrics, name)

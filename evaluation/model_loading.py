@@ -1,5 +1,6 @@
 """Loading a saved dual encoder with this package's own classes."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProces
 from ..modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
 from ..modeling.int8 import quantize_linear_layers
 from ..processing import AuricleFeatureExtractor, AuricleProcessor
+
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 def register_auto_classes() -> None:
@@ -40,7 +43,7 @@ def load_pretrained(
     Loads model and processor of a directory or a Hub id, in float32, in evaluation mode, on the CPU.
 
     Args:
-        name: a directory or a Hub id.
+        name: a directory or a Hub id; a directory of LoRA adapters is merged into the model that it names.
         int8: quantise the linear layers to 8 bits, for faster inference on the CPU; embeddings then differ
             from the float32 model's a little (docs/results_encoders.md), so the two must not be mixed.
 
@@ -50,6 +53,9 @@ def load_pretrained(
     """
     name = os.fspath(name)
     local = Path(name).is_dir()
+    if local and (Path(name) / ADAPTER_CONFIG).is_file() and not (Path(name) / "config.json").is_file():
+        model, processor = _load_adapted(Path(name))
+        return quantize_linear_layers(model) if int8 else model, processor
     if local and not (Path(name) / "config.json").is_file():
         raise ValueError(f"{name}: holds no saved model (no config.json).")
     register_auto_classes()
@@ -78,6 +84,26 @@ def load_pretrained(
         )
     model = model.eval()
     return quantize_linear_layers(model) if int8 else model, processor
+
+
+def _load_adapted(directory: Path) -> tuple[AuricleModel, AuricleProcessor]:
+    """The model that an adapter was trained on top of, with the adapter merged into it."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ValueError(f"{directory}: adapters need PEFT: pip install 'auricle[peft]'.") from error
+    with _named_fault(str(directory), ADAPTER_CONFIG):
+        base = json.loads((directory / ADAPTER_CONFIG).read_text(encoding="utf-8")).get(
+            "base_model_name_or_path"
+        )
+    if not base or (Path(base) / ADAPTER_CONFIG).is_file():
+        raise ValueError(
+            f"{directory}: its {ADAPTER_CONFIG} names no model to load it on top of, but {base!r}."
+        )
+    model, processor = load_pretrained(base)
+    with _named_fault(str(directory), "adapter"):
+        merged = PeftModel.from_pretrained(model, str(directory)).merge_and_unload()
+    return merged.eval(), processor
 
 
 def _check_complete(name: str, report: dict[str, Any]) -> None:

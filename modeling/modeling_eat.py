@@ -132,7 +132,7 @@ class EatModel(EatPreTrainedModel):
             patches = patches.index_select(1, kept)
             real = None if real is None else real.index_select(1, kept)
 
-        hidden_states = torch.cat([self.extra_tokens.expand(len(patches), -1, -1), patches], dim=1)
+        hidden_states = torch.cat([self.extra_tokens.expand(patches.shape[0], -1, -1), patches], dim=1)
         hidden_states = self.pre_norm(hidden_states)
         mask = None
         if real is not None:

@@ -137,7 +137,7 @@ class PasstModel(PasstPreTrainedModel):
         patches = keep_patches(grid, patch_selection)
 
         special = torch.cat([self.cls_token, self.dist_token], dim=1) + self.new_pos_embed
-        hidden_states = torch.cat([special.expand(len(patches), -1, -1), patches], dim=1)
+        hidden_states = torch.cat([special.expand(patches.shape[0], -1, -1), patches], dim=1)
         for block in self.blocks:
             hidden_states = block(hidden_states, None, **kwargs)
         hidden_states = self.norm(hidden_states)

@@ -1,44 +1,44 @@
-"""What turns sounds and sentences into model inputs; travels with every checkpoint."""
+"""
+What turns sounds and sentences into model inputs; travels with every checkpoint.
 
-from .audio_inputs import as_clip_list, to_waveform
-from .audio_reading import (
-    AudioReadError,
-    audio_seconds,
-    is_silent,
-    load_waveform,
-    read_audio,
-    resample,
-    supported_audio_extensions,
-    to_mono,
-)
-from .audio_streaming import stream_waveform
-from .feature_extraction_auricle import AuricleFeatureExtractor
-from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel
-from .kaldi_fbank import kaldi_fbank
-from .log_mel import kaldi_mel_bank, passt_log_mel
-from .processing_auricle import AuricleProcessor, normalize_caption
-from .segment_blocks import SegmentBlock
+Names are looked up when they are first used: asking an index by the exported text tower needs one small module of
+these, and importing torch and transformers for it would take longer than the answer.
+"""
 
-__all__ = [
-    "FRONT_ENDS",
-    "AudioReadError",
-    "AuricleFeatureExtractor",
-    "AuricleProcessor",
-    "SegmentBlock",
-    "as_clip_list",
-    "audio_seconds",
-    "beats_log_mel",
-    "eat_log_mel",
-    "is_silent",
-    "kaldi_fbank",
-    "kaldi_mel_bank",
-    "load_waveform",
-    "normalize_caption",
-    "passt_log_mel",
-    "read_audio",
-    "resample",
-    "stream_waveform",
-    "supported_audio_extensions",
-    "to_mono",
-    "to_waveform",
-]
+import importlib
+from typing import Any
+
+_MODULES = {
+    "audio_inputs": ("as_clip_list", "to_waveform"),
+    "audio_reading": (
+        "AudioReadError",
+        "audio_seconds",
+        "is_silent",
+        "load_waveform",
+        "read_audio",
+        "resample",
+        "supported_audio_extensions",
+        "to_mono",
+    ),
+    "audio_streaming": ("stream_waveform",),
+    "caption_form": ("normalize_caption",),
+    "feature_extraction_auricle": ("AuricleFeatureExtractor",),
+    "front_ends": ("FRONT_ENDS", "beats_log_mel", "eat_log_mel"),
+    # kaldi_fbank has the name of its module, which is what the package would show: import it from there.
+    "log_mel": ("kaldi_mel_bank", "passt_log_mel"),
+    "processing_auricle": ("AuricleProcessor",),
+    "segment_blocks": ("SegmentBlock",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

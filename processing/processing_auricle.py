@@ -1,21 +1,14 @@
 """One callable for both modalities: sentences to tokens, sounds to log-mel segments."""
 
 import os
-import string
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from .caption_form import normalize_caption
 from .segment_blocks import SegmentBlock
-
-_DROP_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-def normalize_caption(caption: str) -> str:
-    """Lower case, ASCII punctuation removed, runs of white space made one: the report's caption form."""
-    return " ".join(caption.lower().translate(_DROP_PUNCTUATION).split())
 
 
 class AuricleProcessor(ProcessorMixin):

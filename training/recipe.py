@@ -146,6 +146,21 @@ class ClusterSection(Settings):
         return bool(self.labels or self.embed_with) and self.weight > 0
 
 
+class LoraSection(Settings):
+    """Low-rank adapters in place of whole weights (extra 'peft')."""
+
+    towers: list[Literal["audio", "text"]] = Field(
+        default_factory=list,
+        description="Towers with adapters, beside both projections; none trains weights.",
+    )
+    rank: int = Field(8, ge=1, description="Rank of the adapters.")
+    alpha: float = Field(16.0, gt=0, description="Scale of the adapters is alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
+    target_modules: list[str] = Field(
+        default_factory=list, description="Names of the linear layers, such as qkv; none takes all of them."
+    )
+
+
 class TrainingSection(Settings):
     """How a stage is trained."""
 
@@ -169,6 +184,7 @@ class TrainingSection(Settings):
     freeze: list[Literal["audio", "text"]] = Field(
         default_factory=list, description="Towers that are not trained; their dropout is off too."
     )
+    lora: LoraSection = Field(default_factory=LoraSection, description="Low-rank adapters.")
     cache_frozen_text: bool = Field(
         True, description="Run a frozen text tower once a caption, not each step."
     )
@@ -187,6 +203,13 @@ class TrainingSection(Settings):
     report_to: list[Literal["tensorboard", "trackio"]] = Field(
         default_factory=list, description="Trackers that get the log (extra 'tracking')."
     )
+
+    @model_validator(mode="after")
+    def _adapters_train(self) -> "TrainingSection":
+        both = sorted(set(self.lora.towers) & set(self.freeze))
+        if both:
+            raise ValueError(f"lora.towers and freeze both name {both[0]!r}: it has no adapters to train")
+        return self
 
     @field_validator("save_every", mode="before")
     @classmethod

@@ -25,6 +25,7 @@ from .gradient_gather import (
     world,
 )
 from .learning_rate import warmup_cosine_schedule
+from .lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
 from .loss_parts import LossParts
 from .objective import Objective
 from .pooled_captions import PooledCaptions
@@ -364,7 +365,14 @@ class BestModelKeeper(TrainerCallback):
 
 
 def save_model(model: AuricleModel, processor: AuricleProcessor, directory: Path) -> None:
-    """Saves weights, config, processor and the code that they need into one loadable directory."""
+    """
+    Saves weights, config, processor and the code that they need into one loadable directory.
+
+    Of a model with adapters the merged weights, and the adapters alone in a folder of their own.
+    """
+    if has_lora(model):
+        save_adapter(model, directory / ADAPTER_FOLDER)
+        model = merge_lora(model)
     model.save_pretrained(directory)
     processor.save_pretrained(directory)
 

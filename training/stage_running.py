@@ -16,6 +16,7 @@ from ..evaluation.embedding import distinct_in_order
 from .caption_variants import caption_variants
 from .collator import RetrievalCollator
 from .gradient_gather import world
+from .lora import add_lora, trainable_share
 from .model_building import BuiltModel
 from .objective import Objective
 from .pooled_captions import PooledCaptions
@@ -96,6 +97,8 @@ def run_stage(
         raise RecipeError(f"stage {stage.name!r}: training.precision=fp16 needs a GPU; use fp32.")
     table = splits["train"]
     model.set_num_clusters(objective.num_clusters, torch.Generator().manual_seed(seed))
+    if section.lora.towers:
+        add_lora(model, section.lora, base=_saved_base(stage, built), seed=seed)
     clips = TrainingClips(
         table,
         extractor,
@@ -134,8 +137,16 @@ def run_stage(
         data_collator=RetrievalCollator(processor, crop),
         callbacks=callbacks,
     )
+    trainable = trainable_share(model)
     if trainer.is_world_process_zero():
         remove_incomplete_checkpoints(directory)
+        logger.warning(
+            "stage %s: %s of %s parameters are trained (%.1f %%)",
+            stage.name,
+            f"{trainable['trained']:,}",
+            f"{trainable['total']:,}",
+            100 * trainable["share"],
+        )
     trainer.accelerator.wait_for_everyone()
     checkpoint = last_complete_checkpoint(directory)
     if checkpoint is not None:
@@ -157,6 +168,7 @@ def run_stage(
         "last_loss": losses[-1] if losses else None,
         "best": read_json(model_dir / "best.json"),
         "unreadable": unreadable,
+        "parameters": trainable,
         **objective.record,
         "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],
     }
@@ -207,6 +219,16 @@ def _training_arguments(
         # middle of clips.
         arguments._n_gpu = 1
     return arguments
+
+
+def _saved_base(stage: Stage, built: BuiltModel) -> str:
+    """What adapters are to be loaded on top of."""
+    if stage.starts_from == "pretrained":
+        raise RecipeError(
+            f"stage {stage.name!r}: training.lora needs a saved model to start from, since adapters are loaded "
+            "on top of it: let the stage start from an earlier one or from a model directory."
+        )
+    return built.origins["all"]
 
 
 def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:

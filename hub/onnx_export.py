@@ -1,0 +1,241 @@
+"""Both towers as ONNX files that answer like the model they were made from."""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..evaluation.model_loading import load_pretrained
+from ..evaluation.onnx_towers import AUDIO_FILE, RECORD_FILE, TEXT_FILE
+from ..modeling import AuricleModel
+from ..modeling.segment_pooling import pool_tokens
+from ..processing import AuricleProcessor
+from ..training.model_fingerprint import model_fingerprint
+
+LARGEST_DIFFERENCE = 1e-4
+_SENTENCES = (
+    ["rain"],
+    ["a dog barks", "waves break on a stony beach while gulls cry far away", "somebody knocks three times"],
+)
+_SEGMENTS = (1, 2, 5)
+
+
+class ExportError(RuntimeError):
+    """A model that cannot be exported, or whose export answers otherwise."""
+
+
+class _TextTower(nn.Module):
+    def __init__(self, model: AuricleModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        outputs = self.model.text_model(input_ids=input_ids, attention_mask=attention_mask)
+        pooling = self.model.config.text_pooling
+        return self.model.project_text(pool_tokens(outputs.last_hidden_state, attention_mask, pooling))
+
+
+class _AudioTower(nn.Module):
+    def __init__(self, model: AuricleModel):
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_features: torch.Tensor, audio_attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        # Not of unit length: a clip's vector is the mean of these, brought to unit length.
+        segments = self.model.pool_audio(input_features, audio_attention_mask)
+        return self.model.audio_projection(segments).float()
+
+
+def export_onnx(
+    name: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    towers: tuple[str, ...] = ("text", "audio"),
+    int8: bool = False,
+) -> dict[str, Any]:
+    """
+    Writes ``text_tower.onnx`` and ``audio_tower.onnx``, checked against the model, beside its processor.
+
+    The text tower takes ``input_ids`` and ``attention_mask`` int64 ``(captions, tokens)`` and gives ``text_embeds``
+    ``(captions, projection_dim)`` of unit length. The audio tower takes ``input_features`` ``(segments, frames, mel
+    bins)``, for BEATs also ``audio_attention_mask``, and gives ``segment_embeds`` ``(segments, projection_dim)``; a
+    clip is the mean of its segments' rows, divided by its length.
+
+    Args:
+        name: a saved model, directory or Hub id.
+        out: a directory, made if missing.
+        towers: which ones; the text tower alone is enough to ask an index.
+        int8: quantise weights to 8 bits, with activations quantised as they come.
+
+    Returns:
+        What ``onnx.json`` holds: the model's fingerprint and, by tower, file, bytes, the largest difference and the
+        lowest cosine of its answers and the model's.
+
+    Raises:
+        ImportError: if onnx, onnxscript or onnxruntime is not installed.
+        ExportError: if a tower cannot be exported or a float32 answer differs by more than 1e-4.
+        ValueError: if there is no such model or tower.
+    """
+    unknown = [tower for tower in towers if tower not in ("text", "audio")]
+    if unknown or not towers:
+        raise ValueError(f"towers={list(towers)}: known are 'text' and 'audio'; give one or both.")
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"export needs {error.name}: pip install 'auricle[onnx]'.") from error
+    model, processor = load_pretrained(name)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    processor.save_pretrained(out)
+    record: dict[str, Any] = {
+        "format": "auricle onnx",
+        "version": 1,
+        "fingerprint": model_fingerprint(model, processor),
+        "projection_dim": model.config.projection_dim,
+        "int8": int8,
+        "normalize_captions": processor.normalize_captions,
+        "max_text_tokens": processor.max_text_tokens,
+        "towers": {},
+    }
+    for tower in towers:
+        export = _export_text if tower == "text" else _export_audio
+        path = out / (TEXT_FILE if tower == "text" else AUDIO_FILE)
+        try:
+            with _quiet():
+                cases = export(model, processor, path)
+                if int8:
+                    _quantize(path)
+        except (RuntimeError, ValueError, torch.onnx.OnnxExporterError) as error:
+            path.unlink(missing_ok=True)
+            raise ExportError(f"the {tower} tower cannot be exported ({_first_line(error)}).") from error
+        record["towers"][tower] = _verify(tower, path, cases, strict=not int8)
+    (out / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return record
+
+
+@torch.no_grad()
+def _export_text(model: AuricleModel, processor: AuricleProcessor, path: Path) -> list[tuple]:
+    tower, names = _TextTower(model).eval(), ["input_ids", "attention_mask"]
+    example = processor(text=list(_SENTENCES[1]))
+    captions, tokens = torch.export.Dim("captions", min=1), torch.export.Dim("tokens", min=2, max=512)
+    shape = {0: captions, 1: tokens}
+    _export(tower, tuple(example[name] for name in names), names, "text_embeds", (shape, shape), path)
+    cases = []
+    for sentences in _SENTENCES:
+        inputs = processor(text=list(sentences))
+        given = {name: inputs[name] for name in names}
+        cases.append((given, tower(**given)))
+    return cases
+
+
+@torch.no_grad()
+def _export_audio(model: AuricleModel, processor: AuricleProcessor, path: Path) -> list[tuple]:
+    tower, extractor = _AudioTower(model).eval(), processor.feature_extractor
+    generator = np.random.default_rng(0)
+    cases = []
+    for count in _SEGMENTS:
+        # The last segment is half full: what is masked has to be masked there too.
+        samples = round((count - 0.5) * extractor.segment_samples)
+        inputs = extractor(
+            0.1 * generator.standard_normal(samples).astype(np.float32), sampling_rate=extractor.sampling_rate
+        )
+        given = {
+            key: inputs[key]
+            for key in ("input_features", "audio_attention_mask")
+            if inputs.get(key) is not None
+        }
+        cases.append((given, tower(**given)))
+    example = cases[1][0]
+    segments = torch.export.Dim("segments", min=1)
+    shapes = tuple({0: segments} for _ in example)
+    _export(tower, tuple(example.values()), list(example), "segment_embeds", shapes, path)
+    return cases
+
+
+def _export(
+    tower: nn.Module, example: tuple, inputs: list[str], output: str, shapes: tuple, path: Path
+) -> None:
+    program = torch.onnx.export(
+        tower,
+        example,
+        dynamo=True,
+        input_names=inputs,
+        output_names=[output],
+        dynamic_shapes=shapes,
+        optimize=True,
+        verbose=False,
+    )
+    program.save(path)
+
+
+def _quantize(path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    fresh = path.with_suffix(".int8.onnx")
+    # Seven bits for weights: processors without 8-bit dot products overflow in between otherwise.
+    quantize_dynamic(path, fresh, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+    fresh.replace(path)
+    # Weights of more than 2 GB lie in a file of their own.
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)
+
+
+def _verify(tower: str, path: Path, cases: list[tuple], *, strict: bool) -> dict[str, Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    difference, cosine = 0.0, 1.0
+    for given, expected in cases:
+        (answer,) = session.run(None, {name: value.numpy() for name, value in given.items()})
+        wanted = expected.numpy()
+        difference = max(difference, float(np.abs(answer - wanted).max()))
+        dots = (answer * wanted).sum(axis=1)
+        norms = np.linalg.norm(answer, axis=1) * np.linalg.norm(wanted, axis=1)
+        cosine = min(cosine, float((dots / norms).min()))
+    if strict and not difference <= LARGEST_DIFFERENCE:
+        path.unlink()
+        raise ExportError(
+            f"the exported {tower} tower answers otherwise than the model: by up to {difference:.2g}; at most "
+            f"{LARGEST_DIFFERENCE:g} is accepted."
+        )
+    size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+    return {
+        "file": path.name,
+        "bytes": size,
+        "largest_difference": difference,
+        "lowest_cosine": cosine,
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints its progress, and warnings about packages that nobody asked for."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "root", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+__all__ = ["AUDIO_FILE", "RECORD_FILE", "TEXT_FILE", "ExportError", "export_onnx"]

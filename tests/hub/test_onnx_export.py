@@ -1,0 +1,123 @@
+"""Exported towers answer like the model, with any number of captions and segments, without torch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_models import tiny_model_and_processor
+from typer.testing import CliRunner
+
+from auricle.cli.main import app
+from auricle.evaluation.embedding import embed_captions, embed_clips
+from auricle.evaluation.onnx_towers import OnnxAudioTower, OnnxTextTower
+from auricle.hub import onnx_export
+from auricle.hub.onnx_export import ExportError, export_onnx
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+CAPTIONS = [
+    "A dog barks!",
+    "rain",
+    "two short tones, then a long low tone on and on and on while a bell rings",
+]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    root = tmp_path_factory.mktemp("export")
+    model, processor = tiny_model_and_processor(root)
+    model.save_pretrained(root / "model")
+    processor.save_pretrained(root / "model")
+    record = export_onnx(root / "model", root / "onnx")
+    return root, model, processor, record
+
+
+def test_captions_alone_and_together(exported):
+    root, model, processor, record = exported
+    tower = OnnxTextTower(root / "onnx")
+    expected = embed_captions(model, processor, CAPTIONS)
+    assert np.abs(tower.embed(CAPTIONS) - expected).max() < 1e-5
+    for caption, row in zip(CAPTIONS, expected, strict=True):
+        assert np.abs(tower.embed([caption])[0] - row).max() < 1e-5
+    assert record["towers"]["text"]["largest_difference"] < 1e-5
+    assert tower.fingerprint == record["fingerprint"]
+
+
+def test_long_captions_are_cut_alike(exported):
+    root, model, processor, _ = exported
+    caption = "dog rain bell siren bird engine " * 20
+    assert (
+        np.abs(
+            OnnxTextTower(root / "onnx").embed([caption]) - embed_captions(model, processor, [caption])
+        ).max()
+        < 1e-5
+    )
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.5, 7.9])
+def test_sounds_of_any_length(exported, seconds):
+    root, model, processor, _ = exported
+    sound = {
+        "array": 0.1 * np.random.default_rng(0).standard_normal(round(16_000 * seconds)).astype(np.float32),
+        "sampling_rate": 16_000,
+    }
+    expected, _ = embed_clips(model, processor, [sound])
+    assert np.abs(OnnxAudioTower(root / "onnx").embed([sound], batch_size=2) - expected).max() < 1e-5
+
+
+def test_8_bits_are_smaller_and_near(exported, tmp_path):
+    root, model, processor, record = exported
+    small = export_onnx(root / "model", tmp_path, int8=True)
+    assert small["int8"] and small["fingerprint"] == record["fingerprint"]
+    assert small["towers"]["text"]["lowest_cosine"] > 0.9
+    # The networks are tiny: what is left is mostly the graph.
+    assert small["towers"]["audio"]["bytes"] != record["towers"]["audio"]["bytes"]
+    near = (OnnxTextTower(tmp_path).embed(CAPTIONS) * embed_captions(model, processor, CAPTIONS)).sum(axis=1)
+    assert near.min() > 0.9
+
+
+def test_the_text_tower_needs_neither_torch_nor_transformers(exported):
+    root, model, processor, _ = exported
+    code = (
+        "import sys, json\n"
+        "from auricle.evaluation.onnx_towers import OnnxTextTower\n"
+        f"rows = OnnxTextTower({str(root / 'onnx')!r}).embed(['a dog barks'])\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules), 'heavy'\n"
+        "print(json.dumps(rows.tolist()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (
+        np.abs(np.array(json.loads(done.stdout)) - embed_captions(model, processor, ["a dog barks"])).max()
+        < 1e-5
+    )
+
+
+def test_one_tower_alone(exported, tmp_path):
+    root, *_ = exported
+    done = CliRunner().invoke(app, ["export", str(root / "model"), str(tmp_path), "--towers", "text"])
+    assert done.exit_code == 0, done.output
+    assert "text: text_tower.onnx" in done.output and not (tmp_path / "audio_tower.onnx").exists()
+    with pytest.raises(ValueError, match=r"holds no exported audio tower, only \['text'\]"):
+        OnnxAudioTower(tmp_path)
+
+
+def test_an_export_that_answers_otherwise_is_refused(exported, tmp_path, monkeypatch):
+    root, *_ = exported
+    monkeypatch.setattr(onnx_export, "LARGEST_DIFFERENCE", 0.0)
+    with pytest.raises(ExportError, match="answers otherwise than the model"):
+        export_onnx(root / "model", tmp_path, towers=("audio",))
+    assert not (tmp_path / "audio_tower.onnx").exists()
+
+
+def test_bad_questions(exported, tmp_path):
+    root, *_ = exported
+    with pytest.raises(ValueError, match="holds no word to search for"):
+        OnnxTextTower(root / "onnx").embed(["!?"])
+    with pytest.raises(ValueError, match="holds no export of"):
+        OnnxTextTower(root / "model")
+    with pytest.raises(ValueError, match="known are 'text' and 'audio'"):
+        export_onnx(root / "model", tmp_path, towers=("video",))
