@@ -96,7 +96,7 @@ def drill(name, result, options, clotho, model, proxy, root, arguments) -> bool:
     while kills < arguments.kills:
         process = subprocess.Popen(command(root / f"{name}-killed"), stdout=subprocess.DEVNULL)
         try:
-            process.wait(moments.uniform(0.4, 1.0) * took / arguments.kills + 6)
+            process.wait(moments.uniform(0.3, 0.8) * took / arguments.kills + 5)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)

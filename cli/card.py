@@ -18,7 +18,7 @@ def card(
     Everything in it is read from the run; an existing README.md there is replaced.
     """
     with one_line_errors(ValueError, OSError):
-        from ..hub import render_model_card, write_model_card
+        from ..hub.model_card import render_model_card, write_model_card
 
         if show:
             typer.echo(render_model_card(run))

@@ -13,6 +13,7 @@ from .embed import embed
 from .ensemble import ensemble
 from .evaluate import evaluate
 from .export import export
+from .push import push
 from .train import train
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command("embed")(embed)
 app.command("ensemble")(ensemble)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
+app.command("push")(push)
 app.add_typer(augment, name="augment")
 app.add_typer(data, name="data")
 

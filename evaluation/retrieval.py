@@ -9,8 +9,9 @@ from datasets import Dataset
 from ..data.schema import unique_clips
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
+from .bootstrap import bootstrap_means
 from .embedding import distinct_in_order, embed_captions, embed_clips
-from .metrics import relevance_from_groups, retrieval_metrics
+from .metrics import query_metrics_from_ranks, relevance_from_groups, relevant_ranks, retrieval_metrics
 
 
 @dataclass
@@ -81,6 +82,19 @@ class RetrievalSplit:
             **{f"audio_to_text_{name}": value for name, value in backward.items()},
         }
 
+    def intervals(self, audio_embeds: np.ndarray, text_embeds: np.ndarray) -> dict[str, tuple[float, float]]:
+        """95 % bootstrap intervals over queries of what [`metrics`] returns, by the same names."""
+        directions = {
+            "text_to_audio": (text_embeds, audio_embeds, self.caption_groups, self.clip_groups),
+            "audio_to_text": (audio_embeds, text_embeds, self.clip_groups, self.caption_groups),
+        }
+        found = {}
+        for direction, (queries, items, query_groups, item_groups) in directions.items():
+            ranks = relevant_ranks(queries, items, relevance_from_groups(query_groups, item_groups))
+            means = bootstrap_means(query_metrics_from_ranks(*ranks))
+            found |= {f"{direction}_{name}": (mean.low, mean.high) for name, mean in means.items()}
+        return found
+
 
 def evaluate_retrieval(
     model: AuricleModel,
@@ -108,9 +122,31 @@ def evaluate_retrieval(
         AudioReadError: for a clip that cannot be read.
         ValueError: if the split is empty or lacks the relevance column.
     """
+    return evaluate_with_intervals(
+        model,
+        processor,
+        table,
+        relevance_column=relevance_column,
+        batch_size=batch_size,
+        progress=progress,
+        embed_text=embed_text,
+    )[0]
+
+
+def evaluate_with_intervals(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    table: Dataset,
+    *,
+    relevance_column: str = "clip_id",
+    batch_size: int = 32,
+    progress: bool = False,
+    embed_text: Callable[..., np.ndarray] = embed_captions,
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """[`evaluate_retrieval`]'s figures and their 95 % bootstrap intervals over queries; arguments as there."""
     split = RetrievalSplit.from_table(table, relevance_column)
     audio_embeds, _ = embed_clips(
         model, processor, split.audio, batch_size=batch_size, progress=progress, description="evaluating"
     )
     text_embeds = embed_text(model, processor, split.captions, batch_size=batch_size)
-    return split.metrics(audio_embeds, text_embeds)
+    return split.metrics(audio_embeds, text_embeds), split.intervals(audio_embeds, text_embeds)

@@ -1,5 +1,1 @@
-"""What a model needs to be shared: its card."""
-
-from .model_card import CardError, render_model_card, write_model_card
-
-__all__ = ["CardError", "render_model_card", "write_model_card"]
+"""Sharing models: cards, licences, publishing, ONNX files. Import the module you need."""

@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import ModelCardData
-from jinja2 import Environment, StrictUndefined
+from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from ..training.recipe import AugmentationSection, Recipe
 from ..training.recipe_reading import Stage, resolve_stages
 from ..training.saved_directories import read_json
+from .licenses import derive_license
 
 TEMPLATE = "model_card.md"
 METRICS = ("mAP@16", "mAP@10", "R@1", "R@5", "R@10")
 DIRECTIONS = (("text_to_audio", "text to audio"), ("audio_to_text", "audio to text"))
 LARGEST_CLUSTERS = 10
 OWN_PATH = re.compile(r"(?<!\S)[/~][^\s,]+")
+CITATIONS = {
+    "passt": "PaSST: Koutini et al., Efficient Training of Audio Transformers with Patchout, Interspeech 2022, "
+    "arXiv 2110.05069",
+    "eat": "EAT: Chen et al., EAT: Self-Supervised Pre-Training with Efficient Audio Transformer, IJCAI 2024, "
+    "arXiv 2401.03497",
+    "beats": "BEATs: Chen et al., BEATs: Audio Pre-Training with Acoustic Tokenizers, ICML 2023, arXiv 2212.09058",
+}
 # What a cluster summary holds beside its settings.
 NOT_SETTINGS = ("top_words", "sizes", "source", "libraries", "number", "num_clusters")
 
@@ -46,17 +54,27 @@ def write_model_card(run_dir: Path) -> Path:
     return path
 
 
-def render_model_card(run_dir: Path) -> str:
+def render_model_card(
+    run_dir: Path, *, stage: str | None = None, repo_id: str | None = None, license: str | None = None
+) -> str:
     """
     The card of a finished run as Markdown with the Hub's metadata.
 
+    Args:
+        run_dir: directory of a run.
+        stage: whose model; the last one's if not given.
+        repo_id: where it will lie on the Hub, for the examples; a placeholder if not given.
+        license: the Hub's name of a licence; derived from data and encoders if not given.
+
     Raises:
-        CardError: if the directory is no run, or its last stage is not finished.
+        CardError: if the directory is no run, the stage is not finished, or the template has an unknown field.
     """
     run_dir = Path(run_dir)
     record = _record(run_dir)
     recipe = Recipe.model_validate(record["recipe"])
     stages = resolve_stages(recipe)
+    if stage is not None:
+        stages = stages[: [entry.name for entry in stages].index(stage) + 1]
     last = stages[-1].name
     config = read_json(run_dir / last / "model" / "config.json")
     if config is None or read_json(run_dir / last / "stage.json") is None:
@@ -65,41 +83,58 @@ def render_model_card(run_dir: Path) -> str:
     extractor = extractor.get("feature_extractor", extractor)
     summaries = {stage.name: read_json(run_dir / stage.name / "stage.json") or {} for stage in stages}
     # A relative path of this run means nothing to a reader elsewhere, an absolute one tells where it was run.
-    shown = _without_places(record["recipe"])
+    shown = without_places(record["recipe"])
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = resources.files("auricle.model_cards").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    figures = (read_json(run_dir / "results.json") or {}).get("figures", {})
-    return environment.from_string(template).render(
-        card_data=_card_data(recipe).to_yaml(),
-        name=recipe.name,
-        description=recipe.description,
-        audio_tower=_tower(config["audio_config"], summaries[last], stages, summaries, "audio"),
-        text_tower=_tower(config["text_config"], summaries[last], stages, summaries, "text"),
-        projection_dim=config["projection_dim"],
-        temperature=config["temperature"],
-        num_clusters=config.get("num_clusters", 0),
-        sampling_rate=config["audio_config"]["sampling_rate"],
-        segment_seconds=extractor.get("segment_seconds", "?"),
-        metrics=METRICS,
-        figures=_figure_rows(figures),
-        data=_data_rows(run_dir, last),
-        source=stages[-1].data.source,
-        max_clip_seconds=stages[-1].data.max_clip_seconds,
-        stages=[_stage_row(stage, summaries[stage.name]) for stage in stages],
-        teachers=[
+    # The figures are those of the run's last stage.
+    results = (read_json(run_dir / "results.json") or {}) if last == recipe.stage_names()[-1] else {}
+    figures, intervals = results.get("figures", {}), results.get("intervals", {})
+    data_licenses = read_json(run_dir / last / "licenses.json") or {}
+    origins = summaries[stages[0].name].get("weights", {})
+    fields = {
+        "card_data": _card_data(
+            recipe, license or derive_license(data_licenses, origins).license, figures, intervals
+        ).to_yaml(),
+        "model_id": repo_id or "path/of/this/directory",
+        "data_licenses": data_licenses,
+        "seconds": sum(summary.get("seconds", 0) for summary in summaries.values()),
+        "hardware": summaries[last].get("hardware", "not recorded"),
+        "encoder_citations": _citations(config),
+        "name": recipe.name,
+        "description": recipe.description,
+        "audio_tower": _tower(config["audio_config"], summaries[last], stages, summaries, "audio"),
+        "text_tower": _tower(config["text_config"], summaries[last], stages, summaries, "text"),
+        "projection_dim": config["projection_dim"],
+        "temperature": config["temperature"],
+        "num_clusters": config.get("num_clusters", 0),
+        "sampling_rate": config["audio_config"]["sampling_rate"],
+        "segment_seconds": extractor.get("segment_seconds", "?"),
+        "metrics": METRICS,
+        "figures": _figure_rows(figures, intervals),
+        "data": _data_rows(run_dir, last),
+        "source": stages[-1].data.source,
+        "max_clip_seconds": stages[-1].data.max_clip_seconds,
+        "stages": [_stage_row(stage, summaries[stage.name]) for stage in stages],
+        "teachers": [
             {"stage": name, **teacher, "source": _place(teacher["source"])}
             for name, summary in summaries.items()
             for teacher in summary.get("teachers", [])
         ],
-        clusters=[
+        "clusters": [
             _cluster_entry(name, summary["clusters"])
             for name, summary in summaries.items()
             if "clusters" in summary
         ],
-        recipe=yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
-        fingerprint=record["fingerprint"],
-        packages=", ".join(f"{name} {version}" for name, version in record["packages"].items()),
-    )
+        "recipe": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
+        "fingerprint": record["fingerprint"],
+        "packages": ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
+    }
+    try:
+        return environment.from_string(template).render(fields)
+    except UndefinedError as error:
+        raise CardError(
+            f"the card's template asks for a field that there is not: {error.message}."
+        ) from error
 
 
 def _record(run_dir: Path) -> dict[str, Any]:
@@ -113,9 +148,34 @@ def _last_stage(record: Mapping[str, Any]) -> str:
     return record["recipe"]["stages"][-1]["name"]
 
 
-def _card_data(recipe: Recipe) -> ModelCardData:
+def _card_data(
+    recipe: Recipe,
+    license: str,
+    figures: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, Mapping[str, list[float]]],
+) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type="text-to-audio-retrieval"
+            if direction == "text_to_audio"
+            else "audio-to-text-retrieval",
+            task_name=label,
+            dataset_type=str(_first_source(recipe)),
+            dataset_name=f"{_first_source(recipe)}, {split}",
+            dataset_split=split,
+            metric_type=metric,
+            metric_name=metric,
+            metric_value=round(values[f"{direction}_{metric}"], 4),
+            metric_args=_interval_args(intervals.get(split, {}).get(f"{direction}_{metric}")),
+        )
+        for split, values in figures.items()
+        for direction, label in DIRECTIONS
+        for metric in METRICS
+    ]
     return ModelCardData(
         language="en",
+        license=license,
+        eval_results=results or None,
         library_name="transformers",
         pipeline_tag="feature-extraction",
         tags=["auricle", "audio-retrieval", "text-to-audio-retrieval", "custom_code"],
@@ -146,20 +206,40 @@ def _place(text: str) -> str:
     return OWN_PATH.sub(lambda match: Path(match[0]).name, str(text))
 
 
-def _without_places(value: Any) -> Any:
+def without_places(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_places(inner) for key, inner in value.items()}
+        return {key: without_places(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_without_places(inner) for inner in value]
+        return [without_places(inner) for inner in value]
     return _place(value) if isinstance(value, str) else value
 
 
-def _figure_rows(figures: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+def _first_source(recipe: Recipe) -> str:
+    source = recipe.data.source
+    return str(source if isinstance(source, str) else source[0])
+
+
+def _interval_args(interval: list[float] | None) -> dict[str, list[float]] | None:
+    return {"confidence_interval_95": [round(edge, 4) for edge in interval]} if interval else None
+
+
+def _citations(config: Mapping[str, Any]) -> list[str]:
+    kind = str(config["audio_config"]["model_type"]).removeprefix("auricle_")
+    return [CITATIONS[kind]] if kind in CITATIONS else []
+
+
+def _figure_rows(
+    figures: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Mapping[str, list[float]]]
+) -> list[dict[str, Any]]:
+    def shown(split: str, name: str, value: float) -> str:
+        edges = intervals.get(split, {}).get(name)
+        return f"{value:.3f}" + (f" [{edges[0]:.3f}, {edges[1]:.3f}]" if edges else "")
+
     return [
         {
             "split": split,
             "direction": label,
-            "values": [f"{values[f'{name}_{metric}']:.3f}" for metric in METRICS],
+            "values": [shown(split, f"{name}_{metric}", values[f"{name}_{metric}"]) for metric in METRICS],
         }
         for split, values in figures.items()
         for name, label in DIRECTIONS

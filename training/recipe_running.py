@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ from datasets import Dataset
 
 from ..data.schema import unique_clips
 from ..evaluation.embedding import embed_captions, embed_clips
-from ..evaluation.retrieval import RetrievalSplit, evaluate_retrieval
+from ..evaluation.retrieval import RetrievalSplit, evaluate_with_intervals
 from .model_building import BuiltModel, build_model, load_model
 from .pooled_captions import PooledCaptions
+from .pretrained_text import looks_like_path
 from .process_shares import first_on_main
 from .recipe import EvaluationSection, Recipe
 from .recipe_reading import RecipeError, Stage, resolve_stages
@@ -168,6 +170,8 @@ def _prepare_splits(
                 logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
         splits = good
     _refuse_changed_data(stage, run, splits)
+    licenses = Counter(unique_clips(splits["train"])["license"])
+    run.save(f"{stage.name}/licenses", dict(licenses.most_common()))
     return splits
 
 
@@ -217,10 +221,13 @@ def _check_start(stage: Stage, recipe: Recipe, run: RunDirectory) -> None:
             raise RecipeError(
                 f"stage {stage.name!r} starts from {stage.starts_from!r}, which is not finished; run that first."
             )
-    elif not Path(stage.starts_from).is_dir():
+    elif not Path(stage.starts_from).is_dir() and (
+        looks_like_path(stage.starts_from) or "/" not in stage.starts_from
+    ):
         raise RecipeError(
             f"stage {stage.name!r}: starts_from={stage.starts_from!r} is neither 'pretrained', nor a stage "
-            f"({recipe.stage_names()}), nor a directory; if it is another recipe's result, run that one first."
+            f"({recipe.stage_names()}), nor a directory, nor a Hub id (owner/name); "
+            f"if it is another recipe's result, run that one first."
         )
 
 
@@ -253,10 +260,11 @@ def _score(
     splits: dict[str, Dataset],
     pooled_captions: PooledCaptions | None,
     progress: bool,
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, tuple[float, float]]]]:
+    """Figures and their intervals by test split."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return {
-        name: evaluate_retrieval(
+    scores = {
+        name: evaluate_with_intervals(
             built.model.to(device),
             built.processor,
             table,
@@ -267,6 +275,8 @@ def _score(
         )
         for name, table in splits_to_report(splits).items()
     }
+    figures, intervals = ({name: score[part] for name, score in scores.items()} for part in (0, 1))
+    return figures, intervals
 
 
 def _score_untrained(
@@ -278,7 +288,7 @@ def _score_untrained(
     progress: bool,
 ) -> None:
     if evaluation.compare_untrained and run.load("untrained") is None:
-        run.save("untrained", _score(evaluation, built, splits, pooled_captions, progress))
+        run.save("untrained", _score(evaluation, built, splits, pooled_captions, progress)[0])
 
 
 def _report(
@@ -286,9 +296,11 @@ def _report(
 ) -> dict[str, Any]:
     splits = _without_bad_clips(load_splits(stage.data, progress=progress), run, stage.name)
     built = load_model(str(run.model_dir(stage.name)))
+    figures, intervals = _score(recipe.evaluation, built, splits, pooled_captions, progress)
     results = {
         "model": str(run.model_dir(stage.name)),
-        "figures": _score(recipe.evaluation, built, splits, pooled_captions, progress),
+        "figures": figures,
+        "intervals": intervals,
         "untrained": run.load("untrained"),
         "answers": _answer(recipe.evaluation, built, splits),
     }

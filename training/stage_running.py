@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,7 @@ def run_stage(
         "best": read_json(model_dir / "best.json"),
         "unreadable": unreadable,
         "parameters": trainable,
+        "hardware": _hardware(processes),
         **objective.record,
         "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],
     }
@@ -219,6 +221,13 @@ def _training_arguments(
         # middle of clips.
         arguments._n_gpu = 1
     return arguments
+
+
+def _hardware(processes: int) -> str:
+    if torch.cuda.is_available():
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    kind = platform.processor() or platform.machine()
+    return f"{processes} x {kind} CPU, {torch.get_num_threads()} thread(s) each"
 
 
 def _saved_base(stage: Stage, built: BuiltModel) -> str:

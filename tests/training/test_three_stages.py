@@ -11,7 +11,7 @@ from tiny_recipes import run_train, tiny_recipe, weights_of, write_captioned_fol
 
 from auricle.data import load_captioned_folder
 from auricle.evaluation.embedding import embed_captions
-from auricle.hub import CardError, render_model_card
+from auricle.hub.model_card import CardError, render_model_card
 from auricle.training.caption_clusters import CaptionClusters
 from auricle.training.model_building import load_model
 from auricle.training.teacher_bank import AlignedTeachers, TeacherBank

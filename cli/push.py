@@ -1,0 +1,107 @@
+"""`auricle push`: publishes a finished run on the Hub."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .failures import one_line_errors, printable, quiet_libraries
+
+if TYPE_CHECKING:
+    from ..hub.publishing import Publication
+
+
+def push(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run, such as runs/demo.")],
+    repo_id: Annotated[str, typer.Argument(help="Where on the Hub, owner/name.")],
+    stage: Annotated[str | None, typer.Option(help="Publish this stage's model, not the last one's.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to, made if missing.")] = None,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Propose the commit as a pull request.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Upload nothing; show every file and the card.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace other weights that the repository holds.")
+    ] = False,
+    license: Annotated[
+        str | None, typer.Option(help="Licence for the card, by the Hub's name, in place of the derived one.")
+    ] = None,
+    allow_unevaluated: Annotated[
+        bool, typer.Option("--allow-unevaluated", help="Publish a run that has no figures.")
+    ] = False,
+    adapter_of: Annotated[
+        str | None,
+        typer.Option(help="Publish the LoRA adapters alone, to be loaded on top of this model of the Hub."),
+    ] = None,
+    include_space: Annotated[
+        str | None,
+        typer.Option(help="Also publish a Gradio Space that shows the model, under this owner/name."),
+    ] = None,
+    include_dataset: Annotated[
+        str | None,
+        typer.Option(help="Also publish the run's captions and ids, without sounds, under this owner/name."),
+    ] = None,
+    message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
+) -> None:
+    """
+    Publish a finished run: model, processor, code, recipe, log, evaluation and card, in one commit.
+
+    Nothing else leaves the machine: no optimiser, cache, sound, token or path. A push that failed left the
+    repository as it was and can be repeated. The token is taken from HF_TOKEN or `hf auth login`.
+    """
+    with one_line_errors():
+        quiet_libraries()
+        from ..hub.publishing import PublishError, collect_run, publish
+        from ..hub.space import collect_space
+        from ..hub.training_table import collect_training_table
+
+        with one_line_errors(PublishError, ValueError, OSError):
+            parts = [
+                (
+                    "model",
+                    collect_run(
+                        run,
+                        repo_id,
+                        stage=stage,
+                        license=license,
+                        allow_unevaluated=allow_unevaluated,
+                        adapter_of=adapter_of,
+                    ),
+                )
+            ]
+            if include_space is not None:
+                parts.append(("space", collect_space(repo_id, include_space)))
+            if include_dataset is not None:
+                parts.append(("dataset", collect_training_table(run, include_dataset)))
+            for kind, publication in parts:
+                _show(kind, publication, whole=dry_run)
+            if dry_run:
+                return
+            for kind, publication in parts:
+                is_model = kind == "model"
+                address = publish(
+                    publication,
+                    private=private,
+                    revision=revision if is_model else None,
+                    create_pr=create_pr and is_model,
+                    overwrite=overwrite,
+                    repo_type=kind,
+                    message=message,
+                )
+                typer.echo(address)
+
+
+def _show(kind: str, publication: "Publication", *, whole: bool) -> None:
+    for warning in publication.warnings:
+        typer.echo(printable(f"warning: {warning}"), err=True)
+    total = sum(publication.size(path) for path in publication.files)
+    typer.echo(
+        printable(f"{kind} {publication.repo_id}: {len(publication.files)} files, {total / 1e6:.1f} MB")
+    )
+    if whole:
+        for path in publication.files:
+            typer.echo(printable(f"  {publication.size(path):>12,}  {path}"))
+        typer.echo(printable(bytes(publication.files["README.md"]).decode()))
