@@ -4,5 +4,8 @@ import typer
 
 from auricle.cli.push import push
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(push)
+
 if __name__ == "__main__":
-    typer.run(push)
+    app()

@@ -1,6 +1,7 @@
 """A trained model as one commit on the Hub: what goes there, what never does, and whether it may."""
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
+from ..training.pretrained_text import looks_like_path
 from ..training.recipe import Recipe
 from ..training.recipe_reading import resolve_stages
 from ..training.saved_directories import read_json
@@ -139,7 +141,8 @@ def collect_run(
         check_repo_id(adapter_of)
         files |= _adapter_files(model_dir / "adapter", adapter_of)
     else:
-        files |= {path.name: path for path in sorted(model_dir.iterdir()) if _ALLOWED.fullmatch(path.name)}
+        allowed = (path for path in sorted(model_dir.iterdir()) if _ALLOWED.fullmatch(path.name))
+        files |= {path.name: _json(_settings(path)) if _is_settings(path) else path for path in allowed}
         files |= {name: _json(value) for name, value in SENTENCE_TRANSFORMERS.items()}
     files["recipe.yaml"] = yaml.safe_dump(without_places(record["recipe"]), sort_keys=False).encode()
     files["training_log.json"] = _json(_training_log(recipe, run_dir))
@@ -226,7 +229,7 @@ def publish(
         )
     except PublishError:
         raise
-    except (HfHubHTTPError, OSError, RuntimeError, ValueError) as error:
+    except (HfHubHTTPError, *_transport_errors(), OSError, RuntimeError, ValueError) as error:
         raise PublishError(f"{repo_id}: cannot be published: {_reason(error)}") from error
     return str(commit.pr_url or commit.commit_url)
 
@@ -262,6 +265,32 @@ def _adapter_files(directory: Path, base: str) -> dict[str, Path | bytes]:
     settings = json.loads((directory / _ADAPTER[0]).read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = base
     return {_ADAPTER[0]: _json(settings), _ADAPTER[1]: directory / _ADAPTER[1]}
+
+
+def _is_settings(path: Path) -> bool:
+    return path.suffix == ".json" and path.name.split(".")[0] in (
+        "config",
+        "tokenizer_config",
+        "processor_config",
+    )
+
+
+def _settings(path: Path) -> Any:
+    """A settings file, in which transformers notes where a part of the model was loaded from."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, list):
+            return [cleaned(inner) for inner in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: Path(inner).name
+            if key in ("_name_or_path", "name_or_path") and looks_like_path(str(inner))
+            else cleaned(inner)
+            for key, inner in value.items()
+        }
+
+    return cleaned(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _licenses(run_dir: Path, stage: str) -> dict[str, int]:
@@ -304,6 +333,18 @@ def _sha256(content: Path | bytes) -> str:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What the Hub's client lets through when a connection breaks; it has changed its HTTP library before."""
+    found = []
+    for name in ("httpx2", "httpx", "requests"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        found.append(getattr(module, "HTTPError", None) or module.RequestException)
+    return tuple(found)
 
 
 def _reason(error: Exception) -> str:

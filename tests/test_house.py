@@ -19,7 +19,7 @@ from transformers.dynamic_module_utils import get_relative_imports
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "auricle"
 TRAVELLING = ("modeling", "processing")
-NOT_PACKAGED = ("tests", "benchmarks", "docs")
+NOT_PACKAGED = ("tests", "benchmarks", "docs", "metrics")
 
 # A unit imports lower floors only; on its own floor, only what SAME_FLOOR names.
 FLOORS = {

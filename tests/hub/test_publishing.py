@@ -1,0 +1,342 @@
+"""Publishing over HTTP to a Hub on loopback, and loading from it where this package does not exist."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hub_server import READ_ONLY_TOKEN, TOKEN, hub_server
+from tiny_recipes import ROOT, run_train, tiny_recipe, write_captioned_folder, write_recipe
+
+REPO = "someone/tiny"
+# Loads by repository name in a process without this package, from an empty cache.
+STRANGER = """
+import json, sys
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "auricle":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+import torch
+from transformers import AutoModel, AutoProcessor
+
+name, revision, sound = sys.argv[1], sys.argv[2], sys.argv[3]
+options = {"trust_remote_code": True, "revision": revision}
+model = AutoModel.from_pretrained(name, **options).eval()
+processor = AutoProcessor.from_pretrained(name, **options)
+with torch.no_grad():
+    text = model.get_text_features(**processor(text=["a dog barks"])).pooler_output
+    audio = model.get_audio_features(**processor(audio=[sound])).pooler_output
+print(json.dumps([text.tolist(), audio.tolist()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished, evaluated run of two stages, the second of adapters and cluster heads."""
+    root = tmp_path_factory.mktemp("run")
+    recipe = tiny_recipe(
+        root, write_captioned_folder(root / "sounds", {"train": 8, "validation": 2, "test": 3})
+    )
+    recipe["training"] |= {"epochs": 1}
+    clusters = {"embed_with": "first", "method": "kmeans", "num_clusters": 2}
+    recipe["stages"].append(
+        {"name": "second", "clusters": clusters, "training": {"lora": {"towers": ["audio"]}}}
+    )
+    run_train(write_recipe(root / "recipe.yaml", recipe))
+    return root / "run"
+
+
+# Runs push_to_hub.py again and again: the client reads its settings when it is imported, and imports take longest.
+CLIENT = """
+import json, os, runpy, sys
+from typer.testing import CliRunner
+app = runpy.run_path(sys.argv[1])["app"]
+for line in sys.stdin:
+    asked = json.loads(line)
+    os.environ.pop("HF_TOKEN", None)
+    if asked["token"]:
+        os.environ["HF_TOKEN"] = asked["token"]
+    done = CliRunner().invoke(app, asked["arguments"])
+    print(json.dumps([done.exit_code, done.stdout, done.stderr]), flush=True)
+"""
+
+
+class Client:
+    """A process with the unmodified client, pointed at a server."""
+
+    def __init__(self, server, home):
+        self.server = server
+        command = [sys.executable, "-c", CLIENT, str(ROOT / "push_to_hub.py")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env=environment(server, home, None), cwd=home, **pipes)
+
+    def push(self, run, *options, code=0, token=TOKEN, repo=REPO):
+        asked = {"arguments": [str(run), repo, *map(str, options)], "token": token}
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        exit_code, stdout, stderr = json.loads(self.process.stdout.readline())
+        assert exit_code == code, stdout + stderr
+        return subprocess.CompletedProcess(asked["arguments"], exit_code, stdout, stderr)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with hub_server() as server:
+        client = Client(server, tmp_path_factory.mktemp("home"))
+        yield client
+        client.process.kill()
+        client.process.wait()
+
+
+@pytest.fixture
+def client(running):
+    """The client, its server without a repository."""
+    running.server.repos.clear()
+    running.server.stored.clear()
+    running.server.requests.clear()
+    running.server.fault = lambda method, path: None
+    return running
+
+
+@pytest.fixture
+def server(client):
+    return client.server
+
+
+def environment(server, home, token=TOKEN):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    more = {
+        "HF_ENDPOINT": server.url,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    return {**kept, **more, **({"HF_TOKEN": token} if token else {})}
+
+
+def files_of(server, repo=REPO, revision="main", kind="models"):
+    return server.repos[kind, repo].at(revision).files
+
+
+def load_as_stranger(server, home, sound, revision="main"):
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, REPO, revision, str(sound)],
+        capture_output=True,
+        text=True,
+        env=environment(server, home),
+        timeout=240,
+        cwd=home,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def own_embeddings(model_dir, sound):
+    import torch
+
+    from auricle.evaluation.model_loading import load_pretrained
+
+    model, processor = load_pretrained(model_dir)
+    with torch.no_grad():
+        text = model.get_text_features(**processor(text=["a dog barks"])).pooler_output
+        audio = model.get_audio_features(**processor(audio=[str(sound)])).pooler_output
+    return [text.tolist(), audio.tolist()]
+
+
+@pytest.mark.slow
+def test_what_is_pushed_loads_elsewhere_bit_for_bit(client, server, run, tmp_path):
+    done = client.push(run)
+    assert f"{server.url}/{REPO}/commit/" in done.stdout
+    files = files_of(server)
+    weights = len(files["model.safetensors"])
+    # The vocabulary of a real tokenizer comes on top; everything that is ours is small.
+    assert sum(map(len, files.values())) - weights < 200_000
+    assert {
+        "README.md",
+        "config.json",
+        "recipe.yaml",
+        "training_log.json",
+        "evaluation.json",
+        "clusters.json",
+    } <= set(files)
+    assert not [
+        name for name in files if "optimizer" in name or name.endswith((".pt", ".pth", ".wav", ".bin"))
+    ]
+    for name, content in files.items():
+        assert str(run.parent).encode() not in content and TOKEN.encode() not in content, name
+    sound = next((run.parent / "sounds").glob("test_*.wav"))
+    assert load_as_stranger(server, tmp_path, sound) == own_embeddings(run / "second" / "model", sound)
+    # Once more: nothing has changed, and nothing is refused.
+    client.push(run)
+    assert files_of(server) == files
+
+
+@pytest.mark.slow
+def test_branches_and_pull_requests_leave_the_main_branch_alone(client, server, run, tmp_path):
+    client.push(run, "--private")
+    assert server.repos["models", REPO].private
+    before = files_of(server)
+    client.push(run, "--stage", "first", "--allow-unevaluated", "--revision", "v1", "--overwrite")
+    done = client.push(run, "--stage", "first", "--allow-unevaluated", "--create-pr")
+    assert done.stdout.rstrip().endswith("/discussions/1")
+    assert files_of(server) == before
+    for revision in ("v1", "refs/pr/1"):
+        other = files_of(server, revision=revision)
+        assert other["model.safetensors"] == (run / "first" / "model" / "model.safetensors").read_bytes()
+    sound = next((run.parent / "sounds").glob("test_*.wav"))
+    assert load_as_stranger(server, tmp_path, sound, "v1") == own_embeddings(run / "first" / "model", sound)
+
+
+@pytest.mark.slow
+def test_other_weights_are_not_overwritten_unasked(client, server, run, tmp_path):
+    client.push(run)
+    before = files_of(server)
+    options = ("--stage", "first", "--allow-unevaluated")
+    done = client.push(run, *options, code=2)
+    assert "holds other weights already (model.safetensors)" in done.stderr
+    assert files_of(server) == before
+    client.push(run, *options, "--overwrite")
+    assert files_of(server)["model.safetensors"] != before["model.safetensors"]
+
+
+@pytest.mark.slow
+def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(client, server, run, tmp_path):
+    server.fault = lambda method, path: 403 if "/lfs/put/" in path else None
+    client.push(run, code=2)
+    assert files_of(server) == {}
+    server.fault = lambda method, path: "cut" if "/commit/" in path else None
+    done = client.push(run, code=2)
+    assert f"{REPO}: cannot be published" in done.stderr and len(done.stderr.strip().splitlines()) <= 3
+    assert files_of(server) == {}
+    server.fault = lambda method, path: None
+    client.push(run)
+    assert "model.safetensors" in files_of(server)
+
+
+@pytest.mark.slow
+def test_tokens(client, server, run, tmp_path):
+    assert "there is no token of the Hub" in client.push(run, code=2, token=None).stderr
+    assert "the token is not accepted" in client.push(run, code=2, token="hf_wrong").stderr
+    done = client.push(run, code=2, token=READ_ONLY_TOKEN)
+    assert "the token may not write there" in done.stderr
+    assert READ_ONLY_TOKEN not in done.stderr and not server.repos
+
+
+@pytest.mark.slow
+def test_adapters_a_space_and_the_captions(client, server, run, tmp_path):
+    client.push(run, "--stage", "first", "--allow-unevaluated", repo="someone/base")
+    extra = ("--include-space", "someone/shown", "--include-dataset", "someone/captions")
+    client.push(run, "--adapter-of", "someone/base", *extra, repo="someone/adapter")
+    files = files_of(server, "someone/adapter")
+    assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == "someone/base"
+    assert "model.safetensors" not in files and "adapter_model.safetensors" in files
+    space = files_of(server, "someone/shown", kind="spaces")
+    assert (
+        b"someone/adapter" in space["app.py"]
+        and yaml.safe_load(space["README.md"].decode().split("---")[1])["sdk"]
+    )
+    compile(space["app.py"], "app.py", "exec")
+    table = files_of(server, "someone/captions", kind="datasets")
+    assert {"data/train.parquet", "data/test.parquet", "README.md"} <= set(table)
+    assert all(str(run.parent).encode() not in content for content in table.values())
+    code = (
+        "from peft import PeftModel; from transformers import AutoModel\n"
+        "base = AutoModel.from_pretrained('someone/base', trust_remote_code=True)\n"
+        "PeftModel.from_pretrained(base, 'someone/adapter').merge_and_unload().save_pretrained('merged')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment(server, tmp_path),
+        cwd=tmp_path,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    from tiny_recipes import weights_of
+
+    ours, theirs = weights_of(run / "second" / "model"), weights_of(tmp_path / "merged")
+    assert all((ours[name] - theirs[name]).abs().max() < 1e-5 for name in theirs)
+
+
+@pytest.mark.slow
+def test_a_dry_run_shows_everything_and_asks_nobody(client, server, run, tmp_path):
+    done = client.push(run, "--dry-run", token=None)
+    assert "model.safetensors" in done.stdout and "# tiny" in done.stdout and "model-index" in done.stdout
+    assert "training clips have no known licence" in done.stderr
+    assert "license: cc0-1.0" in client.push(run, "--dry-run", "--license", "cc0-1.0").stdout
+    assert server.requests == []
+
+
+@pytest.mark.slow
+def test_the_card_is_one_that_the_hub_takes(run):
+    from huggingface_hub import ModelCard
+
+    from auricle.hub.publishing import collect_run
+
+    card = ModelCard(collect_run(run, REPO).files["README.md"].decode())
+    results = card.data.eval_results
+    assert card.data.model_name == "tiny" and len(results) == 10
+    figures = json.loads((run / "results.json").read_text())
+    one = next(r for r in results if r.metric_type == "mAP@16" and r.task_type == "text-to-audio-retrieval")
+    assert one.metric_value == round(figures["figures"]["test"]["text_to_audio_mAP@16"], 4)
+    low, high = one.metric_args["confidence_interval_95"]
+    assert low <= one.metric_value <= high
+
+
+@pytest.mark.slow
+def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_path):
+    import shutil
+
+    assert "cannot be the name of a repository" in client.push(run, code=2, repo="a b/c").stderr
+    assert "it needs an owner" in client.push(run, code=2, repo="alone").stderr
+    assert "no such stage" in client.push(run, "--stage", "third", code=2).stderr
+    assert "was not evaluated" in client.push(run, "--stage", "first", code=2).stderr
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "second" / "stage.json").unlink()
+    assert "stage 'second' is not finished" in client.push(copy, code=2).stderr
+    assert "it is no training run" in client.push(tmp_path, code=2).stderr
+    assert server.requests == []
+
+
+def test_a_full_disk_in_the_cache_is_told(server, tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs a device that is always full")
+    from hub_server import Commit
+
+    first = Commit("0" * 40, "first", {"config.json": b"{}" * 100})
+    from hub_server import Repo
+
+    server.repos["models", REPO] = Repo(False, {first.oid: first}, {"main": first.oid})
+    code = (
+        "import builtins, errno, sys\n"
+        "from auricle.evaluation.model_loading import load_pretrained\n"
+        "import huggingface_hub.file_download as download\n"
+        "def full(*arguments, **options):\n"
+        "    raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "download.http_get = full\n"
+        "try:\n"
+        f"    load_pretrained({REPO!r})\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment(server, tmp_path),
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "No space left on device" in done.stdout and REPO in done.stdout
