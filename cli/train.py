@@ -21,6 +21,12 @@ def train(
         str | None, typer.Option(help="Run this stage only; those before it must be finished.")
     ] = None,
     fields: Annotated[bool, typer.Option("--fields", help="List every field of a recipe and exit.")] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            help="Push each finished stage to a branch of its name, the result to main: owner/name."
+        ),
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
@@ -46,10 +52,15 @@ def train(
                     "name a recipe first, for example recipes/demo.yaml, then --field value (--fields lists them)."
                 )
             parsed = read_recipe(recipe, parse_overrides(context.args))
-        _run(parsed, stage, progress)
+            if push_to_hub is not None:
+                from ..hub.publishing import PublishError, check_repo_id
+
+                with one_line_errors(PublishError):
+                    check_repo_id(push_to_hub)
+        _run(parsed, stage, progress, push_to_hub)
 
 
-def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
+def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str | None) -> None:
     from accelerate import PartialState
 
     from ..data import DataError
@@ -63,7 +74,12 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
     set_cpu_threads(recipe.training.cpu_threads)
     with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError):
         try:
-            results = run_recipe(recipe, only_stage=stage, progress=progress)
+            results = run_recipe(
+                recipe,
+                only_stage=stage,
+                progress=progress,
+                on_stage_end=lambda name: _push(recipe, push_to_hub, name, final=False),
+            )
         except KeyboardInterrupt:
             if os.environ.get("RANK", "0") == "0":
                 typer.echo(
@@ -74,7 +90,23 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool) -> None:
     if results:
         for line in format_results(results):
             typer.echo(line)
+        _push(recipe, push_to_hub, recipe.stage_names()[-1], final=True)
     PartialState().destroy_process_group()
+
+
+def _push(recipe: "Recipe", repo_id: str | None, stage: str, *, final: bool) -> None:
+    """Hours of training are not lost to a Hub that cannot be reached: a failed push is told, and no more."""
+    if repo_id is None:
+        return
+    from ..hub.publishing import PublishError, collect_run, publish
+
+    try:
+        publication = collect_run(recipe.run_dir, repo_id, stage=stage, allow_unevaluated=True)
+        address = publish(publication, revision=None if final else stage, overwrite=True)
+    except PublishError as error:
+        typer.echo(f"stage {stage!r} was not pushed: {error} Push it later with auricle push.", err=True)
+    else:
+        typer.echo(f"stage {stage!r} pushed: {address}")
 
 
 def format_results(results: dict) -> list[str]:

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,13 @@ ANSWERS_A_QUESTION = 3
 LONGEST_WAIT = timedelta(days=1)
 
 
-def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool = True) -> dict[str, Any]:
+def run_recipe(
+    recipe: Recipe,
+    *,
+    only_stage: str | None = None,
+    progress: bool = True,
+    on_stage_end: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """
     Runs all stages, or one, skipping what is finished and resuming what is not.
 
@@ -43,6 +49,7 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
         recipe: the recipe.
         only_stage: run just this stage; those before it must be finished.
         progress: show progress bars.
+        on_stage_end: called with the name of each stage that was trained, on the first process.
 
     Returns:
         The run's results: figures a test split (``figures``), those of the untrained model where wanted
@@ -74,6 +81,8 @@ def run_recipe(recipe: Recipe, *, only_stage: str | None = None, progress: bool 
             continue
         if not run.is_finished(stage.name):
             _run(stage, recipe, run, process, pooled_captions, progress)
+            if on_stage_end is not None and process.is_main_process:
+                on_stage_end(stage.name)
         elif process.is_main_process:
             logger.warning("stage %s is finished: skipped", stage.name)
     process.wait_for_everyone()

@@ -7,10 +7,34 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for room in ("modeling", "processing") for path in (ROOT / room).glob("*.py"))
-STANDARD = set(
-    "collections contextlib copy dataclasses difflib enum functools importlib inspect io itertools json math numbers "  # noqa: SIM905
-    "operator os pathlib re stat string typing warnings __future__".split()
-)
+STANDARD = {
+    *(
+        "collections",
+        "contextlib",
+        "copy",
+        "dataclasses",
+        "difflib",
+        "enum",
+        "functools",
+        "importlib",
+        "inspect",
+    ),
+    *(
+        "io",
+        "itertools",
+        "json",
+        "math",
+        "numbers",
+        "operator",
+        "os",
+        "pathlib",
+        "re",
+        "stat",
+        "string",
+        "typing",
+    ),
+    *("warnings", "__future__"),
+}
 OTHERS = {"torch", "transformers", "numpy", "soundfile", "soxr", "huggingface_hub"}
 # Calls that run code, start processes, reach the network or write files, by their last name.
 FORBIDDEN = {
@@ -32,17 +56,11 @@ def faults(text: str) -> list[str]:
         found += [name for name in names if name.split(".")[0] not in STANDARD | OTHERS]
         if isinstance(node, ast.Call):
             called = node.func
-            if isinstance(called, ast.Name) and called.id in FORBIDDEN:
-                found.append(called.id)
-            if isinstance(called, ast.Attribute) and called.attr in FORBIDDEN - MODELS_OWN:
-                # re.compile makes a pattern.
-                if not (
-                    called.attr == "compile"
-                    and isinstance(called.value, ast.Name)
-                    and called.value.id == "re"
-                ):
-                    found.append(called.attr)
-            if isinstance(called, ast.Name) and called.id == "open" and not _reads(node):
+            name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+            allowed = isinstance(called, ast.Attribute) and (name in MODELS_OWN or _is_pattern(called))
+            if name in FORBIDDEN and not allowed:
+                found.append(name)
+            if name == "open" and isinstance(called, ast.Name) and not _reads(node):
                 found.append("open for writing")
     return found
 

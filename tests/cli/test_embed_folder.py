@@ -1,0 +1,86 @@
+"""`auricle embed MODEL FOLDER OUT.parquet`: vectors of a folder, by one process or two."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from tiny_models import tiny_model_and_processor, write_sound
+from tiny_recipes import ROOT, environment
+from typer.testing import CliRunner
+
+from auricle.cli.main import app
+from auricle.evaluation.embedding import embed_clips
+
+CONFIG = ROOT / "recipes" / "accelerate" / "cpu_2_processes.yaml"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    root = tmp_path_factory.mktemp("embed")
+    model, processor = tiny_model_and_processor(root)
+    model.save_pretrained(root / "model")
+    processor.save_pretrained(root / "model")
+    for number in range(5):
+        write_sound(root / "sounds" / f"part {number % 2}" / f"{number}.wav", 0.5 + number, seed=number)
+    (root / "sounds" / "broken.wav").write_text("no sound")
+    return root, model, processor
+
+
+def read(path):
+    table = parquet.read_table(path)
+    rows = dict(zip(table["path"].to_pylist(), np.array(table["embedding"].to_pylist()), strict=True))
+    return rows, json.loads(table.schema.metadata[b"auricle"])
+
+
+def test_the_vectors_of_a_folder(saved):
+    root, model, processor = saved
+    arguments = [
+        "embed",
+        str(root / "model"),
+        str(root / "sounds"),
+        str(root / "out.parquet"),
+        "--no-progress",
+    ]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    rows, note = read(root / "out.parquet")
+    assert list(rows) == sorted(rows) and len(rows) == 5 and len(note["fingerprint"]) == 64
+    assert "1 of 6 files could not be read" in done.stderr and "broken.wav" in done.stderr
+    for name, row in rows.items():
+        expected, _ = embed_clips(model, processor, [str(root / "sounds" / name)])
+        assert np.abs(row - expected[0]).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_two_processes_write_what_one_does(saved):
+    root, *_ = saved
+    outs = [root / "one.parquet", root / "two.parquet"]
+    launch = ["accelerate.commands.launch", "--config_file", str(CONFIG), "--main_process_port", "0"]
+    for out, start in zip(outs, (["auricle"], [*launch, "-m", "auricle"]), strict=True):
+        command = [sys.executable, "-m", *start, "embed", str(root / "model"), str(root / "sounds"), str(out)]
+        done = subprocess.run(
+            [*command, "--no-progress"], env=environment(), capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (read(out)[0] for out in outs)
+    assert list(one) == list(two) and all(np.abs(one[name] - two[name]).max() < 1e-6 for name in one)
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        (["sounds"], "one of the two"),
+        (["sounds", "out.csv"], "needs the ending .parquet"),
+        (["nowhere", "out.parquet"], "no such folder"),
+        (["model", "out.parquet"], "holds no audio file"),
+        (["sounds", "out.parquet", "--out", "bank"], "one of the two"),
+    ],
+)
+def test_bad_arguments(saved, rest, message):
+    root, *_ = saved
+    paths = [part if part.startswith("--") else str(root / part) for part in rest]
+    done = CliRunner().invoke(app, ["embed", str(root / "model"), *paths])
+    assert done.exit_code == 2 and message in done.output.replace("\n", " ").replace("│ ", "")

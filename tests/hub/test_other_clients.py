@@ -1,0 +1,88 @@
+"""What loads our directories beside our own code: sentence-transformers and a pipeline; and classifying."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_model_and_processor, write_sound
+
+from auricle.evaluation.embedding import embed_captions, embed_clips
+from auricle.evaluation.zero_shot import classify_sounds
+
+SENTENCES = ["A dog barks!", "rain falls, then a bell rings"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    root = tmp_path_factory.mktemp("saved")
+    model, processor = tiny_model_and_processor(root)
+    model.save_pretrained(root / "model")
+    processor.save_pretrained(root / "model")
+    sounds = [
+        str(write_sound(root / f"{n}.wav", seconds, seed=n)) for n, seconds in enumerate((0.4, 1.0, 3.3))
+    ]
+    return root / "model", model, processor, sounds
+
+
+@pytest.mark.parametrize("with_files", [False, True])
+def test_sentence_transformers_gives_our_vectors(saved, with_files, tmp_path):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    import json
+    import shutil
+
+    from auricle.hub.publishing import SENTENCE_TRANSFORMERS
+
+    folder, model, processor, sounds = saved
+    shutil.copytree(folder, tmp_path / "model")
+    if with_files:
+        for name, value in SENTENCE_TRANSFORMERS.items():
+            (tmp_path / "model" / name).write_text(json.dumps(value))
+    theirs = sentence_transformers.SentenceTransformer(
+        str(tmp_path / "model"), trust_remote_code=True, device="cpu"
+    )
+    assert np.abs(theirs.encode(SENTENCES) - embed_captions(model, processor, SENTENCES)).max() < 1e-6
+    ours, _ = embed_clips(model, processor, sounds)
+    assert np.abs(theirs.encode(sounds) - ours).max() < 1e-6
+    assert theirs.similarity_fn_name == "cosine"
+
+
+def test_transformers_pipeline_classifies_arrays(saved):
+    from transformers import pipeline
+
+    folder, model, processor, _ = saved
+    pipe = pipeline("zero-shot-audio-classification", model=str(folder), trust_remote_code=True, device="cpu")
+    sound = processor.feature_extractor.sampling_rate
+    waveform = (0.1 * np.random.default_rng(0).standard_normal(3 * sound)).astype(np.float32)
+    answer = pipe(waveform, candidate_labels=["dog", "rain"], hypothesis_template="the sound of {}")
+    ours = classify_sounds(model, processor, [{"array": waveform, "sampling_rate": sound}], ["dog", "rain"])[
+        0
+    ]
+    assert {entry["label"]: pytest.approx(entry["score"], abs=1e-4) for entry in answer} == dict(ours)
+
+
+def test_probabilities_are_a_softmax_of_cosines(saved):
+    _, model, processor, sounds = saved
+    labels = ["dog", "rain", "bell"]
+    answers = classify_sounds(model, processor, sounds, labels, template="{} there")
+    with torch.no_grad():
+        text = embed_captions(model, processor, [f"{label} there" for label in labels])
+        audio, _ = embed_clips(model, processor, sounds)
+    wanted = torch.softmax(torch.from_numpy(audio @ text.T).double() / model.config.temperature, dim=1)
+    for row, answer in zip(wanted, answers, strict=True):
+        assert [share for _, share in answer] == sorted((share for _, share in answer), reverse=True)
+        assert all(
+            dict(answer)[label] == pytest.approx(float(row[n]), abs=1e-5) for n, label in enumerate(labels)
+        )
+
+
+@pytest.mark.parametrize(
+    ("labels", "template", "message"),
+    [
+        (["dog"], "{}", "two or more"),
+        (["dog", "dog"], "{}", "each once"),
+        (["dog", "rain"], "sound", "has no {}"),
+    ],
+)
+def test_bad_questions(saved, labels, template, message):
+    _, model, processor, sounds = saved
+    with pytest.raises(ValueError, match=message):
+        classify_sounds(model, processor, sounds, labels, template=template)
