@@ -1,0 +1,193 @@
+"""`auricle index`, `search`, `similar`, `moments`: one's own sounds, found by a sentence or by a sound."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .failures import one_line_errors, printable, quiet_libraries
+
+if TYPE_CHECKING:
+    from ..search.sound_index import Hit, SoundIndex
+
+DEFAULT_INDEX = Path("sounds.auricle")
+
+_INDEX = typer.Option("--index", envvar="AURICLE_INDEX", help="Directory of the index.")
+_TOP = typer.Option("--top", "-k", min=1, help="How many answers.")
+_JSON = typer.Option("--json", help="Print the answers as JSON.")
+_MIN_SCORE = typer.Option(help="Leave out answers that score lower.")
+_PATH = typer.Option("--path", help="Only files whose path fits, such as '*/rain/*'.")
+_TAG = typer.Option(help="Only files in a folder of this name.")
+_MIN_DURATION = typer.Option(min=0.0, help="Only files of at least so many seconds.")
+_MAX_DURATION = typer.Option(min=0.0, help="Only files of at most so many seconds.")
+_EXPORT = typer.Option("--export", help="Also write the answers to a .csv, .json or .m3u file.")
+
+
+def index(
+    folders: Annotated[list[Path], typer.Argument(help="Folders or files with sounds.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A saved model, directory or Hub id; an index that exists knows its own."),
+    ] = None,
+    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    hop: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds between windows' starts; a window if not given.")
+    ] = None,
+    watch: Annotated[
+        float | None, typer.Option(min=1.0, help="Look again every so many seconds until stopped.")
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", help="Also write the index to a .parquet, .npz, .csv or .m3u file."),
+    ] = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """
+    Index folders of sounds, or bring an index up to date with them.
+
+    Every file is embedded window by window. Called again, only what changed costs anything: moved files are
+    recognised by their content, deleted ones leave the index. It can be stopped or killed at any moment and goes on
+    when called again. Files that cannot be read are listed at the end.
+    """
+    with one_line_errors():
+        quiet_libraries()
+        from ..search.sound_index import SearchError, SoundIndex
+        from ..training.cpu_threads import set_cpu_threads
+
+        set_cpu_threads(None)
+        with one_line_errors(SearchError, OSError, ImportError):
+            if model is None:
+                if not (index_dir / "index.json").is_file():
+                    raise SearchError(f"{index_dir}: there is no index yet; name a model with --model.")
+                record = SoundIndex(index_dir).store.record
+                model, hop = record["model"], hop or record["hop_seconds"]
+            sounds = SoundIndex.create(index_dir, model, hop_seconds=hop)
+            while True:
+                report = sounds.update(folders, progress=progress)
+                typer.echo(report.line())
+                for path, reason in report.faults:
+                    typer.echo(printable(f"  not indexed: {path}: {reason}"), err=True)
+                if export is not None:
+                    sounds.export(export)
+                if watch is None:
+                    break
+                time.sleep(watch)
+        typer.echo(printable(f"{len(sounds):,} files in {index_dir}"))
+
+
+def search(
+    sentence: Annotated[str, typer.Argument(help="What the sound should be like.")],
+    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    top: Annotated[int, _TOP] = 10,
+    negative: Annotated[
+        list[str] | None, typer.Option(help="What it should not be like; may be repeated.")
+    ] = None,
+    names: Annotated[
+        bool, typer.Option("--names", help="Rank by the words of file and folder names too.")
+    ] = False,
+    in_file: Annotated[Path | None, typer.Option("--in", help="Only within this file.")] = None,
+    path: Annotated[str | None, _PATH] = None,
+    tag: Annotated[str | None, _TAG] = None,
+    min_duration: Annotated[float | None, _MIN_DURATION] = None,
+    max_duration: Annotated[float | None, _MAX_DURATION] = None,
+    min_score: Annotated[float | None, _MIN_SCORE] = None,
+    text_tower: Annotated[
+        Path | None, typer.Option(help="Directory of an exported text tower: answers without loading torch.")
+    ] = None,
+    export: Annotated[Path | None, _EXPORT] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """
+    Find the sounds that a sentence describes, each at its best moment.
+
+    The score is the cosine, at most 1; beside it stands how many of 48 common questions fit that moment less.
+    """
+    with _errors():
+        filters = {
+            "glob": path,
+            "tag": tag,
+            "min_duration": min_duration,
+            "max_duration": max_duration,
+            "file": in_file,
+        }
+        sounds = _open(index_dir, text_tower)
+        hits = sounds.search(
+            sentence, top=top, negative=negative or [], names=names, min_score=min_score, **filters
+        )
+        _show(sounds, hits, as_json, export)
+
+
+def similar(
+    file: Annotated[
+        Path, typer.Argument(help="The sound that others should be like; it need not be indexed.")
+    ],
+    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    start: Annotated[float, typer.Option(min=0.0, help="Begin of the part that counts, seconds.")] = 0.0,
+    end: Annotated[float | None, typer.Option(min=0.0, help="Its end, seconds.")] = None,
+    top: Annotated[int, _TOP] = 10,
+    path: Annotated[str | None, _PATH] = None,
+    tag: Annotated[str | None, _TAG] = None,
+    min_duration: Annotated[float | None, _MIN_DURATION] = None,
+    max_duration: Annotated[float | None, _MAX_DURATION] = None,
+    min_score: Annotated[float | None, _MIN_SCORE] = None,
+    export: Annotated[Path | None, _EXPORT] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Find the sounds that are most like one of yours, or like a part of it."""
+    with _errors():
+        filters = {"glob": path, "tag": tag, "min_duration": min_duration, "max_duration": max_duration}
+        sounds = _open(index_dir, None)
+        hits = sounds.similar(file, start=start, end=end, top=top, min_score=min_score, **filters)
+        _show(sounds, hits, as_json, export)
+
+
+def moments(
+    file: Annotated[Path, typer.Argument(help="A recording; it need not be indexed.")],
+    sentence: Annotated[str, typer.Argument(help="What happens in it.")],
+    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    top: Annotated[int, _TOP] = 5,
+    hop: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds between windows; half a window if not given.")
+    ] = None,
+    export: Annotated[Path | None, _EXPORT] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Find where in a recording a sentence fits, as spans of time."""
+    with _errors():
+        sounds = _open(index_dir, None)
+        _show(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)
+
+
+def _errors() -> Any:
+    quiet_libraries()
+    from ..search.sound_index import SearchError
+
+    return one_line_errors(SearchError, OSError, ImportError)
+
+
+def _open(index_dir: Path, text_tower: Path | None) -> "SoundIndex":
+    from ..search.sound_index import SoundIndex
+
+    return SoundIndex(index_dir, text_tower=text_tower)
+
+
+def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:
+    if export is not None:
+        sounds.export(export, hits=hits)
+    if as_json:
+        typer.echo(json.dumps([asdict(hit) for hit in hits], indent=2, ensure_ascii=False))
+        return
+    if not hits:
+        typer.echo("nothing fits")
+    for rank, hit in enumerate(hits, start=1):
+        percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
+        span = f"{_clock(hit.start)}-{_clock(hit.end)}"
+        typer.echo(printable(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"

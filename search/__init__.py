@@ -1,0 +1,14 @@
+"""Searching one's own sounds: an index on disk, moments within recordings, and a page."""
+
+from typing import Any
+
+__all__ = ["Hit", "IndexReport", "SearchError", "SoundIndex"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first used, so that the command line starts fast.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import sound_index
+
+    return getattr(sound_index, name)

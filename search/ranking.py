@@ -1,0 +1,128 @@
+"""Pure functions of searching: combined scores, percentiles, fused ranks, merged spans."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+RANK_FUSION_CONSTANT = 60
+NEGATIVE_WEIGHT = 0.5
+
+# What sounds are commonly searched for: a score means something beside those of other sentences.
+BACKGROUND_QUERIES = (
+    "a dog barks", "rain falls", "a bird sings", "people talk", "a car passes by", "music plays", "wind blows",
+    "water flows", "a door closes", "footsteps on gravel", "a bell rings", "an engine idles", "a child laughs",
+    "a crowd cheers", "thunder rolls", "a clock ticks", "a phone rings", "a train passes", "a cat meows",
+    "waves on a beach", "a siren wails", "keys jingle", "glass breaks", "a fire crackles",
+    "an aeroplane flies over",
+    "insects buzz", "somebody coughs", "a hammer hits metal", "paper rustles", "a machine hums", "silence",
+    "a drum is played", "a frog croaks", "hands clap", "a saw cuts wood", "a whistle blows", "coins fall",
+    "food sizzles in a pan", "a baby cries", "a cow moos", "static noise", "a horn honks", "a toilet is flushed",
+    "typing on a keyboard", "a helicopter hovers", "church bells", "a rooster crows", "somebody snores",
+)  # fmt: skip
+
+
+def combine_scores(wanted: np.ndarray, unwanted: Sequence[np.ndarray]) -> np.ndarray:
+    """
+    Scores ``(rows,)`` of a sentence less half of the highest positive score of the unwanted ones.
+
+    Args:
+        wanted: cosines of the sentence, ``(rows,)``.
+        unwanted: cosines of each unwanted sentence, ``(rows,)``; none changes nothing.
+    """
+    if not len(unwanted):
+        return wanted
+    worst = np.max(np.stack(list(unwanted)), axis=0)
+    return wanted - NEGATIVE_WEIGHT * np.maximum(worst, 0.0)
+
+
+def percentile_of(score: float, background: np.ndarray) -> float:
+    """Share of background scores below a score, in percent; ties count half."""
+    if not len(background):
+        return 0.0
+    return float(100 * ((background < score).mean() + 0.5 * (background == score).mean()))
+
+
+def fuse_ranks(rankings: Sequence[np.ndarray]) -> np.ndarray:
+    """
+    Reciprocal rank fusion (Cormack et al., SIGIR 2009): the sum of 1 / (60 + rank).
+
+    Args:
+        rankings: scores ``(rows,)`` of each ranking, higher is better; rows of minus infinity add nothing.
+
+    Returns:
+        Fused scores ``(rows,)``.
+    """
+    fused = np.zeros(len(rankings[0]), dtype=np.float64)
+    for scores in rankings:
+        order = np.argsort(-scores, kind="stable")
+        ranks = np.empty(len(scores), dtype=np.int64)
+        ranks[order] = np.arange(1, len(scores) + 1)
+        fused += np.where(np.isfinite(scores), 1.0 / (RANK_FUSION_CONSTANT + ranks), 0.0)
+    return fused
+
+
+def name_scores(query: str, names: Sequence[str]) -> np.ndarray:
+    """Share of the query's words that each name holds, ``(names,)``; minus infinity where it holds none."""
+    words = set(_words(query))
+    scores = np.array(
+        [len(words & set(_words(name))) / max(len(words), 1) for name in names], dtype=np.float64
+    )
+    return np.where(scores > 0, scores, -np.inf)
+
+
+def _words(text: str) -> list[str]:
+    # File names glue words: "DogBark_02.wav" holds dog, bark.
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    return [word.rstrip("s") if len(word) > 3 else word for word in re.findall(r"[^\W\d_]+", spaced.lower())]
+
+
+def merge_spans(
+    starts: np.ndarray, ends: np.ndarray, scores: np.ndarray, *, top: int, threshold: float
+) -> list[tuple[float, float, float]]:
+    """
+    Ranked spans of a recording: around each best window those that overlap it and score nearly as well.
+
+    Args:
+        starts, ends: of the windows, seconds, rising, ``(windows,)``.
+        scores: of the windows.
+        top: spans at most.
+        threshold: how far below its best window a span's windows may score.
+
+    Returns:
+        (start, end, best score), the best first; spans do not overlap.
+    """
+    free = np.ones(len(scores), dtype=bool)
+    spans = []
+    while free.any() and len(spans) < top:
+        best = int(np.flatnonzero(free)[np.argmax(scores[free])])
+        first = last = best
+        while (
+            first > 0
+            and free[first - 1]
+            and ends[first - 1] > starts[first]
+            and scores[first - 1] >= scores[best] - threshold
+        ):
+            first -= 1
+        while (
+            last + 1 < len(scores)
+            and free[last + 1]
+            and starts[last + 1] < ends[last]
+            and scores[last + 1] >= scores[best] - threshold
+        ):
+            last += 1
+        start, end = float(starts[first]), float(ends[last])
+        spans.append((start, end, float(scores[best])))
+        free &= (ends <= start) | (starts >= end)
+        free[first : last + 1] = False
+    return spans
+
+
+__all__ = [
+    "BACKGROUND_QUERIES",
+    "combine_scores",
+    "fuse_ranks",
+    "merge_spans",
+    "name_scores",
+    "percentile_of",
+]

@@ -1,0 +1,87 @@
+"""Finding sound files below folders."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """
+    Attributes:
+        path: absolute.
+        root: the folder, or file, that the walk began at.
+        size: bytes.
+        mtime_ns: time of the last change.
+    """
+
+    path: str
+    root: str
+    size: int
+    mtime_ns: int
+
+
+def find_files(
+    roots: Iterable[str | os.PathLike[str]], extensions: frozenset[str]
+) -> tuple[list[FoundFile], list[tuple[str, str]]]:
+    """
+    Sound files below the roots, sorted by path, each once; links to folders are followed, circles are not.
+
+    Args:
+        roots: folders or files.
+        extensions: lower case, with the dot.
+
+    Returns:
+        The files, and (path, reason) of what could not be looked at.
+
+    Raises:
+        FileNotFoundError: for a root that does not exist.
+    """
+    found: dict[str, FoundFile] = {}
+    faults: list[tuple[str, str]] = []
+    for root in roots:
+        start = os.path.abspath(root)
+        if not os.path.exists(start):
+            raise FileNotFoundError(f"{root}: there is no such file or folder.")
+        names = [start] if os.path.isfile(start) else _walk(start, extensions, faults)
+        for path in names:
+            try:
+                status = os.stat(path)
+                path.encode("utf-8")
+            except OSError as error:
+                faults.append((_printable(path), error.strerror or "cannot be looked at"))
+            except UnicodeEncodeError:
+                faults.append((_printable(path), "its name is not valid UTF-8; rename it"))
+            else:
+                found.setdefault(path, FoundFile(path, start, status.st_size, status.st_mtime_ns))
+    return [found[path] for path in sorted(found)], faults
+
+
+def _walk(start: str, extensions: frozenset[str], faults: list[tuple[str, str]]) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+
+    def note(error: OSError) -> None:
+        faults.append((_printable(str(error.filename)), error.strerror or "cannot be opened"))
+
+    for folder, folders, files in os.walk(start, followlinks=True, onerror=note):
+        try:
+            status = os.stat(folder)
+        except OSError:
+            folders.clear()
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if Path(name).suffix.lower() in extensions and not name.startswith("."):
+                yield os.path.join(folder, name)
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+__all__ = ["FoundFile", "find_files"]

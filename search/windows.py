@@ -1,0 +1,132 @@
+"""Vectors of a recording's windows and of the whole of it."""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor, stream_waveform
+from ..processing.audio_streaming import regroup
+
+
+@dataclass(frozen=True)
+class WindowVectors:
+    """
+    Attributes:
+        starts, ends: seconds, ``(windows,)``; the last window ends where the sound does.
+        vectors: unit length, ``(windows, width)`` float32.
+        vector: of the whole recording, the mean over its windows, unit length, ``(width,)``.
+        duration: seconds.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    vectors: np.ndarray
+    vector: np.ndarray
+    duration: float
+
+
+@torch.no_grad()
+def embed_windows(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    path: str | os.PathLike[str],
+    *,
+    hop_seconds: float,
+    offset: float = 0.0,
+    duration: float | None = None,
+    batch_size: int = 16,
+) -> WindowVectors:
+    """
+    Embeds a recording window by window, in memory that does not grow with its length.
+
+    Args:
+        model: in evaluation mode.
+        processor: its own; a window is one of its segments long.
+        path: of a sound file.
+        hop_seconds: from one window's start to the next one's, at most a segment.
+        offset: where to begin, seconds.
+        duration: how much, seconds; None is all.
+        batch_size: windows at a time.
+
+    Raises:
+        AudioReadError: for a file that cannot be read.
+        ValueError: for a hop that is not above 0 and at most a segment.
+    """
+    extractor = processor.feature_extractor
+    rate, length = extractor.sampling_rate, extractor.segment_samples
+    hop = round(hop_seconds * rate)
+    if not 0 < hop <= length:
+        raise ValueError(
+            f"hop_seconds={hop_seconds:g} must be above 0 and at most a window, {extractor.segment_seconds:g} s."
+        )
+    heard = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal heard
+        for piece in stream_waveform(path, sampling_rate=rate, offset=offset, duration=duration):
+            heard += len(piece)
+            yield piece
+
+    total, count, rows, starts, ends = None, 0, [], [], []
+    for batch in _batches(_windows(counted(), length, hop, extractor.min_tail_samples), batch_size):
+        segments = np.zeros((len(batch), length), dtype=np.float32)
+        for row, (_, samples) in zip(segments, batch, strict=True):
+            row[: len(samples)] = samples
+        lengths = [len(samples) for _, samples in batch]
+        inputs = extractor.encode(segments, lengths, [1] * len(batch), None, model.device)
+        mask = inputs.get("audio_attention_mask")
+        pooled = model.pool_audio(inputs["input_features"].to(model.device), mask)
+        rows.append(model.project_audio(pooled).float().cpu().numpy())
+        part = pooled.double().sum(dim=0, keepdim=True)
+        total, count = part if total is None else total + part, count + len(pooled)
+        starts += [start / rate for start, _ in batch]
+        ends += [(start + len(samples)) / rate for start, samples in batch]
+    whole = model.project_audio((total / count).to(pooled.dtype)).float().cpu().numpy()[0]
+    return WindowVectors(
+        offset + np.array(starts), offset + np.array(ends), np.concatenate(rows), whole, heard / rate
+    )
+
+
+def _windows(
+    pieces: Iterator[np.ndarray], length: int, hop: int, shortest_tail: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(first sample, samples) of windows: full, but of a sound that is shorter; the last ends where it does."""
+    held = previous = np.zeros(0, dtype=np.float32)
+    first = given = 0
+    for piece in regroup(pieces, hop):
+        held = np.concatenate([held, piece])
+        while len(held) >= length:
+            previous = held[:length].copy()
+            yield first, previous
+            given = first + length
+            held, first = held[hop:], first + hop
+    end = first + len(held)
+    if given == 0:
+        yield first, held
+    elif end - given >= shortest_tail:
+        # A window of what little is left over would say nothing: the last one reaches back.
+        yield end - length, np.concatenate([previous[end - given :], held[given - first :]])
+
+
+def _batches(windows: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+    batch: list[tuple[int, np.ndarray]] = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def num_windows(seconds: float, window: float, hop: float) -> int:
+    """About how many windows a recording has."""
+    return 1 if seconds <= window else 1 + math.ceil((seconds - window) / hop)
+
+
+__all__ = ["WindowVectors", "embed_windows", "num_windows"]

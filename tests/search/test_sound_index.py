@@ -1,0 +1,333 @@
+"""An index of real files: made, updated, killed, asked; every answer against the model itself."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_models import SAMPLING_RATE, sound, tiny_model_and_processor, write_sound
+from tiny_recipes import environment
+from typer.testing import CliRunner
+
+from auricle.cli.main import app
+from auricle.evaluation.embedding import embed_captions, embed_clips
+from auricle.search.sound_index import SearchError, SoundIndex
+from auricle.search.store import Store
+from auricle.search.windows import embed_windows
+
+pytest.importorskip("lancedb")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    root = tmp_path_factory.mktemp("model")
+    model, processor = tiny_model_and_processor(root)
+    model.save_pretrained(root / "model")
+    processor.save_pretrained(root / "model")
+    return root / "model", model, processor
+
+
+def library(folder: Path, count=5) -> Path:
+    """Files of 0.5 to 2.5 seconds in folders, with odd names."""
+    names = ["rain/a b.wav", "rain/it's.wav", 'dogs/"quoted".wav', "dogs/bark é🐕.wav", "e.wav"]
+    for number in range(count):
+        name = names[number] if number < len(names) else f"more/{number:03}.wav"
+        write_sound(folder / name, 0.5 * (1 + number % 5), seed=number)
+    return folder
+
+
+@pytest.fixture
+def place(saved, tmp_path):
+    sounds = library(tmp_path / "sounds")
+    index = SoundIndex.create(tmp_path / "index", str(saved[0]))
+    index.update([sounds], progress=False)
+    return sounds, index
+
+
+def contents(index: SoundIndex) -> dict:
+    """By path the file's digest, windows and vectors, for comparing two indexes."""
+    store = Store(index.directory)
+    return {path: (row["digest"], store.entry(path)) for path, row in store.files().items()}
+
+
+def same(one: dict, two: dict) -> bool:
+    return one.keys() == two.keys() and all(
+        one[path][0] == two[path][0]
+        and np.array_equal(one[path][1].vectors, two[path][1].vectors)
+        and np.array_equal(one[path][1].starts, two[path][1].starts)
+        and one[path][1].tags == two[path][1].tags
+        for path in one
+    )
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == code, done.output
+    return done
+
+
+# ------------------------------------------------------------------------------------ windows
+
+
+def test_a_short_sound_has_one_window_which_is_the_model_s_embedding(saved, tmp_path):
+    _, model, processor = saved
+    path = write_sound(tmp_path / "a.wav", 0.7, seed=1)
+    found = embed_windows(model, processor, path, hop_seconds=1.0)
+    expected, _ = embed_clips(model, processor, [str(path)])
+    assert np.abs(found.vectors - expected).max() < 1e-6 and np.abs(found.vector - expected[0]).max() < 1e-6
+    assert found.starts.tolist() == [0.0] and found.ends.tolist() == pytest.approx([0.7])
+
+
+@pytest.mark.parametrize("hop", [1.0, 0.5, 0.3])
+@pytest.mark.parametrize("seconds", [1.0, 2.35, 4.02])
+def test_each_window_is_what_the_model_makes_of_that_part(saved, tmp_path, hop, seconds):
+    _, model, processor = saved
+    samples = sound(seconds, seed=2)
+    soundfile.write(tmp_path / "a.wav", samples, SAMPLING_RATE, subtype="FLOAT")
+    found = embed_windows(model, processor, tmp_path / "a.wav", hop_seconds=hop, batch_size=3)
+    assert found.duration == pytest.approx(seconds)
+    for start, end, vector in zip(found.starts, found.ends, found.vectors, strict=True):
+        part = samples[round(start * SAMPLING_RATE) : round(end * SAMPLING_RATE)]
+        assert len(part) == SAMPLING_RATE
+        expected, _ = embed_clips(model, processor, [{"array": part, "sampling_rate": SAMPLING_RATE}])
+        assert np.abs(vector - expected[0]).max() < 1e-5
+    assert found.starts[0] == 0.0 and (np.diff(found.starts) <= hop + 1e-9).all()
+    # Less than a tenth of a second at the end may belong to no window.
+    assert found.ends[-1] >= seconds - processor.feature_extractor.min_tail_seconds - 1e-9
+
+
+# ------------------------------------------------------------------------------------- update
+
+
+def test_updating_costs_only_what_changed(place, saved):
+    sounds, index = place
+    before = contents(index)
+    report = index.update([sounds], progress=False)
+    assert (report.unchanged, report.windows) == (5, 0) and same(contents(index), before)
+    (sounds / "e.wav").rename(sounds / "moved.wav")
+    write_sound(sounds / "rain" / "a b.wav", 1.2, seed=77)
+    (sounds / "rain" / "it's.wav").unlink()
+    write_sound(sounds / "new.wav", 0.4, seed=78)
+    os.utime(sounds / "dogs" / '"quoted".wav', (1, 1))
+    report = index.update([sounds], progress=False)
+    assert (report.added, report.changed, report.moved, report.removed, report.unchanged) == (1, 1, 1, 1, 2)
+    # 1.2 seconds are a window and a rest that reaches back, 0.4 seconds one.
+    assert report.windows == 3
+    fresh = SoundIndex.create(index.directory.parent / "fresh", str(saved[0]))
+    fresh.update([sounds], progress=False)
+    assert same(contents(index), contents(fresh))
+    assert index.update([sounds], progress=False).unchanged == 5
+
+
+def test_other_folders_are_left_alone(place, tmp_path):
+    _, index = place
+    other = library(tmp_path / "others", 2)
+    index.update([other], progress=False)
+    assert len(index) == 7
+    shutil.rmtree(other)
+    other.mkdir()
+    assert index.update([other], progress=False).removed == 2
+    assert len(index) == 5
+
+
+def test_bad_files_are_listed_and_stop_nothing(saved, tmp_path):
+    sounds = library(tmp_path / "sounds", 2)
+    (sounds / "empty.wav").touch()
+    (sounds / "text.flac").write_text("no sound")
+    (sounds / "loop").symlink_to(sounds)
+    (sounds / "gone.wav").symlink_to(sounds / "nowhere.wav")
+    with open(os.fsencode(sounds) + b"/latin-\xe9.wav", "wb") as file:
+        file.write((sounds / "rain" / "a b.wav").read_bytes())
+    done = run("index", sounds, "--model", saved[0], "--index", tmp_path / "index", "--no-progress")
+    assert done.stdout.startswith("2 added") and "2 files in" in done.stdout
+    for name, reason in (
+        ("empty.wav", "is empty"),
+        ("text.flac", ""),
+        ("gone.wav", "No such file"),
+        ("latin-", "not valid UTF-8"),
+    ):
+        assert any(name in line and reason in line for line in done.stderr.splitlines()), (name, done.stderr)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_like_an_unbroken_one(saved, tmp_path):
+    sounds = library(tmp_path / "sounds", 200)
+    index = tmp_path / "index"
+    command = [sys.executable, "-m", "auricle", "index", str(sounds), "--model", str(saved[0])]
+    command += ["--index", str(index), "--no-progress"]
+    generator, killed = random.Random(0), 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        before = commits(index)
+        while process.poll() is None and commits(index) <= before:
+            time.sleep(0.005)
+        time.sleep(generator.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        # What is there can be asked at any moment.
+        assert Store(index).files() is not None
+    assert killed == 6
+    known = len(Store(index).files())
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert done.stdout.startswith(f"{200 - known} added") and 0 < known < 200
+    whole = SoundIndex.create(tmp_path / "whole", str(saved[0]))
+    whole.update([sounds], progress=False)
+    assert same(contents(SoundIndex(index)), contents(whole))
+
+
+def commits(index: Path) -> int:
+    return len(list(index.glob("sounds.lance/_versions/*")))
+
+
+# ---------------------------------------------------------------------------------------- ask
+
+
+def test_answers_are_ranked_by_the_cosine_of_their_best_window(place, saved):
+    sounds, index = place
+    _, model, processor = saved
+    query = embed_captions(model, processor, ["a dog barks"])[0]
+    best = {}
+    for path in sorted(sounds.rglob("*.wav")):
+        found = embed_windows(model, processor, path, hop_seconds=1.0)
+        window = int(np.argmax(found.vectors @ query))
+        best[str(path)] = (float(found.vectors[window] @ query), found.starts[window])
+    hits = index.search("a dog barks", top=10)
+    assert [hit.path for hit in hits] == sorted(best, key=lambda path: -best[path][0])
+    for hit in hits:
+        assert hit.cosine == pytest.approx(best[hit.path][0], abs=2e-3)
+        assert hit.start == pytest.approx(best[hit.path][1]) and 0 <= hit.percentile <= 100
+    assert index.search("a dog barks", top=2) == hits[:2]
+
+
+def test_filters(place):
+    sounds, index = place
+    assert {Path(hit.path).parent.name for hit in index.search("dog", tag="rain")} == {"rain"}
+    assert {Path(hit.path).name for hit in index.search("dog", glob="*/dogs/*")} == {
+        '"quoted".wav',
+        "bark é🐕.wav",
+    }
+    assert [Path(hit.path).name for hit in index.search("dog", file=sounds / "rain" / "it's.wav")] == [
+        "it's.wav"
+    ]
+    assert all(hit.duration >= 1.5 for hit in index.search("dog", min_duration=1.5))
+    assert all(hit.duration <= 1.0 for hit in index.search("dog", max_duration=1.0))
+    assert index.search("dog", min_score=1.1) == []
+    with pytest.raises(SearchError, match="'colour' is no filter"):
+        index.search("dog", colour="red")
+
+
+def test_names_and_unwanted_sentences_change_the_order(place):
+    _, index = place
+    assert Path(index.search("bark", names=True)[0].path).name == "bark é🐕.wav"
+    plain = index.search("dog")
+    other = {hit.path: hit.score for hit in index.search("dog", negative=["rain falls"])}
+    assert all(other[hit.path] <= hit.score + 1e-6 for hit in plain)
+
+
+def test_the_nearest_sound_is_its_copy(place, tmp_path):
+    sounds, index = place
+    source = sounds / "rain" / "it's.wav"
+    copy = tmp_path / "copy.wav"
+    shutil.copy(source, copy)
+    hits = index.similar(copy, top=3)
+    assert hits[0].path == str(source) and hits[0].cosine > 0.99 and hits[0].percentile is None
+    assert str(source) not in [hit.path for hit in index.similar(source, top=10)]
+    with pytest.raises(SearchError, match="end behind that"):
+        index.similar(source, start=1, end=0.5)
+
+
+def test_moments_lie_where_the_sound_is(saved, place, tmp_path):
+    """The best span of a concatenation for the question that fits one of its parts best."""
+    _, index = place
+    parts = [sound(1.0, seed=seed) for seed in (5, 6, 7, 8)]
+    soundfile.write(tmp_path / "long.wav", np.concatenate(parts), SAMPLING_RATE, subtype="FLOAT")
+    found = embed_windows(*saved[1:], tmp_path / "long.wav", hop_seconds=0.5)
+    vector = index.embed_texts(["a dog barks"])[0]
+    hits = index.moments(tmp_path / "long.wav", "a dog barks", top=3, threshold=0.0)
+    best = int(np.argmax(found.vectors @ vector))
+    assert hits[0].start == found.starts[best] and hits[0].end == found.ends[best]
+    assert hits[0].score == pytest.approx(float(found.vectors[best] @ vector), abs=1e-5)
+
+
+def test_the_exported_text_tower_answers_alike_without_torch(place, saved, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from auricle.hub.onnx_export import export_onnx
+
+    _, index = place
+    export_onnx(saved[0], tmp_path / "onnx", towers=("text",))
+    expected = index.search("a dog barks")
+    code = (
+        "import json, sys\n"
+        "from auricle.search import SoundIndex\n"
+        f"index = SoundIndex({str(index.directory)!r}, text_tower={str(tmp_path / 'onnx')!r})\n"
+        "hits = index.search('a dog barks')\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules), sorted(sys.modules)\n"
+        "print(json.dumps([[hit.path, hit.score] for hit in hits]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert [path for path, _ in answers] == [hit.path for hit in expected]
+    assert all(
+        score == pytest.approx(hit.score, abs=1e-4) for (_, score), hit in zip(answers, expected, strict=True)
+    )
+    record = json.loads((tmp_path / "onnx" / "onnx.json").read_text())
+    (tmp_path / "onnx" / "onnx.json").write_text(json.dumps({**record, "fingerprint": "0" * 64}))
+    with pytest.raises(SearchError, match="is the text tower of another model"):
+        SoundIndex(index.directory, text_tower=tmp_path / "onnx")
+
+
+# -------------------------------------------------------------------------------- command line
+
+
+def test_the_command_line_asks_and_writes(place, tmp_path):
+    sounds, index = place
+    where = ("--index", index.directory)
+    done = run("search", "a dog barks", *where, "-k", "2", "--json", "--export", tmp_path / "hits.m3u")
+    hits = json.loads(done.stdout)
+    assert len(hits) == 2 and {"path", "start", "end", "score", "percentile"} <= set(hits[0])
+    assert (tmp_path / "hits.m3u").read_text().splitlines()[1] == hits[0]["path"]
+    assert " 1. " in run("similar", sounds / "e.wav", *where, "-k", "1").stdout
+    assert "0:00.0-" in run("moments", sounds / "e.wav", "rain", *where).stdout
+    for name in ("all.parquet", "all.npz", "all.csv", "all.m3u"):
+        run("index", sounds, *where, "--no-progress", "--export", tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 50
+    assert len(np.load(tmp_path / "all.npz")["vector"]) == len(np.load(tmp_path / "all.npz")["path"])
+
+
+def test_what_cannot_be_asked(place, saved, tmp_path):
+    sounds, index = place
+    where = ("--index", index.directory)
+    assert "holds no word to search for" in run("search", "?!", *where, code=2).stderr
+    assert "is no index" in run("search", "dog", "--index", tmp_path / "none", code=2).stderr
+    assert "name a model with --model" in run("index", sounds, "--index", tmp_path / "none", code=2).stderr
+    assert "no such file or folder" in run("index", tmp_path / "nowhere", *where, code=2).stderr
+    assert (
+        "the ending has to be"
+        in run("search", "dog", *where, "--export", tmp_path / "hits.doc", code=2).stderr
+    )
+    empty = tmp_path / "no sounds"
+    empty.mkdir()
+    options = ("--model", saved[0], "--index", tmp_path / "empty")
+    assert "no sound file" in run("index", empty, *options, code=2).stderr
+    assert "the index is empty" in run("search", "dog", "--index", tmp_path / "empty", code=2).stderr
+    other = tmp_path / "other"
+    model, processor = tiny_model_and_processor(tmp_path / "seed", seed=9)
+    model.save_pretrained(other)
+    processor.save_pretrained(other)
+    assert "another fingerprint" in run("index", sounds, "--model", other, *where, code=2).stderr
+    assert "another hop seconds" in run("index", sounds, *where, "--hop", "0.5", code=2).stderr
+    shutil.rmtree(index.directory / "sounds.lance")
+    assert "its table cannot be opened" in run("search", "dog", *where, code=2).stderr
+    (index.directory / "index.json").write_text("{")
+    assert "is damaged" in run("search", "dog", *where, code=2).stderr
