@@ -145,7 +145,7 @@ def collect_run(
         files |= {path.name: _json(_settings(path)) if _is_settings(path) else path for path in allowed}
         files |= {name: _json(value) for name, value in SENTENCE_TRANSFORMERS.items()}
     files["recipe.yaml"] = yaml.safe_dump(without_places(record["recipe"]), sort_keys=False).encode()
-    files["training_log.json"] = _json(_training_log(recipe, run_dir))
+    files["training_log.json"] = json.dumps(_training_log(recipe, run_dir), separators=(",", ":")).encode()
     if results:
         kept = {name: results[name] for name in ("figures", "intervals", "untrained") if results.get(name)}
         files["evaluation.json"] = _json(kept)
