@@ -14,7 +14,7 @@ from .ensemble import ensemble
 from .evaluate import evaluate
 from .export import export
 from .push import push
-from .search import index, moments, search, similar
+from .search import index, moments, search, serve, similar
 from .train import train
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ app.command("ensemble")(ensemble)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("push")(push)
-for command in (index, search, similar, moments):
+for command in (index, search, similar, moments, serve):
     app.command(command.__name__)(command)
 app.add_typer(augment, name="augment")
 app.add_typer(data, name="data")

@@ -161,6 +161,35 @@ def moments(
         _show(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)
 
 
+def serve(
+    index_dir: Annotated[
+        Path, typer.Argument(envvar="AURICLE_INDEX", help="Directory of the index.")
+    ] = DEFAULT_INDEX,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; other machines cannot reach the usual one.")
+    ] = ("127.0.0.1"),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="A free one from 7860 on if not given.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    text_tower: Annotated[
+        Path | None, typer.Option(help="Directory of an exported text tower, for faster answers.")
+    ] = None,
+) -> None:
+    """
+    Open a page on this machine: write a sentence or give a sound, and listen to what is found.
+
+    Needs pip install 'auricle[app]'. Nothing leaves the machine, and no file outside the indexed folders is served.
+    """
+    with _errors():
+        from ..search.page import serve as launch
+
+        _, address, _ = launch(_open(index_dir, text_tower), host=host, port=port, open_browser=open_browser)
+        typer.echo(f"{address}  (Ctrl-C ends it)", err=False)
+        while True:
+            time.sleep(3600)
+
+
 def _errors() -> Any:
     quiet_libraries()
     from ..search.sound_index import SearchError
