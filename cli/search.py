@@ -53,18 +53,25 @@ def index(
     when called again. Files that cannot be read are listed at the end.
     """
     with one_line_errors():
-        quiet_libraries()
         from ..search.sound_index import SearchError, SoundIndex
-        from ..training.cpu_threads import set_cpu_threads
 
-        set_cpu_threads(None)
         with one_line_errors(SearchError, OSError, ImportError):
-            if model is None:
-                if not (index_dir / "index.json").is_file():
-                    raise SearchError(f"{index_dir}: there is no index yet; name a model with --model.")
-                record = SoundIndex(index_dir).store.record
-                model, hop = record["model"], hop or record["hop_seconds"]
-            sounds = SoundIndex.create(index_dir, model, hop_seconds=hop)
+            if model is not None:
+                from ..training.cpu_threads import set_cpu_threads
+
+                quiet_libraries()
+                set_cpu_threads(None)
+                sounds = SoundIndex.create(index_dir, model, hop_seconds=hop)
+            elif (index_dir / "index.json").is_file():
+                # The model is loaded once there is something to embed.
+                sounds = SoundIndex(index_dir)
+                kept = sounds.store.record["hop_seconds"]
+                if hop not in (None, kept):
+                    raise SearchError(
+                        f"{index_dir}: was made with another hop seconds ({kept}, now {hop}); name another --index."
+                    )
+            else:
+                raise SearchError(f"{index_dir}: there is no index yet; name a model with --model.")
             while True:
                 report = sounds.update(folders, progress=progress)
                 typer.echo(report.line())
@@ -105,7 +112,7 @@ def search(
 
     The score is the cosine, at most 1; beside it stands how many of 48 common questions fit that moment less.
     """
-    with _errors():
+    with _errors(quiet=text_tower is None):
         filters = {
             "glob": path,
             "tag": tag,
@@ -184,14 +191,16 @@ def serve(
     with _errors():
         from ..search.page import serve as launch
 
-        _, address, _ = launch(_open(index_dir, text_tower), host=host, port=port, open_browser=open_browser)
-        typer.echo(f"{address}  (Ctrl-C ends it)", err=False)
+        page = launch(_open(index_dir, text_tower), host=host, port=port, open_browser=open_browser)
+        typer.echo(f"{page.local_url}  (Ctrl-C ends it)")
         while True:
             time.sleep(3600)
 
 
-def _errors() -> Any:
-    quiet_libraries()
+def _errors(*, quiet: bool = True) -> Any:
+    if quiet:
+        # Imports transformers, which an exported text tower does without.
+        quiet_libraries()
     from ..search.sound_index import SearchError
 
     return one_line_errors(SearchError, OSError, ImportError)

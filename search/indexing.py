@@ -5,13 +5,17 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
 from ..processing import AudioReadError
 from .store import FileEntry, Store
 from .walking import FoundFile
-from .windows import WindowVectors
+
+if TYPE_CHECKING:
+    # Bringing an index up to date that already is does not need torch.
+    from .windows import WindowVectors
 
 # Every file is a commit of its own; as many small pieces are merged into one.
 COMMITS_BETWEEN_COMPACTIONS = 2_000
@@ -47,7 +51,7 @@ def update_index(
     store: Store,
     files: Sequence[FoundFile],
     roots: Sequence[str],
-    embed: Callable[[str], WindowVectors],
+    embed: "Callable[[str], WindowVectors]",
     *,
     progress: bool = True,
 ) -> IndexReport:
@@ -113,7 +117,7 @@ def _entry(
     known: dict[str, dict],
     moved_from: dict[str, list[str]],
     gone: set[str],
-    embed: Callable[[str], WindowVectors],
+    embed: "Callable[[str], WindowVectors]",
     report: IndexReport,
 ) -> tuple[FileEntry, str]:
     if file.size == 0:

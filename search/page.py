@@ -122,9 +122,9 @@ def build_page(index: SoundIndex) -> "gradio.Blocks":
 
 def serve(
     index: SoundIndex, *, host: str = "127.0.0.1", port: int | None = None, open_browser: bool = False
-) -> Any:
+) -> "gradio.Blocks":
     """
-    Starts the page and returns what Gradio's ``launch`` does, without waiting for its end.
+    Starts the page and returns it, without waiting for its end: ``local_url`` is its address, ``close()`` ends it.
 
     Only files below the folders that were indexed can be fetched from it.
 
@@ -136,7 +136,7 @@ def serve(
     """
     page = build_page(index)
     roots = sorted({row["root"] for row in index.store.files().values()})
-    return page.launch(
+    page.launch(
         server_name=host,
         server_port=port,
         inbrowser=open_browser,
@@ -146,6 +146,7 @@ def serve(
         quiet=True,
         share=False,
     )
+    return page
 
 
 def note_feedback(directory: Path, sentence: str, path: str, *, fits: bool) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .indexing import IndexReport
 
 RECORDED = ("model", "fingerprint", "window_seconds", "hop_seconds")
-DEFAULT_THRESHOLD = 0.05
+DEFAULT_THRESHOLD = 0.07
 
 
 class SearchError(ValueError):
@@ -158,21 +158,25 @@ class SoundIndex:
         from ..processing import supported_audio_extensions
         from .indexing import update_index
         from .walking import find_files
-        from .windows import embed_windows
 
         files, faults = find_files(roots, supported_audio_extensions())
         absolute = [os.path.abspath(root) for root in roots]
         if not files and not self.store.files():
             raise SearchError(f"{', '.join(map(str, roots))}: no sound file (.wav, .flac, .ogg, .mp3).")
-        model, processor = self._built
-        hop = self.store.record["hop_seconds"]
+
+        def embed(path: str) -> Any:
+            from .windows import embed_windows
+
+            model, processor = self._built
+            return embed_windows(model, processor, path, hop_seconds=self.store.record["hop_seconds"])
+
         try:
             with FileLock(self.directory / "index.lock", timeout=1):
                 report = update_index(
                     self.store,
                     files,
                     absolute,
-                    lambda path: embed_windows(model, processor, path, hop_seconds=hop),
+                    embed,
                     progress=progress,
                 )
         except Timeout as error:
@@ -190,14 +194,13 @@ class SoundIndex:
         """All rows in memory: windows, and files apart."""
         table = self.store.rows()
         window = table.column("window").to_numpy()
-        names = ("path", "start", "end", "duration", "tags", "size", "mtime_ns", "digest", "root")
-        columns = {name: np.array(table.column(name).to_pylist(), dtype=object) for name in names}
-        columns |= {name: columns[name].astype(np.float64) for name in ("start", "end", "duration")}
+        names = ("path", "start", "end", "duration", "tags")
+        columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in names}
         vectors = matrix(table)
         parts = {}
         for kind, rows in (("windows", window != WHOLE_FILE), ("files", window == WHOLE_FILE)):
             order = np.flatnonzero(rows)
-            order = order[np.lexsort((window[order], columns["path"][order].astype(str)))]
+            order = order[np.lexsort((window[order], _places(columns["path"][order])))]
             parts[kind] = {name: values[order] for name, values in columns.items()} | {
                 "vector": vectors[order]
             }
@@ -392,7 +395,7 @@ class SoundIndex:
                     cosine=float(cosines[place]),
                     percentile=percentile,
                     duration=float(rows["duration"][place]),
-                    tags=tuple(rows["tags"][place]),
+                    tags=tuple(str(tag) for tag in rows["tags"][place]),
                 )
             )
         return hits
@@ -470,6 +473,12 @@ class SoundIndex:
                 f"{out}: the ending has to be .parquet, .npz, .csv or .m3u for an index, .csv, .json or .m3u for "
                 "answers."
             )
+
+
+def _places(paths: np.ndarray) -> np.ndarray:
+    """The place of each path among the sorted distinct ones."""
+    place = {path: number for number, path in enumerate(sorted(set(paths.tolist())))}
+    return np.array([place[path] for path in paths.tolist()], dtype=np.int64)
 
 
 def _load(model: str) -> tuple[Any, Any]:

@@ -31,17 +31,9 @@ def running(tmp_path_factory):
     write_sound(root / "private" / "secret.wav", 0.5, seed=9)
     index = SoundIndex.create(root / "index", str(root / "model"))
     index.update([root / "sounds"], progress=False)
-    app, url, _ = serve(index)
-    yield root, index, url
-    app.close() if hasattr(app, "close") else None
-
-
-def headings(answer) -> list[str]:
-    return [
-        part["value"]
-        for part in answer
-        if isinstance(part, dict) and str(part.get("value", "")).startswith("**")
-    ]
+    page = serve(index)
+    yield root, index, page.local_url
+    page.close()
 
 
 def test_it_listens_on_this_machine_alone(running):
