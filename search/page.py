@@ -97,7 +97,8 @@ def build_page(index: SoundIndex) -> "gradio.Blocks":
         for _ in range(CARDS):
             with gr.Group(visible=False) as card:
                 heading = gr.Markdown()
-                player = gr.Audio(show_label=False, interactive=False, type="filepath")
+                # No button that would send a sound to a web site.
+                player = gr.Audio(show_label=False, interactive=False, type="filepath", buttons=["download"])
                 with gr.Row():
                     more = gr.Button("More like this", size="sm")
                     good, bad = gr.Button("Fits", size="sm"), gr.Button("Does not fit", size="sm")

@@ -115,7 +115,11 @@ def test_the_card_shows_clusters_teachers_recipe_and_metrics(run):
     assert "Stage refinetune: 3 clusters by kmeans" in card
     assert "word_deletion: 0.8" in card
     figures = json.loads((run[0] / "results.json").read_text())["figures"]["test"]
-    assert f"| test | text to audio | {figures['text_to_audio_mAP@16']:.3f} |" in card
+    results = json.loads((run[0] / "results.json").read_text())
+    low, high = results["intervals"]["test"]["text_to_audio_mAP@16"]
+    assert low <= figures["text_to_audio_mAP@16"] <= high
+    shown = f"{figures['text_to_audio_mAP@16']:.3f} [{low:.3f}, {high:.3f}]"
+    assert f"| test | text to audio | {shown} |" in card
     assert str(run[0].parent) not in card
 
 
