@@ -57,7 +57,7 @@ def main() -> None:
             while process.poll() is None and commits(root / "killed") <= before:
                 time.sleep(0.005)
             try:
-                process.wait(moments.uniform(0, took / arguments.kills))
+                process.wait(moments.uniform(0, 0.5 * took / arguments.kills))
                 break
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)

@@ -193,16 +193,27 @@ class SoundIndex:
     def _columns(self) -> dict[str, Any]:
         """All rows in memory: windows, and files apart."""
         table = self.store.rows()
-        window = table.column("window").to_numpy()
-        names = ("path", "start", "end", "duration", "tags")
-        columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in names}
-        vectors = matrix(table)
+        window, vectors = table.column("window").to_numpy(), matrix(table)
+        encoded = table.column("path").combine_chunks().dictionary_encode()
+        paths = np.array(encoded.dictionary.to_pylist(), dtype=object)
+        sorted_paths = np.argsort(paths, kind="stable")
+        place_of = np.empty(len(paths), dtype=np.int64)
+        place_of[sorted_paths] = np.arange(len(paths))
+        place, paths = place_of[encoded.indices.to_numpy()], paths[sorted_paths]
+        # A file's folders stand in each of its rows: read once a file.
+        whole = np.flatnonzero(window == WHOLE_FILE)
+        tags = np.empty(len(paths), dtype=object)
+        for row, found in zip(whole, table.column("tags").take(whole).to_pylist(), strict=True):
+            tags[place[row]] = tuple(found)
+        numbers = {name: table.column(name).to_numpy() for name in ("start", "end", "duration")}
         parts = {}
         for kind, rows in (("windows", window != WHOLE_FILE), ("files", window == WHOLE_FILE)):
             order = np.flatnonzero(rows)
-            order = order[np.lexsort((window[order], _places(columns["path"][order])))]
-            parts[kind] = {name: values[order] for name, values in columns.items()} | {
-                "vector": vectors[order]
+            order = order[np.lexsort((window[order], place[order]))]
+            parts[kind] = {name: values[order] for name, values in numbers.items()} | {
+                "path": paths[place[order]],
+                "tags": tags[place[order]],
+                "vector": vectors[order],
             }
         return parts
 
@@ -395,7 +406,7 @@ class SoundIndex:
                     cosine=float(cosines[place]),
                     percentile=percentile,
                     duration=float(rows["duration"][place]),
-                    tags=tuple(str(tag) for tag in rows["tags"][place]),
+                    tags=rows["tags"][place],
                 )
             )
         return hits
@@ -473,12 +484,6 @@ class SoundIndex:
                 f"{out}: the ending has to be .parquet, .npz, .csv or .m3u for an index, .csv, .json or .m3u for "
                 "answers."
             )
-
-
-def _places(paths: np.ndarray) -> np.ndarray:
-    """The place of each path among the sorted distinct ones."""
-    place = {path: number for number, path in enumerate(sorted(set(paths.tolist())))}
-    return np.array([place[path] for path in paths.tolist()], dtype=np.int64)
 
 
 def _load(model: str) -> tuple[Any, Any]:

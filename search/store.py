@@ -225,7 +225,7 @@ def _spans(entry: FileEntry) -> list[tuple[int, float, float]]:
 
 def _connect(directory: Path) -> Any:
     # It tells of every table that it makes.
-    os.environ.setdefault("LANCE_LOG", "error")
+    os.environ.setdefault("LANCEDB_LOG", "error")
     try:
         import lancedb
     except ImportError as error:
