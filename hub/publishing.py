@@ -145,17 +145,17 @@ def collect_run(
         files |= {path.name: _json(_settings(path)) if _is_settings(path) else path for path in allowed}
         files |= {name: _json(value) for name, value in SENTENCE_TRANSFORMERS.items()}
     files["recipe.yaml"] = yaml.safe_dump(without_places(record["recipe"]), sort_keys=False).encode()
-    files["training_log.json"] = json.dumps(_training_log(recipe, run_dir), separators=(",", ":")).encode()
+    files["training_log.json"] = _compact(_training_log(recipe, run_dir))
     if results:
         kept = {name: results[name] for name in ("figures", "intervals", "untrained") if results.get(name)}
-        files["evaluation.json"] = _json(kept)
+        files["evaluation.json"] = _compact(kept)
     clusters = {
         name: without_places(entry["clusters"])
         for name in names
         if (entry := read_json(run_dir / name / "stage.json")) and entry.get("clusters")
     }
     if clusters:
-        files["clusters.json"] = _json(clusters)
+        files["clusters.json"] = _compact(clusters)
     publication = Publication(repo_id, dict(sorted(files.items())), [] if license else found.warnings)
     _refuse_local_paths(publication)
     return publication
@@ -307,8 +307,14 @@ def _training_log(recipe: Recipe, run_dir: Path) -> list[dict[str, Any]]:
     log = []
     for stage in resolve_stages(recipe):
         summary = read_json(run_dir / stage.name / "stage.json") or {}
-        names = ("steps", "epochs", "seconds", "last_loss", "best", "parameters", "hardware", "log")
-        log.append({"stage": stage.name, **{name: summary[name] for name in names if name in summary}})
+        names = ("steps", "epochs", "seconds", "last_loss", "best", "parameters", "hardware")
+        # How fast an evaluation ran tells of the machine, not of the model.
+        entries = [
+            {key: value for key, value in entry.items() if not key.endswith(("_runtime", "_per_second"))}
+            for entry in summary.get("log", [])
+        ]
+        kept = {name: summary[name] for name in names if name in summary}
+        log.append({"stage": stage.name, **kept, "log": entries})
     return log
 
 
@@ -345,6 +351,10 @@ def _transport_errors() -> tuple[type[Exception], ...]:
             continue
         found.append(getattr(module, "HTTPError", None) or module.RequestException)
     return tuple(found)
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """The `evaluate` module gives the numbers of our own metrics."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,29 @@ def test_it_loads_where_this_package_does_not_exist(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.strip() == "1.0", done.stderr
+
+
+@pytest.mark.slow
+def test_it_loads_from_a_space(tmp_path):
+    from hub_server import Commit, Repo, hub_server
+
+    files = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.is_file()}
+    commit = Commit("a" * 40, "first", files)
+    code = (
+        "import evaluate\n"
+        "metric = evaluate.load('someone/retrieval', module_type='metric')\n"
+        "print(metric.compute(predictions=[[0.9, 0.1]], references=[[1]])['mAP@16'])"
+    )
+    with hub_server() as server:
+        server.repos["spaces", "someone/retrieval"] = Repo(False, {commit.oid: commit}, {"main": commit.oid})
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        more = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**kept, **more},
+            timeout=120,
+        )
+    assert done.returncode == 0 and done.stdout.strip() == "0.5", done.stderr
