@@ -340,3 +340,23 @@ def test_a_full_disk_in_the_cache_is_told(server, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "No space left on device" in done.stdout and REPO in done.stdout
+
+
+@pytest.mark.slow
+def test_training_pushes_each_stage_and_survives_a_hub_that_fails(server, tmp_path):
+    sounds = write_captioned_folder(tmp_path / "sounds", {"train": 8, "validation": 2, "test": 3})
+    recipe = tiny_recipe(tmp_path, sounds)
+    recipe["training"] |= {"epochs": 1}
+    path = write_recipe(tmp_path / "recipe.yaml", recipe)
+    command = [sys.executable, str(ROOT / "train.py"), str(path), "--push-to-hub", REPO, "--no-progress"]
+    environ = {**environment(server, tmp_path), "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=240, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("stage 'first' pushed: ") == 2
+    branch, main = files_of(server, revision="first"), files_of(server)
+    assert branch["model.safetensors"] == main["model.safetensors"]
+    assert "evaluation.json" in main and "evaluation.json" not in branch
+    server.fault = lambda method, path: 500 if method == "POST" else None
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=240, cwd=tmp_path)
+    assert done.returncode == 0 and "stage 'first' was not pushed" in done.stderr
+    assert "text to audio" in done.stdout
