@@ -215,15 +215,16 @@ def push(
     No sounds, no paths and no unused answers leave the machine.
     """
     with _errors():
-        from ..hub.augmentation_card import collect_augmentation, push_augmentation
+        from ..hub.augmentation_card import collect_augmentation
+        from ..hub.publishing import publish
 
-        files = collect_augmentation(out, repo_id)
+        publication = collect_augmentation(out, repo_id)
         if dry_run:
-            for name, content in files.items():
-                typer.echo(f"{name}: {len(content):,} bytes")
-            typer.echo(files["README.md"].decode())
+            for name in publication.files:
+                typer.echo(f"{name}: {publication.size(name):,} bytes")
+            typer.echo(bytes(publication.files["README.md"]).decode())
             return
-        typer.echo(push_augmentation(files, repo_id, private=private))
+        typer.echo(publish(publication, private=private, repo_type="dataset", message="Augmented captions"))
 
 
 def _errors() -> Any:

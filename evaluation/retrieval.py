@@ -105,9 +105,9 @@ def evaluate_retrieval(
     batch_size: int = 32,
     progress: bool = False,
     embed_text: Callable[..., np.ndarray] = embed_captions,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """
-    Embeds a whole split once and scores both directions; see [`RetrievalSplit`].
+    Embeds a whole split once and scores both directions: [`RetrievalSplit`]'s figures and their intervals.
 
     Args:
         model: the dual encoder.
@@ -122,28 +122,6 @@ def evaluate_retrieval(
         AudioReadError: for a clip that cannot be read.
         ValueError: if the split is empty or lacks the relevance column.
     """
-    return evaluate_with_intervals(
-        model,
-        processor,
-        table,
-        relevance_column=relevance_column,
-        batch_size=batch_size,
-        progress=progress,
-        embed_text=embed_text,
-    )[0]
-
-
-def evaluate_with_intervals(
-    model: AuricleModel,
-    processor: AuricleProcessor,
-    table: Dataset,
-    *,
-    relevance_column: str = "clip_id",
-    batch_size: int = 32,
-    progress: bool = False,
-    embed_text: Callable[..., np.ndarray] = embed_captions,
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """[`evaluate_retrieval`]'s figures and their 95 % bootstrap intervals over queries; arguments as there."""
     split = RetrievalSplit.from_table(table, relevance_column)
     audio_embeds, _ = embed_clips(
         model, processor, split.audio, batch_size=batch_size, progress=progress, description="evaluating"

@@ -9,13 +9,11 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import yaml
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from jinja2 import Environment, StrictUndefined
 
 from ..data.augmentation.back_translation import FILE as CAPTIONS
 from ..data.augmentation.caption_mixing import METADATA
+from .publishing import Publication, PublishError, check_repo_id
 
 TEMPLATE = "augmentation_card.md"
 MIXES = "mixes.parquet"
@@ -36,11 +34,7 @@ _IN_CARD = (
 )
 
 
-class PublishError(ValueError):
-    """Something that cannot be published; the message says why."""
-
-
-def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> dict[str, bytes]:
+def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> Publication:
     """
     What is published of a finished job: the table, the record and the card.
 
@@ -51,17 +45,11 @@ def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> dic
         directory: of `auricle augment`.
         repo_id: ``owner/name``, for the card's title.
 
-    Returns:
-        File names to contents.
-
     Raises:
         PublishError: if the job is not finished or a repository cannot have this name.
     """
     directory = Path(directory)
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise PublishError(f"{repo_id!r} cannot be the name of a repository: {error}") from error
+    check_repo_id(repo_id)
     if not (directory / JOB).is_file():
         raise PublishError(f"{directory}: holds no {JOB}: it is no finished job of `auricle augment`.")
     job = json.loads((directory / JOB).read_text(encoding="utf-8"))
@@ -86,38 +74,12 @@ def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> dic
     sink = arrow.BufferOutputStream()
     parquet.write_table(table, sink)
     licenses = sorted(set(table.column("license").to_pylist())) if "license" in table.column_names else []
-    return {
+    files: dict[str, Path | bytes] = {
         name: sink.getvalue().to_pybytes(),
         JOB: json.dumps(job, indent=2, ensure_ascii=False).encode(),
         "README.md": _card(job, name, table.num_rows, licenses, repo_id).encode(),
     }
-
-
-def push_augmentation(files: dict[str, bytes], repo_id: str, *, private: bool = False) -> str:
-    """
-    Publishes in one commit, so that a failed upload leaves nothing half done; returns the commit's address.
-
-    Args:
-        files: of [`collect_augmentation`].
-        repo_id: made if there is none.
-        private: of a new repository.
-
-    Raises:
-        PublishError: if the Hub refuses or cannot be reached.
-    """
-    from huggingface_hub import CommitOperationAdd
-
-    api = HfApi()
-    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-    try:
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        commit = api.create_commit(
-            repo_id, operations, commit_message="Augmented captions", repo_type="dataset"
-        )
-    except (HfHubHTTPError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise PublishError(f"{repo_id}: cannot be published: {reason}") from error
-    return commit.commit_url
+    return Publication(repo_id, files)
 
 
 def _card(job: dict[str, Any], table: str, rows: int, licenses: list[str], repo_id: str) -> str:
@@ -167,4 +129,4 @@ def _without_directories(value: Any) -> Any:
     return value
 
 
-__all__ = ["PublishError", "collect_augmentation", "push_augmentation"]
+__all__ = ["collect_augmentation"]

@@ -16,10 +16,10 @@ ENCODER_LICENSES = {
 }
 # From what asks least to what asks most; the first pattern that a licence's name fits tells its kind.
 _KINDS = (
-    ("noncommercial", r"\bnc\b|non-?commercial|sampling"),
-    ("sharealike", r"\bsa\b|share-?alike|gpl"),
+    ("noncommercial", r"\bnc\b|non ?commercial|sampling"),
+    ("sharealike", r"\bsa\b|share ?alike|gpl"),
     ("attribution", r"\bby\b|attribution|\bmit\b|apache|bsd"),
-    ("free", r"\bcc-?0\b|zero|public ?domain|\bpd\b|generated"),
+    ("free", r"\bcc ?0\b|zero|public ?domain|\bpd\b|generated"),
 )
 _RANK = {"free": 0, "attribution": 1, "sharealike": 2, "noncommercial": 3, "unknown": 4}
 _PUBLISHED = {
@@ -45,10 +45,9 @@ class LicenseFinding:
 
 def license_kind(name: str) -> str:
     """``free``, ``attribution``, ``sharealike``, ``noncommercial`` or ``unknown``: what a licence asks for."""
-    text = re.sub(r"[_/.\s]+", " ", name.lower()).replace("-", " - ").replace(" - ", "-")
-    words = text.replace("-", " ")
+    words = re.sub(r"[-_/.\s]+", " ", name.lower())
     for kind, pattern in _KINDS:
-        if re.search(pattern, text) or re.search(pattern, words):
+        if re.search(pattern, words):
             return kind
     return "unknown"
 

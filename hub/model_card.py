@@ -90,10 +90,12 @@ def render_model_card(
     results = (read_json(run_dir / "results.json") or {}) if last == recipe.stage_names()[-1] else {}
     figures, intervals = results.get("figures", {}), results.get("intervals", {})
     data_licenses = read_json(run_dir / last / "licenses.json") or {}
-    origins = summaries[stages[0].name].get("weights", {})
     fields = {
         "card_data": _card_data(
-            recipe, license or derive_license(data_licenses, origins).license, figures, intervals
+            recipe,
+            license or derive_license(data_licenses, first_weights(stages, summaries)).license,
+            figures,
+            intervals,
         ).to_yaml(),
         "model_id": repo_id or "path/of/this/directory",
         "data_licenses": data_licenses,
@@ -183,6 +185,15 @@ def _card_data(
     )
 
 
+def first_weights(stages: list[Stage], summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """By tower, or ``all``, where the first stage of the last one's chain took its weights from."""
+    by_name = {stage.name: stage for stage in stages}
+    name = stages[-1].name
+    while by_name[name].starts_from in by_name:
+        name = by_name[name].starts_from
+    return {tower: str(origin) for tower, origin in summaries[name].get("weights", {}).items()}
+
+
 def _tower(
     config: Mapping[str, Any],
     summary: Mapping[str, Any],
@@ -191,11 +202,7 @@ def _tower(
     tower: str,
 ) -> str:
     """The tower's kind and size, and where the first stage of its chain took its weights from."""
-    by_name = {stage.name: stage for stage in stages}
-    name = stages[-1].name
-    while by_name[name].starts_from in by_name:
-        name = by_name[name].starts_from
-    origins = summaries[name].get("weights", {})
+    origins = first_weights(stages, summaries)
     origin = origins.get(tower) or origins.get("all", "unknown")
     kind = config["model_type"].removeprefix("auricle_")
     return f"{kind}, {config['num_hidden_layers']} layers of {config['hidden_size']}, from {_place(origin)}"

@@ -25,7 +25,7 @@ from ..training.recipe import Recipe
 from ..training.recipe_reading import resolve_stages
 from ..training.saved_directories import read_json
 from .licenses import derive_license
-from .model_card import CardError, render_model_card, without_places
+from .model_card import CardError, first_weights, render_model_card, without_places
 
 # All that a model directory may give to the Hub; optimisers, caches and logs have other names.
 _ALLOWED = re.compile(
@@ -131,7 +131,7 @@ def collect_run(
             f"{run_dir}: stage {stage!r} was not evaluated: there is no results.json with figures of a test split. "
             "Evaluate it, or publish without figures with --allow-unevaluated."
         )
-    found = derive_license(_licenses(run_dir, stage), _origins(run_dir, names))
+    found = derive_license(_licenses(run_dir, stage), _first_weights(recipe, run_dir, stage))
     try:
         card = render_model_card(run_dir, stage=stage, repo_id=repo_id, license=license or found.license)
     except CardError as error:
@@ -297,10 +297,12 @@ def _licenses(run_dir: Path, stage: str) -> dict[str, int]:
     return read_json(run_dir / stage / "licenses.json") or {"unknown": 1}
 
 
-def _origins(run_dir: Path, names: list[str]) -> dict[str, str]:
-    """By tower what the first stage's weights came from."""
-    summary = read_json(run_dir / names[0] / "stage.json") or {}
-    return {tower: str(origin) for tower, origin in summary.get("weights", {}).items()}
+def _first_weights(recipe: Recipe, run_dir: Path, stage: str) -> dict[str, str]:
+    stages = resolve_stages(recipe)
+    stages = stages[: [entry.name for entry in stages].index(stage) + 1]
+    return first_weights(
+        stages, {entry.name: read_json(run_dir / entry.name / "stage.json") or {} for entry in stages}
+    )
 
 
 def _training_log(recipe: Recipe, run_dir: Path) -> list[dict[str, Any]]:

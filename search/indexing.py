@@ -53,6 +53,7 @@ def update_index(
     roots: Sequence[str],
     embed: "Callable[[str], WindowVectors]",
     *,
+    unseen: Sequence[str] = (),
     progress: bool = True,
 ) -> IndexReport:
     """
@@ -67,6 +68,7 @@ def update_index(
         files: what there is now below the roots.
         roots: absolute; files of the index below others are left alone.
         embed: from a path to its vectors.
+        unseen: folders and files that could not be looked at: what the index has of them stays.
         progress: show a progress bar with rate and time left.
 
     Raises:
@@ -74,7 +76,7 @@ def update_index(
     """
     report = IndexReport()
     known, there = store.files(), {file.path for file in files}
-    gone = {path for path, row in known.items() if path not in there and _below(path, roots)}
+    gone = {path for path in known if path not in there and _below(path, roots) and not _below(path, unseen)}
     moved_from: dict[str, list[str]] = {}
     for path in sorted(gone):
         moved_from.setdefault(known[path]["digest"], []).append(path)

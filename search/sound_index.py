@@ -1,12 +1,9 @@
 """An index of one's own sounds: made, brought up to date, asked."""
 
-import csv
-import fnmatch
-import json
+import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .columns import kept_rows, read_columns
+from .exports import export_hits, export_index
+from .hits import Hit, SearchError
 from .ranking import (
     BACKGROUND_QUERIES,
     combine_scores,
@@ -22,42 +22,13 @@ from .ranking import (
     name_scores,
     percentile_of,
 )
-from .store import WHOLE_FILE, Store, StoreError, matrix
+from .store import Store, StoreError
 
 if TYPE_CHECKING:
     from .indexing import IndexReport
 
 RECORDED = ("model", "fingerprint", "window_seconds", "hop_seconds")
 DEFAULT_THRESHOLD = 0.07
-
-
-class SearchError(ValueError):
-    """A question that cannot be answered as it was put; the message says why."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """
-    One answer.
-
-    Attributes:
-        path: absolute.
-        start, end: of the moment, seconds.
-        score: what it is ranked by: the cosine, less what was unwanted; with names, the fused rank.
-        cosine: of the moment and the question.
-        percentile: share of common questions that fit this moment less, 0 to 100; None for questions by sound.
-        duration: of the file, seconds.
-        tags: of the file.
-    """
-
-    path: str
-    start: float
-    end: float
-    score: float
-    cosine: float
-    percentile: float | None
-    duration: float
-    tags: tuple[str, ...]
 
 
 class SoundIndex:
@@ -177,6 +148,7 @@ class SoundIndex:
                     files,
                     absolute,
                     embed,
+                    unseen=[path for path, _ in faults],
                     progress=progress,
                 )
         except Timeout as error:
@@ -192,30 +164,7 @@ class SoundIndex:
     @cached_property
     def _columns(self) -> dict[str, Any]:
         """All rows in memory: windows, and files apart."""
-        table = self.store.rows()
-        window, vectors = table.column("window").to_numpy(), matrix(table)
-        encoded = table.column("path").combine_chunks().dictionary_encode()
-        paths = np.array(encoded.dictionary.to_pylist(), dtype=object)
-        sorted_paths = np.argsort(paths, kind="stable")
-        place_of = np.empty(len(paths), dtype=np.int64)
-        place_of[sorted_paths] = np.arange(len(paths))
-        place, paths = place_of[encoded.indices.to_numpy()], paths[sorted_paths]
-        # A file's folders stand in each of its rows: read once a file.
-        whole = np.flatnonzero(window == WHOLE_FILE)
-        tags = np.empty(len(paths), dtype=object)
-        for row, found in zip(whole, table.column("tags").take(whole).to_pylist(), strict=True):
-            tags[place[row]] = tuple(found)
-        numbers = {name: table.column(name).to_numpy() for name in ("start", "end", "duration")}
-        parts = {}
-        for kind, rows in (("windows", window != WHOLE_FILE), ("files", window == WHOLE_FILE)):
-            order = np.flatnonzero(rows)
-            order = order[np.lexsort((window[order], place[order]))]
-            parts[kind] = {name: values[order] for name, values in numbers.items()} | {
-                "path": paths[place[order]],
-                "tags": tags[place[order]],
-                "vector": vectors[order],
-            }
-        return parts
+        return read_columns(self.store.rows())
 
     def __len__(self) -> int:
         """Number of files."""
@@ -242,7 +191,8 @@ class SoundIndex:
     @cached_property
     def _background(self) -> np.ndarray:
         """Vectors of common questions; kept beside the table, since they take longer than a question."""
-        path = self.directory / "background.npy"
+        digest = hashlib.sha256("\n".join(BACKGROUND_QUERIES).encode()).hexdigest()[:8]
+        path = self.directory / f"background-{digest}.npy"
         if path.is_file():
             kept = np.load(path, allow_pickle=False)
             if kept.shape == (len(BACKGROUND_QUERIES), self.store.record["width"]):
@@ -384,7 +334,7 @@ class SoundIndex:
                 " ".join((*tags, Path(path).stem)) for path, tags in zip(paths, rows["tags"], strict=True)
             ]
             scores = fuse_ranks([scores, name_scores(query, labels)])
-        scores = np.where(self._kept(rows, filters), scores, -np.inf)
+        scores = np.where(kept_rows(rows, filters), scores, -np.inf)
         order = np.argsort(-scores, kind="stable")
         hits, seen = [], set()
         for place in order:
@@ -411,25 +361,6 @@ class SoundIndex:
             )
         return hits
 
-    @staticmethod
-    def _kept(rows: dict[str, np.ndarray], filters: dict[str, Any]) -> np.ndarray:
-        known = {"glob", "tag", "min_duration", "max_duration", "file"}
-        unknown = set(filters) - known
-        if unknown:
-            raise SearchError(f"{sorted(unknown)[0]!r} is no filter; there are {sorted(known)}.")
-        kept = np.ones(len(rows["path"]), dtype=bool)
-        if filters.get("min_duration") is not None:
-            kept &= rows["duration"] >= filters["min_duration"]
-        if filters.get("max_duration") is not None:
-            kept &= rows["duration"] <= filters["max_duration"]
-        if filters.get("glob") is not None:
-            kept &= np.array([fnmatch.fnmatch(path, filters["glob"]) for path in rows["path"]], dtype=bool)
-        if filters.get("tag") is not None:
-            kept &= np.array([filters["tag"] in tags for tags in rows["tags"]], dtype=bool)
-        if filters.get("file") is not None:
-            kept &= rows["path"] == os.path.abspath(filters["file"])
-        return kept
-
     def export(self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None) -> None:
         """
         Writes the index, or answers, to a file of the kind its ending names.
@@ -442,48 +373,10 @@ class SoundIndex:
         Raises:
             SearchError: for another ending, or a kind that does not go with what is asked for.
         """
-        out = Path(out)
-        kind = out.suffix.lower()
-        rows, files = self._columns["windows"], self._columns["files"]
-        if kind == ".parquet" and hits is None:
-            import pyarrow.parquet as parquet
-
-            parquet.write_table(self.store.rows(), out)
-        elif kind == ".npz" and hits is None:
-            np.savez_compressed(
-                out,
-                path=rows["path"].astype(str),
-                start=rows["start"],
-                end=rows["end"],
-                vector=rows["vector"],
-            )
-        elif kind == ".csv":
-            listed = (
-                [{**asdict(hit), "tags": " ".join(hit.tags)} for hit in hits]
-                if hits is not None
-                else [
-                    {"path": path, "duration": float(seconds), "tags": " ".join(tags)}
-                    for path, seconds, tags in zip(
-                        files["path"], files["duration"], files["tags"], strict=True
-                    )
-                ]
-            )
-            with open(out, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(listed[0]) if listed else ["path"])
-                writer.writeheader()
-                writer.writerows(listed)
-        elif kind == ".json" and hits is not None:
-            out.write_text(
-                json.dumps([asdict(hit) for hit in hits], indent=2, ensure_ascii=False) + "\n", "utf-8"
-            )
-        elif kind == ".m3u":
-            paths = [hit.path for hit in hits] if hits is not None else files["path"].tolist()
-            out.write_text("#EXTM3U\n" + "".join(f"{path}\n" for path in paths), encoding="utf-8")
+        if hits is not None:
+            export_hits(Path(out), hits)
         else:
-            raise SearchError(
-                f"{out}: the ending has to be .parquet, .npz, .csv or .m3u for an index, .csv, .json or .m3u for "
-                "answers."
-            )
+            export_index(Path(out), self.store, self._columns)
 
 
 def _load(model: str) -> tuple[Any, Any]:

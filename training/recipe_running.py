@@ -16,7 +16,7 @@ from datasets import Dataset
 
 from ..data.schema import unique_clips
 from ..evaluation.embedding import embed_captions, embed_clips
-from ..evaluation.retrieval import RetrievalSplit, evaluate_with_intervals
+from ..evaluation.retrieval import RetrievalSplit, evaluate_retrieval
 from .model_building import BuiltModel, build_model, load_model
 from .pooled_captions import PooledCaptions
 from .pretrained_text import looks_like_path
@@ -273,7 +273,7 @@ def _score(
     """Figures and their intervals by test split."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scores = {
-        name: evaluate_with_intervals(
+        name: evaluate_retrieval(
             built.model.to(device),
             built.processor,
             table,

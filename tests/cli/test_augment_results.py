@@ -11,7 +11,8 @@ from tiny_recipes import write_captioned_folder
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
-from auricle.hub.augmentation_card import PublishError, collect_augmentation
+from auricle.hub.augmentation_card import collect_augmentation
+from auricle.hub.publishing import PublishError
 
 
 def run(*arguments, code=0):
@@ -54,7 +55,7 @@ def test_own_sources_are_nearer_than_others(jobs, job, tmp_path):
 
 
 def test_what_is_published_of_back_translations(jobs):
-    files = collect_augmentation(jobs / "back", "someone/captions-back")
+    files = collect_augmentation(jobs / "back", "someone/captions-back").files
     assert sorted(files) == ["README.md", "captions.parquet", "job.json"]
     table = parquet.read_table(io.BytesIO(files["captions.parquet"]))
     assert table.num_rows and {"row_id", "captions_backtranslated", "languages"} <= set(table.column_names)
@@ -65,7 +66,7 @@ def test_what_is_published_of_back_translations(jobs):
 
 
 def test_no_path_and_no_sound_is_published_of_mixes(jobs):
-    files = collect_augmentation(jobs / "mix", "someone/mixes")
+    files = collect_augmentation(jobs / "mix", "someone/mixes").files
     rows = parquet.read_table(io.BytesIO(files["mixes.parquet"])).to_pylist()
     assert len(rows) == 3
     for row in rows:

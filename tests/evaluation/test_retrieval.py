@@ -85,7 +85,7 @@ def brute_evaluation(model, processor, table, group):
 def test_figures_equal_counting_by_hand(parts, tmp_path, group, order):
     table = table_of(tmp_path)
     table = interleaved(table) if order == "interleaved" else table
-    got = evaluate_retrieval(*parts, table, relevance_column=group, batch_size=3)
+    got, _ = evaluate_retrieval(*parts, table, relevance_column=group, batch_size=3)
     assert list(got) == NAMES
     assert got == pytest.approx(brute_evaluation(*parts, table, group), abs=1e-9)
 
@@ -159,7 +159,7 @@ def test_the_part_of_a_file_that_a_row_names_is_evaluated(parts, tmp_path):
         for i, caption in enumerate(["rain", "a bell", "a dog"])
     ]
     table = build_table([row for clip in clips for row in clip.rows()])
-    got = evaluate_retrieval(*parts, table)
+    got, _ = evaluate_retrieval(*parts, table)
     assert got == pytest.approx(brute_evaluation(*parts, table, "clip_id"), abs=1e-9)
 
 

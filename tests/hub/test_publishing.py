@@ -2,14 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from hub_server import READ_ONLY_TOKEN, TOKEN, hub_server
-from tiny_recipes import ROOT, run_train, tiny_recipe, write_captioned_folder, write_recipe
+from hub_server import READ_ONLY_TOKEN, TOKEN, Commit, Repo, hub_server
+from tiny_recipes import ROOT, run_train, tiny_recipe, weights_of, write_captioned_folder, write_recipe
 
 REPO = "someone/tiny"
 # Loads by repository name in a process without this package, from an empty cache.
@@ -262,8 +263,6 @@ def test_adapters_a_space_and_the_captions(client, server, run, tmp_path):
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    from tiny_recipes import weights_of
-
     ours, theirs = weights_of(run / "second" / "model"), weights_of(tmp_path / "merged")
     assert all((ours[name] - theirs[name]).abs().max() < 1e-5 for name in theirs)
 
@@ -295,8 +294,6 @@ def test_the_card_is_one_that_the_hub_takes(run):
 
 @pytest.mark.slow
 def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_path):
-    import shutil
-
     assert "cannot be the name of a repository" in client.push(run, code=2, repo="a b/c").stderr
     assert "it needs an owner" in client.push(run, code=2, repo="alone").stderr
     assert "no such stage" in client.push(run, "--stage", "third", code=2).stderr
@@ -312,11 +309,7 @@ def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_
 def test_a_full_disk_in_the_cache_is_told(server, tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("needs a device that is always full")
-    from hub_server import Commit
-
     first = Commit("0" * 40, "first", {"config.json": b"{}" * 100})
-    from hub_server import Repo
-
     server.repos["models", REPO] = Repo(False, {first.oid: first}, {"main": first.oid})
     code = (
         "import builtins, errno, sys\n"
@@ -360,3 +353,36 @@ def test_training_pushes_each_stage_and_survives_a_hub_that_fails(server, tmp_pa
     done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=240, cwd=tmp_path)
     assert done.returncode == 0 and "stage 'first' was not pushed" in done.stderr
     assert "text to audio" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_pull_that_breaks_in_the_middle_says_so_and_can_be_repeated(client, server, run, tmp_path):
+    client.push(run)
+    server.fault = lambda method, path: (
+        "cut" if method == "GET" and path.endswith("model.safetensors") else None
+    )
+    sound = next((run.parent / "sounds").glob("test_*.wav"))
+    arguments = [sys.executable, "-c", STRANGER, REPO, "main", str(sound)]
+    done = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        env=environment(server, tmp_path),
+        timeout=240,
+        cwd=tmp_path,
+    )
+    assert done.returncode != 0
+    server.fault = lambda method, path: None
+    assert load_as_stranger(server, tmp_path, sound) == own_embeddings(run / "second" / "model", sound)
+
+
+@pytest.mark.slow
+def test_a_template_with_an_unknown_field_stops_before_anything_is_uploaded(run, tmp_path, monkeypatch):
+    from auricle.hub import model_card
+    from auricle.hub.publishing import PublishError, collect_run
+
+    (tmp_path / "card.md").write_text("# {{ name }} {{ nowhere }}")
+    monkeypatch.setattr(model_card.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(model_card, "TEMPLATE", "card.md")
+    with pytest.raises(PublishError, match="asks for a field that there is not: 'nowhere' is undefined"):
+        collect_run(run, REPO)

@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 
 from auricle.cli.main import app
 from auricle.evaluation.embedding import embed_captions, embed_clips
+from auricle.search.indexing import update_index
 from auricle.search.sound_index import SearchError, SoundIndex
 from auricle.search.store import Store
+from auricle.search.walking import FoundFile
 from auricle.search.windows import embed_windows
 
 pytest.importorskip("lancedb")
@@ -136,6 +138,21 @@ def test_other_folders_are_left_alone(place, tmp_path):
     other.mkdir()
     assert index.update([other], progress=False).removed == 2
     assert len(index) == 5
+
+
+def test_what_cannot_be_looked_at_stays_in_the_index(place):
+    """An unplugged disk or a folder without permission is no reason to forget its files."""
+    sounds, index = place
+    known = index.store.files()
+    kept = [path for path in known if f"{os.sep}rain{os.sep}" in path]
+    files = [FoundFile(path, row["root"], row["size"], row["mtime_ns"]) for path, row in known.items()]
+    left = [file for file in files if file.path not in kept]
+    report = update_index(
+        index.store, left, [str(sounds)], lambda path: None, unseen=[str(sounds / "rain")], progress=False
+    )
+    assert report.removed == 0 and index.store.files() == known
+    report = update_index(index.store, left, [str(sounds)], lambda path: None, progress=False)
+    assert report.removed == len(kept) == 2
 
 
 def test_bad_files_are_listed_and_stop_nothing(saved, tmp_path):

@@ -1,0 +1,35 @@
+"""Answers to a question, and questions that have none."""
+
+from dataclasses import dataclass
+
+
+class SearchError(ValueError):
+    """A question that cannot be answered as it was put; the message says why."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """
+    One answer.
+
+    Attributes:
+        path: absolute.
+        start, end: of the moment, seconds.
+        score: what it is ranked by: the cosine, less what was unwanted; with names, the fused rank.
+        cosine: of the moment and the question.
+        percentile: share of common questions that fit this moment less, 0 to 100; None for questions by sound.
+        duration: of the file, seconds.
+        tags: of the file.
+    """
+
+    path: str
+    start: float
+    end: float
+    score: float
+    cosine: float
+    percentile: float | None
+    duration: float
+    tags: tuple[str, ...]
+
+
+__all__ = ["Hit", "SearchError"]
