@@ -106,6 +106,14 @@ def tiny_model(*, seed: int = 0, **config_overrides: Any) -> AuricleModel:
         return AuricleModel(tiny_config(**config_overrides)).eval()
 
 
+def saved_tiny_model(folder: Path, *, seed: int = 0) -> tuple[AuricleModel, AuricleProcessor]:
+    """A tiny dual encoder and its processor, saved in ``folder``."""
+    model, processor = tiny_model_and_processor(Path(folder).parent, seed=seed)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return model, processor
+
+
 def tiny_model_and_processor(
     tmp_path: Path, *, seed: int = 0, segment_seconds: float = 1.0, **config_overrides: Any
 ) -> tuple[AuricleModel, AuricleProcessor]:

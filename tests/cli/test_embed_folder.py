@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
-from tiny_models import tiny_model_and_processor, write_sound
+from tiny_models import saved_tiny_model, write_sound
 from tiny_recipes import ROOT, environment
 from typer.testing import CliRunner
 
@@ -20,9 +20,7 @@ CONFIG = ROOT / "recipes" / "accelerate" / "cpu_2_processes.yaml"
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     root = tmp_path_factory.mktemp("embed")
-    model, processor = tiny_model_and_processor(root)
-    model.save_pretrained(root / "model")
-    processor.save_pretrained(root / "model")
+    model, processor = saved_tiny_model(root / "model")
     for number in range(5):
         write_sound(root / "sounds" / f"part {number % 2}" / f"{number}.wav", 0.5 + number, seed=number)
     (root / "sounds" / "broken.wav").write_text("no sound")

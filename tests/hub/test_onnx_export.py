@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_models import tiny_model_and_processor
+from tiny_models import saved_tiny_model
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
@@ -28,9 +28,7 @@ CAPTIONS = [
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     root = tmp_path_factory.mktemp("export")
-    model, processor = tiny_model_and_processor(root)
-    model.save_pretrained(root / "model")
-    processor.save_pretrained(root / "model")
+    model, processor = saved_tiny_model(root / "model")
     record = export_onnx(root / "model", root / "onnx")
     return root, model, processor, record
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_model_and_processor, write_sound
+from tiny_models import saved_tiny_model, write_sound
 
 from auricle.evaluation.embedding import embed_captions, embed_clips
 from auricle.evaluation.zero_shot import classify_sounds
@@ -14,9 +14,7 @@ SENTENCES = ["A dog barks!", "rain falls, then a bell rings"]
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     root = tmp_path_factory.mktemp("saved")
-    model, processor = tiny_model_and_processor(root)
-    model.save_pretrained(root / "model")
-    processor.save_pretrained(root / "model")
+    model, processor = saved_tiny_model(root / "model")
     sounds = [
         str(write_sound(root / f"{n}.wav", seconds, seed=n)) for n, seconds in enumerate((0.4, 1.0, 3.3))
     ]

@@ -14,7 +14,7 @@ gradio_client = pytest.importorskip("gradio_client")
 pytest.importorskip("gradio")
 pytest.importorskip("lancedb")
 
-from tiny_models import tiny_model_and_processor, write_sound  # noqa: E402
+from tiny_models import saved_tiny_model, write_sound  # noqa: E402
 
 from auricle.search.page import CARDS, note_feedback, serve  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
@@ -23,9 +23,7 @@ from auricle.search.sound_index import SoundIndex  # noqa: E402
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
-    model, processor = tiny_model_and_processor(root)
-    model.save_pretrained(root / "model")
-    processor.save_pretrained(root / "model")
+    saved_tiny_model(root / "model")
     for number in range(4):
         write_sound(root / "sounds" / f"part{number % 2}" / f"{number}.wav", 0.5 + number, seed=number)
     write_sound(root / "private" / "secret.wav", 0.5, seed=9)

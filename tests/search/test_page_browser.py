@@ -20,7 +20,7 @@ pytestmark = [
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from tiny_models import tiny_model_and_processor, write_sound  # noqa: E402
+from tiny_models import saved_tiny_model, write_sound  # noqa: E402
 
 from auricle.search.page import serve  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
@@ -62,9 +62,7 @@ def until(condition, what: str, seconds: float = 60.0):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
-    model, processor = tiny_model_and_processor(root)
-    model.save_pretrained(root / "model")
-    processor.save_pretrained(root / "model")
+    saved_tiny_model(root / "model")
     for number in range(4):
         write_sound(root / "sounds" / f"{number}.wav", 1.0 + number, seed=number)
     index = SoundIndex.create(root / "index", str(root / "model"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_models import SAMPLING_RATE, sound, tiny_model_and_processor, write_sound
+from tiny_models import SAMPLING_RATE, saved_tiny_model, sound, tiny_model_and_processor, write_sound
 from tiny_recipes import environment
 from typer.testing import CliRunner
 
@@ -31,9 +31,7 @@ pytest.importorskip("lancedb")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     root = tmp_path_factory.mktemp("model")
-    model, processor = tiny_model_and_processor(root)
-    model.save_pretrained(root / "model")
-    processor.save_pretrained(root / "model")
+    model, processor = saved_tiny_model(root / "model")
     return root / "model", model, processor
 
 

@@ -235,7 +235,7 @@ def test_the_best_epoch_is_kept_and_loads(make):
     assert best["value"] == max(figures)
     assert best["epoch"] == figures.index(max(figures)) + 1
     kept = load_model(str(setting.directory / "model"))
-    again = evaluate_retrieval(kept.model, kept.processor, setting.splits["validation"])
+    again, _ = evaluate_retrieval(kept.model, kept.processor, setting.splits["validation"])
     assert again["text_to_audio_mAP@16"] == best["value"]
 
 
