@@ -19,8 +19,9 @@ from measuring import machine, table
 
 from auricle.evaluation.model_loading import load_pretrained
 from auricle.hub.onnx_export import export_onnx
+from auricle.search.entries import FileEntry
 from auricle.search.sound_index import SoundIndex
-from auricle.search.store import FileEntry, Store
+from auricle.search.store import Store
 from auricle.training.model_fingerprint import model_fingerprint
 
 WINDOWS_A_FILE = 10
@@ -105,7 +106,7 @@ def make_index(directory: Path, model_name: str, windows: int) -> None:
             store.add(entries)
             entries = []
     store.add(entries)
-    store.compact()
+    store.finish()
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def main() -> None:
         moments = random.Random(arguments.seed)
         while killed < arguments.kills:
             process = subprocess.Popen(command(root / "killed"), stdout=subprocess.DEVNULL)
-            before = commits(root / "killed")
-            while process.poll() is None and commits(root / "killed") <= before:
+            before = finished_files(root / "killed")
+            while process.poll() is None and finished_files(root / "killed") <= before:
                 time.sleep(0.005)
             try:
                 process.wait(moments.uniform(0, 0.5 * took / arguments.kills))
@@ -63,7 +63,7 @@ def main() -> None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
             killed += 1
-            finished.append(len(Store(root / "killed").files()))
+            finished.append(finished_files(root / "killed"))
         last = subprocess.run(command(root / "killed"), check=True, capture_output=True, text=True)
         one, two = Store(root / "whole"), Store(root / "killed")
         equal = same(one, two)
@@ -78,8 +78,8 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def commits(index: Path) -> int:
-    return len(list(index.glob("sounds.lance/_versions/*")))
+def finished_files(index: Path) -> int:
+    return len(Store(index).files()) if (index / "index.json").is_file() else 0
 
 
 def same(one: Store, two: Store) -> bool:

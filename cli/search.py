@@ -13,17 +13,27 @@ from .failures import one_line_errors, printable, quiet_libraries
 if TYPE_CHECKING:
     from ..search.sound_index import Hit, SoundIndex
 
-DEFAULT_INDEX = Path("sounds.auricle")
+DEFAULT_INDEX = "sounds.auricle"
 
-_INDEX = typer.Option("--index", envvar="AURICLE_INDEX", help="Directory of the index.")
+_INDEX = typer.Option(
+    "--index", envvar="AURICLE_INDEX", help="Directory of the index, or its URI such as s3://bucket/index."
+)
 _TOP = typer.Option("--top", "-k", min=1, help="How many answers.")
 _JSON = typer.Option("--json", help="Print the answers as JSON.")
 _MIN_SCORE = typer.Option(help="Leave out answers that score lower.")
 _PATH = typer.Option("--path", help="Only files whose path fits, such as '*/rain/*'.")
-_TAG = typer.Option(help="Only files in a folder of this name.")
+_TAG = typer.Option(help="Only files in a folder of this name, or with this tag in their metadata.")
+_LICENSE = typer.Option(help="Only files of this license, as their metadata tell it.")
+_METADATA = typer.Option(
+    "--metadata", help="Only files with this in their metadata: NAME=VALUE; may be repeated."
+)
+_EXACT = typer.Option(
+    "--exact", help="Compare with every window, even in an index so large that it estimates."
+)
+_RAY = typer.Option("--ray", help="Address of a Ray cluster to work on, such as 10.0.0.1:6379, or 'auto'.")
 _MIN_DURATION = typer.Option(min=0.0, help="Only files of at least so many seconds.")
 _MAX_DURATION = typer.Option(min=0.0, help="Only files of at most so many seconds.")
-_EXPORT = typer.Option("--export", help="Also write the answers to a .csv, .json or .m3u file.")
+_EXPORT = typer.Option("--export", help="Also write the answers: .csv, .json, .m3u, or a folder of links.")
 
 
 def index(
@@ -32,7 +42,7 @@ def index(
         str | None,
         typer.Option(help="A saved model, directory or Hub id; an index that exists knows its own."),
     ] = None,
-    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
     hop: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds between windows' starts; a window if not given.")
     ] = None,
@@ -41,8 +51,15 @@ def index(
     ] = None,
     export: Annotated[
         Path | None,
-        typer.Option("--export", help="Also write the index to a .parquet, .npz, .csv or .m3u file."),
+        typer.Option(
+            "--export", help="Also write the index: .parquet, .npz, .csv, .m3u, or a folder of links."
+        ),
     ] = None,
+    exact_windows: Annotated[
+        int | None,
+        typer.Option(min=0, help="Up to so many windows a new index answers exactly; 250,000 if not given."),
+    ] = None,
+    ray: Annotated[str | None, _RAY] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """
@@ -53,6 +70,7 @@ def index(
     when called again. Files that cannot be read are listed at the end.
     """
     with one_line_errors():
+        from ..search.index_folder import IndexFolder
         from ..search.sound_index import SearchError, SoundIndex
 
         with one_line_errors(SearchError, OSError, ImportError):
@@ -61,10 +79,11 @@ def index(
 
                 quiet_libraries()
                 set_cpu_threads(None)
-                sounds = SoundIndex.create(index_dir, model, hop_seconds=hop)
-            elif (index_dir / "index.json").is_file():
+                limit = {} if exact_windows is None else {"exact_windows": exact_windows}
+                sounds = SoundIndex.create(index_dir, model, hop_seconds=hop, ray=ray, **limit)
+            elif IndexFolder(index_dir).exists("index.json"):
                 # The model is loaded once there is something to embed.
-                sounds = SoundIndex(index_dir)
+                sounds = SoundIndex(index_dir, ray=ray)
                 kept = sounds.store.record["hop_seconds"]
                 if hop not in (None, kept):
                     raise SearchError(
@@ -87,7 +106,7 @@ def index(
 
 def search(
     sentence: Annotated[str, typer.Argument(help="What the sound should be like.")],
-    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
     top: Annotated[int, _TOP] = 10,
     negative: Annotated[
         list[str] | None, typer.Option(help="What it should not be like; may be repeated.")
@@ -100,7 +119,11 @@ def search(
     tag: Annotated[str | None, _TAG] = None,
     min_duration: Annotated[float | None, _MIN_DURATION] = None,
     max_duration: Annotated[float | None, _MAX_DURATION] = None,
+    license: Annotated[str | None, _LICENSE] = None,
+    metadata: Annotated[list[str] | None, _METADATA] = None,
     min_score: Annotated[float | None, _MIN_SCORE] = None,
+    exact: Annotated[bool, _EXACT] = False,
+    ray: Annotated[str | None, _RAY] = None,
     text_tower: Annotated[
         Path | None, typer.Option(help="Directory of an exported text tower: answers without loading torch.")
     ] = None,
@@ -119,10 +142,18 @@ def search(
             "min_duration": min_duration,
             "max_duration": max_duration,
             "file": in_file,
+            "license": license,
+            "metadata": _pairs(metadata),
         }
-        sounds = _open(index_dir, text_tower)
+        sounds = _open(index_dir, text_tower, ray)
         hits = sounds.search(
-            sentence, top=top, negative=negative or [], names=names, min_score=min_score, **filters
+            sentence,
+            top=top,
+            negative=negative or [],
+            names=names,
+            min_score=min_score,
+            exact=exact,
+            **filters,
         )
         _show(sounds, hits, as_json, export)
 
@@ -131,7 +162,7 @@ def similar(
     file: Annotated[
         Path, typer.Argument(help="The sound that others should be like; it need not be indexed.")
     ],
-    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
     start: Annotated[float, typer.Option(min=0.0, help="Begin of the part that counts, seconds.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0.0, help="Its end, seconds.")] = None,
     top: Annotated[int, _TOP] = 10,
@@ -139,22 +170,35 @@ def similar(
     tag: Annotated[str | None, _TAG] = None,
     min_duration: Annotated[float | None, _MIN_DURATION] = None,
     max_duration: Annotated[float | None, _MAX_DURATION] = None,
+    license: Annotated[str | None, _LICENSE] = None,
+    metadata: Annotated[list[str] | None, _METADATA] = None,
     min_score: Annotated[float | None, _MIN_SCORE] = None,
+    exact: Annotated[bool, _EXACT] = False,
+    ray: Annotated[str | None, _RAY] = None,
     export: Annotated[Path | None, _EXPORT] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Find the sounds that are most like one of yours, or like a part of it."""
     with _errors():
-        filters = {"glob": path, "tag": tag, "min_duration": min_duration, "max_duration": max_duration}
-        sounds = _open(index_dir, None)
-        hits = sounds.similar(file, start=start, end=end, top=top, min_score=min_score, **filters)
+        filters = {
+            "glob": path,
+            "tag": tag,
+            "min_duration": min_duration,
+            "max_duration": max_duration,
+            "license": license,
+            "metadata": _pairs(metadata),
+        }
+        sounds = _open(index_dir, None, ray)
+        hits = sounds.similar(
+            file, start=start, end=end, top=top, min_score=min_score, exact=exact, **filters
+        )
         _show(sounds, hits, as_json, export)
 
 
 def moments(
     file: Annotated[Path, typer.Argument(help="A recording; it need not be indexed.")],
     sentence: Annotated[str, typer.Argument(help="What happens in it.")],
-    index_dir: Annotated[Path, _INDEX] = DEFAULT_INDEX,
+    index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
     top: Annotated[int, _TOP] = 5,
     hop: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds between windows; half a window if not given.")
@@ -170,7 +214,10 @@ def moments(
 
 def serve(
     index_dir: Annotated[
-        Path, typer.Argument(envvar="AURICLE_INDEX", help="Directory of the index.")
+        str,
+        typer.Argument(
+            envvar="AURICLE_INDEX", help="Directory of the index, or its URI such as s3://bucket/index."
+        ),
     ] = DEFAULT_INDEX,
     host: Annotated[
         str, typer.Option(help="Address to listen at; other machines cannot reach the usual one.")
@@ -206,10 +253,22 @@ def _errors(*, quiet: bool = True) -> Any:
     return one_line_errors(SearchError, OSError, ImportError)
 
 
-def _open(index_dir: Path, text_tower: Path | None) -> "SoundIndex":
+def _open(index_dir: str, text_tower: Path | None, ray: str | None = None) -> "SoundIndex":
     from ..search.sound_index import SoundIndex
 
-    return SoundIndex(index_dir, text_tower=text_tower)
+    return SoundIndex(index_dir, text_tower=text_tower, ray=ray)
+
+
+def _pairs(metadata: list[str] | None) -> dict[str, str]:
+    from ..search.sound_index import SearchError
+
+    pairs = {}
+    for text in metadata or []:
+        name, sign, value = text.partition("=")
+        if not (sign and name):
+            raise SearchError(f"--metadata {text}: has to be NAME=VALUE.")
+        pairs[name] = value
+    return pairs
 
 
 def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:

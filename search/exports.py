@@ -9,68 +9,94 @@ from typing import Any
 
 import numpy as np
 
+from .columns import read_columns
 from .hits import Hit, SearchError
 from .store import Store
 
 
 def export_hits(out: Path, hits: Sequence[Hit]) -> None:
     """
-    Writes answers as ``.csv``, ``.json`` or ``.m3u``.
+    Writes answers as ``.csv``, ``.json``, ``.m3u``, or, without an ending, as a folder of links in their order.
 
     Raises:
-        SearchError: for another ending.
+        SearchError: for another ending, or a folder that is there and not empty.
     """
     kind = out.suffix.lower()
     if kind == ".csv":
-        _write_csv(out, [{**asdict(hit), "tags": " ".join(hit.tags)} for hit in hits])
+        rows = [{**asdict(hit), "tags": ";".join(hit.tags)} for hit in hits]
+        _write_csv(out, [_flat(row, row.pop("metadata")) for row in rows])
     elif kind == ".json":
         text = json.dumps([asdict(hit) for hit in hits], indent=2, ensure_ascii=False)
         out.write_text(f"{text}\n", encoding="utf-8")
     elif kind == ".m3u":
         _write_playlist(out, [hit.path for hit in hits])
+    elif kind == "":
+        _write_links(out, [hit.path for hit in hits])
     else:
-        raise SearchError(f"{out}: the ending has to be .csv, .json or .m3u for answers.")
+        raise SearchError(
+            f"{out}: the ending has to be .csv, .json, .m3u or none (a folder of links) for answers."
+        )
 
 
-def export_index(out: Path, store: Store, columns: Mapping[str, Mapping[str, Any]]) -> None:
+def export_index(out: Path, store: Store) -> None:
     """
-    Writes an index as ``.parquet`` (all rows), ``.npz`` (windows), ``.csv`` or ``.m3u`` (files).
+    Writes an index as ``.parquet`` (all rows), ``.npz`` (windows), ``.csv``, ``.m3u`` or a folder of links (files).
 
     Raises:
-        SearchError: for another ending.
+        SearchError: for another ending, or a folder that is there and not empty.
     """
-    kind, windows, files = out.suffix.lower(), columns["windows"], columns["files"]
+    kind = out.suffix.lower()
     if kind == ".parquet":
         import pyarrow.parquet as parquet
 
         parquet.write_table(store.rows(), out)
     elif kind == ".npz":
+        windows = read_columns(store.rows())["windows"]
         kept = {name: windows[name] for name in ("start", "end", "vector")}
         np.savez_compressed(out, path=windows["path"].astype(str), **kept)
     elif kind == ".csv":
-        rows = zip(files["path"], files["duration"], files["tags"], strict=True)
-        _write_csv(
-            out,
-            [
-                {"path": path, "duration": float(seconds), "tags": " ".join(tags)}
-                for path, seconds, tags in rows
-            ],
-        )
-    elif kind == ".m3u":
-        _write_playlist(out, files["path"].tolist())
+        columns = ["path", "duration", "tags", "license", "metadata"]
+        rows = [
+            {**row, "tags": ";".join(row["tags"]), "license": row["license"] or ""}
+            for row in store.file_rows(columns).sort_by("path").to_pylist()
+        ]
+        _write_csv(out, [_flat(row, json.loads(row.pop("metadata"))) for row in rows])
+    elif kind in (".m3u", ""):
+        paths = store.file_rows(["path"]).sort_by("path").column("path").to_pylist()
+        (_write_playlist if kind else _write_links)(out, paths)
     else:
-        raise SearchError(f"{out}: the ending has to be .parquet, .npz, .csv or .m3u for an index.")
+        raise SearchError(
+            f"{out}: the ending has to be .parquet, .npz, .csv, .m3u or none (a folder of links) for an index."
+        )
+
+
+def _flat(row: dict[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata as columns of their own; one that is called like ours is set apart."""
+    return row | {
+        (name if name not in row else f"metadata.{name}"): value for name, value in metadata.items()
+    }
 
 
 def _write_csv(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with open(out, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["path"])
+        names = list(dict.fromkeys(name for row in rows for name in row)) or ["path"]
+        writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
 def _write_playlist(out: Path, paths: Iterable[str]) -> None:
     out.write_text("#EXTM3U\n" + "".join(f"{path}\n" for path in paths), encoding="utf-8")
+
+
+def _write_links(out: Path, paths: Sequence[str]) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SearchError(f"{out}: is there already; name a new or empty folder for the links.")
+    out.mkdir(parents=True, exist_ok=True)
+    digits = len(str(len(paths)))
+    for place, path in enumerate(paths, start=1):
+        # Numbered: the order stays, and files of one name do not meet.
+        (out / f"{place:0{digits}} {Path(path).name}").symlink_to(path)
 
 
 __all__ = ["export_hits", "export_index"]

@@ -1,6 +1,7 @@
 """Answers to a question, and questions that have none."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 class SearchError(ValueError):
@@ -20,6 +21,8 @@ class Hit:
         percentile: share of common questions that fit this moment less, 0 to 100; None for questions by sound.
         duration: of the file, seconds.
         tags: of the file.
+        license: of the file, or None where nothing tells it.
+        metadata: of the file, by name.
     """
 
     path: str
@@ -30,6 +33,8 @@ class Hit:
     percentile: float | None
     duration: float
     tags: tuple[str, ...]
+    license: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 __all__ = ["Hit", "SearchError"]

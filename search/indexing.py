@@ -2,23 +2,24 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
 from ..processing import AudioReadError
-from .store import FileEntry, Store
+from .entries import FileEntry
+from .metadata import NOTHING, Description, fields_of, merged
+from .store import FILES_A_COMMIT, Store
 from .walking import FoundFile
 
 if TYPE_CHECKING:
     # Bringing an index up to date that already is does not need torch.
     from .windows import WindowVectors
 
-# Every file is a commit of its own; as many small pieces are merged into one.
-COMMITS_BETWEEN_COMPACTIONS = 2_000
+    EmbedFiles = Callable[[Iterator[str]], Iterable[tuple[str, WindowVectors | Exception]]]
 
 
 @dataclass
@@ -28,12 +29,14 @@ class IndexReport:
 
     Attributes:
         added, changed, moved, removed, unchanged: numbers of files.
+        described: of files whose sound is unchanged, but of which a metadata file says something else.
         windows: that were embedded.
-        faults: (path, reason) of files that are not in the index.
+        faults: (path, reason) of files that are not in the index, and of metadata files that cannot be read.
     """
 
     added: int = 0
     changed: int = 0
+    described: int = 0
     moved: int = 0
     removed: int = 0
     unchanged: int = 0
@@ -42,17 +45,38 @@ class IndexReport:
 
     def line(self) -> str:
         """For people."""
-        names = ("added", "changed", "moved", "removed", "unchanged")
+        names = [
+            "added",
+            "changed",
+            *(["described"] if self.described else []),
+            "moved",
+            "removed",
+            "unchanged",
+        ]
         parts = [f"{getattr(self, name):,} {name}" for name in names]
         return f"{', '.join(parts)}; {self.windows:,} windows embedded"
+
+
+def one_by_one(embed: "Callable[[str], WindowVectors]") -> "EmbedFiles":
+    """From a function of one path, one of many that goes on behind a file that cannot be read."""
+
+    def embed_files(paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
+        for path in paths:
+            try:
+                yield path, embed(path)
+            except (AudioReadError, OSError) as error:
+                yield path, error
+
+    return embed_files
 
 
 def update_index(
     store: Store,
     files: Sequence[FoundFile],
     roots: Sequence[str],
-    embed: "Callable[[str], WindowVectors]",
+    embed_files: "EmbedFiles",
     *,
+    descriptions: Mapping[str, Description] | None = None,
     unseen: Sequence[str] = (),
     progress: bool = True,
 ) -> IndexReport:
@@ -67,83 +91,148 @@ def update_index(
         store: the index.
         files: what there is now below the roots.
         roots: absolute; files of the index below others are left alone.
-        embed: from a path to its vectors.
+        embed_files: from paths to (path, vectors or what was wrong), in any order.
+        descriptions: what metadata files say, by path.
         unseen: folders and files that could not be looked at: what the index has of them stays.
         progress: show a progress bar with rate and time left.
 
     Raises:
-        StoreError: if the index cannot be written.
+        StoreError: if the index cannot be written; what was embedded stays.
     """
-    report = IndexReport()
-    known, there = store.files(), {file.path for file in files}
-    gone = {path for path in known if path not in there and _below(path, roots) and not _below(path, unseen)}
-    moved_from: dict[str, list[str]] = {}
-    for path in sorted(gone):
-        moved_from.setdefault(known[path]["digest"], []).append(path)
-    todo = []
-    for file in files:
-        row = known.get(file.path)
-        if row is not None and (row["size"], row["mtime_ns"]) == (file.size, file.mtime_ns):
-            report.unchanged += 1
+    update = _Update(store, {file.path: file for file in files}, descriptions or {}, roots, unseen)
+    with tqdm(total=len(update.todo), desc="indexing", unit="file", disable=not progress) as bar:
+        update.describe(bar)
+        for path, found in embed_files(update.unknown(bar)):
+            update.take(path, found)
+            bar.update()
+    update.remove()
+    return update.report
+
+
+class _Update:
+    """One run over the files: what is known, what is gone, and what has been done."""
+
+    def __init__(
+        self,
+        store: Store,
+        files: Mapping[str, FoundFile],
+        descriptions: Mapping[str, Description],
+        roots: Sequence[str],
+        unseen: Sequence[str],
+    ):
+        self.store, self.files, self.descriptions = store, files, descriptions
+        self.report = IndexReport()
+        self.known: dict[str, dict[str, Any]] = store.files()
+        self.gone = {
+            path
+            for path in self.known
+            if path not in files and _below(path, roots) and not _below(path, unseen)
+        }
+        self.moved_from: dict[str, list[str]] = {}
+        for path in sorted(self.gone):
+            self.moved_from.setdefault(self.known[path]["digest"], []).append(path)
+        self.digests: dict[str, str] = {}
+        self.faulty: list[str] = []
+        self.todo, self.said_anew = [], []
+        for path, file in files.items():
+            row = self.known.get(path)
+            if row is None or (row["size"], row["mtime_ns"]) != (file.size, file.mtime_ns):
+                self.todo.append(path)
+            elif row["described"] != self._said(path).hash:
+                self.todo.append(path)
+                self.said_anew.append(path)
+            else:
+                self.report.unchanged += 1
+        self.changed = bool(self.gone)
+
+    def describe(self, bar: tqdm) -> None:
+        """Files of which only the metadata differ: nothing is embedded, so many go into one commit."""
+        for start in range(0, len(self.said_anew), FILES_A_COMMIT):
+            entries = self.store.entries(self.said_anew[start : start + FILES_A_COMMIT])
+            self._add([replace(entry, **self._told(path)) for path, entry in entries.items()])
+            self.report.described += len(entries)
+            bar.update(len(entries))
+
+    def unknown(self, bar: tqdm) -> Iterator[str]:
+        """Paths whose content is new; the others are put right on the way."""
+        said_anew = set(self.said_anew)
+        for path in self.todo:
+            if path in said_anew:
+                continue
+            try:
+                if self.files[path].size == 0:
+                    raise AudioReadError(f"{path}: is empty (0 bytes).")
+                digest = self.digests[path] = _digest(path)
+            except (AudioReadError, OSError) as error:
+                self._fault(path, error)
+            else:
+                row = self.known.get(path)
+                if row is not None and row["digest"] == digest:
+                    self._add([replace(self.store.entry(path), **self._found(path), **self._told(path))])
+                    self.report.unchanged += 1
+                elif self.moved_from.get(digest):
+                    source = self.moved_from[digest].pop()
+                    self._add([replace(self.store.entry(source), **self._found(path), **self._told(path))])
+                    self.report.moved += 1
+                else:
+                    yield path
+                    continue
+            bar.update()
+
+    def take(self, path: str, found: "WindowVectors | Exception") -> None:
+        """A file's vectors, or what was wrong with it."""
+        if isinstance(found, Exception):
+            self._fault(path, found)
+            return
+        self._add(
+            [
+                FileEntry(
+                    **self._found(path),
+                    **self._told(path),
+                    digest=self.digests[path],
+                    duration=found.duration,
+                    starts=found.starts,
+                    ends=found.ends,
+                    vectors=found.vectors,
+                    vector=found.vector,
+                )
+            ]
+        )
+        self.report.windows += len(found.starts)
+        if path in self.known:
+            self.report.changed += 1
         else:
-            todo.append(file)
-    commits = 0
-    for file in tqdm(todo, desc="indexing", unit="file", disable=not progress):
-        try:
-            entry, what = _entry(store, file, known, moved_from, gone, embed, report)
-        except (AudioReadError, OSError) as error:
-            report.faults.append((file.path, _reason(error, file.path)))
-            if file.path in known:
-                store.remove([file.path])
-            continue
-        if file.path in known:
-            store.remove([file.path])
-        store.add([entry])
-        setattr(report, what, getattr(report, what) + 1)
-        commits += 1
-        if commits % COMMITS_BETWEEN_COMPACTIONS == 0:
-            store.compact()
-    if gone:
-        store.remove(sorted(gone))
-        report.removed += len(gone)
+            self.report.added += 1
+
+    def remove(self) -> None:
+        """What is gone, and what can no longer be read; then puts the index in order."""
+        self.store.remove(sorted(self.gone | {path for path in self.faulty if path in self.known}))
         # A moved file has left its old place, and is counted once.
-        report.removed -= report.moved
-    if commits or gone:
-        store.compact()
-    return report
+        self.report.removed = len(self.gone) - self.report.moved
+        if self.changed or not self.store.finished:
+            self.store.finish()
 
+    def _add(self, entries: list[FileEntry]) -> None:
+        self.changed = True
+        self.store.add(entries)
 
-def _entry(
-    store: Store,
-    file: FoundFile,
-    known: dict[str, dict],
-    moved_from: dict[str, list[str]],
-    gone: set[str],
-    embed: "Callable[[str], WindowVectors]",
-    report: IndexReport,
-) -> tuple[FileEntry, str]:
-    if file.size == 0:
-        raise AudioReadError(f"{file.path}: is empty (0 bytes).")
-    digest = _digest(file.path)
-    fresh = {"path": file.path, "root": file.root, "size": file.size, "mtime_ns": file.mtime_ns}
-    fresh["tags"] = tags_of(file.path, file.root)
-    row = known.get(file.path)
-    if row is not None and row["digest"] == digest:
-        return replace(store.entry(file.path), **fresh), "unchanged"
-    if moved_from.get(digest):
-        return replace(store.entry(moved_from[digest].pop()), **fresh), "moved"
-    found = embed(file.path)
-    report.windows += len(found.starts)
-    entry = FileEntry(
-        **fresh,
-        digest=digest,
-        duration=found.duration,
-        starts=found.starts,
-        ends=found.ends,
-        vectors=found.vectors,
-        vector=found.vector,
-    )
-    return entry, "changed" if row is not None else "added"
+    def _fault(self, path: str, error: Exception) -> None:
+        self.report.faults.append((path, _reason(error, path)))
+        self.faulty.append(path)
+        self.changed |= path in self.known
+
+    def _said(self, path: str) -> Description:
+        return self.descriptions.get(path, NOTHING)
+
+    def _found(self, path: str) -> dict[str, Any]:
+        file = self.files[path]
+        return {"path": path, "root": file.root, "size": file.size, "mtime_ns": file.mtime_ns}
+
+    def _told(self, path: str) -> dict[str, Any]:
+        said = self._said(path)
+        license, metadata = merged(fields_of(path), said)
+        tags = dict.fromkeys((*tags_of(path, self.files[path].root), *said.tags))
+        return {"tags": tuple(tags), "license": license, "metadata": metadata, "described": said.hash}
 
 
 def tags_of(path: str, root: str) -> tuple[str, ...]:
@@ -168,4 +257,4 @@ def _reason(error: Exception, path: str) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-__all__ = ["IndexReport", "tags_of", "update_index"]
+__all__ = ["IndexReport", "one_by_one", "tags_of", "update_index"]

@@ -3,9 +3,11 @@
 import csv
 import os
 import time
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .index_folder import IndexFolder
 from .sound_index import Hit, SearchError, SoundIndex
 
 if TYPE_CHECKING:
@@ -72,10 +74,9 @@ def build_page(index: SoundIndex) -> "gradio.Blocks":
     def mark(place: int, fits: bool, sentence: str, paths: list[str]) -> str:
         if place >= len(paths):
             raise gr.Error("There is no such answer.")
-        note_feedback(index.directory, sentence, paths[place], fits=fits)
+        note_feedback(index.store.folder, sentence, paths[place], fits=fits)
         return f"Noted in {FEEDBACK}: {Path(paths[place]).name} {'fits' if fits else 'does not fit'}."
 
-    tags = sorted({tag for row in index.store.rows().column("tags").to_pylist() for tag in row})
     with gr.Blocks(title="Auricle") as page:
         gr.Markdown("# Search your sounds")
         with gr.Tab("By a sentence"):
@@ -83,7 +84,7 @@ def build_page(index: SoundIndex) -> "gradio.Blocks":
             gr.Examples([[text] for text in EXAMPLES], [sentence], cache_examples=False)
             with gr.Accordion("Filters", open=False):
                 negative = gr.Textbox(label="What should it not sound like?")
-                tag = gr.Dropdown(["", *tags], value="", label="Folder")
+                tag = gr.Dropdown(["", *index.tags], value="", label="Folder")
                 shortest = gr.Number(0, label="At least so many seconds", minimum=0)
                 longest = gr.Number(0, label="At most so many seconds (0: any)", minimum=0)
                 names = gr.Checkbox(False, label="Rank by file names too")
@@ -150,15 +151,20 @@ def serve(
     return page
 
 
-def note_feedback(directory: Path, sentence: str, path: str, *, fits: bool) -> None:
-    """Adds a line to ``feedback.csv`` in the index's folder: time, sentence, path, 1 or 0."""
-    file = Path(directory) / FEEDBACK
-    fresh = not file.exists()
-    with open(file, "a", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out)
-        if fresh:
-            writer.writerow(["time", "sentence", "path", "fits"])
-        writer.writerow([time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), sentence, path, int(fits)])
+def note_feedback(folder: IndexFolder, sentence: str, path: str, *, fits: bool) -> None:
+    """
+    Adds a line to ``feedback.csv`` of an index: time, sentence, path, 1 or 0.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    kept = folder.read(FEEDBACK) if folder.exists(FEEDBACK) else b""
+    if not kept:
+        writer.writerow(["time", "sentence", "path", "fits"])
+    writer.writerow([time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), sentence, path, int(fits)])
+    folder.write(FEEDBACK, kept + text.getvalue().encode())
 
 
 def _heading(rank: int, hit: Hit) -> str:

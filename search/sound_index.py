@@ -2,32 +2,28 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from .columns import kept_rows, read_columns
+from .answers import ask_table, rank_rows
+from .columns import read_columns
 from .exports import export_hits, export_index
+from .filters import Filters
 from .hits import Hit, SearchError
-from .ranking import (
-    BACKGROUND_QUERIES,
-    combine_scores,
-    fuse_ranks,
-    merge_spans,
-    name_scores,
-    percentile_of,
-)
-from .store import Store, StoreError
+from .index_folder import IndexFolder
+from .ranking import BACKGROUND_QUERIES, merge_spans, percentile_of
+from .store import EXACT_WINDOWS, RECORD, Store, StoreError
 
 if TYPE_CHECKING:
     from .indexing import IndexReport
 
-RECORDED = ("model", "fingerprint", "window_seconds", "hop_seconds")
 DEFAULT_THRESHOLD = 0.07
 
 
@@ -35,26 +31,37 @@ class SoundIndex:
     """
     A folder with the vectors of files and of their windows, and the model that made them.
 
-    Up to some hundred thousand windows a question is one matrix product over vectors held in memory: exact.
+    Up to 250,000 windows (``exact_windows``) a question is one matrix product over vectors held in memory: exact.
+    Above, it goes to an approximate index on disk.
 
     Args:
-        directory: of an index that `SoundIndex.create` or `auricle index` made.
+        directory: of an index that `SoundIndex.create` or `auricle index` made; or its URI in an object store.
         text_tower: directory of an exported text tower (`auricle export --towers text`), which answers without
             loading torch; it has to be of the index's model.
+        ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
 
     Raises:
-        ImportError: if LanceDB is not installed.
+        ImportError: if LanceDB, or Ray where it is asked for, is not installed.
         SearchError: if the directory is no index, is damaged, or the text tower is of another model.
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], *, text_tower: str | os.PathLike[str] | None = None
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        text_tower: str | os.PathLike[str] | None = None,
+        ray: str | None = None,
     ):
+        self._cluster = None
+        if ray is not None:
+            from .ray_cluster import RayCluster
+
+            self._cluster = RayCluster(ray)
         try:
-            self.store = Store(directory)
+            self.store = Store(directory, engine=self._cluster)
         except StoreError as error:
             raise SearchError(str(error)) from error
-        self.directory = self.store.directory
+        self.directory: Path | str = self.store.folder.path or self.store.folder.uri
         self._onnx = None
         if text_tower is not None:
             from ..evaluation.onnx_towers import OnnxTextTower
@@ -68,7 +75,13 @@ class SoundIndex:
 
     @classmethod
     def create(
-        cls, directory: str | os.PathLike[str], model: str, *, hop_seconds: float | None = None
+        cls,
+        directory: str | os.PathLike[str],
+        model: str,
+        *,
+        hop_seconds: float | None = None,
+        exact_windows: int = EXACT_WINDOWS,
+        ray: str | None = None,
     ) -> "SoundIndex":
         """
         Makes an empty index, or opens the one that is there.
@@ -77,6 +90,8 @@ class SoundIndex:
             directory: of the index.
             model: directory or Hub id of a dual encoder.
             hop_seconds: from one window's start to the next one's; a window if not given.
+            exact_windows: up to so many windows (and files) questions are exact.
+            ray: as above.
 
         Raises:
             SearchError: if there is one of another model, window or hop.
@@ -88,16 +103,17 @@ class SoundIndex:
             "fingerprint": _fingerprint(built),
             "window_seconds": extractor.segment_seconds,
             "hop_seconds": hop_seconds or extractor.segment_seconds,
+            "exact_windows": exact_windows,
         }
-        path = Path(directory)
-        if not (path / "index.json").is_file():
-            if path.is_dir() and any(path.iterdir()):
+        folder = IndexFolder(directory)
+        if not folder.exists(RECORD):
+            if folder.path is not None and folder.path.is_dir() and any(folder.path.iterdir()):
                 raise SearchError(f"{directory}: is a folder of something else; name a new or empty one.")
             try:
-                Store.create(path, record, built[0].config.projection_dim)
+                Store.create(directory, record, built[0].config.projection_dim)
             except StoreError as error:
                 raise SearchError(str(error)) from error
-        index = cls(path)
+        index = cls(directory, ray=ray)
         for name in ("fingerprint", "window_seconds", "hop_seconds"):
             if index.store.record[name] != record[name]:
                 raise SearchError(
@@ -128,26 +144,26 @@ class SoundIndex:
         """
         from ..processing import supported_audio_extensions
         from .indexing import update_index
+        from .metadata import read_descriptions
         from .walking import find_files
 
-        files, faults = find_files(roots, supported_audio_extensions())
-        absolute = [os.path.abspath(root) for root in roots]
-        if not files and not self.store.files():
-            raise SearchError(f"{', '.join(map(str, roots))}: no sound file (.wav, .flac, .ogg, .mp3).")
-
-        def embed(path: str) -> Any:
-            from .windows import embed_windows
-
-            model, processor = self._built
-            return embed_windows(model, processor, path, hop_seconds=self.store.record["hop_seconds"])
-
+        extensions = supported_audio_extensions()
+        files, faults = find_files(roots, extensions)
         try:
-            with FileLock(self.directory / "index.lock", timeout=1):
+            if not files and not self.store.files():
+                raise SearchError(
+                    f"{', '.join(map(str, roots))}: no sound file ({', '.join(sorted(extensions))})."
+                )
+            descriptions, unread = read_descriptions((file.path, file.root) for file in files)
+            with ExitStack() as stack:
+                if self.store.folder.path is not None:
+                    stack.enter_context(FileLock(self.store.folder.path / "index.lock", timeout=1))
                 report = update_index(
                     self.store,
                     files,
-                    absolute,
-                    embed,
+                    [os.path.abspath(root) for root in roots],
+                    self._embed_files,
+                    descriptions=descriptions,
                     unseen=[path for path, _ in faults],
                     progress=progress,
                 )
@@ -157,18 +173,54 @@ class SoundIndex:
             ) from error
         except StoreError as error:
             raise SearchError(str(error)) from error
-        report.faults = faults + report.faults
+        except OSError as error:
+            raise SearchError(f"{self.directory}: cannot be written ({error.strerror or error}).") from error
+        report.faults = faults + unread + report.faults
         self.__dict__.pop("_columns", None)
+        self.__dict__.pop("_files", None)
         return report
+
+    def _embed_files(self, paths: Iterator[str]) -> Iterator[tuple[str, Any]]:
+        from .indexing import one_by_one
+
+        hop = self.store.record["hop_seconds"]
+        if self._cluster is not None:
+            yield from self._cluster.embed_files(
+                list(paths), self.store.record["model"], self.store.record["fingerprint"], hop
+            )
+            return
+
+        def embed(path: str) -> Any:
+            from .windows import embed_windows
+
+            return embed_windows(*self._built, path, hop_seconds=hop)
+
+        yield from one_by_one(embed)(paths)
 
     @cached_property
     def _columns(self) -> dict[str, Any]:
         """All rows in memory: windows, and files apart."""
         return read_columns(self.store.rows())
 
+    @cached_property
+    def _files(self) -> dict[str, np.ndarray]:
+        """Path and tags of every file, without vectors."""
+        if not self.store.approximate:
+            return self._columns["files"]
+        rows = self.store.file_rows(["path", "tags"]).sort_by("path")
+        tags = np.empty(len(rows), dtype=object)
+        for place, found in enumerate(rows.column("tags").to_pylist()):
+            tags[place] = tuple(found)
+        return {"path": np.array(rows.column("path").to_pylist(), dtype=object), "tags": tags}
+
     def __len__(self) -> int:
         """Number of files."""
-        return len(self._columns["files"]["path"])
+        return len(self._files["path"])
+
+    @property
+    def tags(self) -> list[str]:
+        """All tags that files have."""
+        return sorted({tag for tags in self._files["tags"] for tag in tags})
 
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """
@@ -192,15 +244,17 @@ class SoundIndex:
     def _background(self) -> np.ndarray:
         """Vectors of common questions; kept beside the table, since they take longer than a question."""
         digest = hashlib.sha256("\n".join(BACKGROUND_QUERIES).encode()).hexdigest()[:8]
-        path = self.directory / f"background-{digest}.npy"
-        if path.is_file():
-            kept = np.load(path, allow_pickle=False)
+        name = f"background-{digest}.npy"
+        # An index on a read-only disk can be asked all the same.
+        with suppress(OSError, ValueError):
+            kept = np.load(BytesIO(self.store.folder.read(name)), allow_pickle=False)
             if kept.shape == (len(BACKGROUND_QUERIES), self.store.record["width"]):
                 return kept
         vectors = self.embed_texts(BACKGROUND_QUERIES)
-        # An index on a read-only disk can be asked all the same.
+        buffer = BytesIO()
+        np.save(buffer, vectors)
         with suppress(OSError):
-            np.save(path, vectors)
+            self.store.folder.write(name, buffer.getvalue())
         return vectors
 
     def search(
@@ -211,6 +265,7 @@ class SoundIndex:
         negative: Sequence[str] = (),
         names: bool = False,
         min_score: float | None = None,
+        exact: bool = False,
         **filters: Any,
     ) -> list[Hit]:
         """
@@ -222,15 +277,17 @@ class SoundIndex:
             negative: sentences that should not fit; half of their cosine is taken off.
             names: rank by the words of file names and folders too, by reciprocal rank fusion.
             min_score: leave out what scores lower.
-            filters: ``glob`` (of the path), ``tag``, ``min_duration``, ``max_duration`` (seconds), ``file``.
+            exact: compare with every window even where there is an approximate index.
+            filters: fields of [`Filters`]: ``glob`` (of the path), ``tag``, ``min_duration``, ``max_duration``
+                (seconds), ``file``, ``license``, ``metadata``.
 
         Raises:
             SearchError: for an empty question or index, or an unknown filter.
         """
+        kept = Filters.of(filters)
         vectors = self.embed_texts([query, *negative])
-        return self._ranked(
-            vectors[0], vectors[1:], top, min_score, filters, query=query if names else None, background=True
-        )
+        options = {"top": top, "min_score": min_score, "name_query": query if names else None}
+        return self._ranked(vectors[0], vectors[1:], kept, exact=exact, percentiles=True, **options)
 
     def similar(
         self,
@@ -240,6 +297,7 @@ class SoundIndex:
         end: float | None = None,
         top: int = 10,
         min_score: float | None = None,
+        exact: bool = False,
         **filters: Any,
     ) -> list[Hit]:
         """
@@ -248,7 +306,7 @@ class SoundIndex:
         Args:
             path: any sound file, in the index or not.
             start, end: seconds of the part.
-            top, min_score, filters: as in [`search`].
+            top, min_score, exact, filters: as in [`search`].
 
         Raises:
             SearchError: if it cannot be read, or ``end`` is not behind ``start``.
@@ -257,8 +315,10 @@ class SoundIndex:
             raise SearchError(
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
+        kept = Filters.of(filters)
         vector = self._embed_sound(path, start, None if end is None else end - start).vector
-        hits = self._ranked(vector, [], top + 1, min_score, filters, query=None, background=False)
+        options = {"top": top + 1, "min_score": min_score, "name_query": None}
+        hits = self._ranked(vector, [], kept, exact=exact, percentiles=False, **options)
         own = os.path.abspath(path)
         return [hit for hit in hits if hit.path != own][:top]
 
@@ -314,52 +374,24 @@ class SoundIndex:
         self,
         vector: np.ndarray,
         unwanted: Sequence[np.ndarray],
-        top: int,
-        min_score: float | None,
-        filters: dict[str, Any],
+        filters: Filters,
         *,
-        query: str | None,
-        background: bool,
+        exact: bool,
+        percentiles: bool,
+        **options: Any,
     ) -> list[Hit]:
-        rows = self._columns["windows"]
-        if not len(rows["path"]):
-            raise SearchError(
-                f"{self.directory}: the index is empty; bring it up to date with auricle index."
-            )
-        cosines = rows["vector"] @ vector
-        scores = combine_scores(cosines, [rows["vector"] @ other for other in unwanted]).astype(np.float64)
-        if query is not None:
-            paths = rows["path"].tolist()
-            labels = [
-                " ".join((*tags, Path(path).stem)) for path, tags in zip(paths, rows["tags"], strict=True)
-            ]
-            scores = fuse_ranks([scores, name_scores(query, labels)])
-        scores = np.where(kept_rows(rows, filters), scores, -np.inf)
-        order = np.argsort(-scores, kind="stable")
-        hits, seen = [], set()
-        for place in order:
-            path = rows["path"][place]
-            if not np.isfinite(scores[place]) or len(hits) == top:
-                break
-            if path in seen or (min_score is not None and scores[place] < min_score):
-                continue
-            seen.add(path)
-            percentile = None
-            if background:
-                percentile = percentile_of(float(cosines[place]), self._background @ rows["vector"][place])
-            hits.append(
-                Hit(
-                    path=path,
-                    start=float(rows["start"][place]),
-                    end=float(rows["end"][place]),
-                    score=float(scores[place]),
-                    cosine=float(cosines[place]),
-                    percentile=percentile,
-                    duration=float(rows["duration"][place]),
-                    tags=rows["tags"][place],
-                )
-            )
-        return hits
+        options["background"] = (lambda: self._background) if percentiles else None
+        try:
+            if not self.store.approximate:
+                rows = self._columns["windows"]
+                if not len(rows["path"]):
+                    raise SearchError(
+                        f"{self.directory}: the index is empty; bring it up to date with auricle index."
+                    )
+                return rank_rows(rows, vector, unwanted, filters, **options)
+            return ask_table(self.store, self._files, vector, unwanted, filters, exact=exact, **options)
+        except StoreError as error:
+            raise SearchError(str(error)) from error
 
     def export(self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None) -> None:
         """
@@ -376,7 +408,7 @@ class SoundIndex:
         if hits is not None:
             export_hits(Path(out), hits)
         else:
-            export_index(Path(out), self.store, self._columns)
+            export_index(Path(out), self.store)
 
 
 def _load(model: str) -> tuple[Any, Any]:

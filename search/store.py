@@ -2,235 +2,376 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as arrow
+import pyarrow.compute as compute
+
+from .entries import WHOLE_FILE, FileEntry, from_rows, schema, to_rows
+from .index_folder import IndexFolder
+from .pending import PendingFiles
+from .snapshot import drop_snapshot, read_snapshot, write_snapshot
+from .vector_index import Engine, LocalEngine, merge_pieces
 
 TABLE = "sounds"
 RECORD = "index.json"
-FORMAT, VERSION = "auricle index", 1
-WHOLE_FILE = -1
+FORMAT, VERSION = "auricle index", 2
+# Above, one product with all vectors costs more than asking an approximate index (and more memory than most have).
+EXACT_WINDOWS = 250_000
+FILES_A_COMMIT = 256
+# What another process may still read in an object store; on one's own disk it notices, and reads again.
+VERSIONS_STAY, REMOTE_VERSIONS_STAY = timedelta(0), timedelta(hours=1)
 
 
 class StoreError(ValueError):
     """An index that cannot be opened or written; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class FileEntry:
-    """
-    One file as it is kept.
-
-    Attributes:
-        path, root: absolute.
-        size, mtime_ns, digest: bytes, time of change and SHA-256 of the content.
-        duration: seconds.
-        tags: names of the folders between root and file.
-        starts, ends: of the windows, seconds, ``(windows,)``.
-        vectors: unit length, ``(windows, width)``.
-        vector: of the whole file, unit length, ``(width,)``.
-    """
-
-    path: str
-    root: str
-    size: int
-    mtime_ns: int
-    digest: str
-    duration: float
-    tags: tuple[str, ...]
-    starts: np.ndarray
-    ends: np.ndarray
-    vectors: np.ndarray
-    vector: np.ndarray
-
-
 class Store:
     """
-    A folder with a LanceDB table and ``index.json``.
+    A place with a LanceDB table and ``index.json``.
 
-    A file's rows are added in one commit: a process that is killed leaves all of them or none.
+    A file that was added is never lost: on a disk its rows lie in a small file of their own until they go into the
+    table with others', in an object store they are committed at once. As long as the table is small and unchanged,
+    a snapshot beside it answers without the database.
 
     Args:
-        directory: of an index.
+        place: folder, or URI in an object store, of an index.
+        engine: what makes and asks the approximate index; this process if not given.
 
     Raises:
-        ImportError: if LanceDB is not installed.
         StoreError: if it is none, or damaged.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]):
-        self.directory = Path(directory)
-        path = self.directory / RECORD
-        if not path.is_file():
-            raise StoreError(f"{directory}: is no index (no {RECORD}); make one with auricle index.")
+    def __init__(self, place: str | os.PathLike[str], *, engine: "Engine | None" = None):
+        self.engine = engine or LocalEngine()
+        self.folder = IndexFolder(place)
         try:
-            self.record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if not self.folder.exists(RECORD):
+                raise StoreError(f"{place}: is no index (no {RECORD}); make one with auricle index.")
+            self.record: dict[str, Any] = json.loads(self.folder.read(RECORD))
             known = self.record["format"] == FORMAT and self.record["version"] == VERSION
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StoreError(f"{path}: is damaged ({error}); make the index anew.") from error
-        if not known:
-            raise StoreError(f"{path}: is of another kind or version; make the index anew.")
-        try:
-            self._table = _connect(self.directory).open_table(TABLE)
-            self._table.count_rows()
-        except ImportError:
+        except StoreError:
             raise
-        except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(
-                f"{directory}: its table cannot be opened ({_line(error)}); make it anew."
+                f"{place}: its {RECORD} is damaged ({_line(error)}); make the index anew."
             ) from error
+        if not known:
+            raise StoreError(f"{place}: is of another kind or version; make the index anew.")
+        path = self.folder.path
+        if path is not None and not (path / f"{TABLE}.lance").is_dir():
+            raise StoreError(f"{place}: its table {TABLE}.lance is gone; make the index anew.")
+        self._pending = None if path is None else PendingFiles(path / "pending")
 
     @classmethod
-    def create(cls, directory: str | os.PathLike[str], record: dict[str, Any], width: int) -> "Store":
+    def create(cls, place: str | os.PathLike[str], record: dict[str, Any], width: int) -> "Store":
         """
         Makes an empty index.
 
         Args:
-            directory: made if missing.
+            place: folder, made if missing; or URI.
             record: what the vectors are made with: model, fingerprint, window and hop.
             width: of the vectors.
+
+        Raises:
+            ImportError: if LanceDB is not installed.
+            StoreError: if it cannot be written.
         """
-        directory = Path(directory)
+        folder = IndexFolder(place)
+        full = {
+            "format": FORMAT,
+            "version": VERSION,
+            "exact_windows": EXACT_WINDOWS,
+            **record,
+            "width": width,
+        }
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            _connect(directory).create_table(TABLE, schema=_schema(width), mode="overwrite")
-            full = {"format": FORMAT, "version": VERSION, **record, "width": width}
-            fresh = directory / f".{RECORD}.partial"
-            fresh.write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            fresh.replace(directory / RECORD)
-        except OSError as error:
-            raise StoreError(f"{directory}: cannot be written ({error.strerror or _line(error)}).") from error
-        return cls(directory)
+            if folder.path is not None:
+                folder.path.mkdir(parents=True, exist_ok=True)
+                drop_snapshot(folder.path)
+            # In an object store another process may be making the same index at this moment.
+            options = {"mode": "overwrite"} if folder.path is not None else {"exist_ok": True}
+            _connect(folder).create_table(TABLE, schema=schema(width), **options)
+            folder.write(RECORD, _record_text(full))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{place}: cannot be written ({_reason(error)}).") from error
+        return cls(place)
+
+    @cached_property
+    def table(self) -> Any:
+        """
+        The LanceDB table.
+
+        Raises:
+            ImportError: if LanceDB is not installed.
+            StoreError: if it is damaged.
+        """
+        try:
+            table = _connect(self.folder).open_table(TABLE)
+            table.count_rows()
+        except ImportError:
+            raise
+        except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+            raise StoreError(
+                f"{self.folder}: its table cannot be opened ({_line(error)}); make it anew."
+            ) from error
+        return table
+
+    @property
+    def table_uri(self) -> str:
+        """Of the Lance dataset."""
+        return f"{self.folder.uri.rstrip('/')}/{TABLE}.lance"
+
+    # ------------------------------------------------------------------------------------ reading
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last update came to its end."""
+        if self._pending is None:
+            return True
+        return not len(self._pending) and (self._snapshot() is not None or self.approximate)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether there are so many windows that questions go to the approximate index."""
+        if self._snapshot() is not None:
+            return False
+        return self._reading(lambda: self.table.count_rows()) > self.record["exact_windows"]
 
     def files(self) -> dict[str, dict[str, Any]]:
-        """By path: root, size, mtime_ns and digest of every file."""
-        columns = ["path", "root", "size", "mtime_ns", "digest"]
-        rows = self._read(columns, f"window = {WHOLE_FILE}").to_pylist()
-        return {row["path"]: row for row in rows}
+        """By path: root, size, mtime_ns, digest and described of every file."""
+        columns = ["path", "root", "size", "mtime_ns", "digest", "described"]
+        return {row["path"]: row for row in self.file_rows(columns).to_pylist()}
 
-    def rows(self) -> arrow.Table:
-        """All rows: files and windows."""
-        return self._read(None, None)
+    def file_rows(self, columns: list[str]) -> arrow.Table:
+        """One row a file, some columns of it."""
+        return self.rows([*dict.fromkeys([*columns, "path"])], f"window = {WHOLE_FILE}").select(columns)
 
-    def add(self, entries: Sequence[FileEntry]) -> None:
-        """Adds files in one commit."""
-        if not entries:
-            return
-        try:
-            self._table.add(_rows(entries, self.record["width"]))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(f"{self.directory}: cannot be written ({_line(error)}).") from error
+    def rows(self, columns: list[str] | None = None, where: str | None = None) -> arrow.Table:
+        """
+        Rows of files and windows.
 
-    def remove(self, paths: Iterable[str]) -> None:
-        """Takes files out."""
-        paths = list(paths)
-        for start in range(0, len(paths), 200):
-            quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths[start : start + 200])
-            try:
-                self._table.delete(f"path IN ({quoted})")
-            except (OSError, RuntimeError, ValueError) as error:
-                raise StoreError(f"{self.directory}: cannot be written ({_line(error)}).") from error
+        Args:
+            columns: None is all.
+            where: ``window = -1``, or None for all rows.
+        """
+        table = self._snapshot()
+        if table is None:
+            table = self._reading(lambda: self._scan(columns, where))
+        pending, _ = self._pending.read() if self._pending is not None else (None, [])
+        if pending is not None:
+            stale = compute.is_in(table.column("path"), value_set=pending.column("path").combine_chunks())
+            table = arrow.concat_tables(
+                [table.filter(compute.invert(stale)), pending.select(table.column_names)]
+                if where is None or "window" in table.column_names
+                else [table.filter(compute.invert(stale)), _whole(pending).select(table.column_names)]
+            )
+        if where is not None and "window" in table.column_names:
+            table = _whole(table)
+        return table if columns is None else table.select(columns)
+
+    def entries(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """By path all that is kept of files; paths that are not in the index are left out."""
+        wanted = arrow.array(list(paths), arrow.string())
+        found = []
+        table = self._snapshot()
+        if table is None:
+            for start in range(0, len(paths), FILES_A_COMMIT):
+                where = f"path IN ({_quoted(paths[start : start + FILES_A_COMMIT])})"
+                found.append(self._reading(lambda where=where: self._scan(None, where)))
+        else:
+            found.append(table.filter(compute.is_in(table.column("path"), value_set=wanted)))
+        entries = from_rows(arrow.concat_tables(found)) if found else {}
+        pending, _ = self._pending.read() if self._pending is not None else (None, [])
+        if pending is not None:
+            entries |= from_rows(pending.filter(compute.is_in(pending.column("path"), value_set=wanted)))
+        return entries
 
     def entry(self, path: str) -> FileEntry:
-        """A file's rows."""
-        quoted = path.replace("'", "''")
-        table = self._read(None, f"path = '{quoted}'").sort_by("window")
-        rows = table.to_pylist()
-        vectors = matrix(table)
-        first = rows[0]
-        return FileEntry(
-            path=path,
-            root=first["root"],
-            size=first["size"],
-            mtime_ns=first["mtime_ns"],
-            digest=first["digest"],
-            duration=first["duration"],
-            tags=tuple(first["tags"]),
-            starts=np.array([row["start"] for row in rows[1:]]),
-            ends=np.array([row["end"] for row in rows[1:]]),
-            vectors=vectors[1:],
-            vector=vectors[0],
+        """
+        All that is kept of a file.
+
+        Raises:
+            KeyError: if it is not in the index.
+        """
+        return self.entries([path])[path]
+
+    def nearest(
+        self, vector: np.ndarray, limit: int, where: str | None = None, *, exact: bool = False
+    ) -> arrow.Table:
+        """
+        The windows nearest to a vector, among them rows of whole files; see [`Engine.nearest`].
+
+        Args:
+            vector: unit length, ``(width,)``.
+            limit: rows at most.
+            where: a condition in SQL.
+            exact: look at all vectors instead of the approximate index.
+        """
+        table = self._reading(
+            lambda: self.engine.nearest(self.table, self.table_uri, vector, limit, where, exact=exact)
         )
+        pending, _ = self._pending.read() if self._pending is not None else (None, [])
+        if pending is not None:
+            stale = compute.is_in(table.column("path"), value_set=pending.column("path").combine_chunks())
+            table = arrow.concat_tables(
+                [table.filter(compute.invert(stale)), pending.select(table.column_names)]
+            )
+        return table
 
-    def compact(self) -> None:
-        """Merges the many small pieces that single additions leave."""
-        # Versions that a process which has the table open may still read stay for a while.
-        self._table.optimize(cleanup_older_than=timedelta(minutes=10))
+    def _snapshot(self) -> arrow.Table | None:
+        return None if self.folder.path is None else read_snapshot(self.folder.path)
 
-    def _read(self, columns: list[str] | None, where: str | None) -> arrow.Table:
-        query = self._table.search()
+    def _scan(self, columns: list[str] | None, where: str | None) -> arrow.Table:
+        query = self.table.search()
         if where is not None:
             query = query.where(where)
         if columns is not None:
             query = query.select(columns)
         return query.limit(None).to_arrow()
 
+    def _reading(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (OSError, RuntimeError, ValueError):
+            # Another process may have merged the pieces that this version of the table was made of.
+            try:
+                self.table.checkout_latest()
+                return read()
+            except StoreError:
+                raise
+            except (OSError, RuntimeError, ValueError) as error:
+                raise StoreError(f"{self.folder}: its table cannot be read ({_line(error)}).") from error
 
-def matrix(table: arrow.Table) -> np.ndarray:
-    """The column ``vector`` as float32 ``(rows, width)``."""
-    column = table.column("vector").combine_chunks()
-    width = column.type.list_size
-    return np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32).reshape(-1, width)
+    # ------------------------------------------------------------------------------------ writing
+
+    def add(self, entries: Sequence[FileEntry]) -> None:
+        """
+        Adds files, or puts them in the place of what there is of the same paths.
+
+        Raises:
+            StoreError: if they cannot be written.
+        """
+        try:
+            if self._pending is None:
+                self._commit(to_rows(entries, self.record["width"]))
+                return
+            for entry in entries:
+                self._pending.write(entry.path, to_rows([entry], self.record["width"]))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{self.folder}: cannot be written ({_reason(error)}).") from error
+        if len(self._pending) >= FILES_A_COMMIT:
+            self.flush()
+
+    def flush(self) -> None:
+        """
+        Brings files that wait beside the table into it.
+
+        Raises:
+            StoreError: if it cannot be written; they then go on waiting.
+        """
+        rows, names = self._pending.read() if self._pending is not None else (None, [])
+        if rows is None:
+            return
+        self._writing(lambda: self._commit(rows))
+        self._pending.drop(names)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """
+        Takes files out.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        paths = list(paths)
+        if not paths:
+            return
+        self.flush()
+        for start in range(0, len(paths), FILES_A_COMMIT):
+            where = f"path IN ({_quoted(paths[start : start + FILES_A_COMMIT])})"
+            self._writing(lambda where=where: self.table.delete(where))
+
+    def finish(self) -> None:
+        """
+        After an update: merges small pieces, brings the approximate index up to date or writes the snapshot.
+
+        Raises:
+            StoreError: if it cannot be written; nothing that was added is lost.
+        """
+        self.flush()
+        local = self.folder.path is not None
+        stay = VERSIONS_STAY if local else REMOTE_VERSIONS_STAY
+        windows = self.table.count_rows()
+        if windows > self.record["exact_windows"]:
+            train = windows > 2 * self.record.get("trained_on", 0)
+            self._writing(lambda: self.engine.refresh(self.table, self.table_uri, stay, train=train))
+            if train:
+                self.record["trained_on"] = windows
+                self._writing(lambda: self.folder.write(RECORD, _record_text(self.record)))
+            return
+        try:
+            self._writing(lambda: merge_pieces(self.table, stay))
+        except StoreError:
+            # Beside another writer the pieces may have changed under it; the next update merges them.
+            if local:
+                raise
+        if local:
+            rows = self.rows().sort_by([("path", "ascending"), ("window", "ascending")])
+            self._writing(lambda: write_snapshot(self.folder.path, rows))
+
+    def _commit(self, rows: arrow.Table) -> None:
+        paths = compute.unique(rows.column("path")).to_pylist()
+        where = f"path IN ({_quoted(paths)})"
+        if self._writing(lambda: self.table.count_rows(where)):
+            self._writing(lambda: self.table.delete(where))
+        self._writing(lambda: self.table.add(rows))
+
+    def _writing(self, write: Callable[[], Any]) -> Any:
+        try:
+            if self.folder.path is not None:
+                drop_snapshot(self.folder.path)
+            return write()
+        except StoreError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{self.folder}: cannot be written ({_reason(error)}).") from error
 
 
-def _schema(width: int) -> arrow.Schema:
-    return arrow.schema(
-        [
-            ("path", arrow.string()),
-            ("root", arrow.string()),
-            ("window", arrow.int32()),
-            ("start", arrow.float64()),
-            ("end", arrow.float64()),
-            ("duration", arrow.float64()),
-            ("size", arrow.int64()),
-            ("mtime_ns", arrow.int64()),
-            ("digest", arrow.string()),
-            ("tags", arrow.list_(arrow.string())),
-            ("vector", arrow.list_(arrow.float16(), width)),
-        ]
-    )
+def _record_text(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _rows(entries: Sequence[FileEntry], width: int) -> arrow.Table:
-    columns: dict[str, list] = {name: [] for name in _schema(width).names if name != "vector"}
-    vectors = []
-    for entry in entries:
-        spans = [(WHOLE_FILE, 0.0, entry.duration), *_spans(entry)]
-        for window, start, end in spans:
-            shared = {
-                "path": entry.path,
-                "root": entry.root,
-                "duration": entry.duration,
-                "size": entry.size,
-                "mtime_ns": entry.mtime_ns,
-                "digest": entry.digest,
-                "tags": list(entry.tags),
-            }
-            for name, value in {**shared, "window": window, "start": float(start), "end": float(end)}.items():
-                columns[name].append(value)
-        vectors += [entry.vector[None], entry.vectors]
-    values = arrow.array(np.concatenate(vectors).astype(np.float16).reshape(-1))
-    columns["vector"] = arrow.FixedSizeListArray.from_arrays(values, width)
-    return arrow.table(columns, schema=_schema(width))
+def _whole(table: arrow.Table) -> arrow.Table:
+    return table.filter(compute.equal(table.column("window"), WHOLE_FILE))
 
 
-def _spans(entry: FileEntry) -> list[tuple[int, float, float]]:
-    return [(place, *span) for place, span in enumerate(zip(entry.starts, entry.ends, strict=True))]
+def _quoted(paths: Sequence[str]) -> str:
+    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
 
 
-def _connect(directory: Path) -> Any:
+def _connect(folder: IndexFolder) -> Any:
     # It tells of every table that it makes.
     os.environ.setdefault("LANCEDB_LOG", "error")
     try:
         import lancedb
     except ImportError as error:
         raise ImportError("an index needs LanceDB: pip install 'auricle[search]'.") from error
-    return lancedb.connect(str(directory))
+    # A store without TLS is reached only when asked for by its address.
+    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        os.environ.setdefault("AWS_ALLOW_HTTP", "true")
+    return lancedb.connect(folder.uri)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return next((known for known in ("No space left on device", "Read-only file system", "Permission denied")
+                 if known in str(error)), _line(error))  # fmt: skip
 
 
 def _line(error: Exception) -> str:
@@ -239,4 +380,4 @@ def _line(error: Exception) -> str:
     ]
 
 
-__all__ = ["RECORD", "WHOLE_FILE", "FileEntry", "Store", "StoreError", "matrix"]
+__all__ = ["EXACT_WINDOWS", "RECORD", "Store", "StoreError"]

@@ -16,6 +16,7 @@ pytest.importorskip("lancedb")
 
 from tiny_models import saved_tiny_model, write_sound  # noqa: E402
 
+from auricle.search.index_folder import IndexFolder  # noqa: E402
 from auricle.search.page import CARDS, note_feedback, serve  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
 
@@ -81,8 +82,8 @@ def test_only_files_of_the_indexed_folders_are_served(running):
 
 
 def test_marks_are_kept(tmp_path):
-    note_feedback(tmp_path, 'a "dog", barks', "/sounds/a,b.wav", fits=True)
-    note_feedback(tmp_path, "rain", "/sounds/c.wav", fits=False)
+    note_feedback(IndexFolder(tmp_path), 'a "dog", barks', "/sounds/a,b.wav", fits=True)
+    note_feedback(IndexFolder(tmp_path), "rain", "/sounds/c.wav", fits=False)
     with open(tmp_path / "feedback.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["sentence"], row["path"], row["fits"]) for row in rows] == [

@@ -1,0 +1,122 @@
+"""Which windows a question is about: the same conditions over rows in memory, and as SQL for the table."""
+
+import fnmatch
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from .entries import metadata_pair
+from .hits import SearchError
+
+
+@dataclass(frozen=True)
+class Filters:
+    """
+    Conditions that all have to hold; None is no condition.
+
+    Attributes:
+        glob: of the path; ``*`` stands for anything, folders too.
+        tag: a folder's name, or a tag that the metadata give.
+        min_duration, max_duration: of the file, seconds.
+        file: only windows of this file.
+        license: as the metadata tell it.
+        metadata: values by name, each exactly.
+    """
+
+    glob: str | None = None
+    tag: str | None = None
+    min_duration: float | None = None
+    max_duration: float | None = None
+    file: str | os.PathLike[str] | None = None
+    license: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, conditions: Mapping[str, Any]) -> "Filters":
+        """
+        From keyword arguments.
+
+        Raises:
+            SearchError: for one that there is not.
+        """
+        known = [entry.name for entry in fields(cls)]
+        unknown = sorted(set(conditions) - set(known))
+        if unknown:
+            raise SearchError(f"{unknown[0]!r} is no filter; there are {sorted(known)}.")
+        return cls(**{name: value for name, value in conditions.items() if value is not None})
+
+    def mask(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """
+        Which rows they leave, bool ``(rows,)``.
+
+        Args:
+            rows: columns path, duration, tags, license and metadata (as JSON), each ``(rows,)``.
+        """
+        kept = np.ones(len(rows["path"]), dtype=bool)
+        if self.min_duration is not None:
+            kept &= rows["duration"] >= self.min_duration
+        if self.max_duration is not None:
+            kept &= rows["duration"] <= self.max_duration
+        if self.glob is not None:
+            # Folders' names mean what they say, whatever this system thinks of upper and lower case.
+            fits = {path: fnmatch.fnmatchcase(path, self.glob) for path in dict.fromkeys(rows["path"])}
+            kept &= np.array([fits[path] for path in rows["path"]], dtype=bool)
+        if self.tag is not None:
+            kept &= np.array([self.tag in tags for tags in rows["tags"]], dtype=bool)
+        if self.file is not None:
+            kept &= rows["path"] == os.path.abspath(self.file)
+        if self.license is not None:
+            kept &= rows["license"] == self.license
+        for name, value in self.metadata.items():
+            pair = metadata_pair(name, value)
+            kept &= np.array([pair in text for text in rows["metadata"]], dtype=bool)
+        return kept
+
+    def sql(self) -> str | None:
+        """The same as a condition of the table; None if there is none."""
+        parts = []
+        if self.min_duration is not None:
+            parts.append(f"duration >= {float(self.min_duration)!r}")
+        if self.max_duration is not None:
+            parts.append(f"duration <= {float(self.max_duration)!r}")
+        if self.glob is not None:
+            parts.append(f"regexp_like(path, {_text(_expression(self.glob))})")
+        if self.tag is not None:
+            parts.append(f"array_has(tags, {_text(self.tag)})")
+        if self.file is not None:
+            parts.append(f"path = {_text(os.path.abspath(self.file))}")
+        if self.license is not None:
+            parts.append(f"license = {_text(self.license)}")
+        parts += [f"contains(metadata, {_text(metadata_pair(*pair))})" for pair in self.metadata.items()]
+        return " AND ".join(parts) or None
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _expression(glob: str) -> str:
+    """A glob as a regular expression of the table's dialect, which has no ``\\Z`` and no possessive groups."""
+    parts, place = [], 0
+    while place < len(glob):
+        letter = glob[place]
+        closing = glob.find("]", place + 2) if letter == "[" else -1
+        if letter == "*":
+            parts.append(".*")
+        elif letter == "?":
+            parts.append(".")
+        elif closing > 0:
+            inner = glob[place + 1 : closing].replace("\\", "\\\\").replace("[", "\\[")
+            parts.append("[" + ("^" + inner[1:] if inner.startswith("!") else inner) + "]")
+            place = closing
+        else:
+            parts.append(re.escape(letter))
+        place += 1
+    return f"(?s)^{''.join(parts)}$"
+
+
+__all__ = ["Filters"]

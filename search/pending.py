@@ -1,0 +1,69 @@
+"""Files that are embedded but not yet in the table: one small Arrow file each, so that a kill loses none."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pyarrow as arrow
+from pyarrow import ipc
+
+
+class PendingFiles:
+    """
+    Rows of single files in a folder, until they go into the table together.
+
+    A commit of the table costs the more the more commits came before it, and each leaves a version behind; a small
+    file costs always the same. What lies here stands for whatever the table has of the same path.
+
+    Args:
+        folder: made with the first file.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def write(self, path: str, rows: arrow.Table) -> None:
+        """
+        Keeps a file's rows.
+
+        Raises:
+            OSError: if they cannot be written; nothing half-written stays.
+        """
+        self.folder.mkdir(exist_ok=True)
+        name = hashlib.sha256(path.encode()).hexdigest()[:32]
+        fresh = self.folder / f".{name}.partial"
+        try:
+            with arrow.OSFile(str(fresh), "wb") as sink, ipc.new_file(sink, rows.schema) as writer:
+                writer.write_table(rows)
+            fresh.replace(self.folder / f"{name}.arrow")
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
+
+    def read(self) -> tuple[arrow.Table | None, list[str]]:
+        """All rows, and the names to give to [`drop`] once they are in the table; None if there are none."""
+        tables, names = [], self._names()
+        for name in names:
+            try:
+                tables.append(ipc.open_file(arrow.BufferReader((self.folder / name).read_bytes())).read_all())
+            except (OSError, arrow.ArrowInvalid):
+                # Gone meanwhile into the table; or a power cut took its content, and it is embedded again.
+                continue
+        return (arrow.concat_tables(tables) if tables else None), names
+
+    def drop(self, names: list[str]) -> None:
+        """Takes files away."""
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(self.folder) if name.endswith(".arrow"))
+        except FileNotFoundError:
+            return []
+
+
+__all__ = ["PendingFiles"]

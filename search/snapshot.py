@@ -1,0 +1,42 @@
+"""The whole table in one Arrow file, mapped into memory: a question then needs no database."""
+
+import os
+from pathlib import Path
+
+import pyarrow as arrow
+from pyarrow import ipc
+
+SNAPSHOT = "snapshot.arrow"
+
+
+def write_snapshot(folder: Path, rows: arrow.Table) -> None:
+    """
+    Writes all rows, whole or not at all.
+
+    Raises:
+        OSError: if there is no room.
+    """
+    fresh = folder / f".{SNAPSHOT}.partial"
+    try:
+        with arrow.OSFile(str(fresh), "wb") as sink, ipc.new_file(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        fresh.replace(folder / SNAPSHOT)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def read_snapshot(folder: Path) -> arrow.Table | None:
+    """All rows, mapped; None if there is no snapshot or it cannot be read."""
+    try:
+        return ipc.open_file(arrow.memory_map(os.fspath(folder / SNAPSHOT))).read_all()
+    except (OSError, arrow.ArrowInvalid):
+        return None
+
+
+def drop_snapshot(folder: Path) -> None:
+    """Before the first change: what is there is always the table's content. Who has it mapped keeps it."""
+    (folder / SNAPSHOT).unlink(missing_ok=True)
+
+
+__all__ = ["drop_snapshot", "read_snapshot", "write_snapshot"]

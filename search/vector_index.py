@@ -1,0 +1,109 @@
+"""Approximate nearest neighbours for libraries too large for one product: IVF with RaBitQ codes, and refinement."""
+
+import math
+import warnings
+from datetime import timedelta
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as arrow
+
+COLUMN, NAME = "vector", "vector_idx"
+# Chosen for a recall@16 above 0.95 at 1,000,000 windows of 1,024 numbers; benchmarks/bench_million_windows.py.
+PROBES, REFINE = 64, 8
+KMEANS_ITERATIONS, BITS = 10, 1
+# Rows that the index does not know are looked at one by one with each question.
+UNINDEXED_ROWS = 10_000
+
+
+def partitions(rows: int) -> int:
+    """Number of k-means cells for so many rows: the power of two next to the root."""
+    return 2 ** round(math.log2(math.sqrt(max(rows, 4))))
+
+
+class Engine(Protocol):
+    """What makes the approximate index of a table, and asks it."""
+
+    def refresh(self, table: Any, uri: str, versions_stay: timedelta, *, train: bool) -> None:
+        """
+        Makes the approximate index, or brings rows into it once many have come since.
+
+        Args:
+            table: of LanceDB.
+            uri: of its Lance dataset.
+            versions_stay: how long older versions of the table can still be read.
+            train: make it anew, cells and all; else only where there is none, or rows wait for it.
+        """
+
+    def nearest(
+        self, table: Any, uri: str, vector: np.ndarray, limit: int, where: str | None, *, exact: bool
+    ) -> arrow.Table:
+        """
+        The rows nearest to a vector by cosine, with all their columns, the nearest first.
+
+        Args:
+            table: of LanceDB.
+            uri: of its Lance dataset.
+            vector: unit length, ``(width,)``.
+            limit: rows at most.
+            where: a condition in SQL that rows have to fulfil, or None.
+            exact: read all vectors; the measure of the approximate answer, and many times slower.
+        """
+
+
+class LocalEngine:
+    """An [`Engine`] in this process."""
+
+    def refresh(self, table: Any, uri: str, versions_stay: timedelta, *, train: bool) -> None:
+        """See [`Engine.refresh`]."""
+        if merged_before_training(table, versions_stay, train=train):
+            from lancedb.index import IvfRq
+
+            config = IvfRq(
+                distance_type="cosine",
+                num_partitions=partitions(table.count_rows()),
+                max_iterations=KMEANS_ITERATIONS,
+                num_bits=BITS,
+            )
+            table.create_index(COLUMN, config=config, replace=True, name=NAME)
+
+    def nearest(
+        self, table: Any, uri: str, vector: np.ndarray, limit: int, where: str | None, *, exact: bool
+    ) -> arrow.Table:
+        """See [`Engine.nearest`]."""
+        query = table.search(np.asarray(vector, dtype=np.float32), vector_column_name=COLUMN)
+        query = query.distance_type("cosine")
+        query = query.bypass_vector_index() if exact else query.nprobes(PROBES).refine_factor(REFINE)
+        if where is not None:
+            query = query.where(where)
+        return query.limit(limit).to_arrow().drop(["_distance"])
+
+
+def merge_pieces(table: Any, versions_stay: timedelta) -> None:
+    """
+    Merges what single commits left, brings new rows into an approximate index, and drops older versions.
+
+    Args:
+        table: of LanceDB.
+        versions_stay: 0 takes all but the newest away; readers that notice open the newest.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        table.optimize(cleanup_older_than=versions_stay)
+
+
+def merged_before_training(table: Any, versions_stay: timedelta, *, train: bool) -> bool:
+    """Merges the table's small pieces where that is due; tells whether the index is now to be made."""
+    known = any(index.name == NAME for index in table.list_indices())
+    if known and not train:
+        if table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS:
+            merge_pieces(table, versions_stay)
+        return False
+    if known:
+        # Merging pieces would bring every new row into an index that is about to be replaced.
+        table.drop_index(NAME)
+    merge_pieces(table, versions_stay)
+    return True
+
+
+__all__ = ["Engine", "LocalEngine", "merge_pieces", "merged_before_training", "partitions"]
