@@ -63,7 +63,10 @@ def main() -> None:
         f"{built['bytes'] / (built['rows'] * arguments.width * 2):.3f}x the vectors as float16"
     )
     print(table(asked["rows"], ["questions", "p50 ms", "p99 ms", "exact p50 ms", f"recall@{TOP}"]))
-    print(f"resident memory of the asking process at most {asked['peak_mb']:,.0f} MB")
+    print(
+        f"resident memory of the asking process at most {asked['peak_mb']:,.0f} MB, "
+        f"with exact questions {asked['peak_exact_mb']:,.0f} MB"
+    )
 
 
 def build(place: Path, windows: int, width: int) -> None:
@@ -150,23 +153,33 @@ def ask(place: Path, width: int, questions: int) -> dict:
     store, drawn, rows = Store(place), Drawn(width), []
     if not store.approximate:
         raise SystemExit("so few windows are answered exactly; ask for more of them")
-    for name, (gap, spread) in GAP.items():
-        vectors = drawn.questions(questions, gap, spread)
+    asked = {name: drawn.questions(questions, *shape) for name, shape in GAP.items()}
+    spent, found = {}, {}
+    for name, vectors in asked.items():
         for vector in vectors[:20]:
             store.nearest(vector, TOP)
-        spent, exact_spent, found = [], [], []
-        for number, vector in enumerate(vectors):
-            began = time.perf_counter()
-            near = store.nearest(vector, TOP)
-            spent.append(1e3 * (time.perf_counter() - began))
-            if number % max(1, questions // EXACT_QUESTIONS) == 0 and len(found) < EXACT_QUESTIONS:
-                began = time.perf_counter()
-                true = store.nearest(vector, TOP, exact=True)
-                exact_spent.append(1e3 * (time.perf_counter() - began))
-                found.append(len(keys(near) & keys(true)) / TOP)
-        times = [f"{np.percentile(spent, part):.1f}" for part in (50, 99)]
-        rows.append([name, *times, f"{np.median(exact_spent):.0f}", f"{np.mean(found):.4f}"])
-    return {"rows": rows, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}
+        spent[name], found[name] = zip(*[timed(store, vector) for vector in vectors], strict=True)
+    peak = peak_mb()
+    for name, vectors in asked.items():
+        step = max(1, questions // EXACT_QUESTIONS)
+        exact_spent, true = zip(
+            *[timed(store, vector, exact=True) for vector in vectors[::step]], strict=True
+        )
+        shared = [len(near & known) / TOP for near, known in zip(found[name][::step], true, strict=True)]
+        times = [f"{np.percentile(spent[name], part):.1f}" for part in (50, 99)]
+        rows.append([name, *times, f"{np.median(exact_spent):.0f}", f"{np.mean(shared):.4f}"])
+    return {"rows": rows, "peak_mb": peak, "peak_exact_mb": peak_mb()}
+
+
+def timed(store: Store, vector: np.ndarray, *, exact: bool = False) -> tuple[float, set[tuple[str, int]]]:
+    """Milliseconds of one question, and the files and windows of its answer."""
+    began = time.perf_counter()
+    near = store.nearest(vector, TOP, exact=exact)
+    return 1e3 * (time.perf_counter() - began), keys(near)
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def keys(rows: arrow.Table) -> set[tuple[str, int]]:

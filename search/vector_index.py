@@ -11,14 +11,14 @@ import pyarrow as arrow
 COLUMN, NAME = "vector", "vector_idx"
 # Chosen for a recall@16 above 0.95 at 1,000,000 windows of 1,024 numbers; benchmarks/bench_million_windows.py.
 PROBES, REFINE = 64, 8
-KMEANS_ITERATIONS, BITS = 10, 1
+KMEANS_ITERATIONS, BITS, SAMPLE_A_CELL = 10, 1, 256
 # Rows that the index does not know are looked at one by one with each question.
 UNINDEXED_ROWS = 10_000
 
 
 def partitions(rows: int) -> int:
-    """Number of k-means cells for so many rows: the power of two next to the root."""
-    return 2 ** round(math.log2(math.sqrt(max(rows, 4))))
+    """Number of k-means cells for so many rows: the power of two next to the root, of enough rows each."""
+    return max(1, min(2 ** round(math.log2(math.sqrt(max(rows, 4)))), rows // SAMPLE_A_CELL))
 
 
 class Engine(Protocol):
@@ -56,16 +56,24 @@ class LocalEngine:
 
     def refresh(self, table: Any, uri: str, versions_stay: timedelta, *, train: bool) -> None:
         """See [`Engine.refresh`]."""
-        if merged_before_training(table, versions_stay, train=train):
-            from lancedb.index import IvfRq
+        from lancedb.index import IvfRq
 
-            config = IvfRq(
-                distance_type="cosine",
-                num_partitions=partitions(table.count_rows()),
-                max_iterations=KMEANS_ITERATIONS,
-                num_bits=BITS,
-            )
-            table.create_index(COLUMN, config=config, replace=True, name=NAME)
+        known = any(index.name == NAME for index in table.list_indices())
+        if known and not train:
+            if table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS:
+                merge_pieces(table, versions_stay)
+            return
+        if known:
+            # Merging pieces would bring every new row into an index that is about to be replaced.
+            table.drop_index(NAME)
+        merge_pieces(table, versions_stay)
+        config = IvfRq(
+            distance_type="cosine",
+            num_partitions=partitions(table.count_rows()),
+            max_iterations=KMEANS_ITERATIONS,
+            num_bits=BITS,
+        )
+        table.create_index(COLUMN, config=config, replace=True, name=NAME)
 
     def nearest(
         self, table: Any, uri: str, vector: np.ndarray, limit: int, where: str | None, *, exact: bool
@@ -92,18 +100,4 @@ def merge_pieces(table: Any, versions_stay: timedelta) -> None:
         table.optimize(cleanup_older_than=versions_stay)
 
 
-def merged_before_training(table: Any, versions_stay: timedelta, *, train: bool) -> bool:
-    """Merges the table's small pieces where that is due; tells whether the index is now to be made."""
-    known = any(index.name == NAME for index in table.list_indices())
-    if known and not train:
-        if table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS:
-            merge_pieces(table, versions_stay)
-        return False
-    if known:
-        # Merging pieces would bring every new row into an index that is about to be replaced.
-        table.drop_index(NAME)
-    merge_pieces(table, versions_stay)
-    return True
-
-
-__all__ = ["Engine", "LocalEngine", "merge_pieces", "merged_before_training", "partitions"]
+__all__ = ["Engine", "LocalEngine", "merge_pieces", "partitions"]

@@ -1,0 +1,215 @@
+"""The same index on several machines: Ray embeds, builds the approximate index and asks it; Lance has the table."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+
+from .hits import SearchError
+from .vector_index import (
+    BITS,
+    COLUMN,
+    KMEANS_ITERATIONS,
+    NAME,
+    PROBES,
+    REFINE,
+    SAMPLE_A_CELL,
+    UNINDEXED_ROWS,
+    LocalEngine,
+    partitions,
+)
+
+FILES_A_TASK = 8
+
+
+class RayCluster:
+    """
+    An [`Engine`] on a Ray cluster.
+
+    Every node has this package, the model and the sounds under the same paths, and reaches the index under the same
+    path or URI (with the credentials of an object store in its own environment). One process, that which this runs
+    in, writes.
+
+    Args:
+        address: ``host:port`` of the cluster's head, or ``auto`` for the one this machine belongs to.
+
+    Raises:
+        ImportError: if Ray or lance-ray is not installed.
+        SearchError: if there is no cluster at the address.
+    """
+
+    def __init__(self, address: str):
+        try:
+            import lance
+            import lance_ray
+            import ray
+        except ImportError as error:
+            raise ImportError("a Ray cluster needs Ray and lance-ray: pip install 'auricle[ray]'.") from error
+        self._lance, self._lance_ray, self._local = lance, lance_ray, LocalEngine()
+        if not ray.is_initialized():
+            try:
+                ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+            except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+                first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                raise SearchError(
+                    f"--ray {address}: no Ray cluster answers there ({first[:200]})."
+                ) from error
+        resources = ray.cluster_resources()
+        self.nodes = sum(node["Alive"] for node in ray.nodes())
+        self.cpus, self.gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+
+    def embed_files(
+        self, paths: Sequence[str], model: str, fingerprint: str, hop_seconds: float
+    ) -> Iterator[tuple[str, Any]]:
+        """
+        Embeds files on all nodes, with Ray Data.
+
+        Args:
+            paths: absolute, the same on every node.
+            model: directory or Hub id, likewise.
+            fingerprint: what its weights and front end have to have.
+            hop_seconds: between windows.
+
+        Yields:
+            (path, `WindowVectors`, or the error that says why there are none), as they come.
+        """
+        if not paths:
+            return
+        import ray.data
+
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        # One CPU is left to what feeds the others: without it they wait for each other for ever.
+        workers = self.gpus or max(1, self.cpus - 1)
+        tasks = max(1, -(-len(paths) // FILES_A_TASK))
+        rows = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=tasks).map(
+            _FileEmbedder,
+            fn_constructor_args=(model, fingerprint, hop_seconds),
+            compute=ray.data.ActorPoolStrategy(min_size=min(workers, tasks), max_size=min(workers, tasks)),
+            num_cpus=1,
+            num_gpus=1 if self.gpus else 0,
+        )
+        for row in rows.iter_rows():
+            yield row["path"], _unpacked(row)
+
+    def refresh(self, table: Any, uri: str, versions_stay: timedelta, *, train: bool) -> None:
+        """See [`Engine.refresh`]."""
+        from lance.optimize import CompactionOptions
+
+        known = any(index.name == NAME for index in table.list_indices())
+        if known and not train:
+            if table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS:
+                self._lance_ray.optimize_indices(uri, indices=[NAME])
+                table.checkout_latest()
+            return
+        if known:
+            table.drop_index(NAME)
+        self._pool()
+        rows = table.count_rows()
+        # As many pieces as nodes: each node indexes, and later searches, its own.
+        pieces = CompactionOptions(target_rows_per_fragment=max(1, rows // self.nodes))
+        self._lance_ray.compact_files(uri, compaction_options=pieces, num_workers=self.nodes)
+        self._lance_ray.create_index(
+            uri,
+            column=COLUMN,
+            index_type="IVF_RQ",
+            name=NAME,
+            replace=True,
+            num_workers=self.nodes,
+            metric="cosine",
+            num_partitions=partitions(rows),
+            sample_rate=min(SAMPLE_A_CELL, rows // partitions(rows)),
+            num_bits=BITS,
+            max_iters=KMEANS_ITERATIONS,
+        )
+        table.checkout_latest()
+        self._lance.dataset(uri).cleanup_old_versions(older_than=versions_stay)
+
+    def nearest(
+        self, table: Any, uri: str, vector: np.ndarray, limit: int, where: str | None, *, exact: bool
+    ) -> arrow.Table:
+        """See [`Engine.nearest`]; an exact answer is this process's own."""
+        if exact:
+            return self._local.nearest(table, uri, vector, limit, where, exact=True)
+        self._pool()
+        found = self._lance_ray.vector_search(
+            uri,
+            nearest={
+                "column": COLUMN,
+                "q": np.asarray(vector, dtype=np.float32),
+                "k": limit,
+                "metric": "cosine",
+                "nprobes": PROBES,
+                "refine_factor": REFINE,
+            },
+            index_name=NAME,
+            columns=table.schema.names,
+            filter=where,
+            num_workers=self.nodes,
+        )
+        return found.select(table.schema.names).cast(table.schema)
+
+    def _pool(self) -> None:
+        # A pool of its own for each call would start its processes anew each time, for many seconds.
+        self._lance_ray.init_global_pool(self.nodes)
+
+
+class _FileEmbedder:
+    """Lives in a worker: loads the model once."""
+
+    def __init__(self, model: str, fingerprint: str, hop_seconds: float):
+        import torch
+
+        from ..evaluation.model_loading import load_pretrained
+        from ..training.model_fingerprint import model_fingerprint
+
+        self.model, self.processor = load_pretrained(model)
+        if model_fingerprint(self.model, self.processor) != fingerprint:
+            raise SearchError(f"{model}: has other weights on this node than the index was made with.")
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.hop_seconds = hop_seconds
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        from ..processing import AudioReadError
+        from .windows import embed_windows
+
+        try:
+            found = embed_windows(self.model, self.processor, row["path"], hop_seconds=self.hop_seconds)
+        except (AudioReadError, OSError) as error:
+            return _packed(row["path"], fault=getattr(error, "strerror", None) or str(error))
+        return _packed(
+            row["path"],
+            duration=found.duration,
+            starts=found.starts.astype(np.float64).tobytes(),
+            ends=found.ends.astype(np.float64).tobytes(),
+            vectors=found.vectors.tobytes(),
+            vector=found.vector.tobytes(),
+        )
+
+
+def _packed(path: str, **values: Any) -> dict[str, Any]:
+    # Columns of one type whatever a file holds: tables of several workers are joined.
+    empty = {"fault": "", "duration": 0.0, "starts": b"", "ends": b"", "vectors": b"", "vector": b""}
+    return {"path": path, **empty, **values}
+
+
+def _unpacked(row: dict[str, Any]) -> Any:
+    from ..processing import AudioReadError
+    from .windows import WindowVectors
+
+    if row["fault"]:
+        return AudioReadError(row["fault"])
+    vector = np.frombuffer(row["vector"], dtype=np.float32)
+    return WindowVectors(
+        np.frombuffer(row["starts"]),
+        np.frombuffer(row["ends"]),
+        np.frombuffer(row["vectors"], dtype=np.float32).reshape(-1, len(vector)),
+        vector,
+        row["duration"],
+    )
+
+
+__all__ = ["RayCluster"]
