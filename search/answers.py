@@ -19,6 +19,10 @@ from .store import Store
 ROWS_AN_ANSWER, FEWEST_ROWS, MOST_ROWS = 20, 200, 50_000
 
 
+# What is needed of rows to rank them; the rest is read of the answers alone.
+RANKED_BY = ["path", "window", "start", "end", "vector"]
+
+
 def rank_rows(
     rows: Mapping[str, np.ndarray],
     vector: np.ndarray,
@@ -43,80 +47,122 @@ def rank_rows(
         name_query: rank by these words in names too.
         background: gives the vectors of common questions ``(questions, width)`` for percentiles; None without.
     """
-    cosines = rows["vector"] @ vector
-    scores = combine_scores(cosines, [rows["vector"] @ other for other in unwanted]).astype(np.float64)
-    if name_query is not None:
-        scores = fuse_ranks([scores, name_scores(name_query, labels(rows))])
-    scores = np.where(filters.mask(rows), scores, -np.inf)
-    hits, seen = [], set()
-    for place in np.argsort(-scores, kind="stable"):
-        path = rows["path"][place]
-        if not np.isfinite(scores[place]) or len(hits) == top:
-            break
-        if path in seen or (min_score is not None and scores[place] < min_score):
-            continue
-        seen.add(path)
-        percentile = None
-        if background is not None:
-            percentile = percentile_of(float(cosines[place]), background() @ rows["vector"][place])
-        hits.append(
-            Hit(
-                path=path,
-                start=float(rows["start"][place]),
-                end=float(rows["end"][place]),
-                score=float(scores[place]),
-                cosine=float(cosines[place]),
-                percentile=percentile,
-                duration=float(rows["duration"][place]),
-                tags=rows["tags"][place],
-                license=rows["license"][place],
-                metadata=json.loads(rows["metadata"][place]),
-            )
-        )
-    return hits
+    places, scores, cosines = _ranked(rows, vector, unwanted, filters.mask(rows), top, min_score, name_query)
+    details = [{name: rows[name][place] for name in _DETAILS} for place in places]
+    return _hits(rows, places, scores, cosines, details, background)
 
 
 def ask_table(
     store: Store,
-    files: Mapping[str, np.ndarray],
+    files: Callable[[], Mapping[str, np.ndarray]],
     vector: np.ndarray,
     unwanted: Sequence[np.ndarray],
     filters: Filters,
     *,
     exact: bool,
     top: int,
+    min_score: float | None,
     name_query: str | None,
-    **options: Any,
+    background: Callable[[], np.ndarray] | None,
 ) -> list[Hit]:
     """
     [`rank_rows`] of the rows of a large table that are near enough to matter.
 
     Args:
         store: of the index.
-        files: path and tags of every file.
+        files: gives path and tags of every file.
         exact: compare with every vector, on disk.
-        options: the others of `rank_rows`.
 
     Raises:
         StoreError: if the table cannot be read.
     """
     condition, limit = filters.sql(), max(FEWEST_ROWS, ROWS_AN_ANSWER * top)
-    named = _well_named(files, name_query, limit) if name_query is not None else []
+    columns = RANKED_BY if name_query is None else [*RANKED_BY, "tags"]
+    named = _well_named(files(), name_query, limit) if name_query is not None else []
     while True:
-        table = near = store.nearest(vector, limit, condition, exact=exact)
+        table = near = store.nearest(vector, limit, condition, columns=columns, exact=exact)
         if named:
             # Their windows may be far from the question, and are few.
             own = " OR ".join(f"({Filters(file=path).sql()})" for path in named)
-            table = store.nearest(
-                vector, limit, f"({own})" + (f" AND {condition}" if condition else ""), exact=True
-            )
+            where = f"({own})" + (f" AND {condition}" if condition else "")
+            table = store.nearest(vector, limit, where, columns=columns, exact=True)
             table = arrow.concat_tables([near, table.filter(compute.invert(_among(table, near)))])
         rows = read_columns(table)["windows"]
-        hits = rank_rows(rows, vector, unwanted, filters, top=top, name_query=name_query, **options)
-        if len(hits) == top or len(near) < limit or limit >= MOST_ROWS:
-            return hits
+        allowed = np.ones(len(rows["path"]), dtype=bool)
+        places, scores, cosines = _ranked(rows, vector, unwanted, allowed, top, min_score, name_query)
+        if len(places) == top or len(near) < limit or limit >= MOST_ROWS:
+            break
         # Few files own the best windows, or rows of whole files or unwanted ones stood among them.
         limit *= 4
+    if not places:
+        return []
+    found = store.file_rows(["path", *_DETAILS], [rows["path"][place] for place in places]).to_pylist()
+    by_path = {row.pop("path"): {**row, "tags": tuple(row["tags"])} for row in found}
+    # A file that another process takes out at this moment is no answer.
+    there = [place for place in places if rows["path"][place] in by_path]
+    details = [by_path[rows["path"][place]] for place in there]
+    return _hits(rows, there, scores, cosines, details, background)
+
+
+_DETAILS = ("duration", "tags", "license", "metadata")
+
+
+def _ranked(
+    rows: Mapping[str, np.ndarray],
+    vector: np.ndarray,
+    unwanted: Sequence[np.ndarray],
+    allowed: np.ndarray,
+    top: int,
+    min_score: float | None,
+    name_query: str | None,
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Rows of the best files, the best first; and the scores and cosines of all rows."""
+    cosines = rows["vector"] @ vector
+    scores = combine_scores(cosines, [rows["vector"] @ other for other in unwanted]).astype(np.float64)
+    if name_query is not None:
+        scores = fuse_ranks([scores, name_scores(name_query, labels(rows))])
+    scores = np.where(allowed, scores, -np.inf)
+    places: list[int] = []
+    seen: set[str] = set()
+    for place in np.argsort(-scores, kind="stable"):
+        path = rows["path"][place]
+        if not np.isfinite(scores[place]) or len(places) == top:
+            break
+        if path in seen or (min_score is not None and scores[place] < min_score):
+            continue
+        seen.add(path)
+        places.append(int(place))
+    return places, scores, cosines
+
+
+def _hits(
+    rows: Mapping[str, np.ndarray],
+    places: Sequence[int],
+    scores: np.ndarray,
+    cosines: np.ndarray,
+    details: Sequence[Mapping[str, Any]],
+    background: Callable[[], np.ndarray] | None,
+) -> list[Hit]:
+    hits = []
+    for place, known in zip(places, details, strict=True):
+        percentile = None
+        if background is not None:
+            percentile = percentile_of(float(cosines[place]), background() @ rows["vector"][place])
+        hits.append(
+            Hit(
+                path=rows["path"][place],
+                start=float(rows["start"][place]),
+                end=float(rows["end"][place]),
+                score=float(scores[place]),
+                cosine=float(cosines[place]),
+                percentile=percentile,
+                duration=float(known["duration"]),
+                tags=known["tags"],
+                license=known["license"],
+                metadata=json.loads(known["metadata"]),
+            )
+        )
+    return hits
 
 
 def _well_named(files: Mapping[str, np.ndarray], name_query: str, most: int) -> list[str]:

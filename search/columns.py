@@ -11,7 +11,7 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     An index's table as arrays, ``windows`` and ``files`` apart, sorted by path and window.
 
     Each holds ``path``, ``start``, ``end``, ``duration``, ``tags``, ``license``, ``metadata`` (JSON) and ``vector``
-    ``(rows, width)`` float32.
+    ``(rows, width)`` float32; what the table lacks is left out, all but ``path``, ``window`` and ``vector``.
     """
     window, vectors = table.column("window").to_numpy(), half_matrix(table)
     encoded = table.column("path").combine_chunks().dictionary_encode()
@@ -23,10 +23,17 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     # What a file says of itself stands in each of its rows: read once a file.
     _, first = np.unique(place, return_index=True)
     of_files = {
-        name: _objects(table.column(name).take(first).to_pylist()) for name in ("tags", "license", "metadata")
+        name: _objects(table.column(name).take(first).to_pylist())
+        for name in ("tags", "license", "metadata")
+        if name in table.column_names
     }
-    of_files["tags"] = _objects([tuple(tags) for tags in of_files["tags"]])
-    numbers = {name: table.column(name).to_numpy() for name in ("start", "end", "duration")}
+    if "tags" in of_files:
+        of_files["tags"] = _objects([tuple(tags) for tags in of_files["tags"]])
+    numbers = {
+        name: table.column(name).to_numpy()
+        for name in ("start", "end", "duration")
+        if name in table.column_names
+    }
     parts = {}
     for kind, rows in (("windows", window != WHOLE_FILE), ("files", window == WHOLE_FILE)):
         order = np.flatnonzero(rows)

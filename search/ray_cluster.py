@@ -15,11 +15,12 @@ from .vector_index import (
     KMEANS_ITERATIONS,
     NAME,
     PROBES,
-    REFINE,
     SAMPLE_A_CELL,
     UNINDEXED_ROWS,
     LocalEngine,
+    index_paths,
     partitions,
+    refine,
 )
 
 FILES_A_TASK = 8
@@ -126,14 +127,23 @@ class RayCluster:
             max_iters=KMEANS_ITERATIONS,
         )
         table.checkout_latest()
+        index_paths(table)
         self._lance.dataset(uri).cleanup_old_versions(older_than=versions_stay)
 
     def nearest(
-        self, table: Any, uri: str, vector: np.ndarray, limit: int, where: str | None, *, exact: bool
+        self,
+        table: Any,
+        uri: str,
+        vector: np.ndarray,
+        limit: int,
+        where: str | None,
+        columns: list[str],
+        *,
+        exact: bool,
     ) -> arrow.Table:
         """See [`Engine.nearest`]; an exact answer is this process's own."""
         if exact:
-            return self._local.nearest(table, uri, vector, limit, where, exact=True)
+            return self._local.nearest(table, uri, vector, limit, where, columns, exact=True)
         self._pool()
         found = self._lance_ray.vector_search(
             uri,
@@ -143,14 +153,14 @@ class RayCluster:
                 "k": limit,
                 "metric": "cosine",
                 "nprobes": PROBES,
-                "refine_factor": REFINE,
+                "refine_factor": refine(limit),
             },
             index_name=NAME,
-            columns=table.schema.names,
+            columns=columns,
             filter=where,
             num_workers=self.nodes,
         )
-        return found.select(table.schema.names).cast(table.schema)
+        return found.select(columns).cast(arrow.schema([table.schema.field(name) for name in columns]))
 
     def _pool(self) -> None:
         # A pool of its own for each call would start its processes anew each time, for many seconds.

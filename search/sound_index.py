@@ -389,7 +389,9 @@ class SoundIndex:
                         f"{self.directory}: the index is empty; bring it up to date with auricle index."
                     )
                 return rank_rows(rows, vector, unwanted, filters, **options)
-            return ask_table(self.store, self._files, vector, unwanted, filters, exact=exact, **options)
+            return ask_table(
+                self.store, lambda: self._files, vector, unwanted, filters, exact=exact, **options
+            )
         except StoreError as error:
             raise SearchError(str(error)) from error
 

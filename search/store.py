@@ -148,9 +148,17 @@ class Store:
         columns = ["path", "root", "size", "mtime_ns", "digest", "described"]
         return {row["path"]: row for row in self.file_rows(columns).to_pylist()}
 
-    def file_rows(self, columns: list[str]) -> arrow.Table:
-        """One row a file, some columns of it."""
-        return self.rows([*dict.fromkeys([*columns, "path"])], f"window = {WHOLE_FILE}").select(columns)
+    def file_rows(self, columns: list[str], paths: Sequence[str] | None = None) -> arrow.Table:
+        """One row a file, some columns of it; of all files, or of a few."""
+        where = f"window = {WHOLE_FILE}"
+        if paths is not None:
+            where += f" AND path IN ({_quoted(paths)})"
+        table = self.rows([*dict.fromkeys([*columns, "path"])], where)
+        if paths is not None:
+            table = table.filter(
+                compute.is_in(table.column("path"), value_set=arrow.array(paths, arrow.string()))
+            )
+        return table.select(columns)
 
     def rows(self, columns: list[str] | None = None, where: str | None = None) -> arrow.Table:
         """
@@ -158,7 +166,7 @@ class Store:
 
         Args:
             columns: None is all.
-            where: ``window = -1``, or None for all rows.
+            where: ``window = -1`` and what else the table alone looks at, or None for all rows.
         """
         table = self._snapshot()
         if table is None:
@@ -202,7 +210,13 @@ class Store:
         return self.entries([path])[path]
 
     def nearest(
-        self, vector: np.ndarray, limit: int, where: str | None = None, *, exact: bool = False
+        self,
+        vector: np.ndarray,
+        limit: int,
+        where: str | None = None,
+        *,
+        columns: list[str] | None = None,
+        exact: bool = False,
     ) -> arrow.Table:
         """
         The windows nearest to a vector, among them rows of whole files; see [`Engine.nearest`].
@@ -211,10 +225,12 @@ class Store:
             vector: unit length, ``(width,)``.
             limit: rows at most.
             where: a condition in SQL.
+            columns: None is all; ``path`` comes always.
             exact: look at all vectors instead of the approximate index.
         """
+        names = self.table.schema.names if columns is None else [*dict.fromkeys(["path", *columns])]
         table = self._reading(
-            lambda: self.engine.nearest(self.table, self.table_uri, vector, limit, where, exact=exact)
+            lambda: self.engine.nearest(self.table, self.table_uri, vector, limit, where, names, exact=exact)
         )
         pending, _ = self._pending.read() if self._pending is not None else (None, [])
         if pending is not None:
