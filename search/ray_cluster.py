@@ -18,6 +18,7 @@ from .vector_index import (
     SAMPLE_A_CELL,
     UNINDEXED_ROWS,
     LocalEngine,
+    can_be_quantized,
     index_paths,
     partitions,
     refine,
@@ -111,19 +112,21 @@ class RayCluster:
         self._pool()
         rows = table.count_rows()
         # As many pieces as nodes: each node indexes, and later searches, its own.
+        kind = {"index_type": "IVF_FLAT"}
+        if can_be_quantized(table.schema.field(COLUMN).type.list_size):
+            kind = {"index_type": "IVF_RQ", "num_bits": BITS}
         pieces = CompactionOptions(target_rows_per_fragment=max(1, rows // self.nodes))
         self._lance_ray.compact_files(uri, compaction_options=pieces, num_workers=self.nodes)
         self._lance_ray.create_index(
             uri,
             column=COLUMN,
-            index_type="IVF_RQ",
+            **kind,
             name=NAME,
             replace=True,
             num_workers=self.nodes,
             metric="cosine",
             num_partitions=partitions(rows),
             sample_rate=min(SAMPLE_A_CELL, rows // partitions(rows)),
-            num_bits=BITS,
             max_iters=KMEANS_ITERATIONS,
         )
         table.checkout_latest()

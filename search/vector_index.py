@@ -66,7 +66,7 @@ class LocalEngine:
 
     def refresh(self, table: Any, uri: str, versions_stay: timedelta, *, train: bool) -> None:
         """See [`Engine.refresh`]."""
-        from lancedb.index import IvfRq
+        from lancedb.index import IvfFlat, IvfRq
 
         known = any(index.name == NAME for index in table.list_indices())
         if known and not train:
@@ -78,12 +78,13 @@ class LocalEngine:
             table.drop_index(NAME)
         merge_pieces(table, versions_stay)
         index_paths(table)
-        config = IvfRq(
-            distance_type="cosine",
-            num_partitions=partitions(table.count_rows()),
-            max_iterations=KMEANS_ITERATIONS,
-            num_bits=BITS,
-        )
+        cells = {
+            "distance_type": "cosine",
+            "num_partitions": partitions(table.count_rows()),
+            "max_iterations": KMEANS_ITERATIONS,
+        }
+        width = table.schema.field(COLUMN).type.list_size
+        config = IvfRq(num_bits=BITS, **cells) if can_be_quantized(width) else IvfFlat(**cells)
         table.create_index(COLUMN, config=config, replace=True, name=NAME)
 
     def nearest(
@@ -105,6 +106,11 @@ class LocalEngine:
         if where is not None:
             query = query.where(where)
         return query.limit(limit).to_arrow().select(columns)
+
+
+def can_be_quantized(width: int) -> bool:
+    """Whether vectors of so many numbers can be kept as bits; others are compared as they are."""
+    return width % 8 == 0
 
 
 def index_paths(table: Any) -> None:
@@ -132,4 +138,4 @@ def merge_pieces(table: Any, versions_stay: timedelta) -> None:
         table.optimize(cleanup_older_than=versions_stay)
 
 
-__all__ = ["Engine", "LocalEngine", "index_paths", "merge_pieces", "partitions", "refine"]
+__all__ = ["Engine", "LocalEngine", "can_be_quantized", "index_paths", "merge_pieces", "partitions", "refine"]

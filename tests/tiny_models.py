@@ -106,9 +106,11 @@ def tiny_model(*, seed: int = 0, **config_overrides: Any) -> AuricleModel:
         return AuricleModel(tiny_config(**config_overrides)).eval()
 
 
-def saved_tiny_model(folder: Path, *, seed: int = 0) -> tuple[AuricleModel, AuricleProcessor]:
+def saved_tiny_model(
+    folder: Path, *, seed: int = 0, **config_overrides: Any
+) -> tuple[AuricleModel, AuricleProcessor]:
     """A tiny dual encoder and its processor, saved in ``folder``."""
-    model, processor = tiny_model_and_processor(Path(folder).parent, seed=seed)
+    model, processor = tiny_model_and_processor(Path(folder).parent, seed=seed, **config_overrides)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return model, processor

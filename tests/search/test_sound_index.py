@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from sound_libraries import contents, library, same
 from tiny_models import SAMPLING_RATE, saved_tiny_model, sound, tiny_model_and_processor, write_sound
 from tiny_recipes import environment
 from typer.testing import CliRunner
@@ -35,37 +36,12 @@ def saved(tmp_path_factory):
     return root / "model", model, processor
 
 
-def library(folder: Path, count=5) -> Path:
-    """Files of 0.5 to 2.5 seconds in folders, with odd names."""
-    names = ["rain/a b.wav", "rain/it's.wav", 'dogs/"quoted".wav', "dogs/bark é🐕.wav", "e.wav"]
-    for number in range(count):
-        name = names[number] if number < len(names) else f"more/{number:03}.wav"
-        write_sound(folder / name, 0.5 * (1 + number % 5), seed=number)
-    return folder
-
-
 @pytest.fixture
 def place(saved, tmp_path):
     sounds = library(tmp_path / "sounds")
     index = SoundIndex.create(tmp_path / "index", str(saved[0]))
     index.update([sounds], progress=False)
     return sounds, index
-
-
-def contents(index: SoundIndex) -> dict:
-    """By path the file's digest, windows and vectors, for comparing two indexes."""
-    store = Store(index.directory)
-    return {path: (row["digest"], store.entry(path)) for path, row in store.files().items()}
-
-
-def same(one: dict, two: dict) -> bool:
-    return one.keys() == two.keys() and all(
-        one[path][0] == two[path][0]
-        and np.array_equal(one[path][1].vectors, two[path][1].vectors)
-        and np.array_equal(one[path][1].starts, two[path][1].starts)
-        and one[path][1].tags == two[path][1].tags
-        for path in one
-    )
 
 
 def run(*arguments, code=0):

@@ -1,0 +1,34 @@
+"""Folders of small sounds with odd names, and what an index of them holds."""
+
+from pathlib import Path
+
+import numpy as np
+from tiny_models import write_sound
+
+from auricle.search.sound_index import SoundIndex
+from auricle.search.store import Store
+
+
+def library(folder: Path, count=5) -> Path:
+    """Files of 0.5 to 2.5 seconds in folders, with odd names."""
+    names = ["rain/a b.wav", "rain/it's.wav", 'dogs/"quoted".wav', "dogs/bark é🐕.wav", "e.wav"]
+    for number in range(count):
+        name = names[number] if number < len(names) else f"more/{number:03}.wav"
+        write_sound(folder / name, 0.5 * (1 + number % 5), seed=number)
+    return folder
+
+
+def contents(index: SoundIndex) -> dict:
+    """By path the file's digest, windows and vectors, for comparing two indexes."""
+    store = Store(index.directory)
+    return {path: (row["digest"], store.entry(path)) for path, row in store.files().items()}
+
+
+def same(one: dict, two: dict) -> bool:
+    return one.keys() == two.keys() and all(
+        one[path][0] == two[path][0]
+        and np.array_equal(one[path][1].vectors, two[path][1].vectors)
+        and np.array_equal(one[path][1].starts, two[path][1].starts)
+        and one[path][1].tags == two[path][1].tags
+        for path in one
+    )
