@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-full-size lint format bench clean
+.PHONY: help venv demo test test-slow test-cluster test-full-size lint format bench clean
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 # A half-made environment would look finished to the next run: it is removed.
 $(BIN)/python:
@@ -27,11 +27,19 @@ demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
 	$(BIN)/python train.py recipes/demo.yaml
 
 test: venv ## run the fast tests
-	$(BIN)/python -m pytest -m "not slow and not full_size"
+	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser"
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
 	$(BIN)/python -m pytest -m slow || test $$? -eq 5
+
+# Ray is large and few want it: it is installed for this target alone.
+$(VENV)/.installed-ray: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,ray]'
+	@touch $@
+
+test-cluster: $(VENV)/.installed-ray ## run the tests that start a Ray cluster of two nodes on loopback
+	$(BIN)/python -m pytest -m cluster
 
 test-full-size: venv ## run every recipe of recipes/clotho for two steps, networks at published size
 	$(BIN)/python -m pytest -m full_size --durations=0

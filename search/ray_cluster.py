@@ -1,6 +1,7 @@
 """The same index on several machines: Ray embeds, builds the approximate index and asks it; Lance has the table."""
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from .vector_index import (
 )
 
 FILES_A_TASK = 8
+KNOCK_SECONDS = 10.0
 
 
 class RayCluster:
@@ -53,6 +55,7 @@ class RayCluster:
         self._lance, self._lance_ray, self._local = lance, lance_ray, LocalEngine()
         if not ray.is_initialized():
             try:
+                _knock(address)
                 ray.init(address=address, logging_level="ERROR", log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError, OSError) as error:
                 first = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -168,6 +171,13 @@ class RayCluster:
     def _pool(self) -> None:
         # A pool of its own for each call would start its processes anew each time, for many seconds.
         self._lance_ray.init_global_pool(self.nodes)
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nothing listens; Ray itself would try for minutes."""
+    host, separator, port = address.rpartition(":")
+    if separator and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 class _FileEmbedder:

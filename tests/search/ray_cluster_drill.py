@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from auricle.search.sound_index import SoundIndex
+from auricle.search.vector_index import NAME
 
 ADDRESS = "127.0.0.1:6390"  # ports from 10002 to 19999 are Ray's own
 SENTENCES = ["a dog barks", "rain falls", "two low tones", "an engine idles while a bird sings"]
@@ -56,12 +57,10 @@ def main(root: Path, folders: list[str], model: str) -> None:
         # The second time the index exists: rows come to what is there.
         together = SoundIndex.create(root / "together", model, exact_windows=EXACT_WINDOWS, ray=ADDRESS)
         together.update([folder], progress=False)
-    segments = next(
-        index.num_segments for index in together.store.table.list_indices() if index.name == "vector_idx"
-    )
+    built = [index for index in together.store.table.to_lance().describe_indices() if index.name == NAME]
     result = {
         "nodes": together._cluster.nodes,
-        "segments": segments,
+        "segments": [sorted(segment.fragment_ids) for index in built for segment in index.segments],
         "alone": described(alone),
         "together": described(together),
         "read_by_one": described(SoundIndex(root / "together")),
