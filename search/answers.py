@@ -92,6 +92,9 @@ def ask_table(
         places, scores, cosines = _ranked(rows, vector, unwanted, allowed, top, min_score, name_query)
         if len(places) == top or len(near) < limit or limit >= MOST_ROWS:
             break
+        if min_score is not None and named == [] == list(unwanted) and cosines.min(initial=1.0) < min_score:
+            # All that is further away scores lower still.
+            break
         # Few files own the best windows, or rows of whole files or unwanted ones stood among them.
         limit *= 4
     if not places:
