@@ -77,14 +77,14 @@ def test_an_interrupted_update_can_be_asked_and_goes_on(made, model, tmp_path):
 def test_a_changed_file_that_waits_stands_for_the_old_one(made):
     sounds, index = made
     path = write_sound(sounds / "e.wav", 2.5, seed=300)
+    write_sound(sounds / "zoo.wav", 1.0, seed=301)
     before = index.store.entry(str(path))
     interrupted(index, sounds, after=1)
     store = Store(index.directory)
     assert not np.array_equal(store.entry(str(path)).vector, before.vector)
     assert store.entry(str(path)).duration == 2.5
-    assert (
-        list(store.files()).count(str(path)) == 1 == store.rows().column("window").to_pylist().count(-1) - 5
-    )
+    assert len(store.files()) == 6
+    assert store.rows().column("window").to_pylist().count(-1) == 6
 
 
 def test_what_a_power_cut_left_of_a_waiting_file_is_embedded_again(made):
