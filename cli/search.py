@@ -136,6 +136,8 @@ def search(
     The score is the cosine, at most 1; beside it stands how many of 48 common questions fit that moment less.
     """
     with _errors(quiet=text_tower is None):
+        from ..search.filters import metadata_pairs
+
         filters = {
             "glob": path,
             "tag": tag,
@@ -143,7 +145,7 @@ def search(
             "max_duration": max_duration,
             "file": in_file,
             "license": license,
-            "metadata": _pairs(metadata),
+            "metadata": metadata_pairs(metadata or []),
         }
         sounds = _open(index_dir, text_tower, ray)
         hits = sounds.search(
@@ -180,13 +182,15 @@ def similar(
 ) -> None:
     """Find the sounds that are most like one of yours, or like a part of it."""
     with _errors():
+        from ..search.filters import metadata_pairs
+
         filters = {
             "glob": path,
             "tag": tag,
             "min_duration": min_duration,
             "max_duration": max_duration,
             "license": license,
-            "metadata": _pairs(metadata),
+            "metadata": metadata_pairs(metadata or []),
         }
         sounds = _open(index_dir, None, ray)
         hits = sounds.similar(
@@ -257,18 +261,6 @@ def _open(index_dir: str, text_tower: Path | None, ray: str | None = None) -> "S
     from ..search.sound_index import SoundIndex
 
     return SoundIndex(index_dir, text_tower=text_tower, ray=ray)
-
-
-def _pairs(metadata: list[str] | None) -> dict[str, str]:
-    from ..search.sound_index import SearchError
-
-    pairs = {}
-    for text in metadata or []:
-        name, sign, value = text.partition("=")
-        if not (sign and name):
-            raise SearchError(f"--metadata {text}: has to be NAME=VALUE.")
-        pairs[name] = value
-    return pairs
 
 
 def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:

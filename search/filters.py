@@ -3,7 +3,7 @@
 import fnmatch
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -95,6 +95,22 @@ class Filters:
         return " AND ".join(parts) or None
 
 
+def metadata_pairs(texts: Iterable[str]) -> dict[str, str]:
+    """
+    Of ``NAME=VALUE``, as people write it, value by name.
+
+    Raises:
+        SearchError: for a text without a name or a sign.
+    """
+    pairs = {}
+    for text in texts:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not (sign and name):
+            raise SearchError(f"metadata {text!r}: has to be NAME=VALUE.")
+        pairs[name] = value
+    return pairs
+
+
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
@@ -119,4 +135,4 @@ def _expression(glob: str) -> str:
     return f"(?s)^{''.join(parts)}$"
 
 
-__all__ = ["Filters"]
+__all__ = ["Filters", "metadata_pairs"]

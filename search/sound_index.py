@@ -222,6 +222,12 @@ class SoundIndex:
         """All tags that files have."""
         return sorted({tag for tags in self._files["tags"] for tag in tags})
 
+    @property
+    def licenses(self) -> list[str]:
+        """All licenses that files have."""
+        found = self.store.file_rows(["license"]).column("license").to_pylist()
+        return sorted({license for license in found if license})
+
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """
         Unit vectors ``(sentences, width)`` by the exported text tower, or the model's.

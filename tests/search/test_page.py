@@ -16,8 +16,11 @@ pytest.importorskip("lancedb")
 
 from tiny_models import saved_tiny_model, write_sound  # noqa: E402
 
+from auricle.search.hits import Hit  # noqa: E402
 from auricle.search.index_folder import IndexFolder  # noqa: E402
-from auricle.search.page import CARDS, note_feedback, serve  # noqa: E402
+from auricle.search.page import CARDS, serve  # noqa: E402
+from auricle.search.page_cards import card_html  # noqa: E402
+from auricle.search.page_feedback import note_feedback  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
 
 
@@ -28,11 +31,23 @@ def running(tmp_path_factory):
     for number in range(4):
         write_sound(root / "sounds" / f"part{number % 2}" / f"{number}.wav", 0.5 + number, seed=number)
     write_sound(root / "private" / "secret.wav", 0.5, seed=9)
+    (root / "sounds" / "metadata.csv").write_text(
+        "file_name,license,place\npart1/1.wav,CC0,wood\npart0/2.wav,CC BY 4.0,wood\n"
+    )
     index = SoundIndex.create(root / "index", str(root / "model"))
     index.update([root / "sounds"], progress=False)
     page = serve(index)
     yield root, index, page.local_url
     page.close()
+
+
+def filters(folder="", glob="", shortest=None, longest=None, least=None, license="", metadata="") -> tuple:
+    return folder, glob, shortest, longest, least, license, metadata
+
+
+def asked(url: str, sentence: str, negative: str = "", names: bool = False, **conditions) -> str:
+    client = gradio_client.Client(url, verbose=False)
+    return str(client.predict(sentence, negative, names, *filters(**conditions), api_name="/search"))
 
 
 def test_it_listens_on_this_machine_alone(running):
@@ -41,29 +56,59 @@ def test_it_listens_on_this_machine_alone(running):
 
 def test_a_sentence_is_answered_as_the_index_answers(running):
     _, index, url = running
-    client = gradio_client.Client(url, verbose=False)
-    answer = client.predict("a dog barks", "", "", 0, 0, False, api_name="/search")
+    text = asked(url, "a dog barks")
     hits = index.search("a dog barks", top=CARDS)
-    text = str(answer)
     places = [text.index(hit.path) for hit in hits]
     assert len(hits) == 4 and places == sorted(places)
-    assert "4 of 4 files" in text and "fits better than" in text
+    assert "1 to 4 of 4 files" in text and "fits better than" in text
+    text = asked(url, "rain", negative="a dog", names=True)
+    places = [text.index(hit.path) for hit in index.search("rain", negative=["a dog"], names=True)]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "numbers"),
+    [
+        ({"folder": "part1"}, {1, 3}),
+        ({"glob": "*/part0/*"}, {0, 2}),
+        ({"shortest": 1.0, "longest": 3.0}, {1, 2}),
+        ({"least": 1.0}, set()),
+        ({"license": "CC0"}, {1}),
+        ({"metadata": "place = wood\n\n"}, {1, 2}),
+        ({"metadata": "place=wood", "license": "CC0"}, {1}),
+    ],
+)
+def test_filters_leave_what_they_say(running, conditions, numbers):
+    root, _, url = running
+    text = asked(url, "a dog barks", **conditions)
+    assert {number for number in range(4) if f"/{number}.wav" in text} == numbers
+    if not numbers:
+        assert "Nothing fits." in text
+    if "least" not in conditions:
+        sound = gradio_client.handle_file(str(root / "private" / "secret.wav"))
+        client = gradio_client.Client(url, verbose=False)
+        text = str(client.predict(sound, *filters(**conditions), api_name="/similar"))
+        assert {number for number in range(4) if f"/{number}.wav" in text} == numbers
+
+
+def test_a_filter_that_is_none_is_refused_in_words(running):
+    with pytest.raises(Exception, match="has to be NAME=VALUE"):
+        asked(running[2], "a dog barks", metadata="wood")
 
 
 def test_a_sound_finds_itself_elsewhere(running):
     root, _, url = running
     client = gradio_client.Client(url, verbose=False)
     source = root / "sounds" / "part0" / "0.wav"
-    answer = str(client.predict(gradio_client.handle_file(str(source)), api_name="/similar"))
+    answer = str(client.predict(gradio_client.handle_file(str(source)), *filters(), api_name="/similar"))
     assert answer.index(str(source)) == min(
         answer.index(str(path)) for path in (root / "sounds").rglob("*.wav") if str(path) in answer
     )
 
 
 def test_a_question_without_words_is_refused_in_words(running):
-    client = gradio_client.Client(running[2], verbose=False)
     with pytest.raises(Exception, match="holds no word to search for"):
-        client.predict("?!", "", "", 0, 0, False, api_name="/search")
+        asked(running[2], "?!")
 
 
 def test_only_files_of_the_indexed_folders_are_served(running):
@@ -90,3 +135,12 @@ def test_marks_are_kept(tmp_path):
         ('a "dog", barks', "/sounds/a,b.wav", "1"),
         ("rain", "/sounds/c.wav", "0"),
     ]
+
+
+def test_no_name_becomes_markup():
+    name = '<img src=x onerror=alert(1)>"&.wav'
+    hit = Hit(f"/s/{name}", 1.0, 2.0, 0.5, 0.5, 93.4, 62.26, ("<b>",), "<i>", {"<u>": "'<s>'"})
+    text = card_html(1, hit)
+    assert not any(mark in text for mark in ("<img", "<b>", "<i>", "<u>", "<s>", '>"&'))
+    assert "&lt;img src=x onerror=alert(1)&gt;&quot;&amp;.wav" in text
+    assert "from 0:01.0 of 1:02.3" in text and "fits better than 93 %" in text

@@ -1,0 +1,91 @@
+"""Headless Chromium for the tests that look at a page."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+marks = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
+]
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--autoplay-policy=no-user-gesture-required",
+    "--mute-audio",
+]
+Found = TypeVar("Found")
+
+
+@contextmanager
+def browser(folder: Path, width: int, height: int) -> Iterator:
+    """A driver of a window of so many pixels, its profile in the folder."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={folder}", f"--window-size={width},{height}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        # A window is never narrower than 500 pixels: the page's own width is set.
+        driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
+        yield driver
+    finally:
+        driver.quit()
+
+
+def until(condition: Callable[[], Found], what: str, seconds: float = 60.0) -> Found:
+    """What a condition gives once it gives something; AssertionError if that takes too long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not happen within {seconds:g} s")
+
+
+def requests_elsewhere(driver) -> list[str]:
+    """What the page asked of other machines."""
+    asked = [
+        entry["message"]
+        for entry in driver.get_log("performance")
+        if "requestWillBeSent" in entry["message"] and '"url":"http' in entry["message"]
+    ]
+    return [text[:300] for text in asked if "127.0.0.1" not in text.split('"url":"http')[1][:40]]
+
+
+def complaints(driver) -> list[str]:
+    """Errors in the console."""
+    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def overflow(driver) -> int:
+    """Pixels that stick out to the right."""
+    return driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+
+
+def keep_picture(driver, name: str) -> None:
+    """Saves what is seen, where the variable AURICLE_SCREENSHOTS names a folder."""
+    folder = os.environ.get("AURICLE_SCREENSHOTS")
+    if folder:
+        driver.save_screenshot(str(Path(folder) / name))
