@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-cluster test-full-size lint format bench clean
+.PHONY: help venv demo test test-slow test-browser test-cluster test-full-size lint format bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: venv ## run the fast tests
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
 	$(BIN)/python -m pytest -m slow || test $$? -eq 5
+
+test-browser: venv ## run the tests that look at pages in headless Chromium (chromium, chromedriver)
+	$(BIN)/python -m pytest -m browser
 
 # Ray is large and few want it: it is installed for this target alone.
 $(VENV)/.installed-ray: $(INSTALLED)

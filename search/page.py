@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .filters import metadata_pairs
 from .page_cards import STYLE, card_html
 from .page_feedback import FEEDBACK, note_feedback
+from .page_player import playable
 from .page_uploads import UPLOAD_MEGABYTES, take_uploads
 from .sound_index import Hit, SearchError, SoundIndex
 
@@ -49,7 +50,8 @@ def build_page(index: SoundIndex, *, uploads: Path | None = None) -> "gradio.Blo
     """
     gr = _gradio()
     listen = _Listener(gr, index)
-    with gr.Blocks(title="Auricle") as page:
+    # What was uploaded or played lies in a cache of copies: after a day, and at the end, it goes.
+    with gr.Blocks(title="Auricle", delete_cache=(3600, 86_400)) as page:
         gr.Markdown("# Search your sounds\nWrite what you want to hear, or give a sound.", elem_id="title")
         if uploads is not None:
             with gr.Accordion("Add sounds", open=not len(index)):
@@ -221,7 +223,7 @@ class _Listener:
                 "glob": (glob or "").strip() or None,
                 "min_duration": shortest or None,
                 "max_duration": longest or None,
-                "min_score": least,
+                "min_score": None if least == -1 else least,
                 "license": license or None,
                 "metadata": metadata_pairs(line for line in (metadata or "").splitlines() if line.strip()),
             }
@@ -235,11 +237,15 @@ class _Listener:
         updates: list[Any] = []
         on_screen = answers.hits[answers.first : answers.first + CARDS]
         for place in range(CARDS):
-            hit = on_screen[place] if place < len(on_screen) else None
+            if place >= len(on_screen):
+                updates += [update(visible=False), update(value=""), update(value=None, playback_position=0)]
+                continue
+            hit = on_screen[place]
+            sound = playable(hit)
             updates += [
-                update(visible=hit is not None),
-                update(value=card_html(answers.first + place + 1, hit) if hit else ""),
-                update(value=hit.path if hit else None, playback_position=hit.start if hit else 0),
+                update(visible=True),
+                update(value=card_html(answers.first + place + 1, hit, sound.note)),
+                update(value=sound.value, playback_position=sound.start),
             ]
         note = f"{answers.first + 1} to {answers.first + len(on_screen)} of {len(self.index):,} files"
         return [
@@ -257,9 +263,9 @@ def _filters(gr: Any, index: SoundIndex) -> tuple[list[Any], Any]:
         folder = gr.Dropdown(["", *index.tags], value="", label="Folder or tag")
         glob = gr.Textbox(label="Path", placeholder="*/rain/*", max_lines=1)
     with gr.Row():
-        shortest = gr.Number(None, label="At least so many seconds", minimum=0)
-        longest = gr.Number(None, label="At most so many seconds", minimum=0)
-        least = gr.Number(None, label="Score of at least", minimum=-1, maximum=1, step=0.05)
+        shortest = gr.Number(0, label="At least so many seconds", minimum=0)
+        longest = gr.Number(0, label="At most so many seconds (0: any)", minimum=0)
+        least = gr.Slider(-1, 1, -1, step=0.01, label="Score of at least")
     with gr.Row():
         license = gr.Dropdown(["", *index.licenses], value="", label="License")
         metadata = gr.Textbox(label="Metadata", placeholder="NAME=VALUE, one a line", lines=1)

@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 
 from .hits import Hit
+from .page_player import clock
 
 # Both the light and the dark look take their colours from the theme.
 STYLE = """
@@ -46,17 +47,19 @@ STYLE = """
 """
 
 
-def card_html(rank: int, hit: Hit) -> str:
+def card_html(rank: int, hit: Hit, note: str = "") -> str:
     """
     The head of an answer: rank, name, path, what is told of it, moment and score; every word of it escaped.
 
     Args:
         rank: from 1.
         hit: the answer.
+        note: about what can be played of it.
     """
     chips = [f"from {clock(hit.start)} of {clock(hit.duration)}", *hit.tags]
     chips += [hit.license] if hit.license else []
     chips += [f"{name}: {value}" for name, value in hit.metadata.items()]
+    chips += [note] if note else []
     fit = f'<div class="hit-score" title="cosine similarity, at most 1">{hit.cosine:.3f}</div>'
     if hit.percentile is not None:
         share = f"{hit.percentile:.0f}"
@@ -73,10 +76,4 @@ def card_html(rank: int, hit: Hit) -> str:
     )
 
 
-def clock(seconds: float) -> str:
-    """``1:05.3`` of seconds."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{int(minutes)}:{rest:04.1f}"
-
-
-__all__ = ["STYLE", "card_html", "clock"]
+__all__ = ["STYLE", "card_html"]

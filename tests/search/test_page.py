@@ -4,10 +4,13 @@ import csv
 import os
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
+import soundfile
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 gradio_client = pytest.importorskip("gradio_client")
@@ -21,6 +24,7 @@ from auricle.search.index_folder import IndexFolder  # noqa: E402
 from auricle.search.page import CARDS, serve  # noqa: E402
 from auricle.search.page_cards import card_html  # noqa: E402
 from auricle.search.page_feedback import note_feedback  # noqa: E402
+from auricle.search.page_player import playable  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
 
 
@@ -41,7 +45,7 @@ def running(tmp_path_factory):
     page.close()
 
 
-def filters(folder="", glob="", shortest=None, longest=None, least=None, license="", metadata="") -> tuple:
+def filters(folder="", glob="", shortest=0, longest=0, least=-1, license="", metadata="") -> tuple:
     return folder, glob, shortest, longest, least, license, metadata
 
 
@@ -144,3 +148,40 @@ def test_no_name_becomes_markup():
     assert not any(mark in text for mark in ("<img", "<b>", "<i>", "<u>", "<s>", '>"&'))
     assert "&lt;img src=x onerror=alert(1)&gt;&quot;&amp;.wav" in text
     assert "from 0:01.0 of 1:02.3" in text and "fits better than 93 %" in text
+
+
+def test_of_a_long_recording_a_minute_around_the_moment_is_played(tmp_path):
+    rate = 8000
+    ramp = np.repeat(np.arange(400, dtype=np.int16), rate)
+    soundfile.write(tmp_path / "long.wav", ramp, rate, subtype="PCM_16")
+    hit = Hit(str(tmp_path / "long.wav"), 200.0, 210.0, 0.5, 0.5, None, 400.0, ())
+    found = playable(hit)
+    assert found.value[0] == rate and len(found.value[1]) == 60 * rate and found.start == 10.0
+    assert found.value[1][0] == 190 and found.value[1][-1] == 249 and found.note == "plays 3:10.0 to 4:10.0"
+    assert playable(replace(hit, start=395.0)).value[1][-1] == 399
+    assert playable(replace(hit, start=3.0)).start == 3.0
+    short = replace(hit, duration=300.0)
+    assert playable(short).value == hit.path and playable(short).start == 200.0
+
+
+def test_a_file_that_vanished_leaves_the_other_answers(running):
+    root, _, url = running
+    gone = root / "sounds" / "part1" / "3.wav"
+    kept = gone.read_bytes()
+    gone.unlink()
+    try:
+        text = asked(url, "a dog barks")
+    finally:
+        gone.write_bytes(kept)
+    assert "4 of 4 files" in text and text.count("cannot be read any more") == 1
+    with pytest.raises(Exception, match="Upload or record"):
+        gradio_client.Client(url, verbose=False).predict(None, *filters(), api_name="/similar")
+
+
+def test_its_end_removes_copies_and_no_sound(running, tmp_path):
+    _, index, _ = running
+    before = sorted(index.store.files())
+    page = serve(index)
+    asked(page.local_url, "a dog barks")
+    page.close()
+    assert before and all(os.path.exists(path) for path in before)

@@ -1,70 +1,42 @@
-"""The page in a real browser, without a screen: type, listen, more like this; at desk and at phone width."""
+"""The page in a real browser, without a screen: type, listen, more like this, upload; at two widths."""
 
+import csv
 import os
-import shutil
-import time
-from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-selenium = pytest.importorskip("selenium")
+pytest.importorskip("selenium")
 pytest.importorskip("gradio")
 pytest.importorskip("lancedb")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
-]
 
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from tiny_models import saved_tiny_model, write_sound  # noqa: E402
+from browser import browser, complaints, keep_picture, marks, overflow, requests_elsewhere, until
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from tiny_models import SAMPLING_RATE, saved_tiny_model, sound, write_sound
 
-from auricle.search.page import serve  # noqa: E402
-from auricle.search.sound_index import SoundIndex  # noqa: E402
+from auricle.search.page import CARDS, serve
+from auricle.search.sound_index import SoundIndex
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
-
-
-def browser(folder: Path, width: int, height: int) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={folder}", f"--window-size={width},{height}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_window_size(width, height)
-    return driver
-
-
-def until(condition, what: str, seconds: float = 60.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"{what} did not happen within {seconds:g} s")
+pytestmark = marks
+ANSWERS = "return [...document.querySelectorAll('.hit')].map(node => node.dataset.path)"
+BUTTONS = (
+    "const all = [...document.querySelectorAll('button')]"
+    ".filter(b => b.innerText.trim() === arguments[0] && b.offsetParent !== null);"
+)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     saved_tiny_model(root / "model")
-    for number in range(4):
-        write_sound(root / "sounds" / f"{number}.wav", 1.0 + number, seed=number)
+    for number in range(12):
+        write_sound(root / "sounds" / f"{number}.wav", 1.0 + number % 4, seed=number)
+    # The only one with something in it, late: its best window is not the first.
+    quiet = np.concatenate([np.zeros(3 * SAMPLING_RATE, dtype=np.float32), sound(4.0, seed=77)])
+    soundfile.write(root / "sounds" / "a <b>late 'one' # 100%.wav", quiet, SAMPLING_RATE, subtype="FLOAT")
     index = SoundIndex.create(root / "index", str(root / "model"))
     index.update([root / "sounds"], progress=False)
     running = serve(index)
@@ -72,45 +44,100 @@ def page(tmp_path_factory):
     running.close()
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-def test_ask_listen_and_more_like_this(page, tmp_path, width, height):
+def press(driver, label: str, place: int = 0) -> None:
+    until(lambda: driver.execute_script(f"{BUTTONS} return all.length > arguments[1]", label, place), label)
+    driver.execute_script(f"{BUTTONS} all[arguments[1]].click()", label, place)
+
+
+def shown(driver, hits) -> None:
+    """Waits until these are the answers on screen."""
+    wanted = [hit.path for hit in hits]
+    until(lambda: driver.execute_script(ANSWERS) == wanted, f"the answers {wanted[:2]}")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 1000), (390, 844)])
+def test_ask_listen_more_like_this_and_upload(page, tmp_path, width, height):
     root, index, url = page
-    driver = browser(tmp_path / "profile", width, height)
-    try:
+    with browser(tmp_path / "profile", width, height) as driver:
         driver.get(url)
-        box = until(lambda: driver.find_elements(By.CSS_SELECTOR, "textarea"), "the page's opening")[0]
+        find = "#ask textarea, #ask input"
+        box = until(lambda: driver.find_elements(By.CSS_SELECTOR, find), "the page's opening")[0]
         box.send_keys("a dog barks", Keys.ENTER)
+        hits = index.search("a dog barks", top=20)
+        shown(driver, hits[:CARDS])
+        assert overflow(driver) <= 0
+        keep_picture(driver, f"page_{width}.png")
 
-        def answers() -> list[str]:
-            shown = driver.execute_script(
-                "return [...document.querySelectorAll('.prose, .md')].map(node => node.innerText)"
-            )
-            # A node of the class lies within another one.
-            return list(dict.fromkeys(text for text in shown if ".wav" in text and "cosine" in text))
+        # The answers behind the first ten, and back.
+        press(driver, "More answers")
+        shown(driver, hits[CARDS:])
+        press(driver, "Previous answers")
+        shown(driver, hits[:CARDS])
 
-        first = until(answers, "an answer")
-        wanted = [Path(hit.path).name for hit in index.search("a dog barks")]
-        assert [text.split(" from ")[0].split()[-1] for text in first] == wanted
-        players = "return document.querySelectorAll('audio, .waveform-container').length"
-        until(lambda: driver.execute_script(players), "a player")
-        buttons = (
-            "const all = [...document.querySelectorAll('button')]"
-            ".filter(b => b.innerText.trim() === 'More like this' && b.offsetParent !== null);"
-        )
-        assert until(lambda: driver.execute_script(f"{buttons} return all.length"), "buttons") == 4
-        driver.execute_script(f"{buttons} all[0].click()")
-        near = [Path(hit.path).name for hit in index.similar(root / "sounds" / wanted[0])]
-        until(lambda: answers() and near[0] in answers()[0], "more like this")
-        wide = driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 2, f"{wide} pixels stick out to the right"
-        picture = os.environ.get("AURICLE_SCREENSHOTS")
-        if picture:
-            driver.save_screenshot(str(Path(picture) / f"page_{width}.png"))
-        messages = [entry["message"] for entry in driver.get_log("performance")]
-        asked = [message for message in messages if "requestWillBeSent" in message]
-        outside = [
-            m for m in asked if '"url":"http' in m and "127.0.0.1" not in m.split('"url":"http')[1][:40]
+        press(driver, "Fits", 1)
+        marks_file = index.directory / "feedback.csv"
+        until(lambda: marks_file.exists() and hits[1].path in marks_file.read_text(), "a mark")
+        with open(marks_file, newline="", encoding="utf-8") as file:
+            row = list(csv.DictReader(file))[-1]
+        assert (row["sentence"], row["path"], row["fits"]) == ("a dog barks", hits[1].path, "1")
+
+        near = index.similar(hits[0].path, top=20)
+        press(driver, "More like this")
+        shown(driver, near[:CARDS])
+
+        # The second tab takes a sound.
+        source = root / "elsewhere.wav"
+        write_sound(source, 1.5, seed=5)
+        driver.execute_script("[...document.querySelectorAll('button[role=tab]')][1].click()")
+        chooser = until(lambda: driver.find_elements(By.CSS_SELECTOR, "input[type=file]"), "a file chooser")[
+            0
         ]
-        assert not outside, outside[:2]
-    finally:
-        driver.quit()
+        chooser.send_keys(str(source))
+        until(
+            lambda: (
+                "elsewhere" in driver.page_source
+                or driver.find_elements(
+                    By.CSS_SELECTOR, "[role=tabpanel] .waveform-container, [role=tabpanel] audio"
+                )
+            ),
+            "an upload",
+        )
+        press(driver, "Find sounds like it")
+        shown(driver, index.similar(source, top=20)[:CARDS])
+        assert overflow(driver) <= 0
+        assert not requests_elsewhere(driver) and not complaints(driver)
+
+
+def test_the_player_starts_at_the_moment(page, tmp_path):
+    root, index, url = page
+    late = next((root / "sounds").glob("*late*"))
+    sentence = next(
+        text
+        for text in ("a dog barks", "rain", "two tones", "music", "a bird", "wind", "an engine", "a voice")
+        if index.search(text, file=late)[0].start > 0
+    )
+    start = index.search(sentence, file=late)[0].start
+    with browser(tmp_path / "profile", 1280, 1000) as driver:
+        driver.get(url)
+        box = until(lambda: driver.find_elements(By.CSS_SELECTOR, "#ask textarea, #ask input"), "the page")[0]
+        driver.execute_script(
+            "[...document.querySelectorAll('button')].find(b => b.innerText.includes('Filters')).click()"
+        )
+        find = '[placeholder="*/rain/*"]'
+        path = until(
+            lambda: [found for found in driver.find_elements(By.CSS_SELECTOR, find) if found.is_displayed()],
+            "the filters",
+        )[0]
+        path.send_keys("*late*")
+        box.send_keys(sentence, Keys.ENTER)
+        shown(driver, index.search(sentence, glob="*late*"))
+        play = until(
+            lambda: driver.find_elements(By.CSS_SELECTOR, ".card button[aria-label=Play]"), "a player"
+        )[0]
+        time = "return document.querySelector('.card time').innerText"
+        minutes, seconds = divmod(int(start), 60)
+        until(lambda: driver.execute_script(time) == f"{minutes}:{seconds:02}", f"standing at {start} s")
+        play.click()
+        # Half a second before its end the last second is told.
+        until(lambda: driver.execute_script(time) == f"{minutes}:{seconds + 1:02}", "playing")
+        assert not complaints(driver)
