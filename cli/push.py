@@ -38,7 +38,9 @@ def push(
     ] = None,
     include_space: Annotated[
         str | None,
-        typer.Option(help="Also publish a Gradio Space that shows the model, under this owner/name."),
+        typer.Option(
+            help="Also publish a Gradio Space, a page that searches sounds with the model, under this owner/name."
+        ),
     ] = None,
     include_dataset: Annotated[
         str | None,
@@ -58,7 +60,7 @@ def push(
         from ..hub.space import collect_space
         from ..hub.training_table import collect_training_table
 
-        with one_line_errors(PublishError, ValueError, OSError):
+        with one_line_errors(PublishError, ValueError, OSError, ImportError):
             parts = [
                 (
                     "model",
@@ -73,7 +75,8 @@ def push(
                 )
             ]
             if include_space is not None:
-                parts.append(("space", collect_space(repo_id, include_space)))
+                extras = ("app",) if adapter_of is None else ("app", "peft")
+                parts.append(("space", collect_space(repo_id, include_space, extras=extras)))
             if include_dataset is not None:
                 parts.append(("dataset", collect_training_table(run, include_dataset)))
             for kind, publication in parts:

@@ -57,6 +57,7 @@ def build_page(index: SoundIndex, *, uploads: Path | None = None) -> "gradio.Blo
             with gr.Accordion("Add sounds", open=not len(index)):
                 files = gr.File(label="Recordings", file_count="multiple", type="filepath")
                 add = gr.Button("Add to the library", size="sm")
+                gr.Markdown("Everybody who opens this page can hear what is added.")
                 added = gr.Markdown()
         with gr.Tab("By a sentence"):
             with gr.Row(elem_id="ask"):
@@ -216,6 +217,8 @@ class _Listener:
         return answers.hits[answers.first + place]
 
     def _asked(self, question: str, find: Callable[..., list[Hit]], filters: Sequence[Any]) -> list[Any]:
+        if not len(self.index):
+            raise self.gr.Error("There are no sounds yet: add some first.")
         folder, glob, shortest, longest, least, license, metadata = filters
         try:
             conditions = {

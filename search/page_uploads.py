@@ -10,6 +10,7 @@ from .sound_index import SoundIndex
 
 UPLOAD_LIMIT = 50
 UPLOAD_MEGABYTES = 200
+LIBRARY_MEGABYTES = 2_000
 
 
 def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
@@ -25,15 +26,19 @@ def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
         What was added, and what could not be, in Markdown.
 
     Raises:
-        SearchError: for no file or too many, or if the index cannot be written.
+        SearchError: for no file, too many or too much, or if the index cannot be written.
         OSError: if a file cannot be copied.
     """
     if not chosen:
         raise SearchError("Choose one or more recordings first.")
     if len(chosen) > UPLOAD_LIMIT:
         raise SearchError(f"{len(chosen)} files: at most {UPLOAD_LIMIT} can be added at once.")
+    sizes = [os.path.getsize(path) for path in chosen]
     folder = Path(os.path.abspath(folder))
     folder.mkdir(parents=True, exist_ok=True)
+    there = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    if there + sum(sizes) > LIBRARY_MEGABYTES * 1_000_000:
+        raise SearchError(f"At most {LIBRARY_MEGABYTES:,} MB can be added in all.")
     copied = []
     for source in map(Path, chosen):
         copied.append(shutil.copyfile(source, _free(folder / source.name)))
