@@ -31,6 +31,9 @@ _EXACT = typer.Option(
     "--exact", help="Compare with every window, even in an index so large that it estimates."
 )
 _RAY = typer.Option("--ray", help="Address of a Ray cluster to work on, such as 10.0.0.1:6379, or 'auto'.")
+_TEMPLATE = typer.Option(
+    help="Phrase for a sentence of one to four words, with {} where it goes; '{}' asks it as it stands."
+)
 _MIN_DURATION = typer.Option(min=0.0, help="Only files of at least so many seconds.")
 _MAX_DURATION = typer.Option(min=0.0, help="Only files of at most so many seconds.")
 _EXPORT = typer.Option("--export", help="Also write the answers: .csv, .json, .m3u, or a folder of links.")
@@ -127,6 +130,7 @@ def search(
     text_tower: Annotated[
         Path | None, typer.Option(help="Directory of an exported text tower: answers without loading torch.")
     ] = None,
+    template: Annotated[str | None, _TEMPLATE] = None,
     export: Annotated[Path | None, _EXPORT] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
@@ -147,7 +151,7 @@ def search(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = _open(index_dir, text_tower, ray)
+        sounds = _open(index_dir, text_tower, ray, template)
         hits = sounds.search(
             sentence,
             top=top,
@@ -207,12 +211,13 @@ def moments(
     hop: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds between windows; half a window if not given.")
     ] = None,
+    template: Annotated[str | None, _TEMPLATE] = None,
     export: Annotated[Path | None, _EXPORT] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Find where in a recording a sentence fits, as spans of time."""
     with _errors():
-        sounds = _open(index_dir, None)
+        sounds = _open(index_dir, None, template=template)
         _show(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)
 
 
@@ -257,10 +262,13 @@ def _errors(*, quiet: bool = True) -> Any:
     return one_line_errors(SearchError, OSError, ImportError)
 
 
-def _open(index_dir: str, text_tower: Path | None, ray: str | None = None) -> "SoundIndex":
+def _open(
+    index_dir: str, text_tower: Path | None, ray: str | None = None, template: str | None = None
+) -> "SoundIndex":
     from ..search.sound_index import SoundIndex
 
-    return SoundIndex(index_dir, text_tower=text_tower, ray=ray)
+    chosen = {} if template is None else {"template": template}
+    return SoundIndex(index_dir, text_tower=text_tower, ray=ray, **chosen)
 
 
 def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:

@@ -1,11 +1,9 @@
 """An index of one's own sounds: made, brought up to date, asked."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +16,13 @@ from .exports import export_hits, export_index
 from .filters import Filters
 from .hits import Hit, SearchError
 from .index_folder import IndexFolder
-from .ranking import BACKGROUND_QUERIES, merge_spans, percentile_of
+from .index_model import fingerprint_of, load_model
+from .moments import DEFAULT_THRESHOLD, rank_spans
+from .query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .store import EXACT_WINDOWS, RECORD, Store, StoreError
 
 if TYPE_CHECKING:
     from .indexing import IndexReport
-
-DEFAULT_THRESHOLD = 0.07
 
 
 class SoundIndex:
@@ -39,10 +37,12 @@ class SoundIndex:
         text_tower: directory of an exported text tower (`auricle export --towers text`), which answers without
             loading torch; it has to be of the index's model.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
+        template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
 
     Raises:
         ImportError: if LanceDB, or Ray where it is asked for, is not installed.
-        SearchError: if the directory is no index, is damaged, or the text tower is of another model.
+        SearchError: if the directory is no index, is damaged, the text tower is of another model, or the template
+            has no place for the question.
     """
 
     def __init__(
@@ -51,7 +51,9 @@ class SoundIndex:
         *,
         text_tower: str | os.PathLike[str] | None = None,
         ray: str | None = None,
+        template: str = SHORT_QUERY_TEMPLATE,
     ):
+        self.template = check_template(template)
         self._cluster = None
         if ray is not None:
             from .ray_cluster import RayCluster
@@ -96,11 +98,11 @@ class SoundIndex:
         Raises:
             SearchError: if there is one of another model, window or hop.
         """
-        built = _load(model)
+        built = load_model(model)
         extractor = built[1].feature_extractor
         record = {
             "model": os.path.abspath(model) if os.path.isdir(model) else model,
-            "fingerprint": _fingerprint(built),
+            "fingerprint": fingerprint_of(built),
             "window_seconds": extractor.segment_seconds,
             "hop_seconds": hop_seconds or extractor.segment_seconds,
             "exact_windows": exact_windows,
@@ -126,8 +128,8 @@ class SoundIndex:
 
     @cached_property
     def _built(self) -> tuple[Any, Any]:
-        built = _load(self.store.record["model"])
-        if _fingerprint(built) != self.store.record["fingerprint"]:
+        built = load_model(self.store.record["model"])
+        if fingerprint_of(built) != self.store.record["fingerprint"]:
             raise SearchError(
                 f"{self.store.record['model']}: has other weights than those that {self.directory} was made with; "
                 "make the index anew."
@@ -246,22 +248,14 @@ class SoundIndex:
         except ValueError as error:
             raise SearchError(str(error)) from error
 
+    def _embed_queries(self, queries: Sequence[str]) -> np.ndarray:
+        return self.embed_texts([phrase_query(query, self.template) for query in queries])
+
     @cached_property
     def _background(self) -> np.ndarray:
-        """Vectors of common questions; kept beside the table, since they take longer than a question."""
-        digest = hashlib.sha256("\n".join(BACKGROUND_QUERIES).encode()).hexdigest()[:8]
-        name = f"background-{digest}.npy"
-        # An index on a read-only disk can be asked all the same.
-        with suppress(OSError, ValueError):
-            kept = np.load(BytesIO(self.store.folder.read(name)), allow_pickle=False)
-            if kept.shape == (len(BACKGROUND_QUERIES), self.store.record["width"]):
-                return kept
-        vectors = self.embed_texts(BACKGROUND_QUERIES)
-        buffer = BytesIO()
-        np.save(buffer, vectors)
-        with suppress(OSError):
-            self.store.folder.write(name, buffer.getvalue())
-        return vectors
+        return background_vectors(
+            self.store.folder, self.store.record["width"], self.embed_texts, self.template
+        )
 
     def search(
         self,
@@ -291,7 +285,7 @@ class SoundIndex:
             SearchError: for an empty question or index, or an unknown filter.
         """
         kept = Filters.of(filters)
-        vectors = self.embed_texts([query, *negative])
+        vectors = self._embed_queries([query, *negative])
         options = {"top": top, "min_score": min_score, "name_query": query if names else None}
         return self._ranked(vectors[0], vectors[1:], kept, exact=exact, percentiles=True, **options)
 
@@ -350,18 +344,12 @@ class SoundIndex:
         Raises:
             SearchError: for an empty question or a file that cannot be read.
         """
-        vector = self.embed_texts([query])[0]
+        vector = self._embed_queries([query])[0]
         hop = hop_seconds or self.store.record["window_seconds"] / 2
         found = self._embed_sound(path, 0.0, None, hop)
-        cosines = found.vectors @ vector
-        spans = merge_spans(found.starts, found.ends, cosines, top=top, threshold=threshold)
-        others = found.vectors @ self._background.T
-        hits = []
-        for start, end, score in spans:
-            best = int(np.argmax(np.where((found.starts >= start) & (found.ends <= end), cosines, -np.inf)))
-            percentile = percentile_of(score, others[best])
-            hits.append(Hit(os.path.abspath(path), start, end, score, score, percentile, found.duration, ()))
-        return hits
+        return rank_spans(
+            found, os.path.abspath(path), vector, self._background, top=top, threshold=threshold
+        )
 
     def _embed_sound(
         self, path: str | os.PathLike[str], start: float, seconds: float | None, hop: float | None = None
@@ -417,25 +405,6 @@ class SoundIndex:
             export_hits(Path(out), hits)
         else:
             export_index(Path(out), self.store)
-
-
-def _load(model: str) -> tuple[Any, Any]:
-    import torch
-
-    from ..evaluation.model_loading import load_pretrained
-
-    try:
-        built = load_pretrained(model)
-    except ValueError as error:
-        raise SearchError(str(error)) from error
-    built[0].to("cuda" if torch.cuda.is_available() else "cpu")
-    return built
-
-
-def _fingerprint(built: tuple[Any, Any]) -> str:
-    from ..training.model_fingerprint import model_fingerprint
-
-    return model_fingerprint(*built)
 
 
 def __getattr__(name: str) -> Any:
