@@ -13,7 +13,9 @@ from .embed import embed
 from .ensemble import ensemble
 from .evaluate import evaluate
 from .export import export
+from .map import draw_map
 from .push import push
+from .report import report
 from .search import index, moments, search, serve, similar
 from .train import train
 
@@ -40,7 +42,9 @@ app.command("embed")(embed)
 app.command("ensemble")(ensemble)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
+app.command("map")(draw_map)
 app.command("push")(push)
+app.command("report")(report)
 for command in (index, search, similar, moments, serve):
     app.command(command.__name__)(command)
 app.add_typer(augment, name="augment")

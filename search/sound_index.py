@@ -252,7 +252,8 @@ class SoundIndex:
         return self.embed_texts([phrase_query(query, self.template) for query in queries])
 
     @cached_property
-    def _background(self) -> np.ndarray:
+    def background_vectors(self) -> np.ndarray:
+        """Of the 48 common questions that scores are compared with, ``(48, width)``; see [`BACKGROUND_QUERIES`]."""
         return background_vectors(
             self.store.folder, self.store.record["width"], self.embed_texts, self.template
         )
@@ -348,7 +349,7 @@ class SoundIndex:
         hop = hop_seconds or self.store.record["window_seconds"] / 2
         found = self._embed_sound(path, 0.0, None, hop)
         return rank_spans(
-            found, os.path.abspath(path), vector, self._background, top=top, threshold=threshold
+            found, os.path.abspath(path), vector, self.background_vectors, top=top, threshold=threshold
         )
 
     def _embed_sound(
@@ -374,7 +375,7 @@ class SoundIndex:
         percentiles: bool,
         **options: Any,
     ) -> list[Hit]:
-        options["background"] = (lambda: self._background) if percentiles else None
+        options["background"] = (lambda: self.background_vectors) if percentiles else None
         try:
             if not self.store.approximate:
                 rows = self._columns["windows"]

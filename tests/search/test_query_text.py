@@ -50,7 +50,9 @@ def test_the_phrase_reaches_questions_unwanted_ones_moments_and_the_background(i
     path = phrased.search(whole, top=1)[0].path
     assert scores(phrased.moments(path, "a rain shower")) == scores(bare.moments(path, whole))
     # Common questions are short too, and kept apart for each phrase.
-    assert not np.allclose(phrased._background, bare._background)
-    assert np.array_equal(SoundIndex(index, template="one hears {}")._background, phrased._background)
+    assert not np.allclose(phrased.background_vectors, bare.background_vectors)
+    assert np.array_equal(
+        SoundIndex(index, template="one hears {}").background_vectors, phrased.background_vectors
+    )
     with pytest.raises(SearchError, match="has to hold"):
         SoundIndex(index, template="rain")
