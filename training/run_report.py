@@ -367,7 +367,8 @@ def _cluster_part(split: SplitPicture) -> Part:
         )
     figure.update_layout(
         height=120 + 36 * len(places),
-        margin={"l": 10, "r": 10, "t": 10, "b": 40},
+        margin={"l": 10, "r": 10, "t": 40, "b": 40},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         xaxis={"range": [0, 1], "title": "text to audio"},
         yaxis={"tickvals": places, "ticktext": titles, "autorange": "reversed", "automargin": True},
     )
