@@ -101,7 +101,8 @@ class LocalEngine:
         """See [`Engine.nearest`]."""
         query = table.search(np.asarray(vector, dtype=np.float32), vector_column_name=COLUMN)
         query = query.distance_type("cosine")
-        query = query.select(columns)
+        # Lance gives the distance in any case, and warns at every question when it was not asked for.
+        query = query.select([*columns, "_distance"])
         query = query.bypass_vector_index() if exact else query.nprobes(PROBES).refine_factor(refine(limit))
         if where is not None:
             query = query.where(where)

@@ -71,6 +71,12 @@ def test_the_table_leaves_what_memory_leaves(indexes, name):
         )
 
 
+def test_asking_says_nothing_beside_the_answer(indexes, capfd):
+    capfd.readouterr()
+    assert indexes[2].search(SENTENCES[0], min_duration=0.1)
+    assert "WARN" not in "".join(capfd.readouterr())
+
+
 def test_an_estimating_index_ranks_by_names_and_against_sentences_alike(indexes):
     sounds, exact, approximate = indexes
     for options in (
