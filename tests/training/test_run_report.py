@@ -16,6 +16,7 @@ pytest.importorskip("sklearn")
 from auricle.cli.main import app
 from auricle.data import load_captioned_folder, unique_clips
 from auricle.evaluation.embedding import embed_captions, embed_clips
+from auricle.evaluation.metrics import query_metrics_from_ranks, relevant_ranks
 from auricle.evaluation.model_loading import load_pretrained
 from auricle.training.run_report import _curves, _is_loss, read_run
 
@@ -58,6 +59,13 @@ def test_what_a_run_is_told_by(run):
     whole = sum(one.captions * one.mean_average_precision for one in split.clusters) / len(table)
     assert whole == pytest.approx(found.figures["test"]["text_to_audio_mAP@16"], abs=1e-9)
     assert all(one.words for one in split.clusters)
+    # Each caption a cluster: the figures are those of single queries, the best first.
+    alone = read_run(run, clusters=len(table)).split.clusters
+    relevant = [[list(clips["clip_id"]).index(clip)] for clip in table["clip_id"]]
+    captions = embed_captions(model, processor, list(table["caption"]))
+    of_query = query_metrics_from_ranks(*relevant_ranks(captions, sounds, relevant))
+    assert [one.mean_average_precision for one in alone] == sorted(of_query["mAP@16"], reverse=True)
+    assert len(alone) == len(table) and len(set(of_query["mAP@16"])) > 1
     assert read_run(run, split="validation").split.name == "validation"
 
 
