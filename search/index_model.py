@@ -1,5 +1,7 @@
 """The model that an index is made and asked with."""
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from .hits import SearchError
@@ -34,4 +36,41 @@ def fingerprint_of(built: tuple[Any, Any]) -> str:
     return model_fingerprint(*built)
 
 
-__all__ = ["fingerprint_of", "load_model"]
+def record_of(
+    model: str, built: tuple[Any, Any], hop_seconds: float | None, exact_windows: int
+) -> dict[str, Any]:
+    """
+    What an index keeps of how it is made.
+
+    Args:
+        model: directory or Hub id.
+        built: model and processor.
+        hop_seconds: from one window's start to the next one's; None is a window.
+        exact_windows: up to so many windows questions are exact.
+    """
+    window = built[1].feature_extractor.segment_seconds
+    return {
+        "model": os.path.abspath(model) if os.path.isdir(model) else model,
+        "fingerprint": fingerprint_of(built),
+        "window_seconds": window,
+        "hop_seconds": hop_seconds or window,
+        "exact_windows": exact_windows,
+    }
+
+
+def check_record(
+    directory: str | os.PathLike[str], held: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    """
+    Raises:
+        SearchError: if an index holds vectors of another model, window or hop than those that are to go in.
+    """
+    for name in ("fingerprint", "window_seconds", "hop_seconds"):
+        if held[name] != wanted[name]:
+            raise SearchError(
+                f"{directory}: was made with another {name.replace('_', ' ')} ({held[name]}, "
+                f"model {held['model']}; now {wanted[name]}). Vectors of two kinds cannot be compared: name another --index."
+            )
+
+
+__all__ = ["check_record", "fingerprint_of", "load_model", "record_of"]

@@ -16,7 +16,7 @@ from .exports import export_hits, export_index
 from .filters import Filters
 from .hits import Hit, SearchError
 from .index_folder import IndexFolder
-from .index_model import fingerprint_of, load_model
+from .index_model import check_record, fingerprint_of, load_model, record_of
 from .moments import DEFAULT_THRESHOLD, rank_spans
 from .query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .store import EXACT_WINDOWS, RECORD, Store, StoreError
@@ -99,14 +99,7 @@ class SoundIndex:
             SearchError: if there is one of another model, window or hop.
         """
         built = load_model(model)
-        extractor = built[1].feature_extractor
-        record = {
-            "model": os.path.abspath(model) if os.path.isdir(model) else model,
-            "fingerprint": fingerprint_of(built),
-            "window_seconds": extractor.segment_seconds,
-            "hop_seconds": hop_seconds or extractor.segment_seconds,
-            "exact_windows": exact_windows,
-        }
+        record = record_of(model, built, hop_seconds, exact_windows)
         folder = IndexFolder(directory)
         if not folder.exists(RECORD):
             if folder.path is not None and folder.path.is_dir() and any(folder.path.iterdir()):
@@ -116,13 +109,7 @@ class SoundIndex:
             except StoreError as error:
                 raise SearchError(str(error)) from error
         index = cls(directory, ray=ray)
-        for name in ("fingerprint", "window_seconds", "hop_seconds"):
-            if index.store.record[name] != record[name]:
-                raise SearchError(
-                    f"{directory}: was made with another {name.replace('_', ' ')} ({index.store.record[name]}, "
-                    f"model {index.store.record['model']}; now {record[name]}). Vectors of two kinds cannot "
-                    "be compared: name another --index."
-                )
+        check_record(directory, index.store.record, record)
         index.__dict__["_built"] = built
         return index
 
