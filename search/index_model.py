@@ -69,7 +69,8 @@ def check_record(
         if held[name] != wanted[name]:
             raise SearchError(
                 f"{directory}: was made with another {name.replace('_', ' ')} ({held[name]}, "
-                f"model {held['model']}; now {wanted[name]}). Vectors of two kinds cannot be compared: name another --index."
+                f"model {held['model']}; now {wanted[name]}). "
+                "Vectors of two kinds cannot be compared: name another --index."
             )
 
 
