@@ -68,8 +68,10 @@ def _rank(
 
     from ..evaluation.embedding import embed_captions, embed_clips
     from ..evaluation.model_loading import load_pretrained
+    from ..training.cpu_threads import set_cpu_threads
 
     quiet_libraries()
+    set_cpu_threads(None)
     model, processor = load_pretrained(model_name, int8=int8)
     processor.prepare_text(sentence)
     if not int8:

@@ -1,5 +1,7 @@
 """What commands print: errors that a person can do something about in one line, and no chatter of libraries."""
 
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,11 +33,15 @@ def printable(text: str) -> str:
 
 
 def quiet_libraries() -> None:
-    """Switches off what the libraries say about things that are as they should be."""
-    from transformers.utils import logging as transformers_logging
-
+    """Switches off what the libraries say about things that are as they should be; imports none of them."""
     # A text encoder's unused pooler and its loading bars tell a person nothing; real faults are errors of ours.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "transformers" in sys.modules:
+        # It read those when it was imported.
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
     # Said of PaSST's special tokens, whose gradients are a few numbers, under several processes.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")

@@ -34,6 +34,7 @@ def draw_map(
         quiet_libraries()
         from ..evaluation.picture_page import check_page_path, check_plotly
         from ..search.hits import SearchError
+        from ..search.index_model import load_model_on_half_the_cores
         from ..search.library_map import make_library_map, write_library_map
         from ..search.sound_index import SoundIndex
 
@@ -41,9 +42,8 @@ def draw_map(
             # Before the minutes that placing may take.
             check_page_path(out)
             check_plotly()
-            found = make_library_map(
-                SoundIndex(index_dir), min_cluster_size=min_cluster_size, limit=limit, seed=seed
-            )
+            index = SoundIndex(index_dir, loader=load_model_on_half_the_cores)
+            found = make_library_map(index, min_cluster_size=min_cluster_size, limit=limit, seed=seed)
             write_library_map(out, found, title or f"Sounds of {Path(index_dir).name}")
         told = f"{len(found.path):,} files in {len(found.names):,} clusters"
         typer.echo(printable(f"{told}: {out}"))

@@ -73,20 +73,19 @@ def index(
     when called again. Files that cannot be read are listed at the end.
     """
     with one_line_errors():
+        quiet_libraries()
         from ..search.index_folder import IndexFolder
+        from ..search.index_model import load_model_on_half_the_cores
         from ..search.sound_index import SearchError, SoundIndex
 
         with one_line_errors(SearchError, OSError, ImportError):
+            process = {"ray": ray, "loader": load_model_on_half_the_cores}
             if model is not None:
-                from ..training.cpu_threads import set_cpu_threads
-
-                quiet_libraries()
-                set_cpu_threads(None)
                 limit = {} if exact_windows is None else {"exact_windows": exact_windows}
-                sounds = SoundIndex.create(index_dir, model, hop_seconds=hop, ray=ray, **limit)
+                sounds = SoundIndex.create(index_dir, model, hop_seconds=hop, **process, **limit)
             elif IndexFolder(index_dir).exists("index.json"):
                 # The model is loaded once there is something to embed.
-                sounds = SoundIndex(index_dir, ray=ray)
+                sounds = SoundIndex(index_dir, **process)
                 kept = sounds.store.record["hop_seconds"]
                 if hop not in (None, kept):
                     raise SearchError(
@@ -139,7 +138,7 @@ def search(
 
     The score is the cosine, at most 1; beside it stands how many of 48 common questions fit that moment less.
     """
-    with _errors(quiet=text_tower is None):
+    with _errors():
         from ..search.filters import metadata_pairs
 
         filters = {
@@ -253,10 +252,8 @@ def serve(
             time.sleep(3600)
 
 
-def _errors(*, quiet: bool = True) -> Any:
-    if quiet:
-        # Imports transformers, which an exported text tower does without.
-        quiet_libraries()
+def _errors() -> Any:
+    quiet_libraries()
     from ..search.sound_index import SearchError
 
     return one_line_errors(SearchError, OSError, ImportError)
@@ -265,10 +262,13 @@ def _errors(*, quiet: bool = True) -> Any:
 def _open(
     index_dir: str, text_tower: Path | None, ray: str | None = None, template: str | None = None
 ) -> "SoundIndex":
+    from ..search.index_model import load_model_on_half_the_cores
     from ..search.sound_index import SoundIndex
 
     chosen = {} if template is None else {"template": template}
-    return SoundIndex(index_dir, text_tower=text_tower, ray=ray, **chosen)
+    return SoundIndex(
+        index_dir, text_tower=text_tower, ray=ray, loader=load_model_on_half_the_cores, **chosen
+    )
 
 
 def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:

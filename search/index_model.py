@@ -29,6 +29,21 @@ def load_model(model: str) -> tuple[Any, Any]:
     return built
 
 
+def load_model_on_half_the_cores(model: str) -> tuple[Any, Any]:
+    """
+    [`load_model`] for a process that does nothing else: torch then computes on half of the CPU's cores.
+
+    See [`choose_cpu_threads`]: with a thread a core, any other busy program slows every file down many times.
+
+    Raises:
+        SearchError: as `load_model`.
+    """
+    from ..training.cpu_threads import set_cpu_threads
+
+    set_cpu_threads(None)
+    return load_model(model)
+
+
 def fingerprint_of(built: tuple[Any, Any]) -> str:
     """Of the weights, the front end and the text side of a model and its processor."""
     from ..training.model_fingerprint import model_fingerprint
@@ -74,4 +89,4 @@ def check_record(
             )
 
 
-__all__ = ["check_record", "fingerprint_of", "load_model", "record_of"]
+__all__ = ["check_record", "fingerprint_of", "load_model", "load_model_on_half_the_cores", "record_of"]

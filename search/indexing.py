@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     # Bringing an index up to date that already is does not need torch.
     from .windows import WindowVectors
 
-    EmbedFiles = Callable[[Iterator[str]], Iterable[tuple[str, WindowVectors | Exception]]]
+    EmbedFiles = Callable[[Iterator[str]], Generator[tuple[str, WindowVectors | Exception]]]
 
 
 @dataclass
@@ -57,19 +58,6 @@ class IndexReport:
         return f"{', '.join(parts)}; {self.windows:,} windows embedded"
 
 
-def one_by_one(embed: "Callable[[str], WindowVectors]") -> "EmbedFiles":
-    """From a function of one path, one of many that goes on behind a file that cannot be read."""
-
-    def embed_files(paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
-        for path in paths:
-            try:
-                yield path, embed(path)
-            except (AudioReadError, OSError) as error:
-                yield path, error
-
-    return embed_files
-
-
 def update_index(
     store: Store,
     files: Sequence[FoundFile],
@@ -102,9 +90,10 @@ def update_index(
     update = _Update(store, {file.path: file for file in files}, descriptions or {}, roots, unseen)
     with tqdm(total=len(update.todo), desc="indexing", unit="file", disable=not progress) as bar:
         update.describe(bar)
-        for path, found in embed_files(update.unknown(bar)):
-            update.take(path, found)
-            bar.update()
+        with closing(embed_files(update.unknown(bar))) as embedded:
+            for path, found in embedded:
+                update.take(path, found)
+                bar.update()
     update.remove()
     return update.report
 
@@ -257,4 +246,4 @@ def _reason(error: Exception, path: str) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-__all__ = ["IndexReport", "one_by_one", "tags_of", "update_index"]
+__all__ = ["IndexReport", "tags_of", "update_index"]

@@ -1,9 +1,10 @@
 """An index of one's own sounds: made, brought up to date, asked."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class SoundIndex:
             loading torch; it has to be of the index's model.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
         template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
+        loader: from a directory or Hub id to a dual encoder and its processor, called once there is something to
+            embed; see [`load_model`].
 
     Raises:
         ImportError: if LanceDB, or Ray where it is asked for, is not installed.
@@ -52,8 +55,9 @@ class SoundIndex:
         text_tower: str | os.PathLike[str] | None = None,
         ray: str | None = None,
         template: str = SHORT_QUERY_TEMPLATE,
+        loader: Callable[[str], tuple[Any, Any]] = load_model,
     ):
-        self.template = check_template(template)
+        self.template, self._loader = check_template(template), loader
         self._cluster = None
         if ray is not None:
             from .ray_cluster import RayCluster
@@ -84,6 +88,7 @@ class SoundIndex:
         hop_seconds: float | None = None,
         exact_windows: int = EXACT_WINDOWS,
         ray: str | None = None,
+        loader: Callable[[str], tuple[Any, Any]] = load_model,
     ) -> "SoundIndex":
         """
         Makes an empty index, or opens the one that is there.
@@ -93,12 +98,12 @@ class SoundIndex:
             model: directory or Hub id of a dual encoder.
             hop_seconds: from one window's start to the next one's; a window if not given.
             exact_windows: up to so many windows (and files) questions are exact.
-            ray: as above.
+            ray, loader: as above.
 
         Raises:
             SearchError: if there is one of another model, window or hop.
         """
-        built = load_model(model)
+        built = loader(model)
         record = record_of(model, built, hop_seconds, exact_windows)
         folder = IndexFolder(directory)
         if not folder.exists(RECORD):
@@ -108,14 +113,14 @@ class SoundIndex:
                 Store.create(directory, record, built[0].config.projection_dim)
             except StoreError as error:
                 raise SearchError(str(error)) from error
-        index = cls(directory, ray=ray)
+        index = cls(directory, ray=ray, loader=loader)
         check_record(directory, index.store.record, record)
         index.__dict__["_built"] = built
         return index
 
     @cached_property
     def _built(self) -> tuple[Any, Any]:
-        built = load_model(self.store.record["model"])
+        built = self._loader(self.store.record["model"])
         if fingerprint_of(built) != self.store.record["fingerprint"]:
             raise SearchError(
                 f"{self.store.record['model']}: has other weights than those that {self.directory} was made with; "
@@ -170,21 +175,19 @@ class SoundIndex:
         return report
 
     def _embed_files(self, paths: Iterator[str]) -> Iterator[tuple[str, Any]]:
-        from .indexing import one_by_one
-
+        first = next(paths, None)
+        if first is None:
+            # The model is loaded once there is something to embed.
+            return
+        paths = chain([first], paths)
         hop = self.store.record["hop_seconds"]
         if self._cluster is not None:
-            yield from self._cluster.embed_files(
-                list(paths), self.store.record["model"], self.store.record["fingerprint"], hop
-            )
+            record = self.store.record
+            yield from self._cluster.embed_files(list(paths), record["model"], record["fingerprint"], hop)
             return
+        from .windows import embed_files
 
-        def embed(path: str) -> Any:
-            from .windows import embed_windows
-
-            return embed_windows(*self._built, path, hop_seconds=hop)
-
-        yield from one_by_one(embed)(paths)
+        yield from embed_files(*self._built, paths, hop_seconds=hop)
 
     @cached_property
     def _columns(self) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """Vectors of a recording's windows and of the whole of it."""
 
-import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..modeling import AuricleModel
-from ..processing import AuricleProcessor, stream_waveform
+from ..processing import AudioReadError, AuricleProcessor, stream_waveform
 from ..processing.audio_streaming import regroup
+from .decoding import decode_ahead
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,36 @@ class WindowVectors:
     duration: float
 
 
-@torch.no_grad()
+def embed_files(
+    model: AuricleModel, processor: AuricleProcessor, paths: Iterable[str], *, hop_seconds: float
+) -> Iterator[tuple[str, WindowVectors | Exception]]:
+    """
+    Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
+
+    Each file is embedded by itself: its vectors are the same bits whatever stands beside it.
+
+    Args:
+        model, processor, hop_seconds: as in [`embed_windows`].
+        paths: of sound files.
+
+    Yields:
+        (path, its vectors, or the `AudioReadError` or `OSError` that says why there are none).
+
+    Raises:
+        ValueError: as `embed_windows`.
+    """
+    rate = processor.feature_extractor.sampling_rate
+    with closing(decode_ahead(paths, sampling_rate=rate)) as decoded:
+        for path, pieces in decoded:
+            try:
+                found: WindowVectors | Exception = embed_pieces(
+                    model, processor, pieces, hop_seconds=hop_seconds
+                )
+            except (AudioReadError, OSError) as error:
+                found = error
+            yield path, found
+
+
 def embed_windows(
     model: AuricleModel,
     processor: AuricleProcessor,
@@ -57,6 +87,30 @@ def embed_windows(
         AudioReadError: for a file that cannot be read.
         ValueError: for a hop that is not above 0 and at most a segment.
     """
+    rate = processor.feature_extractor.sampling_rate
+    pieces = stream_waveform(path, sampling_rate=rate, offset=offset, duration=duration)
+    return embed_pieces(
+        model, processor, pieces, hop_seconds=hop_seconds, offset=offset, batch_size=batch_size
+    )
+
+
+@torch.no_grad()
+def embed_pieces(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    pieces: Iterable[np.ndarray],
+    *,
+    hop_seconds: float,
+    offset: float = 0.0,
+    batch_size: int = 16,
+) -> WindowVectors:
+    """
+    [`embed_windows`] of samples that come piece by piece.
+
+    Args:
+        pieces: mono float32 ``(samples,)`` each, at the processor's sampling rate.
+        offset: where in the recording the first one begins, seconds.
+    """
     extractor = processor.feature_extractor
     rate, length = extractor.sampling_rate, extractor.segment_samples
     hop = round(hop_seconds * rate)
@@ -68,7 +122,7 @@ def embed_windows(
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal heard
-        for piece in stream_waveform(path, sampling_rate=rate, offset=offset, duration=duration):
+        for piece in pieces:
             heard += len(piece)
             yield piece
 
@@ -124,9 +178,4 @@ def _batches(windows: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[l
         yield batch
 
 
-def num_windows(seconds: float, window: float, hop: float) -> int:
-    """About how many windows a recording has."""
-    return 1 if seconds <= window else 1 + math.ceil((seconds - window) / hop)
-
-
-__all__ = ["WindowVectors", "embed_windows", "num_windows"]
+__all__ = ["WindowVectors", "embed_files", "embed_pieces", "embed_windows"]

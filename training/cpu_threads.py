@@ -23,6 +23,11 @@ def choose_cpu_threads(wanted: int | None) -> int | None:
         return wanted
     if torch.cuda.is_available() or os.environ.get("OMP_NUM_THREADS"):
         return None
+    return half_of_the_cores()
+
+
+def half_of_the_cores() -> int:
+    """Half of the cores that this process may use, at least 1."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, usable // 2)
 
