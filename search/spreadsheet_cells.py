@@ -1,0 +1,18 @@
+"""Cells of CSV files that a spreadsheet does not take for formulas."""
+
+# What spreadsheets begin a formula with; a tab or a line's end before one is skipped by some of them.
+FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def harmless_cell(text: str) -> str:
+    """
+    The text, behind an apostrophe where a spreadsheet would run it as a formula: names of files, tags and questions
+    come from other people.
+
+    Args:
+        text: of one cell.
+    """
+    return f"'{text}" if text.startswith(FORMULA_BEGINNINGS) else text
+
+
+__all__ = ["harmless_cell"]
