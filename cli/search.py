@@ -20,7 +20,7 @@ _INDEX = typer.Option(
 )
 _TOP = typer.Option("--top", "-k", min=1, help="How many answers.")
 _JSON = typer.Option("--json", help="Print the answers as JSON.")
-_MIN_SCORE = typer.Option(help="Leave out answers that score lower.")
+_MIN_SCORE = typer.Option(help="Leave out answers whose cosine, less half of what is unwanted, is lower.")
 _PATH = typer.Option("--path", help="Only files whose path fits, such as '*/rain/*'.")
 _TAG = typer.Option(help="Only files in a folder of this name, or with this tag in their metadata.")
 _LICENSE = typer.Option(help="Only files of this license, as their metadata tell it.")
@@ -62,6 +62,10 @@ def index(
         int | None,
         typer.Option(min=0, help="Up to so many windows a new index answers exactly; 250,000 if not given."),
     ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Take a folder's files out even if no sound at all is left in it."),
+    ] = False,
     ray: Annotated[str | None, _RAY] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -80,30 +84,40 @@ def index(
 
         with one_line_errors(SearchError, OSError, ImportError):
             process = {"ray": ray, "loader": load_model_on_half_the_cores}
+            if watch is not None and export is not None and not export.suffix:
+                raise SearchError(f"--export {export}: a folder of links is made once; leave out --watch.")
             if model is not None:
-                limit = {} if exact_windows is None else {"exact_windows": exact_windows}
-                sounds = SoundIndex.create(index_dir, model, hop_seconds=hop, **process, **limit)
+                sounds = SoundIndex.create(
+                    index_dir, model, hop_seconds=hop, exact_windows=exact_windows, **process
+                )
             elif IndexFolder(index_dir).exists("index.json"):
                 # The model is loaded once there is something to embed.
                 sounds = SoundIndex(index_dir, **process)
-                kept = sounds.store.record["hop_seconds"]
-                if hop not in (None, kept):
-                    raise SearchError(
-                        f"{index_dir}: was made with another hop seconds ({kept}, now {hop}); name another --index."
-                    )
+                sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows)
             else:
                 raise SearchError(f"{index_dir}: there is no index yet; name a model with --model.")
+
+            told: list[tuple[str, str]] | None = None
             while True:
-                report = sounds.update(folders, progress=progress)
-                typer.echo(report.line())
-                for path, reason in report.faults:
-                    typer.echo(printable(f"  not indexed: {path}: {reason}"), err=True)
-                if export is not None:
-                    sounds.export(export)
+                try:
+                    report = sounds.update(folders, prune=prune, progress=progress)
+                    # Whoever watches is told of what happened, and not every minute that nothing did.
+                    if told is None or report.changes or report.faults != told:
+                        typer.echo(report.line())
+                        for path, reason in report.faults:
+                            typer.echo(printable(f"  not indexed: {path}: {reason}"), err=True)
+                        if export is not None:
+                            sounds.export(export)
+                        told = report.faults
+                except (SearchError, OSError) as error:
+                    if told is None:
+                        raise
+                    # A disk may come back, another writer end: whoever watches goes on.
+                    typer.echo(printable(f"error: {error}"), err=True)
                 if watch is None:
                     break
                 time.sleep(watch)
-        typer.echo(printable(f"{len(sounds):,} files in {index_dir}"))
+            typer.echo(printable(f"{len(sounds):,} files in {index_dir}"))
 
 
 def search(

@@ -10,8 +10,9 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     """
     An index's table as arrays, ``windows`` and ``files`` apart, sorted by path and window.
 
-    Each holds ``path``, ``start``, ``end``, ``duration``, ``tags``, ``license``, ``metadata`` (JSON) and ``vector``
-    ``(rows, width)`` float32; what the table lacks is left out, all but ``path``, ``window`` and ``vector``.
+    Each holds ``file`` (number of the row's file in the order of paths), ``path``, ``start``, ``end``,
+    ``duration``, ``tags``, ``license``, ``metadata`` (JSON) and ``vector`` ``(rows, width)`` float32; what the
+    table lacks is left out, all but ``path``, ``window`` and ``vector``.
     """
     window, vectors = table.column("window").to_numpy(), half_matrix(table)
     encoded = table.column("path").combine_chunks().dictionary_encode()
@@ -41,7 +42,7 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
         parts[kind] = (
             {name: values[order] for name, values in numbers.items()}
             | {name: values[place[order]] for name, values in of_files.items()}
-            | {"path": paths[place[order]], "vector": vectors[order].astype(np.float32)}
+            | {"file": place[order], "path": paths[place[order]], "vector": vectors[order].astype(np.float32)}
         )
     return parts
 

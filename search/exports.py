@@ -11,6 +11,7 @@ import numpy as np
 
 from .columns import read_columns
 from .hits import Hit, SearchError
+from .spreadsheet_cells import harmless_cell
 from .store import Store
 
 
@@ -40,7 +41,11 @@ def export_hits(out: Path, hits: Sequence[Hit]) -> None:
 
 def export_index(out: Path, store: Store) -> None:
     """
-    Writes an index as ``.parquet`` (all rows), ``.npz`` (windows), ``.csv``, ``.m3u`` or a folder of links (files).
+    Writes an index as ``.parquet`` (all rows), ``.npz`` (windows), ``.csv``, ``.m3u`` or a folder of links
+    (files).
+
+    An ``.npz`` holds ``path`` (files), and of the windows ``path_index`` (which of the paths), ``start``, ``end``
+    and ``vector``. In a ``.csv``, texts that a spreadsheet would take for formulas begin with an apostrophe.
 
     Raises:
         SearchError: for another ending, or a folder that is there and not empty.
@@ -51,9 +56,11 @@ def export_index(out: Path, store: Store) -> None:
 
         parquet.write_table(store.rows(), out)
     elif kind == ".npz":
-        windows = read_columns(store.rows())["windows"]
+        columns = read_columns(store.rows())
+        windows, paths = columns["windows"], columns["files"]["path"]
         kept = {name: windows[name] for name in ("start", "end", "vector")}
-        np.savez_compressed(out, path=windows["path"].astype(str), **kept)
+        # A path a window would be many times the vectors' size.
+        np.savez_compressed(out, path=paths.astype(str), path_index=windows["file"], **kept)
     elif kind == ".csv":
         columns = ["path", "duration", "tags", "license", "metadata"]
         rows = [
@@ -70,6 +77,13 @@ def export_index(out: Path, store: Store) -> None:
         )
 
 
+def _harmless(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        harmless_cell(name): harmless_cell(value) if isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
 def _flat(row: dict[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
     """Metadata as columns of their own; one that is called like ours is set apart."""
     return row | {
@@ -79,14 +93,17 @@ def _flat(row: dict[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _write_csv(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with open(out, "w", newline="", encoding="utf-8") as file:
-        names = list(dict.fromkeys(name for row in rows for name in row)) or ["path"]
+        harmless = [_harmless(row) for row in rows]
+        names = list(dict.fromkeys(name for row in harmless for name in row)) or ["path"]
         writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(harmless)
 
 
 def _write_playlist(out: Path, paths: Iterable[str]) -> None:
-    out.write_text("#EXTM3U\n" + "".join(f"{path}\n" for path in paths), encoding="utf-8")
+    # An entry is a line: a name of several lines is written as a URI, which players take too.
+    lines = [path if path.isprintable() else Path(path).as_uri() for path in paths]
+    out.write_text("#EXTM3U\n" + "".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _write_links(out: Path, paths: Sequence[str]) -> None:

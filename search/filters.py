@@ -120,19 +120,36 @@ def _expression(glob: str) -> str:
     parts, place = [], 0
     while place < len(glob):
         letter = glob[place]
-        closing = glob.find("]", place + 2) if letter == "[" else -1
+        closing = glob.find("]", place + 3 if glob[place + 1 : place + 2] == "!" else place + 2)
         if letter == "*":
             parts.append(".*")
         elif letter == "?":
             parts.append(".")
-        elif closing > 0:
-            inner = glob[place + 1 : closing].replace("\\", "\\\\").replace("[", "\\[")
-            parts.append("[" + ("^" + inner[1:] if inner.startswith("!") else inner) + "]")
+        elif letter == "[" and closing > 0:
+            parts.append(_letters(glob[place + 1 : closing]))
             place = closing
         else:
             parts.append(re.escape(letter))
         place += 1
     return f"(?s)^{''.join(parts)}$"
+
+
+def _letters(inner: str) -> str:
+    """What stands between a glob's brackets, each letter as itself: the dialect has operators of its own there."""
+    negated, place, parts = inner.startswith("!"), 0, []
+    inner = inner[1:] if negated else inner
+    while place < len(inner):
+        first, last = inner[place], inner[place]
+        if inner[place + 1 : place + 2] == "-" and place + 2 < len(inner):
+            last = inner[place + 2]
+            place += 2
+        # A range that runs backwards holds nothing.
+        if first <= last:
+            parts.append(f"\\x{{{ord(first):x}}}-\\x{{{ord(last):x}}}")
+        place += 1
+    if not parts:
+        return "." if negated else r"[^\s\S]"
+    return f"[{'^' if negated else ''}{''.join(parts)}]"
 
 
 __all__ = ["Filters", "metadata_pairs"]

@@ -1,10 +1,16 @@
 """The model that an index is made and asked with."""
 
 import os
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .hits import SearchError
+
+if TYPE_CHECKING:
+    from .windows import WindowVectors
 
 
 def load_model(model: str) -> tuple[Any, Any]:
@@ -62,15 +68,32 @@ def record_of(
         built: model and processor.
         hop_seconds: from one window's start to the next one's; None is a window.
         exact_windows: up to so many windows questions are exact.
+
+    Raises:
+        SearchError: for a hop that is not above 0 and at most a window.
     """
     window = built[1].feature_extractor.segment_seconds
     return {
         "model": os.path.abspath(model) if os.path.isdir(model) else model,
         "fingerprint": fingerprint_of(built),
         "window_seconds": window,
-        "hop_seconds": hop_seconds or window,
+        "hop_seconds": check_hop(hop_seconds, window) or window,
         "exact_windows": exact_windows,
     }
+
+
+def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
+    """
+    Returns a hop, or None, as it is.
+
+    Raises:
+        SearchError: for a hop that is not above 0 and at most a window: sound would be left out.
+    """
+    if hop_seconds is not None and not 0 < hop_seconds <= window_seconds:
+        raise SearchError(
+            f"hop {hop_seconds:g} s: has to be above 0 and at most a window, {window_seconds:g} s."
+        )
+    return hop_seconds
 
 
 def check_record(
@@ -89,4 +112,125 @@ def check_record(
             )
 
 
-__all__ = ["check_record", "fingerprint_of", "load_model", "load_model_on_half_the_cores", "record_of"]
+class IndexModel:
+    """
+    The model of an index, loaded once there is something to embed; for any number of threads.
+
+    Args:
+        directory: of the index, for messages.
+        record: what the index keeps of how it is made.
+        loader: from a directory or Hub id to a dual encoder and its processor.
+        text_tower: directory of an exported text tower, which then embeds the sentences.
+
+    Raises:
+        SearchError: if the text tower is of another model.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        record: Mapping[str, Any],
+        loader: Callable[[str], tuple[Any, Any]],
+        *,
+        text_tower: str | os.PathLike[str] | None = None,
+    ):
+        self.directory, self.record = directory, record
+        self._loader, self._lock = loader, threading.Lock()
+        self._built: tuple[Any, Any] | None = None
+        self._onnx = None
+        if text_tower is not None:
+            from ..evaluation.onnx_towers import OnnxTextTower
+
+            self._onnx = OnnxTextTower(text_tower)
+            if self._onnx.fingerprint != record["fingerprint"]:
+                raise SearchError(
+                    f"{text_tower}: is the text tower of another model than {directory} was made with "
+                    f"({record['model']}); export that one."
+                )
+
+    def hold(self, built: tuple[Any, Any]) -> None:
+        """Takes a model and its processor that are loaded and known to be the index's."""
+        self._built = built
+
+    @property
+    def built(self) -> tuple[Any, Any]:
+        """
+        Model and processor.
+
+        Raises:
+            SearchError: if the model cannot be loaded, or is not the one that the index was made with.
+        """
+        with self._lock:
+            if self._built is None:
+                built = self._loader(self.record["model"])
+                if fingerprint_of(built) != self.record["fingerprint"]:
+                    raise SearchError(
+                        f"{self.record['model']}: has other weights than those that {self.directory} was made "
+                        "with; make the index anew."
+                    )
+                self._built = built
+            return self._built
+
+    def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
+        """
+        Unit vectors ``(sentences, width)``.
+
+        Raises:
+            SearchError: for a sentence without a word.
+        """
+        try:
+            if self._onnx is not None:
+                return self._onnx.embed(sentences)
+            from ..evaluation.embedding import embed_captions
+
+            model, processor = self.built
+            processor.prepare_text(list(sentences))
+            return embed_captions(model, processor, list(sentences))
+        except ValueError as error:
+            raise SearchError(str(error)) from error
+
+    def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
+        """Windows of files, as the index keeps them; see [`windows.embed_files`]."""
+        from .windows import embed_files
+
+        yield from embed_files(*self.built, paths, hop_seconds=self.record["hop_seconds"])
+
+    def embed_part(
+        self,
+        path: str | os.PathLike[str],
+        start: float,
+        seconds: float | None,
+        hop_seconds: float | None = None,
+    ) -> "WindowVectors":
+        """
+        Windows of a file, or of a part of it.
+
+        Args:
+            path: of a sound file.
+            start: of the part, seconds.
+            seconds: how much; None is to the end.
+            hop_seconds: between windows; a window if not given.
+
+        Raises:
+            SearchError: if it cannot be read, or for a hop above a window.
+        """
+        from ..processing import AudioReadError
+        from .windows import embed_windows
+
+        window = self.record["window_seconds"]
+        hop = check_hop(hop_seconds, window) or window
+        try:
+            return embed_windows(*self.built, path, hop_seconds=hop, offset=start, duration=seconds)
+        except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+
+
+__all__ = [
+    "IndexModel",
+    "check_hop",
+    "check_record",
+    "fingerprint_of",
+    "load_model",
+    "load_model_on_half_the_cores",
+    "record_of",
+]

@@ -1,7 +1,6 @@
 """Bringing an index up to date with the folders it covers."""
 
 import hashlib
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,9 +11,10 @@ from tqdm.auto import tqdm
 
 from ..processing import AudioReadError
 from .entries import FileEntry
+from .known_faults import KnownFault, read_faults, write_faults
 from .metadata import NOTHING, Description, fields_of, merged
 from .store import FILES_A_COMMIT, Store
-from .walking import FoundFile
+from .walking import FoundFile, below
 
 if TYPE_CHECKING:
     # Bringing an index up to date that already is does not need torch.
@@ -43,6 +43,11 @@ class IndexReport:
     unchanged: int = 0
     windows: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def changes(self) -> int:
+        """Number of files that the index holds otherwise than before."""
+        return self.added + self.changed + self.described + self.moved + self.removed
 
     def line(self) -> str:
         """For people."""
@@ -73,7 +78,8 @@ def update_index(
 
     A file is known by path, size and time of change; one whose time alone has changed, or whose path is new while
     a file of the same content is gone, is told by the hash of its content and not embedded again. Killed at any
-    moment, at most the file in work is lost.
+    moment, at most the file in work is lost. A file that cannot be decoded is told of each time and tried again
+    once it has changed.
 
     Args:
         store: the index.
@@ -115,15 +121,26 @@ class _Update:
         self.gone = {
             path
             for path in self.known
-            if path not in files and _below(path, roots) and not _below(path, unseen)
+            if path not in files and below(path, roots) and not below(path, unseen)
         }
         self.moved_from: dict[str, list[str]] = {}
         for path in sorted(self.gone):
             self.moved_from.setdefault(self.known[path]["digest"], []).append(path)
         self.digests: dict[str, str] = {}
-        self.faulty: list[str] = []
+        self.unreadable: list[str] = []
+        self.kept_faults = read_faults(store.folder)
+        self.faults = {
+            path: fault
+            for path, fault in self.kept_faults.items()
+            if path in files or not below(path, roots) or below(path, unseen)
+        }
         self.todo, self.said_anew = [], []
         for path, file in files.items():
+            fault = self.faults.get(path)
+            if fault is not None and (fault.size, fault.mtime_ns) == (file.size, file.mtime_ns):
+                self.report.faults.append((path, fault.reason))
+                continue
+            self.faults.pop(path, None)
             row = self.known.get(path)
             if row is None or (row["size"], row["mtime_ns"]) != (file.size, file.mtime_ns):
                 self.todo.append(path)
@@ -195,19 +212,27 @@ class _Update:
 
     def remove(self) -> None:
         """What is gone, and what can no longer be read; then puts the index in order."""
-        self.store.remove(sorted(self.gone | {path for path in self.faulty if path in self.known}))
+        self.store.remove(sorted(self.gone | {path for path in self.unreadable if path in self.known}))
         # A moved file has left its old place, and is counted once.
         self.report.removed = len(self.gone) - self.report.moved
         if self.changed or not self.store.finished:
             self.store.finish()
+        if self.faults != self.kept_faults:
+            write_faults(self.store.folder, self.faults)
 
     def _add(self, entries: list[FileEntry]) -> None:
         self.changed = True
         self.store.add(entries)
 
     def _fault(self, path: str, error: Exception) -> None:
-        self.report.faults.append((path, _reason(error, path)))
-        self.faulty.append(path)
+        reason = _reason(error, path)
+        self.report.faults.append((path, reason))
+        if isinstance(error, OSError):
+            # A disk or a right that is missing says nothing of the sound: what the index has of it stays.
+            return
+        file = self.files[path]
+        self.faults[path] = KnownFault(file.size, file.mtime_ns, reason)
+        self.unreadable.append(path)
         self.changed |= path in self.known
 
     def _said(self, path: str) -> Description:
@@ -229,10 +254,6 @@ def tags_of(path: str, root: str) -> tuple[str, ...]:
     if path == root:
         return (Path(path).parent.name,)
     return (Path(root).name, *Path(path).relative_to(root).parts[:-1])
-
-
-def _below(path: str, roots: Sequence[str]) -> bool:
-    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
 def _digest(path: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pyarrow as arrow
 from pyarrow import ipc
 
+ENDING = ".arrow"
+
 
 class PendingFiles:
     """
@@ -21,6 +23,8 @@ class PendingFiles:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        # Read at every question: what is unchanged is not read again.
+        self._read: tuple[tuple, arrow.Table | None, list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self._names())
@@ -38,13 +42,26 @@ class PendingFiles:
         try:
             with arrow.OSFile(str(fresh), "wb") as sink, ipc.new_file(sink, rows.schema) as writer:
                 writer.write_table(rows)
-            fresh.replace(self.folder / f"{name}.arrow")
+            fresh.replace(self.folder / f"{name}{ENDING}")
         except OSError:
             fresh.unlink(missing_ok=True)
             raise
 
+    def state(self) -> tuple:
+        """What is equal as long as nothing here has changed."""
+        try:
+            with os.scandir(self.folder) as entries:
+                found = [(entry.name, entry.inode(), entry.stat().st_mtime_ns) for entry in entries]
+        except FileNotFoundError:
+            # The folder, or a file that went into the table at this moment.
+            return tuple(self._names())
+        return tuple(sorted(entry for entry in found if entry[0].endswith(ENDING)))
+
     def read(self) -> tuple[arrow.Table | None, list[str]]:
         """All rows, and the names to give to [`drop`] once they are in the table; None if there are none."""
+        state = self.state()
+        if self._read is not None and self._read[0] == state:
+            return self._read[1:]
         tables, names = [], self._names()
         for name in names:
             try:
@@ -52,7 +69,9 @@ class PendingFiles:
             except (OSError, arrow.ArrowInvalid):
                 # Gone meanwhile into the table; or a power cut took its content, and it is embedded again.
                 continue
-        return (arrow.concat_tables(tables) if tables else None), names
+        found = arrow.concat_tables(tables) if tables else None
+        self._read = (state, found, names)
+        return found, names
 
     def drop(self, names: list[str]) -> None:
         """Takes files away."""
@@ -61,7 +80,7 @@ class PendingFiles:
 
     def _names(self) -> list[str]:
         try:
-            return sorted(name for name in os.listdir(self.folder) if name.endswith(".arrow"))
+            return sorted(name for name in os.listdir(self.folder) if name.endswith(ENDING))
         except FileNotFoundError:
             return []
 

@@ -1,6 +1,5 @@
 """Pure functions of searching: combined scores, percentiles, fused ranks, merged spans."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,33 +47,17 @@ def fuse_ranks(rankings: Sequence[np.ndarray]) -> np.ndarray:
     Reciprocal rank fusion (Cormack et al., SIGIR 2009): the sum of 1 / (60 + rank).
 
     Args:
-        rankings: scores ``(rows,)`` of each ranking, higher is better; rows of minus infinity add nothing.
+        rankings: scores ``(rows,)`` of each ranking, higher is better; equal scores share the best of their ranks,
+            rows of minus infinity add nothing.
 
     Returns:
         Fused scores ``(rows,)``.
     """
     fused = np.zeros(len(rankings[0]), dtype=np.float64)
     for scores in rankings:
-        order = np.argsort(-scores, kind="stable")
-        ranks = np.empty(len(scores), dtype=np.int64)
-        ranks[order] = np.arange(1, len(scores) + 1)
+        ranks = 1 + np.searchsorted(np.sort(-scores), -scores, side="left")
         fused += np.where(np.isfinite(scores), 1.0 / (RANK_FUSION_CONSTANT + ranks), 0.0)
     return fused
-
-
-def name_scores(query: str, names: Sequence[str]) -> np.ndarray:
-    """Share of the query's words that each name holds, ``(names,)``; minus infinity where it holds none."""
-    words = set(_words(query))
-    scores = np.array(
-        [len(words & set(_words(name))) / max(len(words), 1) for name in names], dtype=np.float64
-    )
-    return np.where(scores > 0, scores, -np.inf)
-
-
-def _words(text: str) -> list[str]:
-    # File names glue words: "DogBark_02.wav" holds dog, bark.
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    return [word.rstrip("s") if len(word) > 3 else word for word in re.findall(r"[^\W\d_]+", spaced.lower())]
 
 
 def merge_spans(
@@ -123,6 +106,5 @@ __all__ = [
     "combine_scores",
     "fuse_ranks",
     "merge_spans",
-    "name_scores",
     "percentile_of",
 ]

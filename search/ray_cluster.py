@@ -17,12 +17,15 @@ from .vector_index import (
     NAME,
     PROBES,
     SAMPLE_A_CELL,
-    UNINDEXED_ROWS,
     LocalEngine,
+    NearestQuery,
     can_be_quantized,
+    forget_index,
     index_paths,
+    is_indexed,
     partitions,
     refine,
+    rows_wait,
 )
 
 FILES_A_TASK = 8
@@ -104,14 +107,12 @@ class RayCluster:
         """See [`Engine.refresh`]."""
         from lance.optimize import CompactionOptions
 
-        known = any(index.name == NAME for index in table.list_indices())
-        if known and not train:
-            if table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS:
+        if is_indexed(table) and not train:
+            if rows_wait(table):
                 self._lance_ray.optimize_indices(uri, indices=[NAME])
                 table.checkout_latest()
             return
-        if known:
-            table.drop_index(NAME)
+        forget_index(table)
         self._pool()
         rows = table.count_rows()
         # As many pieces as nodes: each node indexes, and later searches, its own.
@@ -136,37 +137,28 @@ class RayCluster:
         index_paths(table)
         self._lance.dataset(uri).cleanup_old_versions(older_than=versions_stay)
 
-    def nearest(
-        self,
-        table: Any,
-        uri: str,
-        vector: np.ndarray,
-        limit: int,
-        where: str | None,
-        columns: list[str],
-        *,
-        exact: bool,
-    ) -> arrow.Table:
+    def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
         """See [`Engine.nearest`]; an exact answer is this process's own."""
-        if exact:
-            return self._local.nearest(table, uri, vector, limit, where, columns, exact=True)
+        if query.exact:
+            return self._local.nearest(table, uri, query)
         self._pool()
         found = self._lance_ray.vector_search(
             uri,
             nearest={
                 "column": COLUMN,
-                "q": np.asarray(vector, dtype=np.float32),
-                "k": limit,
+                "q": np.asarray(query.vector, dtype=np.float32),
+                "k": query.limit,
                 "metric": "cosine",
                 "nprobes": PROBES,
-                "refine_factor": refine(limit),
+                "refine_factor": refine(query.limit),
             },
             index_name=NAME,
-            columns=columns,
-            filter=where,
+            columns=list(query.columns),
+            filter=query.where,
             num_workers=self.nodes,
         )
-        return found.select(columns).cast(arrow.schema([table.schema.field(name) for name in columns]))
+        fields = [table.schema.field(name) for name in query.columns]
+        return found.select(list(query.columns)).cast(arrow.schema(fields))
 
     def _pool(self) -> None:
         # A pool of its own for each call would start its processes anew each time, for many seconds.
@@ -201,8 +193,10 @@ class _FileEmbedder:
 
         try:
             found = embed_windows(self.model, self.processor, row["path"], hop_seconds=self.hop_seconds)
-        except (AudioReadError, OSError) as error:
-            return _packed(row["path"], fault=getattr(error, "strerror", None) or str(error))
+        except OSError as error:
+            return _packed(row["path"], fault=error.strerror or str(error), unseen=True)
+        except AudioReadError as error:
+            return _packed(row["path"], fault=str(error))
         return _packed(
             row["path"],
             duration=found.duration,
@@ -215,7 +209,15 @@ class _FileEmbedder:
 
 def _packed(path: str, **values: Any) -> dict[str, Any]:
     # Columns of one type whatever a file holds: tables of several workers are joined.
-    empty = {"fault": "", "duration": 0.0, "starts": b"", "ends": b"", "vectors": b"", "vector": b""}
+    empty = {
+        "fault": "",
+        "unseen": False,
+        "duration": 0.0,
+        "starts": b"",
+        "ends": b"",
+        "vectors": b"",
+        "vector": b"",
+    }
     return {"path": path, **empty, **values}
 
 
@@ -224,7 +226,7 @@ def _unpacked(row: dict[str, Any]) -> Any:
     from .windows import WindowVectors
 
     if row["fault"]:
-        return AudioReadError(row["fault"])
+        return OSError(0, row["fault"]) if row["unseen"] else AudioReadError(row["fault"])
     vector = np.frombuffer(row["vector"], dtype=np.float32)
     return WindowVectors(
         np.frombuffer(row["starts"]),

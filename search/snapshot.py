@@ -34,9 +34,18 @@ def read_snapshot(folder: Path) -> arrow.Table | None:
         return None
 
 
+def snapshot_state(folder: Path) -> tuple[int, int] | None:
+    """What is equal as long as the snapshot is the same; None if there is none."""
+    try:
+        status = (folder / SNAPSHOT).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def drop_snapshot(folder: Path) -> None:
     """Before the first change: what is there is always the table's content. Who has it mapped keeps it."""
     (folder / SNAPSHOT).unlink(missing_ok=True)
 
 
-__all__ = ["drop_snapshot", "read_snapshot", "write_snapshot"]
+__all__ = ["drop_snapshot", "read_snapshot", "snapshot_state", "write_snapshot"]

@@ -2,25 +2,29 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from .answers import ask_table, rank_rows
-from .columns import read_columns
+from .answers import Question, ask_table, rank_contents
+from .entries import FileEntry
 from .exports import export_hits, export_index
 from .filters import Filters
 from .hits import Hit, SearchError
+from .index_contents import CurrentContents
 from .index_folder import IndexFolder
-from .index_model import check_record, fingerprint_of, load_model, record_of
+from .index_model import IndexModel, check_record, load_model, record_of
 from .moments import DEFAULT_THRESHOLD, rank_spans
 from .query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .store import EXACT_WINDOWS, RECORD, Store, StoreError
+from .write_lock import check_free, writing
+
+# Start and end of a window are kept as they were computed; a person writes tenths of a second.
+SAME_MOMENT_SECONDS = 0.05
 
 if TYPE_CHECKING:
     from .indexing import IndexReport
@@ -57,8 +61,7 @@ class SoundIndex:
         template: str = SHORT_QUERY_TEMPLATE,
         loader: Callable[[str], tuple[Any, Any]] = load_model,
     ):
-        self.template, self._loader = check_template(template), loader
-        self._cluster = None
+        self.template, self._cluster = check_template(template), None
         if ray is not None:
             from .ray_cluster import RayCluster
 
@@ -68,16 +71,8 @@ class SoundIndex:
         except StoreError as error:
             raise SearchError(str(error)) from error
         self.directory: Path | str = self.store.folder.path or self.store.folder.uri
-        self._onnx = None
-        if text_tower is not None:
-            from ..evaluation.onnx_towers import OnnxTextTower
-
-            self._onnx = OnnxTextTower(text_tower)
-            if self._onnx.fingerprint != self.store.record["fingerprint"]:
-                raise SearchError(
-                    f"{text_tower}: is the text tower of another model than {directory} was made with "
-                    f"({self.store.record['model']}); export that one."
-                )
+        self._contents = CurrentContents(self.store)
+        self._model = IndexModel(directory, self.store.record, loader, text_tower=text_tower)
 
     @classmethod
     def create(
@@ -86,7 +81,7 @@ class SoundIndex:
         model: str,
         *,
         hop_seconds: float | None = None,
-        exact_windows: int = EXACT_WINDOWS,
+        exact_windows: int | None = None,
         ray: str | None = None,
         loader: Callable[[str], tuple[Any, Any]] = load_model,
     ) -> "SoundIndex":
@@ -96,41 +91,58 @@ class SoundIndex:
         Args:
             directory: of the index.
             model: directory or Hub id of a dual encoder.
-            hop_seconds: from one window's start to the next one's; a window if not given.
-            exact_windows: up to so many windows (and files) questions are exact.
+            hop_seconds: from one window's start to the next one's, at most a window; a window if not given.
+            exact_windows: up to so many windows questions are exact; 250,000 if not given.
             ray, loader: as above.
 
         Raises:
-            SearchError: if there is one of another model, window or hop.
+            SearchError: if there is one of another model, window, hop or limit of exact questions, or it cannot be
+                made.
         """
         built = loader(model)
-        record = record_of(model, built, hop_seconds, exact_windows)
+        record = record_of(
+            model, built, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows
+        )
         folder = IndexFolder(directory)
         if not folder.exists(RECORD):
-            if folder.path is not None and folder.path.is_dir() and any(folder.path.iterdir()):
-                raise SearchError(f"{directory}: is a folder of something else; name a new or empty one.")
-            try:
-                Store.create(directory, record, built[0].config.projection_dim)
-            except StoreError as error:
-                raise SearchError(str(error)) from error
+            check_free(folder)
+            with writing(folder):
+                # Another process may have made it while this one waited.
+                if not folder.exists(RECORD):
+                    Store.create(directory, record, built[0].config.projection_dim)
         index = cls(directory, ray=ray, loader=loader)
         check_record(directory, index.store.record, record)
-        index.__dict__["_built"] = built
+        index._model.hold(built)
+        index.check_settings(exact_windows=exact_windows)
         return index
 
-    @cached_property
-    def _built(self) -> tuple[Any, Any]:
-        built = self._loader(self.store.record["model"])
-        if fingerprint_of(built) != self.store.record["fingerprint"]:
-            raise SearchError(
-                f"{self.store.record['model']}: has other weights than those that {self.directory} was made with; "
-                "make the index anew."
-            )
-        return built
+    def check_settings(self, *, hop_seconds: float | None = None, exact_windows: int | None = None) -> None:
+        """
+        Compares settings with those that the index was made with; None goes with any.
 
-    def update(self, roots: Sequence[str | os.PathLike[str]], *, progress: bool = True) -> "IndexReport":
+        Raises:
+            SearchError: if one differs.
+        """
+        wanted = {"hop_seconds": hop_seconds, "exact_windows": exact_windows}
+        for name, value in wanted.items():
+            held = self.store.record[name]
+            if value not in (None, held):
+                raise SearchError(
+                    f"{self.directory}: was made with another {name.replace('_', ' ')} ({held}, now {value}); "
+                    "name another --index."
+                )
+
+    def update(
+        self, roots: Sequence[str | os.PathLike[str]], *, prune: bool = False, progress: bool = True
+    ) -> "IndexReport":
         """
         Brings the index up to date with folders; see [`update_index`].
+
+        Args:
+            roots: folders or files.
+            prune: take a folder's files out even if no sound at all is left in it; otherwise they stay, since an
+                empty folder may be a disk that is not there.
+            progress: show a progress bar.
 
         Raises:
             FileNotFoundError: for a root that does not exist.
@@ -139,39 +151,29 @@ class SoundIndex:
         from ..processing import supported_audio_extensions
         from .indexing import update_index
         from .metadata import read_descriptions
-        from .walking import find_files
+        from .walking import emptied_folders, find_files
 
         extensions = supported_audio_extensions()
         files, faults = find_files(roots, extensions)
-        try:
-            if not files and not self.store.files():
+        with writing(self.store.folder):
+            known = self.store.files()
+            if not files and not known:
                 raise SearchError(
                     f"{', '.join(map(str, roots))}: no sound file ({', '.join(sorted(extensions))})."
                 )
             descriptions, unread = read_descriptions((file.path, file.root) for file in files)
-            with ExitStack() as stack:
-                if self.store.folder.path is not None:
-                    stack.enter_context(FileLock(self.store.folder.path / "index.lock", timeout=1))
-                report = update_index(
-                    self.store,
-                    files,
-                    [os.path.abspath(root) for root in roots],
-                    self._embed_files,
-                    descriptions=descriptions,
-                    unseen=[path for path, _ in faults],
-                    progress=progress,
-                )
-        except Timeout as error:
-            raise SearchError(
-                f"{self.directory}: another process is writing this index; wait for it."
-            ) from error
-        except StoreError as error:
-            raise SearchError(str(error)) from error
-        except OSError as error:
-            raise SearchError(f"{self.directory}: cannot be written ({error.strerror or error}).") from error
+            faults += [] if prune else emptied_folders(roots, files, known)
+            report = update_index(
+                self.store,
+                files,
+                [os.path.abspath(root) for root in roots],
+                self._embed_files,
+                descriptions=descriptions,
+                unseen=[path for path, _ in faults],
+                progress=progress,
+            )
         report.faults = faults + unread + report.faults
-        self.__dict__.pop("_columns", None)
-        self.__dict__.pop("_files", None)
+        self._contents.forget()
         return report
 
     def _embed_files(self, paths: Iterator[str]) -> Iterator[tuple[str, Any]]:
@@ -180,39 +182,22 @@ class SoundIndex:
             # The model is loaded once there is something to embed.
             return
         paths = chain([first], paths)
-        hop = self.store.record["hop_seconds"]
-        if self._cluster is not None:
-            record = self.store.record
-            yield from self._cluster.embed_files(list(paths), record["model"], record["fingerprint"], hop)
+        if self._cluster is None:
+            yield from self._model.embed_files(paths)
             return
-        from .windows import embed_files
-
-        yield from embed_files(*self._built, paths, hop_seconds=hop)
-
-    @cached_property
-    def _columns(self) -> dict[str, Any]:
-        """All rows in memory: windows, and files apart."""
-        return read_columns(self.store.rows())
-
-    @cached_property
-    def _files(self) -> dict[str, np.ndarray]:
-        """Path and tags of every file, without vectors."""
-        if not self.store.approximate:
-            return self._columns["files"]
-        rows = self.store.file_rows(["path", "tags"]).sort_by("path")
-        tags = np.empty(len(rows), dtype=object)
-        for place, found in enumerate(rows.column("tags").to_pylist()):
-            tags[place] = tuple(found)
-        return {"path": np.array(rows.column("path").to_pylist(), dtype=object), "tags": tags}
+        record = self.store.record
+        yield from self._cluster.embed_files(
+            list(paths), record["model"], record["fingerprint"], record["hop_seconds"]
+        )
 
     def __len__(self) -> int:
         """Number of files."""
-        return len(self._files["path"])
+        return len(self._contents.get().files["path"])
 
     @property
     def tags(self) -> list[str]:
         """All tags that files have."""
-        return sorted({tag for tags in self._files["tags"] for tag in tags})
+        return sorted({tag for tags in self._contents.get().files["tags"] for tag in tags})
 
     @property
     def licenses(self) -> list[str]:
@@ -227,16 +212,7 @@ class SoundIndex:
         Raises:
             SearchError: for a sentence without a word.
         """
-        try:
-            if self._onnx is not None:
-                return self._onnx.embed(sentences)
-            from ..evaluation.embedding import embed_captions
-
-            model, processor = self._built
-            processor.prepare_text(list(sentences))
-            return embed_captions(model, processor, list(sentences))
-        except ValueError as error:
-            raise SearchError(str(error)) from error
+        return self._model.embed_texts(sentences)
 
     def _embed_queries(self, queries: Sequence[str]) -> np.ndarray:
         return self.embed_texts([phrase_query(query, self.template) for query in queries])
@@ -267,7 +243,7 @@ class SoundIndex:
             top: answers at most.
             negative: sentences that should not fit; half of their cosine is taken off.
             names: rank by the words of file names and folders too, by reciprocal rank fusion.
-            min_score: leave out what scores lower.
+            min_score: leave out what scores lower by its cosine, less what is unwanted.
             exact: compare with every window even where there is an approximate index.
             filters: fields of [`Filters`]: ``glob`` (of the path), ``tag``, ``min_duration``, ``max_duration``
                 (seconds), ``file``, ``license``, ``metadata``.
@@ -277,8 +253,15 @@ class SoundIndex:
         """
         kept = Filters.of(filters)
         vectors = self._embed_queries([query, *negative])
-        options = {"top": top, "min_score": min_score, "name_query": query if names else None}
-        return self._ranked(vectors[0], vectors[1:], kept, exact=exact, percentiles=True, **options)
+        question = Question(
+            vectors[0],
+            tuple(vectors[1:]),
+            top=top,
+            min_score=min_score,
+            name_query=query if names else None,
+            background=lambda: self.background_vectors,
+        )
+        return self._answers(question, kept, exact=exact)
 
     def similar(
         self,
@@ -295,7 +278,7 @@ class SoundIndex:
         The files that sound most like one, or like a part of it; itself is left out.
 
         Args:
-            path: any sound file, in the index or not.
+            path: any sound file; one that the index has, unchanged, or one of its windows, is not embedded again.
             start, end: seconds of the part.
             top, min_score, exact, filters: as in [`search`].
 
@@ -306,12 +289,36 @@ class SoundIndex:
             raise SearchError(
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
-        kept = Filters.of(filters)
-        vector = self._embed_sound(path, start, None if end is None else end - start).vector
-        options = {"top": top + 1, "min_score": min_score, "name_query": None}
-        hits = self._ranked(vector, [], kept, exact=exact, percentiles=False, **options)
-        own = os.path.abspath(path)
+        kept, own = Filters.of(filters), os.path.abspath(path)
+        vector = self._known_vector(own, start, end)
+        if vector is None:
+            vector = self._model.embed_part(path, start, None if end is None else end - start).vector
+        hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
+
+    def _known_vector(self, path: str, start: float, end: float | None) -> np.ndarray | None:
+        """What the index has of a file, or of that window of it; None if that is nothing, or out of date."""
+        entry = self._entry(path)
+        if entry is None:
+            return None
+        if start == 0.0 and end is None:
+            return entry.vector
+        near = np.abs(entry.starts - start) < SAME_MOMENT_SECONDS
+        near &= np.abs(entry.ends - (entry.duration if end is None else end)) < SAME_MOMENT_SECONDS
+        return entry.vectors[int(np.argmax(near))] if near.any() else None
+
+    def _entry(self, path: str) -> FileEntry | None:
+        """All that the index has of a file, if that is unchanged."""
+        try:
+            status = os.stat(path)
+            entry = self.store.entries([path]).get(path)
+        except OSError:
+            # It is gone, which the one who reads it will say.
+            return None
+        except StoreError as error:
+            raise SearchError(str(error)) from error
+        same = entry is not None and (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        return entry if same else None
 
     def moments(
         self,
@@ -329,54 +336,32 @@ class SoundIndex:
             path: any sound file, in the index or not; it is embedded anew.
             query: the sentence.
             top: spans at most.
-            hop_seconds: between windows; half a window if not given.
+            hop_seconds: between windows, at most a window; half a window if not given.
             threshold: how much lower than its best window a span's windows may score.
 
         Raises:
-            SearchError: for an empty question or a file that cannot be read.
+            SearchError: for an empty question, a hop above a window, or a file that cannot be read.
         """
-        vector = self._embed_queries([query])[0]
-        hop = hop_seconds or self.store.record["window_seconds"] / 2
-        found = self._embed_sound(path, 0.0, None, hop)
-        return rank_spans(
-            found, os.path.abspath(path), vector, self.background_vectors, top=top, threshold=threshold
-        )
+        vector, own = self._embed_queries([query])[0], os.path.abspath(path)
+        hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
+        found = self._model.embed_part(path, 0.0, None, hop)
+        hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
+        entry = self._entry(own)
+        if entry is None:
+            return hits
+        told = {"tags": entry.tags, "license": entry.license, "metadata": entry.metadata}
+        return [replace(hit, **told) for hit in hits]
 
-    def _embed_sound(
-        self, path: str | os.PathLike[str], start: float, seconds: float | None, hop: float | None = None
-    ) -> Any:
-        from ..processing import AudioReadError
-        from .windows import embed_windows
-
-        model, processor = self._built
-        hop = hop or self.store.record["window_seconds"]
+    def _answers(self, question: Question, filters: Filters, *, exact: bool) -> list[Hit]:
         try:
-            return embed_windows(model, processor, path, hop_seconds=hop, offset=start, duration=seconds)
-        except (AudioReadError, OSError) as error:
-            raise SearchError(str(error)) from error
-
-    def _ranked(
-        self,
-        vector: np.ndarray,
-        unwanted: Sequence[np.ndarray],
-        filters: Filters,
-        *,
-        exact: bool,
-        percentiles: bool,
-        **options: Any,
-    ) -> list[Hit]:
-        options["background"] = (lambda: self.background_vectors) if percentiles else None
-        try:
-            if not self.store.approximate:
-                rows = self._columns["windows"]
-                if not len(rows["path"]):
-                    raise SearchError(
-                        f"{self.directory}: the index is empty; bring it up to date with auricle index."
-                    )
-                return rank_rows(rows, vector, unwanted, filters, **options)
-            return ask_table(
-                self.store, lambda: self._files, vector, unwanted, filters, exact=exact, **options
-            )
+            contents = self._contents.get()
+            if self.store.approximate:
+                return ask_table(self.store, contents, question, filters, exact=exact)
+            if not len(contents.windows["path"]):
+                raise SearchError(
+                    f"{self.directory}: the index is empty; bring it up to date with auricle index."
+                )
+            return rank_contents(contents, question, filters)
         except StoreError as error:
             raise SearchError(str(error)) from error
 

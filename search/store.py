@@ -7,15 +7,15 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as arrow
 import pyarrow.compute as compute
 
 from .entries import WHOLE_FILE, FileEntry, from_rows, schema, to_rows
 from .index_folder import IndexFolder
+from .lance_table import connect, first_line, quoted, reason_of
 from .pending import PendingFiles
-from .snapshot import drop_snapshot, read_snapshot, write_snapshot
-from .vector_index import Engine, LocalEngine, merge_pieces
+from .snapshot import drop_snapshot, read_snapshot, snapshot_state, write_snapshot
+from .vector_index import MOST_PIECES, Engine, LocalEngine, NearestQuery, is_indexed, merge_pieces, num_pieces
 
 TABLE = "sounds"
 RECORD = "index.json"
@@ -59,7 +59,7 @@ class Store:
             raise
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(
-                f"{place}: its {RECORD} is damaged ({_line(error)}); make the index anew."
+                f"{place}: its {RECORD} is damaged ({first_line(error)}); make the index anew."
             ) from error
         if not known:
             raise StoreError(f"{place}: is of another kind or version; make the index anew.")
@@ -67,6 +67,7 @@ class Store:
         if path is not None and not (path / f"{TABLE}.lance").is_dir():
             raise StoreError(f"{place}: its table {TABLE}.lance is gone; make the index anew.")
         self._pending = None if path is None else PendingFiles(path / "pending")
+        self._counted: tuple[int, int] | None = None
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], record: dict[str, Any], width: int) -> "Store":
@@ -96,10 +97,10 @@ class Store:
                 drop_snapshot(folder.path)
             # In an object store another process may be making the same index at this moment.
             options = {"mode": "overwrite"} if folder.path is not None else {"exist_ok": True}
-            _connect(folder).create_table(TABLE, schema=schema(width), **options)
+            connect(folder).create_table(TABLE, schema=schema(width), **options)
             folder.write(RECORD, _record_text(full))
         except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(f"{place}: cannot be written ({_reason(error)}).") from error
+            raise StoreError(f"{place}: cannot be written ({reason_of(error)}).") from error
         return cls(place)
 
     @cached_property
@@ -112,13 +113,13 @@ class Store:
             StoreError: if it is damaged.
         """
         try:
-            table = _connect(self.folder).open_table(TABLE)
+            table = connect(self.folder).open_table(TABLE)
             table.count_rows()
         except ImportError:
             raise
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
             raise StoreError(
-                f"{self.folder}: its table cannot be opened ({_line(error)}); make it anew."
+                f"{self.folder}: its table cannot be opened ({first_line(error)}); make it anew."
             ) from error
         return table
 
@@ -129,19 +130,27 @@ class Store:
 
     # ------------------------------------------------------------------------------------ reading
 
+    def state(self) -> tuple:
+        """What is equal as long as nothing in the index has changed, whoever changes it."""
+        waiting = () if self._pending is None else self._pending.state()
+        snapshot = None if self.folder.path is None else snapshot_state(self.folder.path)
+        return (waiting, snapshot, self._version() if snapshot is None else None)
+
     @property
     def finished(self) -> bool:
         """Whether the last update came to its end."""
-        if self._pending is None:
+        if self._pending is not None and len(self._pending):
+            return False
+        if self._snapshot() is not None:
             return True
-        return not len(self._pending) and (self._snapshot() is not None or self.approximate)
+        if self.approximate:
+            return self._reading(lambda: is_indexed(self.table))
+        return self.folder.path is None
 
     @property
     def approximate(self) -> bool:
         """Whether there are so many windows that questions go to the approximate index."""
-        if self._snapshot() is not None:
-            return False
-        return self._reading(lambda: self.table.count_rows()) > self.record["exact_windows"]
+        return self._snapshot() is None and self._windows() > self.record["exact_windows"]
 
     def files(self) -> dict[str, dict[str, Any]]:
         """By path: root, size, mtime_ns, digest and described of every file."""
@@ -152,7 +161,7 @@ class Store:
         """One row a file, some columns of it; of all files, or of a few."""
         where = f"window = {WHOLE_FILE}"
         if paths is not None:
-            where += f" AND path IN ({_quoted(paths)})"
+            where += f" AND path IN ({quoted(paths)})"
         table = self.rows([*dict.fromkeys([*columns, "path"])], where)
         if paths is not None:
             table = table.filter(
@@ -168,17 +177,16 @@ class Store:
             columns: None is all.
             where: ``window = -1`` and what else the table alone looks at, or None for all rows.
         """
+        # Before the table: what goes into it meanwhile is then found twice, and not never.
+        pending = self.waiting()
         table = self._snapshot()
         if table is None:
             table = self._reading(lambda: self._scan(columns, where))
-        pending, _ = self._pending.read() if self._pending is not None else (None, [])
         if pending is not None:
-            stale = compute.is_in(table.column("path"), value_set=pending.column("path").combine_chunks())
-            table = arrow.concat_tables(
-                [table.filter(compute.invert(stale)), pending.select(table.column_names)]
-                if where is None or "window" in table.column_names
-                else [table.filter(compute.invert(stale)), _whole(pending).select(table.column_names)]
-            )
+            fresh = table.filter(compute.invert(paths_among(table, pending)))
+            if where is not None and "window" not in table.column_names:
+                pending = _whole(pending)
+            table = arrow.concat_tables([fresh, pending.select(table.column_names)])
         if where is not None and "window" in table.column_names:
             table = _whole(table)
         return table if columns is None else table.select(columns)
@@ -186,16 +194,15 @@ class Store:
     def entries(self, paths: Sequence[str]) -> dict[str, FileEntry]:
         """By path all that is kept of files; paths that are not in the index are left out."""
         wanted = arrow.array(list(paths), arrow.string())
-        found = []
+        found, pending = [], self.waiting()
         table = self._snapshot()
         if table is None:
             for start in range(0, len(paths), FILES_A_COMMIT):
-                where = f"path IN ({_quoted(paths[start : start + FILES_A_COMMIT])})"
+                where = f"path IN ({quoted(paths[start : start + FILES_A_COMMIT])})"
                 found.append(self._reading(lambda where=where: self._scan(None, where)))
         else:
             found.append(table.filter(compute.is_in(table.column("path"), value_set=wanted)))
         entries = from_rows(arrow.concat_tables(found)) if found else {}
-        pending, _ = self._pending.read() if self._pending is not None else (None, [])
         if pending is not None:
             entries |= from_rows(pending.filter(compute.is_in(pending.column("path"), value_set=wanted)))
         return entries
@@ -209,36 +216,30 @@ class Store:
         """
         return self.entries([path])[path]
 
-    def nearest(
-        self,
-        vector: np.ndarray,
-        limit: int,
-        where: str | None = None,
-        *,
-        columns: list[str] | None = None,
-        exact: bool = False,
-    ) -> arrow.Table:
-        """
-        The windows nearest to a vector, among them rows of whole files; see [`Engine.nearest`].
+    def waiting(self) -> arrow.Table | None:
+        """Rows of files that are not in the table yet and stand for what it has of them; None if there are none."""
+        return None if self._pending is None else self._pending.read()[0]
 
-        Args:
-            vector: unit length, ``(width,)``.
-            limit: rows at most.
-            where: a condition in SQL.
-            columns: None is all; ``path`` comes always.
-            exact: look at all vectors instead of the approximate index.
+    def nearest(self, query: NearestQuery) -> arrow.Table:
         """
-        names = self.table.schema.names if columns is None else [*dict.fromkeys(["path", *columns])]
-        table = self._reading(
-            lambda: self.engine.nearest(self.table, self.table_uri, vector, limit, where, names, exact=exact)
-        )
-        pending, _ = self._pending.read() if self._pending is not None else (None, [])
-        if pending is not None:
-            stale = compute.is_in(table.column("path"), value_set=pending.column("path").combine_chunks())
-            table = arrow.concat_tables(
-                [table.filter(compute.invert(stale)), pending.select(table.column_names)]
-            )
-        return table
+        The table's rows that a query asks for, the nearest first, among them rows of whole files.
+
+        What waits beside the table is not looked at: see [`waiting`].
+
+        Raises:
+            StoreError: if the table cannot be read.
+        """
+        return self._reading(lambda: self.engine.nearest(self.table, self.table_uri, query))
+
+    def _version(self) -> int:
+        return self._reading(lambda: self.table.version)
+
+    def _windows(self) -> int:
+        version = self._version()
+        if self._counted is None or self._counted[0] != version:
+            count = self._reading(lambda: self.table.count_rows(f"window != {WHOLE_FILE}"))
+            self._counted = (version, count)
+        return self._counted[1]
 
     def _snapshot(self) -> arrow.Table | None:
         return None if self.folder.path is None else read_snapshot(self.folder.path)
@@ -262,7 +263,7 @@ class Store:
             except StoreError:
                 raise
             except (OSError, RuntimeError, ValueError) as error:
-                raise StoreError(f"{self.folder}: its table cannot be read ({_line(error)}).") from error
+                raise StoreError(f"{self.folder}: its table cannot be read ({first_line(error)}).") from error
 
     # ------------------------------------------------------------------------------------ writing
 
@@ -280,7 +281,7 @@ class Store:
             for entry in entries:
                 self._pending.write(entry.path, to_rows([entry], self.record["width"]))
         except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(f"{self.folder}: cannot be written ({_reason(error)}).") from error
+            raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
         if len(self._pending) >= FILES_A_COMMIT:
             self.flush()
 
@@ -309,7 +310,7 @@ class Store:
             return
         self.flush()
         for start in range(0, len(paths), FILES_A_COMMIT):
-            where = f"path IN ({_quoted(paths[start : start + FILES_A_COMMIT])})"
+            where = f"path IN ({quoted(paths[start : start + FILES_A_COMMIT])})"
             self._writing(lambda where=where: self.table.delete(where))
 
     def finish(self) -> None:
@@ -322,16 +323,17 @@ class Store:
         self.flush()
         local = self.folder.path is not None
         stay = VERSIONS_STAY if local else REMOTE_VERSIONS_STAY
-        windows = self.table.count_rows()
-        if windows > self.record["exact_windows"]:
-            train = windows > 2 * self.record.get("trained_on", 0)
+        if self._windows() > self.record["exact_windows"]:
+            rows = self.table.count_rows()
+            train = rows > 2 * self.record.get("trained_on", 0)
             self._writing(lambda: self.engine.refresh(self.table, self.table_uri, stay, train=train))
             if train:
-                self.record["trained_on"] = windows
+                self.record["trained_on"] = rows
                 self._writing(lambda: self.folder.write(RECORD, _record_text(self.record)))
             return
         try:
-            self._writing(lambda: merge_pieces(self.table, stay))
+            if num_pieces(self.table) >= MOST_PIECES:
+                self._writing(lambda: merge_pieces(self.table, stay))
         except StoreError:
             # Beside another writer the pieces may have changed under it; the next update merges them.
             if local:
@@ -342,7 +344,7 @@ class Store:
 
     def _commit(self, rows: arrow.Table) -> None:
         paths = compute.unique(rows.column("path")).to_pylist()
-        where = f"path IN ({_quoted(paths)})"
+        where = f"path IN ({quoted(paths)})"
         if self._writing(lambda: self.table.count_rows(where)):
             self._writing(lambda: self.table.delete(where))
         self._writing(lambda: self.table.add(rows))
@@ -355,45 +357,20 @@ class Store:
         except StoreError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(f"{self.folder}: cannot be written ({_reason(error)}).") from error
+            raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
 
 
 def _record_text(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def paths_among(table: arrow.Table, others: arrow.Table) -> arrow.Array:
+    """Which rows of a table are of files that others are of, too."""
+    return compute.is_in(table.column("path"), value_set=others.column("path").combine_chunks())
+
+
 def _whole(table: arrow.Table) -> arrow.Table:
     return table.filter(compute.equal(table.column("window"), WHOLE_FILE))
 
 
-def _quoted(paths: Sequence[str]) -> str:
-    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-
-
-def _connect(folder: IndexFolder) -> Any:
-    # It tells of every table that it makes.
-    os.environ.setdefault("LANCEDB_LOG", "error")
-    try:
-        import lancedb
-    except ImportError as error:
-        raise ImportError("an index needs LanceDB: pip install 'auricle[search]'.") from error
-    # A store without TLS is reached only when asked for by its address.
-    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-        os.environ.setdefault("AWS_ALLOW_HTTP", "true")
-    return lancedb.connect(folder.uri)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return next((known for known in ("No space left on device", "Read-only file system", "Permission denied")
-                 if known in str(error)), _line(error))  # fmt: skip
-
-
-def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
-        :200
-    ]
-
-
-__all__ = ["EXACT_WINDOWS", "RECORD", "Store", "StoreError"]
+__all__ = ["EXACT_WINDOWS", "RECORD", "TABLE", "Store", "StoreError", "paths_among"]

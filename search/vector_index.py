@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -15,11 +16,28 @@ PROBES, CANDIDATES = 64, 400
 KMEANS_ITERATIONS, BITS, SAMPLE_A_CELL = 10, 1, 256
 # Rows that the index does not know are looked at one by one with each question.
 UNINDEXED_ROWS = 10_000
+# Each commit leaves a piece or a version behind; merging them writes most of the table anew.
+MOST_PIECES = 16
 
 
-def partitions(rows: int) -> int:
-    """Number of k-means cells for so many rows: the power of two next to the root, of enough rows each."""
-    return max(1, min(2 ** round(math.log2(math.sqrt(max(rows, 4)))), rows // SAMPLE_A_CELL))
+@dataclass(frozen=True)
+class NearestQuery:
+    """
+    The rows nearest to a vector by cosine.
+
+    Attributes:
+        vector: unit length, ``(width,)``.
+        limit: rows at most.
+        where: a condition in SQL that rows have to fulfil, or None.
+        columns: of the rows; each is read at as many places, so that all of them take longer than the search.
+        exact: read all vectors; the measure of the approximate answer, and many times slower.
+    """
+
+    vector: np.ndarray
+    limit: int
+    where: str | None
+    columns: tuple[str, ...]
+    exact: bool = False
 
 
 class Engine(Protocol):
@@ -36,28 +54,13 @@ class Engine(Protocol):
             train: make it anew, cells and all; else only where there is none, or rows wait for it.
         """
 
-    def nearest(
-        self,
-        table: Any,
-        uri: str,
-        vector: np.ndarray,
-        limit: int,
-        where: str | None,
-        columns: list[str],
-        *,
-        exact: bool,
-    ) -> arrow.Table:
+    def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
         """
-        The rows nearest to a vector by cosine, the nearest first.
+        The rows that a query asks for, the nearest first.
 
         Args:
             table: of LanceDB.
             uri: of its Lance dataset.
-            vector: unit length, ``(width,)``.
-            limit: rows at most.
-            where: a condition in SQL that rows have to fulfil, or None.
-            columns: of the rows; each is read at as many places, so that all of them take longer than the search.
-            exact: read all vectors; the measure of the approximate answer, and many times slower.
         """
 
 
@@ -68,14 +71,11 @@ class LocalEngine:
         """See [`Engine.refresh`]."""
         from lancedb.index import IvfFlat, IvfRq
 
-        known = any(index.name == NAME for index in table.list_indices())
-        if known and not train:
-            if table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS:
+        if is_indexed(table) and not train:
+            if rows_wait(table) or num_pieces(table) >= MOST_PIECES:
                 merge_pieces(table, versions_stay)
             return
-        if known:
-            # Merging pieces would bring every new row into an index that is about to be replaced.
-            table.drop_index(NAME)
+        forget_index(table)
         merge_pieces(table, versions_stay)
         index_paths(table)
         cells = {
@@ -87,31 +87,50 @@ class LocalEngine:
         config = IvfRq(num_bits=BITS, **cells) if can_be_quantized(width) else IvfFlat(**cells)
         table.create_index(COLUMN, config=config, replace=True, name=NAME)
 
-    def nearest(
-        self,
-        table: Any,
-        uri: str,
-        vector: np.ndarray,
-        limit: int,
-        where: str | None,
-        columns: list[str],
-        *,
-        exact: bool,
-    ) -> arrow.Table:
+    def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
         """See [`Engine.nearest`]."""
-        query = table.search(np.asarray(vector, dtype=np.float32), vector_column_name=COLUMN)
-        query = query.distance_type("cosine")
+        search = table.search(np.asarray(query.vector, dtype=np.float32), vector_column_name=COLUMN)
+        search = search.distance_type("cosine")
         # Lance gives the distance in any case, and warns at every question when it was not asked for.
-        query = query.select([*columns, "_distance"])
-        query = query.bypass_vector_index() if exact else query.nprobes(PROBES).refine_factor(refine(limit))
-        if where is not None:
-            query = query.where(where)
-        return query.limit(limit).to_arrow().select(columns)
+        search = search.select([*query.columns, "_distance"])
+        if query.exact:
+            search = search.bypass_vector_index()
+        else:
+            search = search.nprobes(PROBES).refine_factor(refine(query.limit))
+        if query.where is not None:
+            search = search.where(query.where)
+        return search.limit(query.limit).to_arrow().select(list(query.columns))
+
+
+def partitions(rows: int) -> int:
+    """Number of k-means cells for so many rows: the power of two next to the root, of enough rows each."""
+    return max(1, min(2 ** round(math.log2(math.sqrt(max(rows, 4)))), rows // SAMPLE_A_CELL))
+
+
+def refine(limit: int) -> int:
+    """How many times the rows wanted are compared by their full vectors, after the estimate."""
+    return max(1, math.ceil(CANDIDATES / limit))
 
 
 def can_be_quantized(width: int) -> bool:
     """Whether vectors of so many numbers can be kept as bits; others are compared as they are."""
     return width % 8 == 0
+
+
+def is_indexed(table: Any) -> bool:
+    """Whether a table has its approximate index."""
+    return any(index.name == NAME for index in table.list_indices())
+
+
+def rows_wait(table: Any) -> bool:
+    """Whether so many rows are not in the approximate index that it is to take them up."""
+    return table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS
+
+
+def forget_index(table: Any) -> None:
+    """Drops an approximate index that is about to be replaced: merging pieces would bring every new row into it."""
+    if is_indexed(table):
+        table.drop_index(NAME)
 
 
 def index_paths(table: Any) -> None:
@@ -121,9 +140,9 @@ def index_paths(table: Any) -> None:
     table.create_index(PATH_COLUMN, config=BTree(), replace=True, name=PATH_NAME)
 
 
-def refine(limit: int) -> int:
-    """How many times the rows wanted are compared by their full vectors, after the estimate."""
-    return max(1, math.ceil(CANDIDATES / limit))
+def num_pieces(table: Any) -> int:
+    """Number of pieces that a table consists of, or of versions that are kept of it, whichever is more."""
+    return max(table.stats()["fragment_stats"]["num_fragments"], len(table.list_versions()) // 2)
 
 
 def merge_pieces(table: Any, versions_stay: timedelta) -> None:
@@ -139,4 +158,17 @@ def merge_pieces(table: Any, versions_stay: timedelta) -> None:
         table.optimize(cleanup_older_than=versions_stay)
 
 
-__all__ = ["Engine", "LocalEngine", "can_be_quantized", "index_paths", "merge_pieces", "partitions", "refine"]
+__all__ = [
+    "Engine",
+    "LocalEngine",
+    "NearestQuery",
+    "can_be_quantized",
+    "forget_index",
+    "index_paths",
+    "is_indexed",
+    "merge_pieces",
+    "num_pieces",
+    "partitions",
+    "refine",
+    "rows_wait",
+]

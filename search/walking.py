@@ -58,6 +58,37 @@ def find_files(
     return [found[path] for path in sorted(found)], faults
 
 
+def emptied_folders(
+    roots: Iterable[str | os.PathLike[str]], files: Iterable[FoundFile], known: Iterable[str]
+) -> list[tuple[str, str]]:
+    """
+    Folders of which an index has files while there is no sound left in them: perhaps a disk that is not mounted.
+
+    Args:
+        roots: folders or files that were looked at.
+        files: that were found.
+        known: paths that the index has.
+
+    Returns:
+        (path, what to do) of each.
+    """
+    found, held = [file.path for file in files], list(known)
+    told = []
+    for start in map(os.path.abspath, roots):
+        if any(below(path, [start]) for path in found):
+            continue
+        count = sum(below(path, [start]) for path in held)
+        if count:
+            kept = f"what the index has of it ({count:,} files) stays, unless with --prune"
+            told.append((start, f"no sound is left in it; {kept}"))
+    return told
+
+
+def below(path: str, roots: Iterable[str]) -> bool:
+    """Whether a path is one of the roots, or lies in one."""
+    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+
+
 def _walk(start: str, extensions: frozenset[str], faults: list[tuple[str, str]]) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
 
@@ -84,4 +115,4 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-__all__ = ["FoundFile", "find_files"]
+__all__ = ["FoundFile", "below", "emptied_folders", "find_files"]

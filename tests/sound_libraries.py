@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tiny_models import write_sound
 
 from auricle.search.sound_index import SoundIndex
@@ -32,3 +33,23 @@ def same(one: dict, two: dict) -> bool:
         and one[path][1].tags == two[path][1].tags
         for path in one
     )
+
+
+class Stopped(Exception):
+    """Ends an update as a Ctrl-C would."""
+
+
+def interrupted(index: SoundIndex, sounds: Path, after: int) -> None:
+    """Brings the index up to date, and stops when so many files are embedded."""
+    plain = index._embed_files
+
+    def embed(paths):
+        for number, found in enumerate(plain(paths)):
+            if number == after:
+                raise Stopped
+            yield found
+
+    index._embed_files = embed
+    with pytest.raises(Stopped):
+        index.update([sounds], progress=False)
+    del index._embed_files

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sound_libraries import contents, library, same
+from sound_libraries import contents, interrupted, library, same
 from tiny_models import saved_tiny_model, write_sound
 from tiny_recipes import environment
 
@@ -33,26 +33,6 @@ def made(model, tmp_path):
     index = SoundIndex.create(tmp_path / "index", model)
     index.update([sounds], progress=False)
     return sounds, index
-
-
-class Stopped(Exception):
-    """Ends an update as a Ctrl-C would."""
-
-
-def interrupted(index: SoundIndex, sounds: Path, after: int) -> None:
-    """Brings the index up to date, and stops when so many files are embedded."""
-    plain = index._embed_files
-
-    def embed(paths):
-        for number, found in enumerate(plain(paths)):
-            if number == after:
-                raise Stopped
-            yield found
-
-    index._embed_files = embed
-    with pytest.raises(Stopped):
-        index.update([sounds], progress=False)
-    del index._embed_files
 
 
 def test_an_interrupted_update_can_be_asked_and_goes_on(made, model, tmp_path):

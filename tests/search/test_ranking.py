@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from auricle.search.ranking import combine_scores, fuse_ranks, merge_spans, name_scores, percentile_of
+from auricle.search.names import NameIndex, labels, name_scores, words_of
+from auricle.search.ranking import combine_scores, fuse_ranks, merge_spans, percentile_of
 
 
 def test_unwanted_sentences_take_half_of_the_worst():
@@ -27,9 +28,45 @@ def test_fused_ranks_are_sums_of_reciprocals():
     assert fused.tolist() == pytest.approx([1 / 61, 1 / 63 + 1 / 61, 1 / 62 + 1 / 62])
 
 
+def test_equal_scores_share_the_best_rank():
+    fused = fuse_ranks([np.array([0.5, 0.9, 0.5, 0.1])])
+    assert fused.tolist() == pytest.approx([1 / 62, 1 / 61, 1 / 62, 1 / 64])
+
+
 def test_names_are_taken_apart():
     scores = name_scores("dogs bark", ["DogBark_02", "loud_dog", "rain"])
     assert scores.tolist() == [1.0, 0.5, -np.inf]
+    assert words_of("Take 03 of the BigDogs_barkX2.wav") == {
+        "take",
+        "3",
+        "big",
+        "dog",
+        "bark",
+        "x",
+        "2",
+        "wav",
+    }
+
+
+def test_numbers_tell_names_apart_and_stop_words_do_not():
+    scores = name_scores("take 3 of a song", ["take_03", "take_04", "a song", "in the middle of it"])
+    assert scores.tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, -np.inf])
+    assert name_scores("is it the", ["it is"]).tolist() == [-np.inf]
+
+
+def test_the_words_of_names_find_what_looking_at_each_name_finds():
+    generator = np.random.default_rng(0)
+    words = ["dog", "rain", "bell", "car", "7", "12"]
+    names = ["_".join(generator.choice(words, generator.integers(1, 5))) for _ in range(200)]
+    index = NameIndex(names)
+    for query in ("dog", "a rain and bell", "car 7", "nothing", "12 dogs"):
+        wanted = words_of(query)
+        held = np.array([len(wanted & words_of(name)) for name in names])
+        expected = np.where(held > 0, held / len(wanted), -np.inf)
+        assert index.scores(query).tolist() == expected.tolist()
+    rows = {"path": np.array(["/s/a_1.wav"], object), "tags": np.array([None], object)}
+    rows["tags"][0] = ("wet", "loud")
+    assert labels(rows) == ["wet loud a_1"]
 
 
 def test_spans_grow_over_windows_that_overlap_and_score_alike():

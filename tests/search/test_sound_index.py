@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from auricle.cli.main import app
 from auricle.evaluation.embedding import embed_captions, embed_clips
 from auricle.search.indexing import update_index
+from auricle.search.ranking import BACKGROUND_QUERIES, percentile_of
 from auricle.search.sound_index import SearchError, SoundIndex
 from auricle.search.store import Store
 from auricle.search.walking import FoundFile
@@ -114,10 +115,21 @@ def test_other_folders_are_left_alone(place, tmp_path):
     other = library(tmp_path / "others", 2)
     index.update([other], progress=False)
     assert len(index) == 7
+    (other / "rain" / "it's.wav").unlink()
+    assert index.update([other], progress=False).removed == 1
+    assert len(index) == 6
+
+
+def test_an_empty_folder_may_be_a_disk_that_is_not_there(place, tmp_path):
+    sounds, index = place
+    other = library(tmp_path / "others", 2)
+    index.update([other], progress=False)
     shutil.rmtree(other)
     other.mkdir()
-    assert index.update([other], progress=False).removed == 2
-    assert len(index) == 5
+    report = index.update([other, sounds], progress=False)
+    assert report.removed == 0 and report.unchanged == 5 and len(index) == 7
+    assert [path for path, _ in report.faults] == [str(other)] and "2 files" in report.faults[0][1]
+    assert index.update([other], prune=True, progress=False).removed == 2 and len(index) == 5
 
 
 def test_what_cannot_be_looked_at_stays_in_the_index(place):
@@ -209,9 +221,13 @@ def test_answers_are_ranked_by_the_cosine_of_their_best_window(place, saved):
         best[str(path)] = (float(found.vectors[window] @ query), found.starts[window])
     hits = index.search("a dog barks", top=10)
     assert [hit.path for hit in hits] == sorted(best, key=lambda path: -best[path][0])
+    others = {path: entry.vectors for path, entry in index.store.entries(list(best)).items()}
     for hit in hits:
         assert hit.cosine == pytest.approx(best[hit.path][0], abs=2e-3)
-        assert hit.start == pytest.approx(best[hit.path][1]) and 0 <= hit.percentile <= 100
+        assert hit.start == pytest.approx(best[hit.path][1])
+        moment = others[hit.path][int(np.argmax(others[hit.path] @ query))]
+        assert hit.percentile == percentile_of(hit.cosine, index.background_vectors @ moment)
+    assert len({hit.percentile for hit in hits}) > 1
     assert index.search("a dog barks", top=2) == hits[:2]
 
 
@@ -235,9 +251,31 @@ def test_filters(place):
 def test_names_and_unwanted_sentences_change_the_order(place):
     _, index = place
     assert Path(index.search("bark", names=True)[0].path).name == "bark é🐕.wav"
-    plain = index.search("dog")
-    other = {hit.path: hit.score for hit in index.search("dog", negative=["rain falls"])}
-    assert all(other[hit.path] <= hit.score + 1e-6 for hit in plain)
+    # Two sentences that fit some of the sounds: what does not fit takes nothing off.
+    vectors = np.concatenate([held.vectors for _, held in contents(index).values()])
+    fits = (vectors @ index.background_vectors.T).max(axis=0)
+    negative = [BACKGROUND_QUERIES[place] for place in np.argsort(-fits)[:2]]
+    wanted, *unwanted = index.embed_texts(["dog", *negative])
+    hits = index.search("dog", negative=negative)
+    entries = index.store.entries([hit.path for hit in hits])
+    for hit in hits:
+        vectors = entries[hit.path].vectors
+        worst = np.maximum(np.max([vectors @ other for other in unwanted], axis=0), 0)
+        assert hit.score == pytest.approx((vectors @ wanted - 0.5 * worst).max(), abs=1e-6)
+    assert any(hit.score < hit.cosine for hit in hits)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_a_well_named_file_is_answered_at_its_best_moment(place):
+    _, index = place
+    plain = {hit.path: hit for hit in index.search("quoted a b")}
+    named = index.search("quoted a b", names=True)
+    assert {Path(hit.path).name for hit in named[:2]} == {'"quoted".wav', "a b.wav"}
+    assert all((hit.start, hit.cosine) == (plain[hit.path].start, plain[hit.path].cosine) for hit in named)
+    # The least score is one of cosines, whatever the order.
+    least = sorted(hit.cosine for hit in named)[2]
+    kept = index.search("quoted a b", names=True, min_score=least)
+    assert {hit.path for hit in kept} == {hit.path for hit in named if hit.cosine >= least} and len(kept) == 3
 
 
 def test_the_nearest_sound_is_its_copy(place, tmp_path):
@@ -248,8 +286,42 @@ def test_the_nearest_sound_is_its_copy(place, tmp_path):
     hits = index.similar(copy, top=3)
     assert hits[0].path == str(source) and hits[0].cosine > 0.99 and hits[0].percentile is None
     assert str(source) not in [hit.path for hit in index.similar(source, top=10)]
+
+
+def test_a_part_of_a_sound_is_what_counts(place, tmp_path):
+    sounds, index = place
+    parts = [soundfile.read(sounds / name, dtype="float32")[0] for name in ("rain/it's.wav", "e.wav")]
+    soundfile.write(tmp_path / "two.wav", np.concatenate(parts), SAMPLING_RATE, subtype="FLOAT")
+    middle = len(parts[0]) / SAMPLING_RATE
+    assert index.similar(tmp_path / "two.wav", end=middle)[0].path == str(sounds / "rain" / "it's.wav")
+    assert index.similar(tmp_path / "two.wav", start=middle)[0].path == str(sounds / "e.wav")
+    source = sounds / "e.wav"
     with pytest.raises(SearchError, match="end behind that"):
         index.similar(source, start=1, end=0.5)
+
+
+def test_what_the_index_has_is_not_embedded_again(place, saved):
+    sounds, index = place
+
+    def none(name):
+        raise AssertionError("the model is not needed")
+
+    reader, source = SoundIndex(index.directory, loader=none), str(sounds / "e.wav")
+    entry = index.store.entry(source)
+    assert len(entry.starts) == 3
+    for part, vector in (({}, entry.vector), ({"start": 1.0, "end": 2.0}, entry.vectors[1])):
+        hits = reader.similar(source, **part)
+        scores = {
+            path: (held.vectors @ vector).max()
+            for path, held in index.store.entries([hit.path for hit in hits]).items()
+        }
+        assert len(hits) == 4 and all(hit.cosine == pytest.approx(scores[hit.path], abs=1e-6) for hit in hits)
+    for part in ({"start": 0.3}, {"end": 1.7}):
+        with pytest.raises(AssertionError, match="not needed"):
+            reader.similar(source, **part)
+    os.utime(source, (1, 1))
+    with pytest.raises(AssertionError, match="not needed"):
+        reader.similar(source)
 
 
 def test_moments_lie_where_the_sound_is(saved, place, tmp_path):
@@ -308,7 +380,15 @@ def test_the_command_line_asks_and_writes(place, tmp_path):
     for name in ("all.parquet", "all.npz", "all.csv", "all.m3u"):
         run("index", sounds, *where, "--no-progress", "--export", tmp_path / name)
         assert (tmp_path / name).stat().st_size > 50
-    assert len(np.load(tmp_path / "all.npz")["vector"]) == len(np.load(tmp_path / "all.npz")["path"])
+    with np.load(tmp_path / "all.npz") as held:
+        entries = index.store.entries(held["path"].tolist())
+        assert len(entries) == 5 and len(held["vector"]) == sum(
+            len(entry.starts) for entry in entries.values()
+        )
+        for number, path in enumerate(held["path"].tolist()):
+            own = held["path_index"] == number
+            assert np.array_equal(held["vector"][own], entries[path].vectors)
+            assert np.array_equal(held["start"][own], entries[path].starts)
 
 
 def test_what_cannot_be_asked(place, saved, tmp_path):

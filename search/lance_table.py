@@ -1,0 +1,50 @@
+"""Opening LanceDB, asking it by path, and putting its errors into words."""
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from .index_folder import IndexFolder
+
+_KNOWN_REASONS = ("No space left on device", "Read-only file system", "Permission denied")
+
+
+def connect(folder: IndexFolder) -> Any:
+    """
+    The LanceDB database of an index; what other processes write is seen by the next call.
+
+    Raises:
+        ImportError: if LanceDB is not installed.
+    """
+    # It tells of every table that it makes.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    try:
+        import lancedb
+    except ImportError as error:
+        raise ImportError("an index needs LanceDB: pip install 'auricle[search]'.") from error
+    # A store without TLS is reached only when asked for by its address.
+    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        os.environ.setdefault("AWS_ALLOW_HTTP", "true")
+    return lancedb.connect(folder.uri, read_consistency_interval=timedelta(0))
+
+
+def quoted(texts: Sequence[str]) -> str:
+    """Texts as a list of SQL, without its parentheses."""
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+
+
+def reason_of(error: Exception) -> str:
+    """Why something could not be written, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return next((known for known in _KNOWN_REASONS if known in str(error)), first_line(error))
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message that says something, at most 200 characters."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:200]
+
+
+__all__ = ["connect", "first_line", "quoted", "reason_of"]

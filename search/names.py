@@ -1,0 +1,71 @@
+"""Words of file names and tags, and which files a question names."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+# They stand in every question and say nothing of a name.
+STOP_WORDS = frozenset(
+    (
+        "a", "an", "and", "are", "at", "be", "by", "for", "from", "in", "is", "it", "its", "of", "on", "or", "some",
+        "somebody", "something", "the", "to", "was", "were", "with",
+    )
+)  # fmt: skip
+
+
+def words_of(text: str) -> set[str]:
+    """
+    Words and numbers of a name or a question, lower case, without a plural's s and without stop words.
+
+    File names glue words: ``"DogBark_02.wav"`` holds dog, bark, 2, wav.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    found = re.findall(r"[^\W\d_]+|\d+", spaced.lower())
+    return {_stem(word) for word in found} - STOP_WORDS
+
+
+def labels(rows: Mapping[str, np.ndarray]) -> list[str]:
+    """The words of each row's file name and tags, as one text."""
+    pairs = zip(rows["path"].tolist(), rows["tags"], strict=True)
+    return [" ".join((*tags, Path(path).stem)) for path, tags in pairs]
+
+
+def name_scores(query: str, names: Sequence[str]) -> np.ndarray:
+    """Share of the query's words that each name holds, ``(names,)``; minus infinity where it holds none."""
+    return NameIndex(names).scores(query)
+
+
+class NameIndex:
+    """
+    Which names hold a word; taken apart once, so that a question looks at its own words alone.
+
+    Args:
+        names: as [`labels`] gives them.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self._count = len(names)
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            for word in words_of(name):
+                rows.setdefault(word, []).append(row)
+        self._rows = {word: np.array(held, dtype=np.int64) for word, held in rows.items()}
+
+    def scores(self, query: str) -> np.ndarray:
+        """See [`name_scores`]."""
+        words = words_of(query)
+        held = np.zeros(self._count, dtype=np.float64)
+        for word in words & self._rows.keys():
+            held[self._rows[word]] += 1
+        return np.where(held > 0, held / max(len(words), 1), -np.inf)
+
+
+def _stem(word: str) -> str:
+    if word.isdigit():
+        return word.lstrip("0") or "0"
+    return word.rstrip("s") if len(word) > 3 else word
+
+
+__all__ = ["NameIndex", "labels", "name_scores", "words_of"]
