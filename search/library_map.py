@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as arrow
 
 from ..evaluation.picture_page import Part, as_text, check_page_path, check_plotly, write_picture_page
 from .columns import read_columns
-from .entries import WHOLE_FILE
 from .hits import SearchError
 from .ranking import BACKGROUND_QUERIES
 from .sound_index import SoundIndex
 
 FEWEST_FOR_UMAP = 16
+FILES_A_READ = 2_000
 OUTLIER = -1
 _COLUMNS = ["path", "window", "start", "end", "duration", "tags", "license", "metadata", "vector"]
 _PLAYER = """
@@ -83,10 +84,12 @@ def make_library_map(
     if len(paths) > limit:
         drawn = np.random.default_rng(seed).choice(len(paths), limit, replace=False)
         chosen = [paths[place] for place in sorted(drawn)]
-    rows = index.store.rows(_COLUMNS, f"window = {WHOLE_FILE}")
-    files = read_columns(rows)["files"]
-    kept = np.isin(files["path"].astype(str), np.array(chosen))
-    files = {name: values[kept] for name, values in files.items()}
+    # Of a library of a million files the vectors of those alone that are drawn.
+    rows = [
+        index.store.file_rows(_COLUMNS, chosen[start : start + FILES_A_READ])
+        for start in range(0, len(chosen), FILES_A_READ)
+    ]
+    files = read_columns(arrow.concat_tables(rows))["files"]
     place, cluster = _placed(files["vector"], min_cluster_size, seed)
     return LibraryMap(
         path=files["path"],

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+import soundfile
 from sound_libraries import contents, interrupted, library, same
-from tiny_models import saved_tiny_model, write_sound
+from tiny_models import SAMPLING_RATE, saved_tiny_model, sound, write_sound
 from tiny_recipes import environment
 
 from auricle.search.hits import SearchError
@@ -73,6 +75,33 @@ def test_files_that_wait_take_no_answer_away(made):
     assert hit.duration == 12.0
     least = sorted(hit.cosine for hit in reader.search("a dog", **question))[12]
     assert len(reader.search("a dog", top=40, min_score=least)) == 8
+
+
+def test_a_file_that_waits_far_away_does_not_end_the_search(model, tmp_path):
+    """The nearest rows are all of one recording: those of other files are behind them."""
+    sounds = library(tmp_path / "sounds", 12)
+    first = sound(1.0, seed=50)
+    soundfile.write(sounds / "long.wav", np.tile(first, 300), SAMPLING_RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "asked.wav", first, SAMPLING_RATE, subtype="FLOAT")
+    index = SoundIndex.create(tmp_path / "index", model, exact_windows=10)
+    index.update([sounds], progress=False)
+    hits = index.similar(tmp_path / "asked.wav", top=20)
+    assert len(hits) == 13 and hits[0].path == str(sounds / "long.wav")
+    least = hits[6].cosine
+    question = {"top": 9, "min_score": least - 1e-6}
+    expected = index.similar(tmp_path / "asked.wav", **question)
+    assert len(expected) == 7
+    vector = index._model.embed_part(tmp_path / "asked.wav", 0.0, None).vector
+    for seed in range(100, 200):
+        far = write_sound(tmp_path / "far.wav", 0.5, seed=seed)
+        if (index._model.embed_part(far, 0.0, None).vectors @ vector).max() < least - 0.001:
+            break
+    far.rename(sounds / "far.wav")
+    write_sound(sounds / "zoo.wav", 0.5, seed=99)
+    interrupted(index, sounds, after=1)
+    reader = SoundIndex(index.directory)
+    assert reader.store.waiting() is not None
+    assert reader.similar(tmp_path / "asked.wav", **question) == expected
 
 
 # --------------------------------------------------------------------- others who change it
