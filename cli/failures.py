@@ -1,6 +1,7 @@
 """What commands print: errors that a person can do something about in one line, and no chatter of libraries."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,10 +16,14 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     Prints errors of these kinds as one message, without a traceback.
 
     Raises:
-        typer.Exit: with code 2 in place of such an error, 130 for Ctrl-C.
+        typer.Exit: with code 2 in place of such an error, 130 for Ctrl-C, 0 where nobody reads the output.
     """
     try:
         yield
+    except BrokenPipeError as error:
+        # Who reads has seen enough, as `head` has: what is still in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from error
     except kinds as error:
         typer.echo(printable(f"error: {error}"), err=True)
         raise typer.Exit(2) from error
@@ -28,8 +33,21 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """The text with a replacement character for each byte of a file name that is no text."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """
+    The text as a terminal can show it.
+
+    Bytes of a file name that are no text, and letters that the output's encoding lacks, become a replacement
+    character; what would command a terminal is escaped, all but line ends.
+    """
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def one_line(text: str) -> str:
+    """[`printable`] of what has to stay on one line, such as the name of a file."""
+    return printable(text).replace("\n", "\\n")
 
 
 def quiet_libraries() -> None:

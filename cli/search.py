@@ -1,14 +1,13 @@
 """`auricle index`, `search`, `similar`, `moments`: one's own sounds, found by a sentence or by a sound."""
 
-import json
+import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failures import one_line_errors, printable, quiet_libraries
+from .failures import one_line, one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
     from ..search.sound_index import Hit, SoundIndex
@@ -50,7 +49,8 @@ def index(
         float | None, typer.Option(min=0.1, help="Seconds between windows' starts; a window if not given.")
     ] = None,
     watch: Annotated[
-        float | None, typer.Option(min=1.0, help="Look again every so many seconds until stopped.")
+        float | None,
+        typer.Option(min=1.0, max=86_400.0, help="Look again every so many seconds until stopped."),
     ] = None,
     export: Annotated[
         Path | None,
@@ -64,7 +64,9 @@ def index(
     ] = None,
     prune: Annotated[
         bool,
-        typer.Option("--prune", help="Take a folder's files out even if no sound at all is left in it."),
+        typer.Option(
+            "--prune", help="Take a folder's files out even if it is gone, or no sound is left in it."
+        ),
     ] = False,
     ray: Annotated[str | None, _RAY] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
@@ -81,11 +83,16 @@ def index(
         from ..search.index_folder import IndexFolder
         from ..search.index_model import load_model_on_half_the_cores
         from ..search.sound_index import SearchError, SoundIndex
+        from ..search.walking import check_root
 
         with one_line_errors(SearchError, OSError, ImportError):
             process = {"ray": ray, "loader": load_model_on_half_the_cores}
             if watch is not None and export is not None and not export.suffix:
                 raise SearchError(f"--export {export}: a folder of links is made once; leave out --watch.")
+            if not prune:
+                # Before the model is loaded and a folder made for the index.
+                for folder in folders:
+                    check_root(folder)
             if model is not None:
                 sounds = SoundIndex.create(
                     index_dir, model, hop_seconds=hop, exact_windows=exact_windows, **process
@@ -105,7 +112,7 @@ def index(
                     if told is None or report.changes or report.faults != told:
                         typer.echo(report.line())
                         for path, reason in report.faults:
-                            typer.echo(printable(f"  not indexed: {path}: {reason}"), err=True)
+                            typer.echo(one_line(f"  not indexed: {path}: {reason}"), err=True)
                         if export is not None:
                             sounds.export(export)
                         told = report.faults
@@ -289,14 +296,16 @@ def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path |
     if export is not None:
         sounds.export(export, hits=hits)
     if as_json:
-        typer.echo(json.dumps([asdict(hit) for hit in hits], indent=2, ensure_ascii=False))
+        from ..search.exports import hits_as_json
+
+        typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
         return
     if not hits:
         typer.echo("nothing fits")
     for rank, hit in enumerate(hits, start=1):
         percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
         span = f"{_clock(hit.start)}-{_clock(hit.end)}"
-        typer.echo(printable(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+        typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
 
 
 def _clock(seconds: float) -> str:

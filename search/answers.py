@@ -1,6 +1,7 @@
 """From the rows a question is asked of to ranked answers, each file once."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow.compute as compute
 from .columns import read_columns
 from .entries import matrix
 from .filters import Filters
-from .hits import Hit
+from .hits import Hit, SearchError
 from .index_contents import IndexContents
 from .names import labels, name_scores
 from .ranking import combine_scores, fuse_ranks, percentile_of
@@ -48,6 +49,17 @@ class Question:
     background: Callable[[], np.ndarray] | None = None
 
 
+def check_question(question: Question) -> None:
+    """
+    Raises:
+        SearchError: for a number of answers below 1, or a least score that is no number.
+    """
+    if question.top < 1:
+        raise SearchError(f"top={question.top}: has to be 1 or more.")
+    if question.min_score is not None and math.isnan(question.min_score):
+        raise SearchError("min_score=nan: has to be a number.")
+
+
 def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:
     """
     The best files of an index that is in memory, each at its best window.
@@ -80,7 +92,8 @@ def ask_table(
     Raises:
         StoreError: if the table cannot be read.
     """
-    condition, limit = filters.sql(), max(FEWEST_ROWS, ROWS_AN_ANSWER * question.top)
+    condition = filters.sql()
+    limit = min(MOST_ROWS, max(FEWEST_ROWS, ROWS_AN_ANSWER * question.top))
     columns = RANKED_BY if question.name_query is None else (*RANKED_BY, "tags")
     # Before the table, into which it may go at this moment.
     waiting = store.waiting()
@@ -226,4 +239,4 @@ def _farthest(near: arrow.Table, vector: np.ndarray) -> float:
     return float(matrix(near.slice(len(near) - 1))[0] @ vector)
 
 
-__all__ = ["DETAILS", "Question", "ask_table", "rank_contents"]
+__all__ = ["DETAILS", "Question", "ask_table", "check_question", "rank_contents"]

@@ -127,9 +127,10 @@ def metadata_text(metadata: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(metadata.items())), ensure_ascii=False)
 
 
-def metadata_pair(name: str, value: str) -> str:
-    """How one pair stands in [`metadata_text`]."""
-    return metadata_text({name: value})[1:-1]
+def metadata_pairs_as_text(name: str, value: str) -> tuple[str, str]:
+    """How one pair stands in [`metadata_text`], the first of all or behind another one."""
+    pair = metadata_text({name: value})[1:-1]
+    return "{" + pair, ", " + pair
 
 
 def matrix(table: arrow.Table) -> np.ndarray:
@@ -149,7 +150,7 @@ __all__ = [
     "from_rows",
     "half_matrix",
     "matrix",
-    "metadata_pair",
+    "metadata_pairs_as_text",
     "metadata_text",
     "schema",
     "to_rows",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,9 @@ from .columns import read_columns
 from .hits import Hit, SearchError
 from .spreadsheet_cells import harmless_cell
 from .store import Store
+from .walking import LINKS_MARK
+
+LONGEST_NAME = 255
 
 
 def export_hits(out: Path, hits: Sequence[Hit]) -> None:
@@ -27,8 +31,7 @@ def export_hits(out: Path, hits: Sequence[Hit]) -> None:
         rows = [{**asdict(hit), "tags": ";".join(hit.tags)} for hit in hits]
         _write_csv(out, [_flat(row, row.pop("metadata")) for row in rows])
     elif kind == ".json":
-        text = json.dumps([asdict(hit) for hit in hits], indent=2, ensure_ascii=False)
-        out.write_text(f"{text}\n", encoding="utf-8")
+        out.write_text(f"{hits_as_json(hits)}\n", encoding="utf-8")
     elif kind == ".m3u":
         _write_playlist(out, [hit.path for hit in hits])
     elif kind == "":
@@ -59,8 +62,9 @@ def export_index(out: Path, store: Store) -> None:
         columns = read_columns(store.rows())
         windows, paths = columns["windows"], columns["files"]["path"]
         kept = {name: windows[name] for name in ("start", "end", "vector")}
-        # A path a window would be many times the vectors' size.
-        np.savez_compressed(out, path=paths.astype(str), path_index=windows["file"], **kept)
+        with open(out, "wb") as file:
+            # A path a window would be many times the vectors' size.
+            np.savez_compressed(file, path=paths.astype(str), path_index=windows["file"], **kept)
     elif kind == ".csv":
         columns = ["path", "duration", "tags", "license", "metadata"]
         rows = [
@@ -75,6 +79,17 @@ def export_index(out: Path, store: Store) -> None:
         raise SearchError(
             f"{out}: the ending has to be .parquet, .npz, .csv, .m3u or none (a folder of links) for an index."
         )
+
+
+def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
+    """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
+    rows = [asdict(hit) for hit in hits]
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(rows, indent=2)
+    return text
 
 
 def _harmless(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +107,8 @@ def _flat(row: dict[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _write_csv(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with open(out, "w", newline="", encoding="utf-8") as file:
+    # Names that are no UTF-8 keep their bytes.
+    with open(out, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         harmless = [_harmless(row) for row in rows]
         names = list(dict.fromkeys(name for row in harmless for name in row)) or ["path"]
         writer = csv.DictWriter(file, names, restval="")
@@ -103,17 +119,28 @@ def _write_csv(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _write_playlist(out: Path, paths: Iterable[str]) -> None:
     # An entry is a line: a name of several lines is written as a URI, which players take too.
     lines = [path if path.isprintable() else Path(path).as_uri() for path in paths]
-    out.write_text("#EXTM3U\n" + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    out.write_text(
+        "#EXTM3U\n" + "".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape"
+    )
 
 
 def _write_links(out: Path, paths: Sequence[str]) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SearchError(f"{out}: is there already; name a new or empty folder for the links.")
     out.mkdir(parents=True, exist_ok=True)
+    (out / LINKS_MARK).touch()
     digits = len(str(len(paths)))
     for place, path in enumerate(paths, start=1):
         # Numbered: the order stays, and files of one name do not meet.
-        (out / f"{place:0{digits}} {Path(path).name}").symlink_to(path)
+        (out / f"{place:0{digits}} {_short_name(Path(path), digits + 1)}").symlink_to(path)
 
 
-__all__ = ["export_hits", "export_index"]
+def _short_name(path: Path, taken: int) -> str:
+    """A file's name, its stem cut so that it and so many more bytes are a name that disks take."""
+    room = LONGEST_NAME - taken - len(os.fsencode(path.suffix))
+    stem = os.fsencode(path.stem)
+    # Half of a letter at the cut is left out.
+    return (path.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")) + path.suffix
+
+
+__all__ = ["export_hits", "export_index", "hits_as_json"]

@@ -1,6 +1,7 @@
 """Which windows a question is about: the same conditions over rows in memory, and as SQL for the table."""
 
 import fnmatch
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .entries import metadata_pair
+from .entries import metadata_pairs_as_text
 from .hits import SearchError
 
 
@@ -47,7 +48,27 @@ class Filters:
         unknown = sorted(set(conditions) - set(known))
         if unknown:
             raise SearchError(f"{unknown[0]!r} is no filter; there are {sorted(known)}.")
-        return cls(**{name: value for name, value in conditions.items() if value is not None})
+        filters = cls(**{name: value for name, value in conditions.items() if value is not None})
+        filters.check()
+        return filters
+
+    def check(self) -> None:
+        """
+        Raises:
+            SearchError: for a length that is no number, metadata that is no mapping of texts, or no valid text.
+        """
+        for name in ("min_duration", "max_duration"):
+            seconds = getattr(self, name)
+            if seconds is not None and math.isnan(seconds):
+                raise SearchError(f"{name}=nan: has to be a number of seconds.")
+        if not isinstance(self.metadata, Mapping):
+            raise SearchError(f"metadata={self.metadata!r}: has to be a mapping from names to values.")
+        texts = [self.glob, self.tag, self.license, *self.metadata, *self.metadata.values()]
+        for text in texts:
+            if text is not None and not isinstance(text, str):
+                raise SearchError(f"{text!r}: has to be a text to compare with.")
+            if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise SearchError(f"{text!r}: is no valid text.")
 
     def mask(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """
@@ -72,17 +93,17 @@ class Filters:
         if self.license is not None:
             kept &= rows["license"] == self.license
         for name, value in self.metadata.items():
-            pair = metadata_pair(name, value)
-            kept &= np.array([pair in text for text in rows["metadata"]], dtype=bool)
+            first, later = metadata_pairs_as_text(name, value)
+            kept &= np.array([first in text or later in text for text in rows["metadata"]], dtype=bool)
         return kept
 
     def sql(self) -> str | None:
         """The same as a condition of the table; None if there is none."""
         parts = []
         if self.min_duration is not None:
-            parts.append(f"duration >= {float(self.min_duration)!r}")
+            parts.append(f"duration >= {_number(self.min_duration)}")
         if self.max_duration is not None:
-            parts.append(f"duration <= {float(self.max_duration)!r}")
+            parts.append(f"duration <= {_number(self.max_duration)}")
         if self.glob is not None:
             parts.append(f"regexp_like(path, {_text(_expression(self.glob))})")
         if self.tag is not None:
@@ -91,7 +112,9 @@ class Filters:
             parts.append(f"path = {_text(os.path.abspath(self.file))}")
         if self.license is not None:
             parts.append(f"license = {_text(self.license)}")
-        parts += [f"contains(metadata, {_text(metadata_pair(*pair))})" for pair in self.metadata.items()]
+        for pair in self.metadata.items():
+            either = [f"contains(metadata, {_text(text)})" for text in metadata_pairs_as_text(*pair)]
+            parts.append(f"({' OR '.join(either)})")
         return " AND ".join(parts) or None
 
 
@@ -109,6 +132,11 @@ def metadata_pairs(texts: Iterable[str]) -> dict[str, str]:
             raise SearchError(f"metadata {text!r}: has to be NAME=VALUE.")
         pairs[name] = value
     return pairs
+
+
+def _number(value: float) -> str:
+    # Longer than any sound, for what SQL has no word for.
+    return repr(min(max(float(value), -1e300), 1e300))
 
 
 def _text(value: str) -> str:

@@ -123,7 +123,7 @@ class IndexModel:
         text_tower: directory of an exported text tower, which then embeds the sentences.
 
     Raises:
-        SearchError: if the text tower is of another model.
+        SearchError: if the text tower is none, or of another model.
     """
 
     def __init__(
@@ -141,7 +141,10 @@ class IndexModel:
         if text_tower is not None:
             from ..evaluation.onnx_towers import OnnxTextTower
 
-            self._onnx = OnnxTextTower(text_tower)
+            try:
+                self._onnx = OnnxTextTower(text_tower)
+            except (ValueError, OSError) as error:
+                raise SearchError(str(error)) from error
             if self._onnx.fingerprint != record["fingerprint"]:
                 raise SearchError(
                     f"{text_tower}: is the text tower of another model than {directory} was made with "
@@ -176,8 +179,11 @@ class IndexModel:
         Unit vectors ``(sentences, width)``.
 
         Raises:
-            SearchError: for a sentence without a word.
+            SearchError: for a sentence without a word, or that is no valid text.
         """
+        for sentence in sentences:
+            if any("\ud800" <= letter <= "\udfff" for letter in sentence):
+                raise SearchError(f"{sentence!r}: is no valid text.")
         try:
             if self._onnx is not None:
                 return self._onnx.embed(sentences)

@@ -1,6 +1,7 @@
 """Bringing an index up to date with the folders it covers."""
 
 import hashlib
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,7 @@ def update_index(
     embed_files: "EmbedFiles",
     *,
     descriptions: Mapping[str, Description] | None = None,
+    undescribed: Sequence[str] = (),
     unseen: Sequence[str] = (),
     progress: bool = True,
 ) -> IndexReport:
@@ -87,13 +89,16 @@ def update_index(
         roots: absolute; files of the index below others are left alone.
         embed_files: from paths to (path, vectors or what was wrong), in any order.
         descriptions: what metadata files say, by path.
+        undescribed: folders whose metadata files cannot be read: what the index has from them stays.
         unseen: folders and files that could not be looked at: what the index has of them stays.
         progress: show a progress bar with rate and time left.
 
     Raises:
         StoreError: if the index cannot be written; what was embedded stays.
     """
-    update = _Update(store, {file.path: file for file in files}, descriptions or {}, roots, unseen)
+    update = _Update(
+        store, {file.path: file for file in files}, descriptions or {}, roots, undescribed, unseen
+    )
     with tqdm(total=len(update.todo), desc="indexing", unit="file", disable=not progress) as bar:
         update.describe(bar)
         with closing(embed_files(update.unknown(bar))) as embedded:
@@ -113,6 +118,7 @@ class _Update:
         files: Mapping[str, FoundFile],
         descriptions: Mapping[str, Description],
         roots: Sequence[str],
+        undescribed: Sequence[str],
         unseen: Sequence[str],
     ):
         self.store, self.files, self.descriptions = store, files, descriptions
@@ -123,8 +129,13 @@ class _Update:
             for path in self.known
             if path not in files and below(path, roots) and not below(path, unseen)
         }
+        # Of a root that was renamed the files are below no root that is looked at, and may be here.
+        lost_roots = {
+            root for root in {row["root"] for row in self.known.values()} if not os.path.exists(root)
+        }
+        lost = [path for path, row in self.known.items() if row["root"] in lost_roots]
         self.moved_from: dict[str, list[str]] = {}
-        for path in sorted(self.gone):
+        for path in sorted({*self.gone, *lost} - files.keys(), reverse=True):
             self.moved_from.setdefault(self.known[path]["digest"], []).append(path)
         self.digests: dict[str, str] = {}
         self.unreadable: list[str] = []
@@ -144,7 +155,7 @@ class _Update:
             row = self.known.get(path)
             if row is None or (row["size"], row["mtime_ns"]) != (file.size, file.mtime_ns):
                 self.todo.append(path)
-            elif row["described"] != self._said(path).hash:
+            elif row["described"] != self._said(path).hash and not below(path, undescribed):
                 self.todo.append(path)
                 self.said_anew.append(path)
             else:
@@ -178,6 +189,7 @@ class _Update:
                     self.report.unchanged += 1
                 elif self.moved_from.get(digest):
                     source = self.moved_from[digest].pop()
+                    self.gone.add(source)
                     self._add([replace(self.store.entry(source), **self._found(path), **self._told(path))])
                     self.report.moved += 1
                 else:

@@ -1,6 +1,7 @@
 """Opening LanceDB, asking it by path, and putting its errors into words."""
 
 import os
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -44,7 +45,9 @@ def reason_of(error: Exception) -> str:
 def first_line(error: Exception) -> str:
     """The first line of an error's message that says something, at most 200 characters."""
     lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)[:200]
+    first = next((line for line in lines if line), type(error).__name__)
+    # Lance tells where in its own sources it noticed.
+    return re.sub(r",?\s*\S+\.rs:\d+:\d+", "", first)[:200]
 
 
 __all__ = ["connect", "first_line", "quoted", "reason_of"]

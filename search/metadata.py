@@ -67,6 +67,8 @@ def read_descriptions(
             try:
                 for file_name, row in _rows(source):
                     found[os.path.normpath(os.path.join(folder, file_name))] = _description(row)
+            except RecursionError:
+                faults.append((source, "holds lists or objects too deep within each other."))
             except (OSError, ValueError, csv.Error) as error:
                 faults.append((source, getattr(error, "strerror", None) or str(error)))
     return found, faults
@@ -96,11 +98,21 @@ def _rows(source: str) -> Iterable[tuple[str, dict[str, str]]]:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
-            row = json.loads(line)
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number}: is no JSON ({error.msg}, column {error.colno}).") from error
             if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
                 raise ValueError(f"line {number}: is no object with a file_name.")
             name = row.pop("file_name")
-            yield name, {key: _text(value) for key, value in row.items() if value not in (None, "")}
+            texts = {key: _text(value) for key, value in row.items() if value not in (None, "")}
+            try:
+                "".join((name, *texts, *texts.values())).encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"line {number}: holds half of a character ({error.object[error.start]!r})."
+                ) from error
+            yield name, texts
 
 
 def _description(row: dict[str, str]) -> Description:

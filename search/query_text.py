@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -59,9 +60,10 @@ def background_vectors(
     digest = hashlib.sha256("\n".join(queries).encode()).hexdigest()[:8]
     name = f"background-{digest}.npy"
     # An index on a read-only disk can be asked all the same.
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, EOFError, BadZipFile):
         kept = np.load(BytesIO(folder.read(name)), allow_pickle=False)
-        if kept.shape == (len(queries), width):
+        fits = isinstance(kept, np.ndarray) and kept.shape == (len(queries), width)
+        if fits and kept.dtype == np.float32 and np.isfinite(kept).all():
             return kept
     vectors = embed(queries)
     buffer = BytesIO()

@@ -26,11 +26,20 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
         raise
 
 
-def read_snapshot(folder: Path) -> arrow.Table | None:
-    """All rows, mapped; None if there is no snapshot or it cannot be read."""
+def read_snapshot(folder: Path, schema: arrow.Schema) -> arrow.Table | None:
+    """
+    All rows, mapped; None if there is no snapshot, or a damaged one, or one of other columns.
+
+    Args:
+        folder: of the index.
+        schema: of the rows.
+    """
     try:
-        return ipc.open_file(arrow.memory_map(os.fspath(folder / SNAPSHOT))).read_all()
-    except (OSError, arrow.ArrowInvalid):
+        rows = ipc.open_file(arrow.memory_map(os.fspath(folder / SNAPSHOT))).read_all()
+        # Texts and lengths that a disk has changed would end the process; vectors would only be wrong.
+        rows.drop_columns(["vector"]).validate(full=True)
+        return rows if rows.schema.equals(schema) else None
+    except (OSError, KeyError, arrow.ArrowException):
         return None
 
 

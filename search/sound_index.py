@@ -1,5 +1,6 @@
 """An index of one's own sounds: made, brought up to date, asked."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .answers import Question, ask_table, rank_contents
+from .answers import Question, ask_table, check_question, rank_contents
 from .entries import FileEntry
 from .exports import export_hits, export_index
 from .filters import Filters
@@ -18,9 +19,10 @@ from .hits import Hit, SearchError
 from .index_contents import CurrentContents
 from .index_folder import IndexFolder
 from .index_model import IndexModel, check_record, load_model, record_of
+from .index_record import RECORD
 from .moments import DEFAULT_THRESHOLD, rank_spans
 from .query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
-from .store import EXACT_WINDOWS, RECORD, Store, StoreError
+from .store import EXACT_WINDOWS, Store
 from .write_lock import check_free, writing
 
 # Start and end of a window are kept as they were computed; a person writes tenths of a second.
@@ -66,10 +68,7 @@ class SoundIndex:
             from .ray_cluster import RayCluster
 
             self._cluster = RayCluster(ray)
-        try:
-            self.store = Store(directory, engine=self._cluster)
-        except StoreError as error:
-            raise SearchError(str(error)) from error
+        self.store = Store(directory, engine=self._cluster)
         self.directory: Path | str = self.store.folder.path or self.store.folder.uri
         self._contents = CurrentContents(self.store)
         self._model = IndexModel(directory, self.store.record, loader, text_tower=text_tower)
@@ -133,15 +132,19 @@ class SoundIndex:
                 )
 
     def update(
-        self, roots: Sequence[str | os.PathLike[str]], *, prune: bool = False, progress: bool = True
+        self,
+        roots: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        prune: bool = False,
+        progress: bool = True,
     ) -> "IndexReport":
         """
         Brings the index up to date with folders; see [`update_index`].
 
         Args:
-            roots: folders or files.
-            prune: take a folder's files out even if no sound at all is left in it; otherwise they stay, since an
-                empty folder may be a disk that is not there.
+            roots: folders or files, or one.
+            prune: take a folder's files out even if it is gone, or no sound at all is left in it; otherwise they
+                stay, since it may be a disk that is not there.
             progress: show a progress bar.
 
         Raises:
@@ -151,24 +154,34 @@ class SoundIndex:
         from ..processing import supported_audio_extensions
         from .indexing import update_index
         from .metadata import read_descriptions
-        from .walking import emptied_folders, find_files
+        from .walking import check_root, emptied_folders, find_files, outer_roots
 
         extensions = supported_audio_extensions()
-        files, faults = find_files(roots, extensions)
+        roots = [
+            os.path.abspath(root) for root in ([roots] if isinstance(roots, str | os.PathLike) else roots)
+        ]
+        there = [root for root in roots if os.path.exists(root)] if prune else list(map(check_root, roots))
         with writing(self.store.folder):
             known = self.store.files()
+            files, faults = find_files(
+                there,
+                extensions,
+                outer=outer_roots(roots, {row["root"] for row in known.values()}),
+            )
             if not files and not known:
+                told = "".join(f"; {path}: {reason}" for path, reason in faults[:3])
                 raise SearchError(
-                    f"{', '.join(map(str, roots))}: no sound file ({', '.join(sorted(extensions))})."
+                    f"{', '.join(roots)}: no sound file ({', '.join(sorted(extensions))}){told}."
                 )
             descriptions, unread = read_descriptions((file.path, file.root) for file in files)
             faults += [] if prune else emptied_folders(roots, files, known)
             report = update_index(
                 self.store,
                 files,
-                [os.path.abspath(root) for root in roots],
+                roots,
                 self._embed_files,
                 descriptions=descriptions,
+                undescribed=[os.path.dirname(path) for path, _ in unread],
                 unseen=[path for path, _ in faults],
                 progress=progress,
             )
@@ -229,7 +242,7 @@ class SoundIndex:
         query: str,
         *,
         top: int = 10,
-        negative: Sequence[str] = (),
+        negative: str | Sequence[str] = (),
         names: bool = False,
         min_score: float | None = None,
         exact: bool = False,
@@ -241,7 +254,7 @@ class SoundIndex:
         Args:
             query: the sentence.
             top: answers at most.
-            negative: sentences that should not fit; half of their cosine is taken off.
+            negative: a sentence that should not fit, or several; half of their cosine is taken off.
             names: rank by the words of file names and folders too, by reciprocal rank fusion.
             min_score: leave out what scores lower by its cosine, less what is unwanted.
             exact: compare with every window even where there is an approximate index.
@@ -252,7 +265,8 @@ class SoundIndex:
             SearchError: for an empty question or index, or an unknown filter.
         """
         kept = Filters.of(filters)
-        vectors = self._embed_queries([query, *negative])
+        unwanted = [negative] if isinstance(negative, str) else negative
+        vectors = self._embed_queries([query, *unwanted])
         question = Question(
             vectors[0],
             tuple(vectors[1:]),
@@ -285,7 +299,8 @@ class SoundIndex:
         Raises:
             SearchError: if it cannot be read, or ``end`` is not behind ``start``.
         """
-        if start < 0 or (end is not None and end <= start):
+        end = None if end == math.inf else end
+        if not (0 <= start < math.inf and (end is None or start < end)):
             raise SearchError(
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
@@ -315,8 +330,6 @@ class SoundIndex:
         except OSError:
             # It is gone, which the one who reads it will say.
             return None
-        except StoreError as error:
-            raise SearchError(str(error)) from error
         same = entry is not None and (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
         return entry if same else None
 
@@ -353,17 +366,19 @@ class SoundIndex:
         return [replace(hit, **told) for hit in hits]
 
     def _answers(self, question: Question, filters: Filters, *, exact: bool) -> list[Hit]:
-        try:
-            contents = self._contents.get()
-            if self.store.approximate:
-                return ask_table(self.store, contents, question, filters, exact=exact)
-            if not len(contents.windows["path"]):
-                raise SearchError(
-                    f"{self.directory}: the index is empty; bring it up to date with auricle index."
-                )
-            return rank_contents(contents, question, filters)
-        except StoreError as error:
-            raise SearchError(str(error)) from error
+        check_question(question)
+        contents = self._contents.get()
+        if filters.file is not None:
+            path = os.path.abspath(filters.file)
+            if not len(self.store.file_rows(["path"], [path])):
+                raise SearchError(f"{filters.file}: is not in the index {self.directory}.")
+        if self.store.approximate:
+            return ask_table(self.store, contents, question, filters, exact=exact)
+        if not len(contents.windows["path"]):
+            raise SearchError(
+                f"{self.directory}: the index is empty; bring it up to date with auricle index."
+            )
+        return rank_contents(contents, question, filters)
 
     def export(self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None) -> None:
         """

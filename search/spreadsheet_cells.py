@@ -7,12 +7,21 @@ FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
 def harmless_cell(text: str) -> str:
     """
     The text, behind an apostrophe where a spreadsheet would run it as a formula: names of files, tags and questions
-    come from other people.
+    come from other people. Numbers with a sign are none.
 
     Args:
         text: of one cell.
     """
-    return f"'{text}" if text.startswith(FORMULA_BEGINNINGS) else text
+    return f"'{text}" if text.startswith(FORMULA_BEGINNINGS) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    # What float takes besides, a sign and digits alone can be no formula.
+    return text.lstrip("+-")[:1].isdigit()
 
 
 __all__ = ["harmless_cell"]

@@ -1,6 +1,5 @@
 """The index on disk: a LanceDB table of files and their windows, and what they were made with."""
 
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -11,15 +10,15 @@ import pyarrow as arrow
 import pyarrow.compute as compute
 
 from .entries import WHOLE_FILE, FileEntry, from_rows, schema, to_rows
+from .hits import SearchError
 from .index_folder import IndexFolder
+from .index_record import FORMAT, RECORD, VERSION, read_record, record_text
 from .lance_table import connect, first_line, quoted, reason_of
 from .pending import PendingFiles
 from .snapshot import drop_snapshot, read_snapshot, snapshot_state, write_snapshot
 from .vector_index import MOST_PIECES, Engine, LocalEngine, NearestQuery, is_indexed, merge_pieces, num_pieces
 
 TABLE = "sounds"
-RECORD = "index.json"
-FORMAT, VERSION = "auricle index", 2
 # Above, one product with all vectors costs more than asking an approximate index (and more memory than most have).
 EXACT_WINDOWS = 250_000
 FILES_A_COMMIT = 256
@@ -27,7 +26,7 @@ FILES_A_COMMIT = 256
 VERSIONS_STAY, REMOTE_VERSIONS_STAY = timedelta(0), timedelta(hours=1)
 
 
-class StoreError(ValueError):
+class StoreError(SearchError):
     """An index that cannot be opened or written; the message says why and what to do."""
 
 
@@ -53,21 +52,19 @@ class Store:
         try:
             if not self.folder.exists(RECORD):
                 raise StoreError(f"{place}: is no index (no {RECORD}); make one with auricle index.")
-            self.record: dict[str, Any] = json.loads(self.folder.read(RECORD))
-            known = self.record["format"] == FORMAT and self.record["version"] == VERSION
-        except StoreError:
-            raise
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StoreError(
-                f"{place}: its {RECORD} is damaged ({first_line(error)}); make the index anew."
-            ) from error
-        if not known:
-            raise StoreError(f"{place}: is of another kind or version; make the index anew.")
+            self.record = read_record(self.folder.read(RECORD))
+        except OSError as error:
+            raise StoreError(f"{place}: its {RECORD} cannot be read ({error.strerror or error}).") from error
+        except ValueError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{place}: its {RECORD} {first_line(error)}; make the index anew.") from error
         path = self.folder.path
         if path is not None and not (path / f"{TABLE}.lance").is_dir():
             raise StoreError(f"{place}: its table {TABLE}.lance is gone; make the index anew.")
         self._pending = None if path is None else PendingFiles(path / "pending")
         self._counted: tuple[int, int] | None = None
+        self._mapped: tuple[Any, arrow.Table | None] = (None, None)
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], record: dict[str, Any], width: int) -> "Store":
@@ -98,7 +95,7 @@ class Store:
             # In an object store another process may be making the same index at this moment.
             options = {"mode": "overwrite"} if folder.path is not None else {"exist_ok": True}
             connect(folder).create_table(TABLE, schema=schema(width), **options)
-            folder.write(RECORD, _record_text(full))
+            folder.write(RECORD, record_text(full))
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(f"{place}: cannot be written ({reason_of(error)}).") from error
         return cls(place)
@@ -242,7 +239,12 @@ class Store:
         return self._counted[1]
 
     def _snapshot(self) -> arrow.Table | None:
-        return None if self.folder.path is None else read_snapshot(self.folder.path)
+        if self.folder.path is None:
+            return None
+        state = snapshot_state(self.folder.path)
+        if state is None or self._mapped[0] != state:
+            self._mapped = (state, read_snapshot(self.folder.path, schema(self.record["width"])))
+        return self._mapped[1]
 
     def _scan(self, columns: list[str] | None, where: str | None) -> arrow.Table:
         query = self.table.search()
@@ -293,9 +295,10 @@ class Store:
             StoreError: if it cannot be written; they then go on waiting.
         """
         rows, names = self._pending.read() if self._pending is not None else (None, [])
-        if rows is None:
+        if rows is not None:
+            self._writing(lambda: self._commit(rows))
+        elif not names:
             return
-        self._writing(lambda: self._commit(rows))
         self._pending.drop(names)
 
     def remove(self, paths: Iterable[str]) -> None:
@@ -329,7 +332,7 @@ class Store:
             self._writing(lambda: self.engine.refresh(self.table, self.table_uri, stay, train=train))
             if train:
                 self.record["trained_on"] = rows
-                self._writing(lambda: self.folder.write(RECORD, _record_text(self.record)))
+                self._writing(lambda: self.folder.write(RECORD, record_text(self.record)))
             return
         try:
             if num_pieces(self.table) >= MOST_PIECES:
@@ -349,19 +352,29 @@ class Store:
             self._writing(lambda: self.table.delete(where))
         self._writing(lambda: self.table.add(rows))
 
+    def _mend(self) -> None:
+        """Before the first change: a table that cannot be read is made anew from the snapshot."""
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return
+        try:
+            connect(self.folder).open_table(TABLE).search().select(["path"]).limit(None).to_arrow()
+        except ImportError:
+            raise
+        except Exception:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+            connect(self.folder).create_table(TABLE, data=snapshot, mode="overwrite")
+            self.__dict__.pop("table", None)
+
     def _writing(self, write: Callable[[], Any]) -> Any:
         try:
             if self.folder.path is not None:
+                self._mend()
                 drop_snapshot(self.folder.path)
             return write()
         except StoreError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
-
-
-def _record_text(record: dict[str, Any]) -> bytes:
-    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def paths_among(table: arrow.Table, others: arrow.Table) -> arrow.Array:
@@ -373,4 +386,4 @@ def _whole(table: arrow.Table) -> arrow.Table:
     return table.filter(compute.equal(table.column("window"), WHOLE_FILE))
 
 
-__all__ = ["EXACT_WINDOWS", "RECORD", "TABLE", "Store", "StoreError", "paths_among"]
+__all__ = ["EXACT_WINDOWS", "TABLE", "Store", "StoreError", "paths_among"]

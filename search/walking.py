@@ -1,9 +1,12 @@
 """Finding sound files below folders."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+# Lies in a folder of links that an export made: its sounds are found where they are.
+LINKS_MARK = ".auricle-links"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,10 @@ class FoundFile:
 
 
 def find_files(
-    roots: Iterable[str | os.PathLike[str]], extensions: frozenset[str]
+    roots: Iterable[str | os.PathLike[str]],
+    extensions: frozenset[str],
+    *,
+    outer: Mapping[str, str] | None = None,
 ) -> tuple[list[FoundFile], list[tuple[str, str]]]:
     """
     Sound files below the roots, sorted by path, each once; links to folders are followed, circles are not.
@@ -31,6 +37,7 @@ def find_files(
     Args:
         roots: folders or files.
         extensions: lower case, with the dot.
+        outer: by absolute root the folder that its files are said to lie in; see [`outer_roots`].
 
     Returns:
         The files, and (path, reason) of what could not be looked at.
@@ -41,9 +48,8 @@ def find_files(
     found: dict[str, FoundFile] = {}
     faults: list[tuple[str, str]] = []
     for root in roots:
-        start = os.path.abspath(root)
-        if not os.path.exists(start):
-            raise FileNotFoundError(f"{root}: there is no such file or folder.")
+        start = check_root(root)
+        told = (outer or {}).get(start, start)
         names = [start] if os.path.isfile(start) else _walk(start, extensions, faults)
         for path in names:
             try:
@@ -54,8 +60,36 @@ def find_files(
             except UnicodeEncodeError:
                 faults.append((_printable(path), "its name is not valid UTF-8; rename it"))
             else:
-                found.setdefault(path, FoundFile(path, start, status.st_size, status.st_mtime_ns))
+                found.setdefault(path, FoundFile(path, told, status.st_size, status.st_mtime_ns))
     return [found[path] for path in sorted(found)], faults
+
+
+def check_root(root: str | os.PathLike[str]) -> str:
+    """
+    Returns the absolute path of a folder or file.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+    """
+    start = os.path.abspath(root)
+    if not os.path.exists(start):
+        raise FileNotFoundError(f"{root}: there is no such file or folder.")
+    return start
+
+
+def outer_roots(roots: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """
+    Of roots that lie in one of those that an index was made from, by root that one, the nearest.
+
+    What a folder's tags and metadata files say of a sound stays true when only a part of it is looked at.
+
+    Args:
+        roots: absolute.
+        known: absolute; those that are no folder any more do not count.
+    """
+    folders = [root for root in known if os.path.isdir(root)]
+    found = {root: [other for other in folders if below(root, [other])] for root in roots}
+    return {root: max(others, key=len) for root, others in found.items() if others}
 
 
 def emptied_folders(
@@ -91,6 +125,11 @@ def below(path: str, roots: Iterable[str]) -> bool:
 
 def _walk(start: str, extensions: frozenset[str], faults: list[tuple[str, str]]) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
+    real_start = os.path.realpath(start)
+
+    def is_own_link(path: str) -> bool:
+        # Found under its own name as well, by which its metadata file knows it.
+        return os.path.islink(path) and below(os.path.realpath(path), [real_start])
 
     def note(error: OSError) -> None:
         faults.append((_printable(str(error.filename)), error.strerror or "cannot be opened"))
@@ -105,7 +144,12 @@ def _walk(start: str, extensions: frozenset[str], faults: list[tuple[str, str]])
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if LINKS_MARK in files:
+            folders.clear()
+            continue
+        folders[:] = sorted(
+            name for name in folders if not (name.startswith(".") or is_own_link(os.path.join(folder, name)))
+        )
         for name in files:
             if Path(name).suffix.lower() in extensions and not name.startswith("."):
                 yield os.path.join(folder, name)
@@ -115,4 +159,4 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-__all__ = ["FoundFile", "below", "emptied_folders", "find_files"]
+__all__ = ["LINKS_MARK", "FoundFile", "below", "check_root", "emptied_folders", "find_files", "outer_roots"]

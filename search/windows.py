@@ -110,6 +110,9 @@ def embed_pieces(
     Args:
         pieces: mono float32 ``(samples,)`` each, at the processor's sampling rate.
         offset: where in the recording the first one begins, seconds.
+
+    Raises:
+        AudioReadError: if there are no vectors for such samples; and what the pieces raise.
     """
     extractor = processor.feature_extractor
     rate, length = extractor.sampling_rate, extractor.segment_samples
@@ -141,9 +144,10 @@ def embed_pieces(
         starts += [start / rate for start, _ in batch]
         ends += [(start + len(samples)) / rate for start, samples in batch]
     whole = model.project_audio((total / count).to(pooled.dtype)).float().cpu().numpy()[0]
-    return WindowVectors(
-        offset + np.array(starts), offset + np.array(ends), np.concatenate(rows), whole, heard / rate
-    )
+    vectors = np.concatenate(rows)
+    if not (np.isfinite(vectors).all() and np.isfinite(whole).all()):
+        raise AudioReadError("its samples are too large: the model's numbers overflow.")
+    return WindowVectors(offset + np.array(starts), offset + np.array(ends), vectors, whole, heard / rate)
 
 
 def _windows(

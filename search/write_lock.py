@@ -7,9 +7,10 @@ from filelock import FileLock, Timeout
 
 from .hits import SearchError
 from .index_folder import IndexFolder
+from .index_record import RECORD
 from .known_faults import FAULTS
 from .snapshot import SNAPSHOT
-from .store import RECORD, TABLE, StoreError
+from .store import TABLE
 
 LOCK = "index.lock"
 LOCK_SECONDS = 1.0
@@ -21,7 +22,7 @@ def writing(folder: IndexFolder) -> Iterator[None]:
     Holds the index's lock; in an object store, whose commits are ordered by the table, there is none.
 
     Raises:
-        SearchError: if another process holds it, or for a `StoreError` or `OSError` of what is done meanwhile.
+        SearchError: if another process holds it, or for an `OSError` of what is done meanwhile.
     """
     try:
         with ExitStack() as stack:
@@ -31,8 +32,6 @@ def writing(folder: IndexFolder) -> Iterator[None]:
             yield
     except Timeout as error:
         raise SearchError(f"{folder}: another process is writing this index; wait for it.") from error
-    except StoreError as error:
-        raise SearchError(str(error)) from error
     except OSError as error:
         raise SearchError(f"{folder}: cannot be written ({error.strerror or error}).") from error
 
