@@ -1,7 +1,8 @@
 """A local page for searching an index: a sentence or a sound in, ranked players that start at the moment out."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .filters import metadata_pairs
 from .page_cards import STYLE, card_html
 from .page_feedback import FEEDBACK, note_feedback
+from .page_hosts import bracketed, host_check
 from .page_player import playable
+from .page_sounds import AnsweredSounds
 from .page_uploads import UPLOAD_MEGABYTES, take_uploads
 from .sound_index import Hit, SearchError, SoundIndex
 
@@ -27,7 +30,7 @@ class Answers:
     What a page shows, kept by the server for each visitor.
 
     Attributes:
-        question: the sentence, or ``sound: `` and a path.
+        question: the sentence, or ``sound: `` and a path, with ``#t=`` and begin and end of a moment in seconds.
         hits: the best first.
         first: rank of the first one on screen, from 0.
     """
@@ -37,20 +40,21 @@ class Answers:
     first: int = 0
 
 
-def build_page(index: SoundIndex, *, uploads: Path | None = None) -> "gradio.Blocks":
+def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | None = None) -> "gradio.Blocks":
     """
     The page of an index.
 
     Args:
         index: opened; its folder gets `feedback.csv` once a mark is set.
+        sounds: gets the answers; the application that serves the page has to have its route.
         uploads: visitors may add sounds to this folder, which then belongs to the index; None lets nobody.
 
     Raises:
         ImportError: if Gradio is not installed.
     """
     gr = _gradio()
-    listen = _Listener(gr, index)
-    # What was uploaded or played lies in a cache of copies: after a day, and at the end, it goes.
+    listen = _Listener(gr, index, sounds)
+    # What was uploaded to ask by it lies in a cache: after a day, and at the end, it goes.
     with gr.Blocks(title="Auricle", delete_cache=(3600, 86_400)) as page:
         gr.Markdown("# Search your sounds\nWrite what you want to hear, or give a sound.", elem_id="title")
         if uploads is not None:
@@ -80,7 +84,7 @@ def build_page(index: SoundIndex, *, uploads: Path | None = None) -> "gradio.Blo
             upload = gr.Audio(label="Upload or record", type="filepath", sources=["upload", "microphone"])
             by_sound = gr.Button("Find sounds like it", variant="primary")
         with gr.Accordion("Filters", open=False):
-            filters, folder_choice = _filters(gr, index)
+            filters, choices = _filters(gr, index)
         note = gr.Markdown(elem_id="note")
         state = gr.State(Answers())
         cards, outputs = [], []
@@ -99,31 +103,32 @@ def build_page(index: SoundIndex, *, uploads: Path | None = None) -> "gradio.Blo
             after = gr.Button("More answers", size="sm", visible=False)
         outputs += [before, after, state, note]
 
+        # Players get addresses of sounds that lie where they lay: nothing is left for Gradio to copy.
+        shown = {"outputs": outputs, "postprocess": False}
+        private = {"api_visibility": "private"}
         asked = [sentence, negative, names, *filters]
-        search.click(listen.ask, asked, outputs, api_name="search")
-        sentence.submit(listen.ask, asked, outputs, api_visibility="private")
+        search.click(listen.ask, asked, **shown, api_name="search")
+        sentence.submit(listen.ask, asked, **shown, **private)
         for button in examples:
-            button.click(lambda text: text, [button], [sentence], api_visibility="private").then(
-                listen.ask, asked, outputs, api_visibility="private"
+            button.click(lambda text: text, [button], [sentence], **private).then(
+                listen.ask, asked, **shown, **private
             )
-        by_sound.click(listen.ask_by_sound, [upload, *filters], outputs, api_name="similar")
-        before.click(listen.turn(-CARDS), [state], outputs, api_visibility="private")
-        after.click(listen.turn(CARDS), [state], outputs, api_visibility="private")
+        by_sound.click(listen.ask_by_sound, [upload, *filters], **shown, api_name="similar")
+        before.click(listen.turn(-CARDS), [state], **shown, **private)
+        after.click(listen.turn(CARDS), [state], **shown, **private)
         for place, (more, good, bad) in enumerate(cards):
-            more.click(listen.more_like(place), [state, *filters], outputs, api_visibility="private")
-            good.click(listen.mark(place, fits=True), [state], [note], api_visibility="private")
-            bad.click(listen.mark(place, fits=False), [state], [note], api_visibility="private")
+            more.click(listen.more_like(place), [state, *filters], **shown, **private)
+            good.click(listen.mark(place, fits=True), [state], [note], **private)
+            bad.click(listen.mark(place, fits=False), [state], [note], **private)
+        page.load(listen.choices, None, choices, show_progress="hidden", **private)
         if uploads is not None:
 
-            def take(chosen: list[str] | None) -> tuple[str, Any, None]:
-                try:
-                    said = take_uploads(index, uploads, chosen or [])
-                except (SearchError, OSError) as error:
-                    raise gr.Error(str(error)) from error
-                return said, gr.update(choices=["", *index.tags]), None
+            def take(chosen: list[str] | None) -> list[Any]:
+                with listen.told():
+                    return [take_uploads(index, uploads, chosen or []), None, *listen.choices()]
 
             # One after another: an index has one writer.
-            add.click(take, [files], [added, folder_choice, files], api_name="add", concurrency_limit=1)
+            add.click(take, [files], [added, files, *choices], api_name="add", concurrency_limit=1)
     return page
 
 
@@ -138,26 +143,24 @@ def serve(
     """
     Starts the page and returns it, without waiting for its end: ``local_url`` is its address, ``close()`` ends it.
 
-    Only files below the folders that were indexed can be fetched from it.
+    Of the files of this machine, only sounds that were answers can be fetched from it.
 
     Args:
         index: opened.
-        host: address to listen at; other machines reach it only if it is changed.
+        host: address to listen at; other machines reach it only if it is changed. At the usual one, and others that
+            only this machine reaches, requests that name another host are refused.
         port: None takes a free one from 7860 on.
         open_browser: open the page in the default browser.
         uploads: as in [`build_page`].
     """
-    page = build_page(index, uploads=uploads)
+    sounds = AnsweredSounds()
+    page = build_page(index, sounds, uploads=uploads)
     gr = _gradio()
-    roots = {row["root"] for row in index.store.files().values()}
-    if uploads is not None:
-        roots.add(os.path.abspath(uploads))
     page.launch(
-        server_name=host,
+        server_name=bracketed(host),
         server_port=port,
         inbrowser=open_browser,
-        allowed_paths=sorted(roots),
-        blocked_paths=[str(index.directory)],
+        app_kwargs={"routes": [sounds.route()], "middleware": host_check(host)},
         max_file_size=f"{UPLOAD_MEGABYTES}mb",
         prevent_thread_lock=True,
         quiet=True,
@@ -173,8 +176,21 @@ def serve(
 class _Listener:
     """What happens on the page: each method takes what stands on it and gives what it shows next."""
 
-    def __init__(self, gr: Any, index: SoundIndex):
-        self.gr, self.index = gr, index
+    def __init__(self, gr: Any, index: SoundIndex, sounds: AnsweredSounds):
+        self.gr, self.index, self.sounds = gr, index, sounds
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """What is wrong with a question or the index is told on the page in its own words, and in no terminal."""
+        try:
+            yield
+        except (SearchError, OSError) as error:
+            raise self.gr.Error(str(error), print_exception=False) from error
+
+    def choices(self) -> list[Any]:
+        """Of the filters for tags and licenses, as the index is now: others may have changed it."""
+        with self.told():
+            return [self.gr.update(choices=["", *held]) for held in (self.index.tags, self.index.licenses)]
 
     def ask(self, sentence: str, negative: str, names: bool, *filters: Any) -> list[Any]:
         unwanted = [negative] if negative and negative.strip() else []
@@ -185,42 +201,55 @@ class _Listener:
         return self._asked(sentence, find, filters)
 
     def ask_by_sound(self, path: str | None, *filters: Any) -> list[Any]:
-        if not path:
-            raise self.gr.Error("Upload or record a sound first.")
+        with self.told():
+            if not path:
+                raise SearchError("Upload or record a sound first.")
         return self._asked(f"sound: {path}", lambda **options: self.index.similar(path, **options), filters)
 
     def more_like(self, place: int) -> Callable[..., list[Any]]:
         def answer(answers: Answers, *filters: Any) -> list[Any]:
-            return self.ask_by_sound(self._hit(answers, place).path, *filters)
+            with self.told():
+                hit = self._hit(answers, place)
+            moment = {"start": hit.start, "end": hit.end}
+            return self._asked(
+                f"sound: {hit.path}#t={hit.start:.2f},{hit.end:.2f}",
+                lambda **options: self.index.similar(hit.path, **moment, **options),
+                filters,
+            )
 
         return answer
 
     def turn(self, by: int) -> Callable[[Answers], list[Any]]:
-        return lambda answers: self._shown(
-            Answers(answers.question, answers.hits, max(0, answers.first + by))
-        )
+        def answer(answers: Answers) -> list[Any]:
+            with self.told():
+                return self._shown(Answers(answers.question, answers.hits, max(0, answers.first + by)))
+
+        return answer
 
     def mark(self, place: int, *, fits: bool) -> Callable[[Answers], str]:
         def answer(answers: Answers) -> str:
-            path = self._hit(answers, place).path
-            try:
-                note_feedback(self.index.store.folder, answers.question, path, fits=fits)
-            except OSError as error:
-                raise self.gr.Error(f"{FEEDBACK}: cannot be written ({error.strerror or error}).") from error
+            with self.told():
+                path = self._hit(answers, place).path
+                try:
+                    note_feedback(self.index.store.folder, answers.question, path, fits=fits)
+                except OSError as error:
+                    raise SearchError(
+                        f"{FEEDBACK}: cannot be written ({error.strerror or error})."
+                    ) from error
             return f"Noted in {FEEDBACK}: {_plain(Path(path).name)} {'fits' if fits else 'does not fit'}."
 
         return answer
 
     def _hit(self, answers: Answers, place: int) -> Hit:
         if answers.first + place >= len(answers.hits):
-            raise self.gr.Error("There is no such answer.")
+            raise SearchError("There is no such answer.")
         return answers.hits[answers.first + place]
 
     def _asked(self, question: str, find: Callable[..., list[Hit]], filters: Sequence[Any]) -> list[Any]:
-        if not len(self.index):
-            raise self.gr.Error("There are no sounds yet: add some first.")
         folder, glob, shortest, longest, least, license, metadata = filters
-        try:
+        with self.told():
+            if not len(self.index):
+                raise SearchError("There are no sounds yet: add some first.")
             conditions = {
                 "tag": folder or None,
                 "glob": (glob or "").strip() or None,
@@ -231,8 +260,6 @@ class _Listener:
                 "metadata": metadata_pairs(line for line in (metadata or "").splitlines() if line.strip()),
             }
             return self._shown(Answers(question, tuple(find(top=MOST_ANSWERS, **conditions))))
-        except SearchError as error:
-            raise self.gr.Error(str(error)) from error
 
     def _shown(self, answers: Answers) -> list[Any]:
         """Card, head and player of each place; the buttons that turn the page, the state and a note."""
@@ -248,7 +275,7 @@ class _Listener:
             updates += [
                 update(visible=True),
                 update(value=card_html(answers.first + place + 1, hit, sound.note)),
-                update(value=sound.value, playback_position=sound.start),
+                update(value=self.sounds.value(sound), playback_position=sound.start),
             ]
         note = f"{answers.first + 1} to {answers.first + len(on_screen)} of {len(self.index):,} files"
         return [
@@ -260,8 +287,8 @@ class _Listener:
         ]
 
 
-def _filters(gr: Any, index: SoundIndex) -> tuple[list[Any], Any]:
-    """The components, in the order that [`_Listener`] takes their values in; and that of folders and tags."""
+def _filters(gr: Any, index: SoundIndex) -> tuple[list[Any], list[Any]]:
+    """The components, in the order that [`_Listener`] takes their values in; and those that the index fills."""
     with gr.Row():
         folder = gr.Dropdown(["", *index.tags], value="", label="Folder or tag")
         glob = gr.Textbox(label="Path", placeholder="*/rain/*", max_lines=1)
@@ -272,7 +299,7 @@ def _filters(gr: Any, index: SoundIndex) -> tuple[list[Any], Any]:
     with gr.Row():
         license = gr.Dropdown(["", *index.licenses], value="", label="License")
         metadata = gr.Textbox(label="Metadata", placeholder="NAME=VALUE, one a line", lines=1)
-    return [folder, glob, shortest, longest, least, license, metadata], folder
+    return [folder, glob, shortest, longest, least, license, metadata], [folder, license]
 
 
 def _gradio() -> Any:

@@ -1,30 +1,21 @@
-"""The page over HTTP, as its own client asks it: answers, files that are served and files that are not."""
+"""The page over HTTP, as its own client asks it: answers, filters, and an index that changes meanwhile."""
 
-import csv
 import os
-import urllib.error
-import urllib.request
-from dataclasses import replace
-from pathlib import Path
-from urllib.parse import quote
+import threading
 
-import numpy as np
 import pytest
-import soundfile
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 gradio_client = pytest.importorskip("gradio_client")
 pytest.importorskip("gradio")
 pytest.importorskip("lancedb")
 
+from pages import asked, filters  # noqa: E402
 from tiny_models import saved_tiny_model, write_sound  # noqa: E402
 
 from auricle.search.hits import Hit  # noqa: E402
-from auricle.search.index_folder import IndexFolder  # noqa: E402
 from auricle.search.page import CARDS, serve  # noqa: E402
 from auricle.search.page_cards import card_html  # noqa: E402
-from auricle.search.page_feedback import note_feedback  # noqa: E402
-from auricle.search.page_player import playable  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
 
 
@@ -43,15 +34,6 @@ def running(tmp_path_factory):
     page = serve(index)
     yield root, index, page.local_url
     page.close()
-
-
-def filters(folder="", glob="", shortest=0, longest=0, least=-1, license="", metadata="") -> tuple:
-    return folder, glob, shortest, longest, least, license, metadata
-
-
-def asked(url: str, sentence: str, negative: str = "", names: bool = False, **conditions) -> str:
-    client = gradio_client.Client(url, verbose=False)
-    return str(client.predict(sentence, negative, names, *filters(**conditions), api_name="/search"))
 
 
 def test_it_listens_on_this_machine_alone(running):
@@ -115,32 +97,6 @@ def test_a_question_without_words_is_refused_in_words(running):
         asked(running[2], "?!")
 
 
-def test_only_files_of_the_indexed_folders_are_served(running):
-    root, index, url = running
-
-    def status(path: Path) -> int:
-        try:
-            return urllib.request.urlopen(f"{url}gradio_api/file={quote(str(path))}").status
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    assert status(root / "sounds" / "part0" / "0.wav") == 200
-    for path in (root / "private" / "secret.wav", index.directory / "index.json", Path("/etc/passwd")):
-        assert status(path) in (403, 404)
-    assert status(root / "sounds" / ".." / "private" / "secret.wav") in (403, 404)
-
-
-def test_marks_are_kept(tmp_path):
-    note_feedback(IndexFolder(tmp_path), 'a "dog", barks', "/sounds/a,b.wav", fits=True)
-    note_feedback(IndexFolder(tmp_path), "rain", "/sounds/c.wav", fits=False)
-    with open(tmp_path / "feedback.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["sentence"], row["path"], row["fits"]) for row in rows] == [
-        ('a "dog", barks', "/sounds/a,b.wav", "1"),
-        ("rain", "/sounds/c.wav", "0"),
-    ]
-
-
 def test_no_name_becomes_markup():
     name = '<img src=x onerror=alert(1)>"&.wav'
     hit = Hit(f"/s/{name}", 1.0, 2.0, 0.5, 0.5, 93.4, 62.26, ("<b>",), "<i>", {"<u>": "'<s>'"})
@@ -148,20 +104,6 @@ def test_no_name_becomes_markup():
     assert not any(mark in text for mark in ("<img", "<b>", "<i>", "<u>", "<s>", '>"&'))
     assert "&lt;img src=x onerror=alert(1)&gt;&quot;&amp;.wav" in text
     assert "from 0:01.0 of 1:02.3" in text and "fits better than 93 %" in text
-
-
-def test_of_a_long_recording_a_minute_around_the_moment_is_played(tmp_path):
-    rate = 8000
-    ramp = np.repeat(np.arange(400, dtype=np.int16), rate)
-    soundfile.write(tmp_path / "long.wav", ramp, rate, subtype="PCM_16")
-    hit = Hit(str(tmp_path / "long.wav"), 200.0, 210.0, 0.5, 0.5, None, 400.0, ())
-    found = playable(hit)
-    assert found.value[0] == rate and len(found.value[1]) == 60 * rate and found.start == 10.0
-    assert found.value[1][0] == 190 and found.value[1][-1] == 249 and found.note == "plays 3:10.0 to 4:10.0"
-    assert playable(replace(hit, start=395.0)).value[1][-1] == 399
-    assert playable(replace(hit, start=3.0)).start == 3.0
-    short = replace(hit, duration=300.0)
-    assert playable(short).value == hit.path and playable(short).start == 200.0
 
 
 def test_a_file_that_vanished_leaves_the_other_answers(running):
@@ -178,10 +120,53 @@ def test_a_file_that_vanished_leaves_the_other_answers(running):
         gradio_client.Client(url, verbose=False).predict(None, *filters(), api_name="/similar")
 
 
-def test_its_end_removes_copies_and_no_sound(running, tmp_path):
-    _, index, _ = running
-    before = sorted(index.store.files())
+def test_an_index_that_is_gone_is_told_in_words(running, tmp_path, capfd):
+    root, _, _ = running
+    place = tmp_path / "index"
+    index = SoundIndex.create(place, str(root / "model"))
+    index.update([root / "sounds"], progress=False)
     page = serve(index)
-    asked(page.local_url, "a dog barks")
-    page.close()
-    assert before and all(os.path.exists(path) for path in before)
+    try:
+        assert "4 of 4 files" in asked(page.local_url, "a dog barks")
+        place.rename(tmp_path / "elsewhere")
+        with pytest.raises(Exception, match="index: its table cannot be read"):
+            asked(page.local_url, "a dog barks")
+        # Nor does the terminal show more than that.
+        assert "Traceback" not in capfd.readouterr().err
+        (tmp_path / "elsewhere").rename(place)
+        assert "4 of 4 files" in asked(page.local_url, "a dog barks")
+    finally:
+        page.close()
+
+
+def test_questions_beside_a_writer_are_answered(running, tmp_path):
+    _, index, url = running
+    sounds, done, failed = tmp_path / "more", threading.Event(), []
+    write_sound(sounds / "first.wav", 0.5, seed=40)
+
+    def write() -> None:
+        try:
+            # As `auricle index --watch` does in a process of its own.
+            writer = SoundIndex(index.directory)
+            for turn in range(6):
+                write_sound(sounds / f"{turn}.wav", 0.5, seed=50 + turn)
+                (sounds / f"{turn - 2}.wav").unlink(missing_ok=True)
+                writer.update([sounds], progress=False)
+            for path in sounds.iterdir():
+                path.unlink()
+            writer.update([sounds], prune=True, progress=False)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            done.set()
+
+    writing, questions = threading.Thread(target=write), 0
+    writing.start()
+    while not done.is_set() or questions < 3:
+        text = asked(url, "a dog barks", glob="*/sounds/*", names=True)
+        assert all(f"/{number}.wav" in text for number in range(4))
+        questions += 1
+    writing.join()
+    assert not failed
+    index.update([sounds], prune=True, progress=False)
+    assert "1 to 4 of 4 files" in asked(url, "a dog barks")

@@ -44,6 +44,12 @@ def page(tmp_path_factory):
     running.close()
 
 
+def open_filters(driver) -> None:
+    driver.execute_script(
+        "[...document.querySelectorAll('button')].find(b => b.innerText.includes('Filters')).click()"
+    )
+
+
 def press(driver, label: str, place: int = 0) -> None:
     until(lambda: driver.execute_script(f"{BUTTONS} return all.length > arguments[1]", label, place), label)
     driver.execute_script(f"{BUTTONS} all[arguments[1]].click()", label, place)
@@ -81,9 +87,16 @@ def test_ask_listen_more_like_this_and_upload(page, tmp_path, width, height):
             row = list(csv.DictReader(file))[-1]
         assert (row["sentence"], row["path"], row["fits"]) == ("a dog barks", hits[1].path, "1")
 
-        near = index.similar(hits[0].path, top=20)
-        press(driver, "More like this")
+        # What is on the card is a moment: the one of the recording that is silent before it differs most from it.
+        place = next(place for place, hit in enumerate(hits[:CARDS]) if "late" in hit.path)
+        moment = hits[place]
+        near = index.similar(moment.path, start=moment.start, end=moment.end, top=20)
+        assert [hit.path for hit in near] != [hit.path for hit in index.similar(moment.path, top=20)]
+        press(driver, "More like this", place)
         shown(driver, near[:CARDS])
+        press(driver, "Does not fit")
+        asked = f"{moment.path}#t={moment.start:.2f},{moment.end:.2f}"
+        until(lambda: asked in marks_file.read_text(), "a mark on what is like a moment")
 
         # The second tab takes a sound.
         source = root / "elsewhere.wav"
@@ -120,9 +133,7 @@ def test_the_player_starts_at_the_moment(page, tmp_path):
     with browser(tmp_path / "profile", 1280, 1000) as driver:
         driver.get(url)
         box = until(lambda: driver.find_elements(By.CSS_SELECTOR, "#ask textarea, #ask input"), "the page")[0]
-        driver.execute_script(
-            "[...document.querySelectorAll('button')].find(b => b.innerText.includes('Filters')).click()"
-        )
+        open_filters(driver)
         find = '[placeholder="*/rain/*"]'
         path = until(
             lambda: [found for found in driver.find_elements(By.CSS_SELECTOR, find) if found.is_displayed()],
@@ -141,3 +152,40 @@ def test_the_player_starts_at_the_moment(page, tmp_path):
         # Half a second before its end the last second is told.
         until(lambda: driver.execute_script(time) == f"{minutes}:{seconds + 1:02}", "playing")
         assert not complaints(driver)
+
+
+def test_a_new_visit_sees_the_tags_and_licenses_that_the_index_has_by_then(page, tmp_path):
+    _, index, url = page
+    sounds = tmp_path / "newcomers"
+    write_sound(sounds / "owls" / "owl.wav", 1.0, seed=60)
+    (sounds / "metadata.csv").write_text("file_name,license\nowls/owl.wav,CC BY-SA 4.0\n")
+    # As `auricle index` does in a process of its own.
+    writer = SoundIndex(index.directory)
+    writer.update([sounds], progress=False)
+    try:
+        with browser(tmp_path / "profile", 1280, 1000) as driver:
+            driver.get(url)
+            until(lambda: driver.find_elements(By.CSS_SELECTOR, "#ask textarea, #ask input"), "the page")
+            open_filters(driver)
+
+            def choose(label: str, choice: str) -> None:
+                field = until(
+                    lambda: [
+                        found
+                        for found in driver.find_elements(By.CSS_SELECTOR, f'input[aria-label="{label}"]')
+                        if found.is_displayed()
+                    ],
+                    label,
+                )[0]
+                field.click()
+                find = f'[role=option][data-value="{choice}"], [role=option][aria-label="{choice}"]'
+                until(lambda: driver.find_elements(By.CSS_SELECTOR, find), choice)[0].click()
+
+            choose("Folder or tag", "owls")
+            choose("License", "CC BY-SA 4.0")
+            driver.find_element(By.CSS_SELECTOR, "#ask textarea, #ask input").send_keys("a bird", Keys.ENTER)
+            shown(driver, index.search("a bird", tag="owls"))
+            assert not complaints(driver)
+    finally:
+        (sounds / "owls" / "owl.wav").unlink()
+        writer.update([sounds], prune=True, progress=False)
