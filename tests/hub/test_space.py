@@ -91,9 +91,10 @@ def _use(url: str, folder: Path, *, there: bool) -> None:
     with pytest.raises(Exception, match="Choose one or more"):
         client.predict(None, api_name="/add")
     (folder / "text.wav").write_text("no sound")
-    chosen = [write_sound(folder / "bark.wav", 1.0, seed=4), folder / "text.wav"]
+    (folder / "metadata.csv").write_text("file_name,license\nthere.wav,mine alone\n")
+    chosen = [write_sound(folder / "bark.wav", 1.0, seed=4), folder / "text.wav", folder / "metadata.csv"]
     said = client.predict([gradio_client.handle_file(str(path)) for path in chosen], api_name="/add")[0]
-    assert "1 added" in said and "not added: `text.wav`" in said
-    assert "bark.wav" in asked() and "text.wav" not in asked()
+    assert "1 added" in said and "not added: `text.wav`" in said and "not added: `metadata.csv`" in said
+    assert "bark.wav" in asked() and "text.wav" not in asked() and "mine alone" not in asked()
     again = client.predict([gradio_client.handle_file(str(chosen[0]))], api_name="/add")[0]
     assert "1 added" in again and "bark (2).wav" in asked()
