@@ -19,6 +19,7 @@ from auricle.data import load_captioned_folder, unique_clips
 from auricle.evaluation.embedding import embed_captions, embed_clips
 from auricle.evaluation.model_loading import load_pretrained
 from auricle.processing import load_waveform
+from auricle.search.moments import DEFAULT_THRESHOLD
 from auricle.search.ranking import merge_spans
 from auricle.search.windows import embed_windows
 
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=8)
     parser.add_argument("--hop", type=float, default=0.5, help="of a window")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threshold", type=float, default=0.07)
+    parser.add_argument("--threshold", type=float, default=DEFAULT_THRESHOLD)
     arguments = parser.parse_args()
     model, processor = load_pretrained(arguments.model)
     extractor = processor.feature_extractor

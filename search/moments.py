@@ -10,7 +10,7 @@ from .ranking import merge_spans, percentile_of
 if TYPE_CHECKING:
     from .windows import WindowVectors
 
-DEFAULT_THRESHOLD = 0.07
+DEFAULT_THRESHOLD = 0.03
 
 
 def rank_spans(

@@ -6,6 +6,9 @@ import numpy as np
 
 RANK_FUSION_CONSTANT = 60
 NEGATIVE_WEIGHT = 0.5
+# Chosen on recordings of their own: benchmarks/bench_moments.py.
+SHORTEST_SPAN = 1.5
+ROUNDING_SECONDS = 1e-6
 
 # What sounds are commonly searched for: a score means something beside those of other sentences.
 BACKGROUND_QUERIES = (
@@ -61,16 +64,26 @@ def fuse_ranks(rankings: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def merge_spans(
-    starts: np.ndarray, ends: np.ndarray, scores: np.ndarray, *, top: int, threshold: float
+    starts: np.ndarray,
+    ends: np.ndarray,
+    scores: np.ndarray,
+    *,
+    top: int,
+    threshold: float,
+    shortest: float = SHORTEST_SPAN,
 ) -> list[tuple[float, float, float]]:
     """
     Ranked spans of a recording: around each best window those that overlap it and score nearly as well.
+
+    A window scores as well when it holds only the end of a sound: to hold the sound, a span takes the better of its
+    neighbours until it is one and a half windows long, and goes on with those that score nearly as well.
 
     Args:
         starts, ends: of the windows, seconds, rising, ``(windows,)``.
         scores: of the windows.
         top: spans at most.
-        threshold: how far below its best window a span's windows may score.
+        threshold: how far below its best window a span's further windows may score.
+        shortest: length that a span is brought to first, in lengths of its best window; 1 brings it to none.
 
     Returns:
         (start, end, best score), the best first; spans do not overlap.
@@ -80,20 +93,20 @@ def merge_spans(
     while free.any() and len(spans) < top:
         best = int(np.flatnonzero(free)[np.argmax(scores[free])])
         first = last = best
-        while (
-            first > 0
-            and free[first - 1]
-            and ends[first - 1] > starts[first]
-            and scores[first - 1] >= scores[best] - threshold
-        ):
-            first -= 1
-        while (
-            last + 1 < len(scores)
-            and free[last + 1]
-            and starts[last + 1] < ends[last]
-            and scores[last + 1] >= scores[best] - threshold
-        ):
-            last += 1
+        enough = shortest * (ends[best] - starts[best]) - ROUNDING_SECONDS
+        while True:
+            short = ends[last] - starts[first] < enough
+            least = -np.inf if short else scores[best] - threshold
+            beside = []
+            if first > 0 and free[first - 1] and ends[first - 1] > starts[first]:
+                beside.append(first - 1)
+            if last + 1 < len(scores) and free[last + 1] and starts[last + 1] < ends[last]:
+                beside.append(last + 1)
+            beside = [place for place in beside if scores[place] >= least]
+            if not beside:
+                break
+            taken = max(beside, key=lambda place: scores[place])
+            first, last = min(first, taken), max(last, taken)
         start, end = float(starts[first]), float(ends[last])
         spans.append((start, end, float(scores[best])))
         free &= (ends <= start) | (starts >= end)

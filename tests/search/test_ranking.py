@@ -73,8 +73,27 @@ def test_spans_grow_over_windows_that_overlap_and_score_alike():
     starts = np.arange(0, 50, 5.0)
     ends = starts + 10
     scores = np.array([0.1, 0.1, 0.5, 0.52, 0.1, 0.1, 0.3, 0.1, 0.1, 0.4])
-    spans = merge_spans(starts, ends, scores, top=3, threshold=0.05)
+    spans = merge_spans(starts, ends, scores, top=3, threshold=0.05, shortest=1.0)
     assert spans == [(10.0, 25.0, 0.52), (45.0, 55.0, 0.4), (30.0, 40.0, 0.3)]
+
+
+def test_a_span_holds_the_better_neighbour_of_its_best_window():
+    starts = np.arange(0, 40, 5.0)
+    ends = starts + 10
+    scores = np.array([0.1, 0.2, 0.5, 0.3, 0.1, 0.15, 0.4, 0.38])
+    spans = merge_spans(starts, ends, scores, top=2, threshold=0.03)
+    assert spans == [(10.0, 25.0, 0.5), (30.0, 45.0, 0.4)]
+    # With windows closer together it takes as many as it needs, and then those that score alike.
+    starts = np.arange(0, 40, 2.5)
+    scores = np.full(16, 0.1)
+    scores[4:8] = [0.48, 0.5, 0.3, 0.2]
+    assert merge_spans(starts, starts + 10, scores, top=1, threshold=0.03) == [(10.0, 25.0, 0.5)]
+    scores[7] = 0.49
+    assert merge_spans(starts, starts + 10, scores, top=1, threshold=0.03) == [(10.0, 27.5, 0.5)]
+    # A recording of one window has no neighbour.
+    assert merge_spans(np.zeros(1), np.array([3.0]), np.array([0.2]), top=3, threshold=0.03) == [
+        (0.0, 3.0, 0.2)
+    ]
 
 
 def test_spans_do_not_overlap_and_come_in_order():
