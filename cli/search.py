@@ -262,7 +262,7 @@ def serve(
     """
     Open a page on this machine: write a sentence or give a sound, and listen to what is found.
 
-    Needs pip install 'auricle[app]'. Nothing leaves the machine, and no file outside the indexed folders is served.
+    Needs pip install 'auricle[app]'. Nothing leaves the machine, and of its files only sounds that were answers are served.
     """
     with _errors():
         from ..search.page import serve as launch
