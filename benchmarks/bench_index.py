@@ -1,11 +1,11 @@
 """
 Indexing many short files, then again with nothing changed, then with a hundred changed.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_index.py MODEL [--files 10000]
+    OMP_NUM_THREADS=1 python benchmarks/bench_index.py MODEL [--files 10000] [--seconds 0.5 1.0]
 
 Wall times of whole `auricle index` commands, start of Python included; and of the same in a process that has its
 libraries and the model already, as `--watch` and Python programs do, against the first time without the start. The
-files are noises of half a second to one second, 16 kHz WAV.
+files are noises, 16 kHz WAV.
 """
 
 import argparse
@@ -36,6 +36,9 @@ def main() -> None:
     )
     parser.add_argument("model")
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument(
+        "--seconds", type=float, nargs=2, default=(0.5, 1.0), help="length of the shortest and longest"
+    )
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +46,7 @@ def main() -> None:
         paths = [sounds / f"{number // 1000:02}" / f"{number:06}.wav" for number in range(arguments.files)]
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, generator)
+            write(path, generator, arguments.seconds)
         command = [
             sys.executable,
             "-m",
@@ -57,7 +60,7 @@ def main() -> None:
         seconds = [timed([*command, "--model", arguments.model]), timed(command)]
         changed = paths[:: max(1, arguments.files // CHANGED)][:CHANGED]
         for path in changed:
-            write(path, generator)
+            write(path, generator, arguments.seconds)
         seconds.append(timed(command))
         start = timed([sys.executable, "-c", START, arguments.model])
         opened = SoundIndex(index)
@@ -65,7 +68,7 @@ def main() -> None:
         opened.update([sounds], progress=False)
         running = [update_again(opened, sounds)]
         for path in changed:
-            write(path, generator)
+            write(path, generator, arguments.seconds)
         running.append(update_again(opened, sounds))
     names = ("the first time", "again, nothing changed", f"again, {CHANGED} files changed")
     rows = [
@@ -86,8 +89,9 @@ def update_again(index: SoundIndex, sounds: Path) -> float:
     return time.monotonic() - began
 
 
-def write(path: Path, generator: np.random.Generator) -> None:
-    soundfile.write(path, 0.1 * generator.standard_normal(generator.integers(RATE // 2, RATE)), RATE)
+def write(path: Path, generator: np.random.Generator, seconds: tuple[float, float]) -> None:
+    length = generator.integers(int(seconds[0] * RATE), int(seconds[1] * RATE) + 1)
+    soundfile.write(path, 0.1 * generator.standard_normal(length), RATE)
 
 
 def timed(command: list[str]) -> float:

@@ -1,11 +1,12 @@
 """What commands print: errors that a person can do something about in one line, and no chatter of libraries."""
 
+import atexit
 import os
 import re
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 
@@ -63,3 +64,16 @@ def quiet_libraries() -> None:
         transformers_logging.disable_progress_bar()
     # Said of PaSST's special tokens, whose gradients are a few numbers, under several processes.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+
+
+def leave_at_once(code: int) -> None:
+    """
+    Ends the process when what was registered for its end is done and all is printed.
+
+    Python would go on to take apart one by one the modules of torch and transformers: longer than a question takes.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -1,5 +1,8 @@
 """The `auricle` command: one thin module a command, heavy libraries imported only inside them."""
 
+import gc
+import sys
+
 import typer
 
 from .ablate import ablate
@@ -13,6 +16,7 @@ from .embed import embed
 from .ensemble import ensemble
 from .evaluate import evaluate
 from .export import export
+from .failures import leave_at_once
 from .map import draw_map
 from .push import push
 from .report import report
@@ -51,6 +55,22 @@ app.add_typer(augment, name="augment")
 app.add_typer(data, name="data")
 
 
+# Nothing of theirs has to be put away when they end, but what libraries register for that.
+_LEAVE_AT_ONCE = frozenset({"index", "search", "similar", "moments", "ask"})
+
+
 def main() -> None:
     """Entry point of the console script and of ``python -m auricle``."""
-    app()
+    # Importing torch and transformers makes a million objects that stay: looking for garbage among them every few
+    # hundred of them takes a second.
+    gc.set_threshold(50_000, 10, 10)
+    try:
+        app()
+    except SystemExit as end:
+        if (
+            sys.argv[1:2]
+            and sys.argv[1] in _LEAVE_AT_ONCE
+            and (end.code is None or isinstance(end.code, int))
+        ):
+            leave_at_once(end.code or 0)
+        raise

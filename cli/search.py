@@ -262,7 +262,8 @@ def serve(
     """
     Open a page on this machine: write a sentence or give a sound, and listen to what is found.
 
-    Needs pip install 'auricle[app]'. Nothing leaves the machine, and of its files only sounds that were answers are served.
+    Needs pip install 'auricle[app]'. Nothing leaves the machine, and of its files only sounds that were answers are
+    served.
     """
     with _errors():
         from ..search.page import serve as launch

@@ -1,0 +1,30 @@
+"""How a command ends: everything printed, what was registered for the end done, the exit code kept."""
+
+import subprocess
+import sys
+
+import pytest
+from tiny_recipes import environment
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_what_is_registered_for_the_end_is_done(code):
+    script = (
+        "import atexit\n"
+        "from auricle.cli.failures import leave_at_once\n"
+        "atexit.register(print, 'put away')\n"
+        "print('answers', end='')\n"
+        f"leave_at_once({code})\n"
+        "print('never')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
+    assert (done.returncode, done.stdout, done.stderr) == (code, "answersput away\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["search"], 2), (["search", "--help"], 0), (["moments", "a.wav", "rain"], 2)]
+)
+def test_commands_that_leave_at_once_keep_code_and_output(arguments, code, tmp_path):
+    command = [sys.executable, "-m", "auricle", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    assert done.returncode == code and (done.stdout if code == 0 else done.stderr)
