@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from sound_libraries import contents, library, same
-from tiny_models import SAMPLING_RATE, saved_tiny_model, write_sound
+from tiny_models import SAMPLING_RATE, write_sound
 from tiny_recipes import environment
 
 from auricle.search import SoundIndex
@@ -18,13 +18,6 @@ from auricle.search import SoundIndex
 pytest.importorskip("lancedb")
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system or gives up rights")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    saved_tiny_model(folder)
-    return str(folder)
 
 
 def run(*arguments, code=0, before=()):

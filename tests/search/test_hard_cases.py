@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from sound_libraries import contents, interrupted, library, same
-from tiny_models import SAMPLING_RATE, saved_tiny_model, sound, write_sound
+from tiny_models import SAMPLING_RATE, sound, write_sound
 from tiny_recipes import environment
 
 from auricle.search.exports import export_hits
@@ -23,21 +23,6 @@ from auricle.search.walking import find_files
 
 pytest.importorskip("lancedb")
 WAV = frozenset({".wav"})
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    saved_tiny_model(folder)
-    return str(folder)
-
-
-@pytest.fixture
-def made(model, tmp_path):
-    sounds = library(tmp_path / "sounds", 6)
-    index = SoundIndex.create(tmp_path / "index", model)
-    index.update([sounds], progress=False)
-    return sounds, index
 
 
 def run(*arguments, code=0, **variables):

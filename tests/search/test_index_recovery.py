@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sound_libraries import contents, interrupted, library, same
-from tiny_models import saved_tiny_model, write_sound
+from sound_libraries import contents, interrupted, same
+from tiny_models import write_sound
 from tiny_recipes import environment
 
 from auricle.search.hits import SearchError
@@ -18,21 +18,6 @@ from auricle.search.sound_index import SoundIndex
 from auricle.search.store import Store
 
 pytest.importorskip("lancedb")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    saved_tiny_model(folder)
-    return str(folder)
-
-
-@pytest.fixture
-def made(model, tmp_path):
-    sounds = library(tmp_path / "sounds", 6)
-    index = SoundIndex.create(tmp_path / "index", model)
-    index.update([sounds], progress=False)
-    return sounds, index
 
 
 def test_an_interrupted_update_can_be_asked_and_goes_on(made, model, tmp_path):

