@@ -20,7 +20,7 @@ from auricle.evaluation.embedding import embed_captions, embed_clips
 from auricle.evaluation.model_loading import load_pretrained
 from auricle.processing import load_waveform
 from auricle.search.moments import DEFAULT_THRESHOLD
-from auricle.search.ranking import merge_spans
+from auricle.search.ranking import SHORTEST_SPAN, merge_spans
 from auricle.search.windows import embed_windows
 
 CLIPS = 20
@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--hop", type=float, default=0.5, help="of a window")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threshold", type=float, default=DEFAULT_THRESHOLD)
+    parser.add_argument(
+        "--shortest", type=float, default=SHORTEST_SPAN, help="in windows; 1 and --threshold -1: alone"
+    )
     arguments = parser.parse_args()
     model, processor = load_pretrained(arguments.model)
     extractor = processor.feature_extractor
@@ -63,7 +66,12 @@ def main() -> None:
         for label in sorted(set(labels)):
             for vector in embed_captions(model, processor, questions[label]):
                 (start, end, _), *_ = merge_spans(
-                    found.starts, found.ends, found.vectors @ vector, top=1, threshold=arguments.threshold
+                    found.starts,
+                    found.ends,
+                    found.vectors @ vector,
+                    top=1,
+                    threshold=arguments.threshold,
+                    shortest=arguments.shortest,
                 )
                 right = [place for place, other in enumerate(labels) if other == label]
                 spans_right += any(overlap(start, end, edges[p], edges[p + 1]) >= 0.5 for p in right)

@@ -17,20 +17,32 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     Prints errors of these kinds as one message, without a traceback.
 
     Raises:
-        typer.Exit: with code 2 in place of such an error, 130 for Ctrl-C, 0 where nobody reads the output.
+        typer.Exit: with code 2 in place of such an error, 130 for Ctrl-C.
     """
     try:
         yield
-    except BrokenPipeError as error:
-        # Who reads has seen enough, as `head` has: what is still in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from error
     except kinds as error:
         typer.echo(printable(f"error: {error}"), err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from error
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """
+    For printing answers, and nothing else: who reads may have seen enough, as `head` has.
+
+    Raises:
+        typer.Exit: with code 0 in place of a `BrokenPipeError`; what is still in the buffer goes nowhere.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from error
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failures import one_line, one_line_errors, printable, quiet_libraries
+from .failures import one_line, one_line_errors, printable, quiet_libraries, reader_may_leave
 
 if TYPE_CHECKING:
     from ..search.sound_index import Hit, SoundIndex
@@ -296,17 +296,18 @@ def _open(
 def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:
     if export is not None:
         sounds.export(export, hits=hits)
-    if as_json:
-        from ..search.exports import hits_as_json
+    with reader_may_leave():
+        if as_json:
+            from ..search.exports import hits_as_json
 
-        typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
-        return
-    if not hits:
-        typer.echo("nothing fits")
-    for rank, hit in enumerate(hits, start=1):
-        percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
-        span = f"{_clock(hit.start)}-{_clock(hit.end)}"
-        typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+            typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
+            return
+        if not hits:
+            typer.echo("nothing fits")
+        for rank, hit in enumerate(hits, start=1):
+            percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
+            span = f"{_clock(hit.start)}-{_clock(hit.end)}"
+            typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
 
 
 def _clock(seconds: float) -> str:

@@ -20,8 +20,8 @@ def decode_ahead(
     """
     Files in their order, each with its samples piece by piece, as [`stream_waveform`] gives them.
 
-    The next files are decoded meanwhile: libsndfile and soxr let other threads run, and beside a GPU decoding is
-    most of the work. Of each file at most four pieces of ten seconds wait in memory.
+    The next files are decoded meanwhile, since libsndfile and soxr let other threads run. Of each file at most four
+    pieces of ten seconds wait in memory.
 
     Args:
         paths: of sound files; taken ahead by as many as there are threads.

@@ -141,7 +141,7 @@ def index_paths(table: Any) -> None:
 
 
 def num_pieces(table: Any) -> int:
-    """Number of pieces that a table consists of, or of versions that are kept of it, whichever is more."""
+    """Number of pieces that a table consists of, or half the versions that are kept of it, whichever is more."""
     return max(table.stats()["fragment_stats"]["num_fragments"], len(table.list_versions()) // 2)
 
 

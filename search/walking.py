@@ -128,8 +128,11 @@ def _walk(start: str, extensions: frozenset[str], faults: list[tuple[str, str]])
     real_start = os.path.realpath(start)
 
     def is_own_link(path: str) -> bool:
-        # Found under its own name as well, by which its metadata file knows it.
-        return os.path.islink(path) and below(os.path.realpath(path), [real_start])
+        # Found under its own name as well, by which its metadata file knows it; but for what is hidden.
+        real = os.path.realpath(path)
+        if not (os.path.islink(path) and below(real, [real_start])):
+            return False
+        return not any(part.startswith(".") for part in Path(real).relative_to(real_start).parts)
 
     def note(error: OSError) -> None:
         faults.append((_printable(str(error.filename)), error.strerror or "cannot be opened"))

@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from tiny_recipes import environment
+
+from auricle.cli.failures import one_line_errors
 
 
 @pytest.mark.parametrize("code", [0, 2])
@@ -28,3 +31,9 @@ def test_commands_that_leave_at_once_keep_code_and_output(arguments, code, tmp_p
     command = [sys.executable, "-m", "auricle", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
     assert done.returncode == code and (done.stdout if code == 0 else done.stderr)
+
+
+def test_a_connection_that_breaks_is_told_and_is_no_reader_that_left(capsys):
+    with pytest.raises(typer.Exit) as end, one_line_errors(OSError):
+        raise BrokenPipeError(32, "Broken pipe")
+    assert end.value.exit_code == 2 and "Broken pipe" in capsys.readouterr().err
