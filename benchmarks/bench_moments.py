@@ -16,12 +16,12 @@ import numpy as np
 import soundfile
 
 from auricle.data import load_captioned_folder, unique_clips
-from auricle.evaluation.embedding import embed_captions, embed_clips
-from auricle.evaluation.model_loading import load_pretrained
+from auricle.encoders.auricle_checkpoint import load_pretrained
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips
+from auricle.encoders.recording_windows import embed_windows
 from auricle.processing import load_waveform
-from auricle.search.moments import DEFAULT_THRESHOLD
-from auricle.search.ranking import SHORTEST_SPAN, merge_spans
-from auricle.search.windows import embed_windows
+from auricle.search.query.moments import DEFAULT_THRESHOLD
+from auricle.search.query.ranking import SHORTEST_SPAN, merge_spans
 
 CLIPS = 20
 

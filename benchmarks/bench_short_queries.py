@@ -18,10 +18,10 @@ from measuring import table
 from auricle.data import load_captioned_folder, unique_clips
 from auricle.data.scenes import load_scenes
 from auricle.data.scenes.vocabulary import HELD_OUT, TRAINING
-from auricle.evaluation.embedding import embed_captions, embed_clips
-from auricle.evaluation.metrics import retrieval_metrics
-from auricle.evaluation.model_loading import load_pretrained
-from auricle.search.query_text import SHORT_QUERY_WORDS, phrase_query
+from auricle.encoders.auricle_checkpoint import load_pretrained
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips
+from auricle.evaluation.metrics.retrieval_metrics import retrieval_metrics
+from auricle.search.query.query_text import SHORT_QUERY_WORDS, phrase_query
 
 TEMPLATES = (
     "{}",

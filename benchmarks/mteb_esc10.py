@@ -24,9 +24,9 @@ from mteb.models.model_meta import ModelMeta
 from sentence_transformers import SentenceTransformer
 
 from auricle.data import load_captioned_folder, unique_clips
+from auricle.encoders.auricle_checkpoint import load_pretrained
+from auricle.encoders.auricle_embedding import distinct_in_order, embed_captions, embed_clips
 from auricle.evaluation import relevance_from_groups, retrieval_metrics
-from auricle.evaluation.embedding import distinct_in_order, embed_captions, embed_clips
-from auricle.evaluation.model_loading import load_pretrained
 from auricle.processing import load_waveform
 
 

@@ -66,9 +66,9 @@ def _rank(
 ) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]]]:
     import torch
 
-    from ..evaluation.embedding import embed_captions, embed_clips
-    from ..evaluation.model_loading import load_pretrained
-    from ..training.cpu_threads import set_cpu_threads
+    from ..encoders.auricle_checkpoint import load_pretrained
+    from ..encoders.auricle_embedding import embed_captions, embed_clips
+    from ..encoders.cpu_threads import set_cpu_threads
 
     quiet_libraries()
     set_cpu_threads(None)

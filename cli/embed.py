@@ -11,7 +11,7 @@ from .failures import one_line_errors, printable, quiet_libraries
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-    from ..training.teacher_bank import TeacherBank
+    from ..training.teachers.teacher_bank import TeacherBank
 
 _SHOWN = 20
 
@@ -52,9 +52,9 @@ def embed(
             raise ValueError("name a bank's directory with --out, or a .parquet file, one of the two.")
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
-        from ..training.cpu_threads import set_cpu_threads
-        from ..training.process_shares import first_on_main, join_processes
-        from ..training.teacher_bank import write_teacher_bank
+        from ..encoders.cpu_threads import set_cpu_threads
+        from ..training.teachers.process_shares import first_on_main, join_processes
+        from ..training.teachers.teacher_bank import write_teacher_bank
 
         quiet_libraries()
         process = join_processes()
@@ -91,11 +91,11 @@ def _embed_folder(
     import numpy as np
     from accelerate.utils import gather_object
 
-    from ..evaluation.embedding import embed_clips
+    from ..encoders.auricle_embedding import embed_clips
+    from ..encoders.model_fingerprint import model_fingerprint
     from ..evaluation.folder_embedding import write_vectors
     from ..processing import supported_audio_extensions
-    from ..training.model_fingerprint import model_fingerprint
-    from ..training.process_shares import first_on_main
+    from ..training.teachers.process_shares import first_on_main
     from .ask import find_sounds
 
     if out.suffix != ".parquet":
@@ -138,7 +138,7 @@ def _embed_folder(
 
 
 def _load(name: str):
-    from ..evaluation.model_loading import load_pretrained
+    from ..encoders.auricle_checkpoint import load_pretrained
 
     return load_pretrained(name)
 

@@ -32,8 +32,8 @@ def draw_map(
     """
     with one_line_errors():
         quiet_libraries()
-        from ..evaluation.picture_page import check_page_path, check_plotly
-        from ..search.hits import SearchError
+        from ..evaluation.reports.picture_page import check_page_path, check_plotly
+        from ..search.errors import SearchError
         from ..search.index_model import load_model_on_half_the_cores
         from ..search.library_map import make_library_map, write_library_map
         from ..search.sound_index import SoundIndex

@@ -7,11 +7,16 @@ import numpy as np
 from datasets import Dataset
 
 from ..data.schema import unique_clips
+from ..encoders.auricle_embedding import distinct_in_order, embed_captions, embed_clips
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
-from .bootstrap import bootstrap_means
-from .embedding import distinct_in_order, embed_captions, embed_clips
-from .metrics import query_metrics_from_ranks, relevance_from_groups, relevant_ranks, retrieval_metrics
+from .metrics.bootstrap import bootstrap_means
+from .metrics.retrieval_metrics import (
+    query_metrics_from_ranks,
+    relevance_from_groups,
+    relevant_ranks,
+    retrieval_metrics,
+)
 
 
 @dataclass

@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ..data.schema import unique_clips
+from ..encoders.auricle_embedding import embed_captions, embed_clips
+from ..files.json_files import read_json, write_json
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
-from .embedding import embed_captions, embed_clips
-from .inner_products import InnerProducts, Scores, first_not_finite, weighted_inner_products
-from .json_files import read_json, write_json
+from .metrics.inner_products import InnerProducts, Scores, first_not_finite, weighted_inner_products
 
 FORMAT = "auricle similarities"
 VERSION = 1

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..encoders.auricle_embedding import embed_captions, embed_clips
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
-from .embedding import embed_captions, embed_clips
 
 
 def classify_sounds(

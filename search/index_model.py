@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .hits import SearchError
+from .errors import SearchError
 
 if TYPE_CHECKING:
-    from .windows import WindowVectors
+    from ..encoders.recording_windows import WindowVectors
 
 
 def load_model(model: str) -> tuple[Any, Any]:
@@ -25,7 +25,7 @@ def load_model(model: str) -> tuple[Any, Any]:
     """
     import torch
 
-    from ..evaluation.model_loading import load_pretrained
+    from ..encoders.auricle_checkpoint import load_pretrained
 
     try:
         built = load_pretrained(model)
@@ -44,7 +44,7 @@ def load_model_on_half_the_cores(model: str) -> tuple[Any, Any]:
     Raises:
         SearchError: as `load_model`.
     """
-    from ..training.cpu_threads import set_cpu_threads
+    from ..encoders.cpu_threads import set_cpu_threads
 
     set_cpu_threads(None)
     return load_model(model)
@@ -52,7 +52,7 @@ def load_model_on_half_the_cores(model: str) -> tuple[Any, Any]:
 
 def fingerprint_of(built: tuple[Any, Any]) -> str:
     """Of the weights, the front end and the text side of a model and its processor."""
-    from ..training.model_fingerprint import model_fingerprint
+    from ..encoders.model_fingerprint import model_fingerprint
 
     return model_fingerprint(*built)
 
@@ -139,7 +139,7 @@ class IndexModel:
         self._built: tuple[Any, Any] | None = None
         self._onnx = None
         if text_tower is not None:
-            from ..evaluation.onnx_towers import OnnxTextTower
+            from ..encoders.onnx_towers import OnnxTextTower
 
             try:
                 self._onnx = OnnxTextTower(text_tower)
@@ -187,7 +187,7 @@ class IndexModel:
         try:
             if self._onnx is not None:
                 return self._onnx.embed(sentences)
-            from ..evaluation.embedding import embed_captions
+            from ..encoders.auricle_embedding import embed_captions
 
             model, processor = self.built
             processor.prepare_text(list(sentences))
@@ -197,7 +197,7 @@ class IndexModel:
 
     def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
         """Windows of files, as the index keeps them; see [`windows.embed_files`]."""
-        from .windows import embed_files
+        from ..encoders.recording_windows import embed_files
 
         yield from embed_files(*self.built, paths, hop_seconds=self.record["hop_seconds"])
 
@@ -220,8 +220,8 @@ class IndexModel:
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.
         """
+        from ..encoders.recording_windows import embed_windows
         from ..processing import AudioReadError
-        from .windows import embed_windows
 
         window = self.record["window_seconds"]
         hop = check_hop(hop_seconds, window) or window

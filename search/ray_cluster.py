@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as arrow
 
-from .hits import SearchError
-from .vector_index import (
+from .errors import SearchError
+from .store.vector_index import (
     BITS,
     COLUMN,
     KMEANS_ITERATIONS,
@@ -178,8 +178,8 @@ class _FileEmbedder:
     def __init__(self, model: str, fingerprint: str, hop_seconds: float):
         import torch
 
-        from ..evaluation.model_loading import load_pretrained
-        from ..training.model_fingerprint import model_fingerprint
+        from ..encoders.auricle_checkpoint import load_pretrained
+        from ..encoders.model_fingerprint import model_fingerprint
 
         self.model, self.processor = load_pretrained(model)
         if model_fingerprint(self.model, self.processor) != fingerprint:
@@ -188,8 +188,8 @@ class _FileEmbedder:
         self.hop_seconds = hop_seconds
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        from ..encoders.recording_windows import embed_windows
         from ..processing import AudioReadError
-        from .windows import embed_windows
 
         try:
             found = embed_windows(self.model, self.processor, row["path"], hop_seconds=self.hop_seconds)
@@ -222,8 +222,8 @@ def _packed(path: str, **values: Any) -> dict[str, Any]:
 
 
 def _unpacked(row: dict[str, Any]) -> Any:
+    from ..encoders.recording_windows import WindowVectors
     from ..processing import AudioReadError
-    from .windows import WindowVectors
 
     if row["fault"]:
         return OSError(0, row["fault"]) if row["unseen"] else AudioReadError(row["fault"])

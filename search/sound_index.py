@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .answers import Question, ask_table, check_question, rank_contents
-from .entries import FileEntry
+from .errors import SearchError
 from .exports import export_hits, export_index
-from .filters import Filters
-from .hits import Hit, SearchError
-from .index_contents import CurrentContents
-from .index_folder import IndexFolder
 from .index_model import IndexModel, check_record, load_model, record_of
-from .index_record import RECORD
-from .moments import DEFAULT_THRESHOLD, rank_spans
-from .query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
-from .store import EXACT_WINDOWS, Store
-from .write_lock import check_free, writing
+from .query.answers import Question, ask_table, check_question, rank_contents
+from .query.filters import Filters
+from .query.hits import Hit
+from .query.index_contents import CurrentContents
+from .query.moments import DEFAULT_THRESHOLD, rank_spans
+from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
+from .store.entries import FileEntry
+from .store.index_folder import IndexFolder
+from .store.index_record import RECORD
+from .store.index_store import EXACT_WINDOWS, Store
+from .store.write_lock import check_free, writing
 
 # Start and end of a window are kept as they were computed; a person writes tenths of a second.
 SAME_MOMENT_SECONDS = 0.05
 
 if TYPE_CHECKING:
-    from .indexing import IndexReport
+    from .update.indexing import IndexReport
 
 
 class SoundIndex:
@@ -152,9 +153,9 @@ class SoundIndex:
             SearchError: if another process is writing the index, it cannot be written, or there is no sound.
         """
         from ..processing import supported_audio_extensions
-        from .indexing import update_index
-        from .metadata import read_descriptions
-        from .walking import check_root, emptied_folders, find_files, outer_roots
+        from .update.indexing import update_index
+        from .update.metadata import read_descriptions
+        from .update.walking import check_root, emptied_folders, find_files, outer_roots
 
         extensions = supported_audio_extensions()
         roots = [
@@ -401,7 +402,7 @@ class SoundIndex:
 def __getattr__(name: str) -> Any:
     # Importing the walk and the embedding brings torch, which asking by an exported text tower does without.
     if name == "IndexReport":
-        from .indexing import IndexReport
+        from .update.indexing import IndexReport
 
         return IndexReport
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

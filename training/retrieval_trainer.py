@@ -12,25 +12,9 @@ from torch import distributed
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import speed_metrics
 
-from ..evaluation.embedding import embed_captions, embed_clips
+from ..encoders.auricle_embedding import embed_captions, embed_clips
 from ..evaluation.retrieval import RetrievalSplit
-from ..modeling import AuricleModel
-from ..processing import AuricleProcessor
-from .cluster_loss import cluster_losses
-from .gradient_gather import (
-    gather_rows,
-    gathered_contrastive_loss,
-    gathered_distillation_loss,
-    gathered_similarities,
-    world,
-)
-from .learning_rate import warmup_cosine_schedule
-from .lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
-from .loss_parts import LossParts
-from .objective import Objective
-from .pooled_captions import PooledCaptions
-from .recipe import EvaluationSection, TrainingSection
-from .saved_directories import (
+from ..files.saved_directories import (
     mark_checkpoint_complete,
     read_json,
     recover_directory,
@@ -38,7 +22,23 @@ from .saved_directories import (
     replace_directory,
     write_json,
 )
-from .training_clips import TrainingClips
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor
+from .learning_rate import warmup_cosine_schedule
+from .losses.cluster_loss import cluster_losses
+from .losses.gradient_gather import (
+    gather_rows,
+    gathered_contrastive_loss,
+    gathered_distillation_loss,
+    gathered_similarities,
+    world,
+)
+from .losses.loss_parts import LossParts
+from .losses.objective import Objective
+from .models.lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
+from .recipe.schema import EvaluationSection, TrainingSection
+from .rows.training_clips import TrainingClips
+from .teachers.pooled_captions import PooledCaptions
 
 
 class RetrievalTrainer(Trainer):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from auricle.cli.main import app
 from auricle.data import load_captioned_folder
-from auricle.evaluation.ensemble import Ensemble
+from auricle.evaluation.ensembles.ensemble import Ensemble
 from auricle.evaluation.retrieval import evaluate_retrieval
 from auricle.evaluation.similarities import Similarities
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_models import saved_tiny_model, write_sound
 
-from auricle.evaluation.embedding import embed_captions, embed_clips
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips
 from auricle.evaluation.zero_shot import classify_sounds
 
 SENTENCES = ["A dog barks!", "rain falls, then a bell rings"]

@@ -8,7 +8,7 @@ import torch
 from tiny_models import SAMPLING_RATE, sound, tiny_model_and_processor
 from transformers import AutoTokenizer
 
-from auricle.evaluation.model_loading import register_auto_classes
+from auricle.encoders.auricle_checkpoint import register_auto_classes
 from auricle.processing import AudioReadError, AuricleProcessor, normalize_caption
 
 

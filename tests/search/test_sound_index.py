@@ -19,13 +19,13 @@ from tiny_recipes import environment
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
-from auricle.evaluation.embedding import embed_captions, embed_clips
-from auricle.search.indexing import update_index
-from auricle.search.ranking import BACKGROUND_QUERIES, percentile_of
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips
+from auricle.encoders.recording_windows import embed_windows
+from auricle.search.query.ranking import BACKGROUND_QUERIES, percentile_of
 from auricle.search.sound_index import SearchError, SoundIndex
-from auricle.search.store import Store
-from auricle.search.walking import FoundFile
-from auricle.search.windows import embed_windows
+from auricle.search.store.index_store import Store
+from auricle.search.update.indexing import update_index
+from auricle.search.update.walking import FoundFile
 
 pytest.importorskip("lancedb")
 

@@ -9,14 +9,14 @@ import torch
 from tiny_recipes import tiny_recipe, weights_of, write_captioned_folder
 
 from auricle.evaluation.retrieval import evaluate_retrieval
-from auricle.training.collator import RetrievalCollator
-from auricle.training.model_building import build_model, load_model
-from auricle.training.recipe import Recipe
-from auricle.training.recipe_reading import RecipeError, resolve_stages
+from auricle.training.models.model_building import build_model, load_model
+from auricle.training.recipe.reading import RecipeError, resolve_stages
+from auricle.training.recipe.schema import Recipe
 from auricle.training.retrieval_trainer import RetrievalTrainer
-from auricle.training.split_loading import load_splits
-from auricle.training.stage_running import _training_arguments, run_stage
-from auricle.training.training_clips import TrainingClips
+from auricle.training.rows.collator import RetrievalCollator
+from auricle.training.rows.split_loading import load_splits
+from auricle.training.rows.training_clips import TrainingClips
+from auricle.training.runs.stage_running import _training_arguments, run_stage
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Encoders: whatever embeds sounds and sentences into one space, behind one interface."""
