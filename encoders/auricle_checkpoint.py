@@ -37,7 +37,7 @@ def register_auto_classes() -> None:
 
 
 def load_pretrained(
-    name: str | os.PathLike[str], *, int8: bool = False
+    name: str | os.PathLike[str], *, int8: bool = False, revision: str | None = None
 ) -> tuple[AuricleModel, AuricleProcessor]:
     """
     Loads model and processor of a directory or a Hub id, in float32, in evaluation mode, on the CPU.
@@ -46,6 +46,7 @@ def load_pretrained(
         name: a directory or a Hub id; a directory of LoRA adapters is merged into the model that it names.
         int8: quantise the linear layers to 8 bits, for faster inference on the CPU; embeddings then differ
             from the float32 model's a little (docs/results_encoders.md), so the two must not be mixed.
+        revision: branch, tag or commit of a Hub repository; ignored for a directory.
 
     Raises:
         ValueError: if it is a directory without a whole saved dual encoder, or cannot be had from the Hub; one
@@ -60,23 +61,24 @@ def load_pretrained(
         raise ValueError(f"{name}: holds no saved model (no config.json).")
     register_auto_classes()
     with _named_fault(name, "config.json" if local else "is no directory here, and from the Hub it"):
-        kind = AuricleConfig.get_config_dict(name)[0].get("model_type")
+        kind = AuricleConfig.get_config_dict(name, revision=revision)[0].get("model_type")
     if kind != AuricleConfig.model_type:
         raise ValueError(f"{name}: holds a model of type {kind!r}; needed is {AuricleConfig.model_type!r}.")
     with _named_fault(name, "config.json"):
-        config = AuricleConfig.from_pretrained(name)
+        config = AuricleConfig.from_pretrained(name, revision=revision)
     with _named_fault(name, "weights"):
         # Tensors of another shape are reported like missing ones, so that the message can name them.
         model, report = AuricleModel.from_pretrained(
             name,
             config=config,
+            revision=revision,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     _check_complete(name, report)
     with _named_fault(name, "processor"):
-        processor = AuricleProcessor.from_pretrained(name, trust_remote_code=False)
+        processor = AuricleProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
     # Without its file of words a tokenizer is made all the same, and every sentence becomes unknown words.
     if set(processor.tokenizer.get_vocab()) <= set(processor.tokenizer.all_special_tokens):
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,19 @@ class OnnxTextTower:
         Raises:
             ValueError: for a caption without a word.
         """
-        prepared = [self._prepare(caption) for caption in captions]
+        prepared = [self.prepare(caption) for caption in captions]
         encodings = self._tokenizer.encode_batch(prepared)
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         return self._session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 
-    def _prepare(self, caption: str) -> str:
+    def prepare(self, caption: str) -> str:
+        """
+        A caption as it is tokenised.
+
+        Raises:
+            ValueError: for a caption without a word.
+        """
         from ..processing.caption_form import normalize_caption
 
         words = normalize_caption(caption) if self.record["normalize_captions"] else caption.strip()
@@ -101,18 +107,48 @@ class OnnxAudioTower:
         """
         rows = []
         for clip in clips:
-            inputs = self.extractor(clip)
-            given = {name: inputs[name].numpy() for name in self._names}
-            count = len(given["input_features"])
-            parts = [
-                self._session.run(
-                    None, {name: value[start : start + batch_size] for name, value in given.items()}
-                )[0]
-                for start in range(0, count, batch_size)
-            ]
-            mean = np.concatenate(parts).mean(axis=0)
+            segments = self.run(self.extractor(clip), batch_size)
+            mean = segments.mean(axis=0)
             rows.append(mean / np.linalg.norm(mean))
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.record["projection_dim"])
+
+    def run(self, inputs: Mapping[str, Any], batch_size: int) -> np.ndarray:
+        """
+        The tower's own output, ``(segments, projection_dim)``, not of unit length.
+
+        Args:
+            inputs: what the extractor makes of segments.
+            batch_size: segments at a time.
+        """
+        given = {name: inputs[name].numpy() for name in self._names}
+        parts = [
+            self._session.run(
+                None, {name: value[start : start + batch_size] for name, value in given.items()}
+            )[0]
+            for start in range(0, len(given["input_features"]), batch_size)
+        ]
+        return np.concatenate(parts)
+
+
+def read_any_record(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """
+    What `auricle export` wrote about a directory.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    path = Path(directory) / RECORD_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = record["format"] == "auricle onnx" and record["version"] == 1
+        _ = record["towers"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{directory}: holds no export of `auricle export` ({RECORD_FILE}: {error})."
+        ) from error
+    if not known:
+        raise ValueError(f"{path}: is of another kind or version; export the model again.")
+    return record
 
 
 def read_record(directory: str | os.PathLike[str], tower: str) -> dict[str, Any]:
@@ -121,17 +157,8 @@ def read_record(directory: str | os.PathLike[str], tower: str) -> dict[str, Any]
     Raises:
         ValueError: if it is none, or without that tower.
     """
-    path = Path(directory) / RECORD_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        known = record["format"] == "auricle onnx" and record["version"] == 1
-        towers = record["towers"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{directory}: holds no export of `auricle export` ({RECORD_FILE}: {error})."
-        ) from error
-    if not known:
-        raise ValueError(f"{path}: is of another kind or version; export the model again.")
+    record = read_any_record(directory)
+    towers = record["towers"]
     if tower not in towers or not (Path(directory) / towers[tower]["file"]).is_file():
         raise ValueError(f"{directory}: holds no exported {tower} tower, only {sorted(towers)}.")
     return record
@@ -148,4 +175,12 @@ def _session(path: Path, num_threads: int | None) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-__all__ = ["AUDIO_FILE", "RECORD_FILE", "TEXT_FILE", "OnnxAudioTower", "OnnxTextTower", "read_record"]
+__all__ = [
+    "AUDIO_FILE",
+    "RECORD_FILE",
+    "TEXT_FILE",
+    "OnnxAudioTower",
+    "OnnxTextTower",
+    "read_any_record",
+    "read_record",
+]

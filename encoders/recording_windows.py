@@ -6,12 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from ..modeling import AuricleModel
-from ..processing import AudioReadError, AuricleProcessor, stream_waveform
+from ..processing import AudioReadError, stream_waveform
 from ..processing.audio_streaming import regroup
 from .decoding import decode_ahead
+from .interface import AudioTextEncoder
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class WindowVectors:
     Attributes:
         starts, ends: seconds, ``(windows,)``; the last window ends where the sound does.
         vectors: unit length, ``(windows, width)`` float32.
-        vector: of the whole recording, the mean over its windows, unit length, ``(width,)``.
+        vector: of the whole recording, projected from the mean over its windows, unit length, ``(width,)``.
         duration: seconds.
     """
 
@@ -32,7 +31,7 @@ class WindowVectors:
 
 
 def embed_files(
-    model: AuricleModel, processor: AuricleProcessor, paths: Iterable[str], *, hop_seconds: float
+    encoder: AudioTextEncoder, paths: Iterable[str], *, hop_seconds: float
 ) -> Iterator[tuple[str, WindowVectors | Exception]]:
     """
     Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
@@ -40,30 +39,26 @@ def embed_files(
     Each file is embedded by itself: its vectors are the same bits whatever stands beside it.
 
     Args:
-        model, processor, hop_seconds: as in [`embed_windows`].
+        encoder, hop_seconds: as in [`embed_recording`].
         paths: of sound files.
 
     Yields:
         (path, its vectors, or the `AudioReadError` or `OSError` that says why there are none).
 
     Raises:
-        ValueError: as `embed_windows`.
+        ValueError: as `embed_recording`.
     """
-    rate = processor.feature_extractor.sampling_rate
-    with closing(decode_ahead(paths, sampling_rate=rate)) as decoded:
+    with closing(decode_ahead(paths, sampling_rate=encoder.sampling_rate)) as decoded:
         for path, pieces in decoded:
             try:
-                found: WindowVectors | Exception = embed_pieces(
-                    model, processor, pieces, hop_seconds=hop_seconds
-                )
+                found: WindowVectors | Exception = embed_pieces(encoder, pieces, hop_seconds=hop_seconds)
             except (AudioReadError, OSError) as error:
                 found = error
             yield path, found
 
 
-def embed_windows(
-    model: AuricleModel,
-    processor: AuricleProcessor,
+def embed_recording(
+    encoder: AudioTextEncoder,
     path: str | os.PathLike[str],
     *,
     hop_seconds: float,
@@ -75,29 +70,23 @@ def embed_windows(
     Embeds a recording window by window, in memory that does not grow with its length.
 
     Args:
-        model: in evaluation mode.
-        processor: its own; a window is one of its segments long.
+        encoder: whose windows they are.
         path: of a sound file.
-        hop_seconds: from one window's start to the next one's, at most a segment.
+        hop_seconds: from one window's start to the next one's, at most a window.
         offset: where to begin, seconds.
         duration: how much, seconds; None is all.
         batch_size: windows at a time.
 
     Raises:
         AudioReadError: for a file that cannot be read.
-        ValueError: for a hop that is not above 0 and at most a segment.
+        ValueError: for a hop that is not above 0 and at most a window.
     """
-    rate = processor.feature_extractor.sampling_rate
-    pieces = stream_waveform(path, sampling_rate=rate, offset=offset, duration=duration)
-    return embed_pieces(
-        model, processor, pieces, hop_seconds=hop_seconds, offset=offset, batch_size=batch_size
-    )
+    pieces = stream_waveform(path, sampling_rate=encoder.sampling_rate, offset=offset, duration=duration)
+    return embed_pieces(encoder, pieces, hop_seconds=hop_seconds, offset=offset, batch_size=batch_size)
 
 
-@torch.no_grad()
 def embed_pieces(
-    model: AuricleModel,
-    processor: AuricleProcessor,
+    encoder: AudioTextEncoder,
     pieces: Iterable[np.ndarray],
     *,
     hop_seconds: float,
@@ -105,21 +94,20 @@ def embed_pieces(
     batch_size: int = 16,
 ) -> WindowVectors:
     """
-    [`embed_windows`] of samples that come piece by piece.
+    [`embed_recording`] of samples that come piece by piece.
 
     Args:
-        pieces: mono float32 ``(samples,)`` each, at the processor's sampling rate.
+        pieces: mono float32 ``(samples,)`` each, at the encoder's sampling rate.
         offset: where in the recording the first one begins, seconds.
 
     Raises:
         AudioReadError: if there are no vectors for such samples; and what the pieces raise.
     """
-    extractor = processor.feature_extractor
-    rate, length = extractor.sampling_rate, extractor.segment_samples
+    rate, length = encoder.sampling_rate, encoder.window_samples
     hop = round(hop_seconds * rate)
     if not 0 < hop <= length:
         raise ValueError(
-            f"hop_seconds={hop_seconds:g} must be above 0 and at most a window, {extractor.segment_seconds:g} s."
+            f"hop_seconds={hop_seconds:g} must be above 0 and at most a window, {encoder.window_seconds:g} s."
         )
     heard = 0
 
@@ -129,21 +117,18 @@ def embed_pieces(
             heard += len(piece)
             yield piece
 
-    total, count, rows, starts, ends = None, 0, [], [], []
-    for batch in _batches(_windows(counted(), length, hop, extractor.min_tail_samples), batch_size):
-        segments = np.zeros((len(batch), length), dtype=np.float32)
-        for row, (_, samples) in zip(segments, batch, strict=True):
+    total, count, rows, starts, ends = np.zeros(0), 0, [], [], []
+    for batch in _batches(_windows(counted(), length, hop, encoder.min_tail_samples), batch_size):
+        waveforms = np.zeros((len(batch), length), dtype=np.float32)
+        for row, (_, samples) in zip(waveforms, batch, strict=True):
             row[: len(samples)] = samples
-        lengths = [len(samples) for _, samples in batch]
-        inputs = extractor.encode(segments, lengths, [1] * len(batch), None, model.device)
-        mask = inputs.get("audio_attention_mask")
-        pooled = model.pool_audio(inputs["input_features"].to(model.device), mask)
-        rows.append(model.project_audio(pooled).float().cpu().numpy())
-        part = pooled.double().sum(dim=0, keepdim=True)
-        total, count = part if total is None else total + part, count + len(pooled)
+        pooled = encoder.pool_windows(waveforms, [len(samples) for _, samples in batch])
+        rows.append(encoder.project_windows(pooled))
+        part = pooled.sum(axis=0, dtype=np.float64)
+        total, count = part if count == 0 else total + part, count + len(pooled)
         starts += [start / rate for start, _ in batch]
         ends += [(start + len(samples)) / rate for start, samples in batch]
-    whole = model.project_audio((total / count).to(pooled.dtype)).float().cpu().numpy()[0]
+    whole = encoder.project_windows((total / count).astype(np.float32)[None])[0]
     vectors = np.concatenate(rows)
     if not (np.isfinite(vectors).all() and np.isfinite(whole).all()):
         raise AudioReadError("its samples are too large: the model's numbers overflow.")
@@ -182,4 +167,4 @@ def _batches(windows: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[l
         yield batch
 
 
-__all__ = ["WindowVectors", "embed_files", "embed_pieces", "embed_windows"]
+__all__ = ["WindowVectors", "embed_files", "embed_pieces", "embed_recording"]

@@ -176,23 +176,19 @@ class _FileEmbedder:
     """Lives in a worker: loads the model once."""
 
     def __init__(self, model: str, fingerprint: str, hop_seconds: float):
-        import torch
+        from ..encoders import load_encoder
 
-        from ..encoders.auricle_checkpoint import load_pretrained
-        from ..encoders.model_fingerprint import model_fingerprint
-
-        self.model, self.processor = load_pretrained(model)
-        if model_fingerprint(self.model, self.processor) != fingerprint:
+        self.encoder = load_encoder(model)
+        if self.encoder.fingerprint != fingerprint:
             raise SearchError(f"{model}: has other weights on this node than the index was made with.")
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.hop_seconds = hop_seconds
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        from ..encoders.recording_windows import embed_windows
+        from ..encoders.recording_windows import embed_recording
         from ..processing import AudioReadError
 
         try:
-            found = embed_windows(self.model, self.processor, row["path"], hop_seconds=self.hop_seconds)
+            found = embed_recording(self.encoder, row["path"], hop_seconds=self.hop_seconds)
         except OSError as error:
             return _packed(row["path"], fault=error.strerror or str(error), unseen=True)
         except AudioReadError as error:

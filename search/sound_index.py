@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..encoders import AudioTextEncoder
 from .errors import SearchError
 from .exports import export_hits, export_index
-from .index_model import IndexModel, check_record, load_model, record_of
+from .index_encoder import IndexEncoder, check_record, load_index_encoder, record_of
 from .query.answers import Question, ask_table, check_question, rank_contents
 from .query.filters import Filters
 from .query.hits import Hit
@@ -46,8 +47,8 @@ class SoundIndex:
             loading torch; it has to be of the index's model.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
         template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
-        loader: from a directory or Hub id to a dual encoder and its processor, called once there is something to
-            embed; see [`load_model`].
+        loader: from a directory or Hub id to an encoder, called once there is something to embed; see
+            [`load_index_encoder`].
 
     Raises:
         ImportError: if LanceDB, or Ray where it is asked for, is not installed.
@@ -62,7 +63,7 @@ class SoundIndex:
         text_tower: str | os.PathLike[str] | None = None,
         ray: str | None = None,
         template: str = SHORT_QUERY_TEMPLATE,
-        loader: Callable[[str], tuple[Any, Any]] = load_model,
+        loader: Callable[[str], AudioTextEncoder] = load_index_encoder,
     ):
         self.template, self._cluster = check_template(template), None
         if ray is not None:
@@ -72,7 +73,7 @@ class SoundIndex:
         self.store = Store(directory, engine=self._cluster)
         self.directory: Path | str = self.store.folder.path or self.store.folder.uri
         self._contents = CurrentContents(self.store)
-        self._model = IndexModel(directory, self.store.record, loader, text_tower=text_tower)
+        self._encoder = IndexEncoder(directory, self.store.record, loader, text_tower=text_tower)
 
     @classmethod
     def create(
@@ -83,7 +84,7 @@ class SoundIndex:
         hop_seconds: float | None = None,
         exact_windows: int | None = None,
         ray: str | None = None,
-        loader: Callable[[str], tuple[Any, Any]] = load_model,
+        loader: Callable[[str], AudioTextEncoder] = load_index_encoder,
     ) -> "SoundIndex":
         """
         Makes an empty index, or opens the one that is there.
@@ -99,9 +100,9 @@ class SoundIndex:
             SearchError: if there is one of another model, window, hop or limit of exact questions, or it cannot be
                 made.
         """
-        built = loader(model)
+        encoder = loader(model)
         record = record_of(
-            model, built, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows
+            model, encoder, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows
         )
         folder = IndexFolder(directory)
         if not folder.exists(RECORD):
@@ -109,10 +110,10 @@ class SoundIndex:
             with writing(folder):
                 # Another process may have made it while this one waited.
                 if not folder.exists(RECORD):
-                    Store.create(directory, record, built[0].config.projection_dim)
+                    Store.create(directory, record, encoder.embedding_dim)
         index = cls(directory, ray=ray, loader=loader)
         check_record(directory, index.store.record, record)
-        index._model.hold(built)
+        index._encoder.hold(encoder)
         index.check_settings(exact_windows=exact_windows)
         return index
 
@@ -197,7 +198,7 @@ class SoundIndex:
             return
         paths = chain([first], paths)
         if self._cluster is None:
-            yield from self._model.embed_files(paths)
+            yield from self._encoder.embed_files(paths)
             return
         record = self.store.record
         yield from self._cluster.embed_files(
@@ -226,7 +227,7 @@ class SoundIndex:
         Raises:
             SearchError: for a sentence without a word.
         """
-        return self._model.embed_texts(sentences)
+        return self._encoder.embed_texts(sentences)
 
     def _embed_queries(self, queries: Sequence[str]) -> np.ndarray:
         return self.embed_texts([phrase_query(query, self.template) for query in queries])
@@ -308,7 +309,7 @@ class SoundIndex:
         kept, own = Filters.of(filters), os.path.abspath(path)
         vector = self._known_vector(own, start, end)
         if vector is None:
-            vector = self._model.embed_part(path, start, None if end is None else end - start).vector
+            vector = self._encoder.embed_part(path, start, None if end is None else end - start).vector
         hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
 
@@ -358,7 +359,7 @@ class SoundIndex:
         """
         vector, own = self._embed_queries([query])[0], os.path.abspath(path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
-        found = self._model.embed_part(path, 0.0, None, hop)
+        found = self._encoder.embed_part(path, 0.0, None, hop)
         hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
         entry = self._entry(own)
         if entry is None:

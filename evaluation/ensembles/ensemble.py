@@ -1,17 +1,15 @@
 """An ensemble of dual encoders: a file that names its members and their weights, used like a model."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 
-from ...encoders.auricle_checkpoint import load_pretrained
-from ...encoders.auricle_embedding import embed_captions, embed_clips
+from ...encoders import AudioTextEncoder, load_encoder
 from ...files.json_files import read_json, write_json
 from ..similarities import Similarities, SimilarityError, compute_similarities, weighted_sum
 
@@ -129,17 +127,13 @@ class Ensemble:
         Raises:
             EnsembleError: if a member is saved similarities: those have no vectors.
         """
-        return self._joined(
-            lambda model, processor: embed_captions(model, processor, captions, batch_size=batch_size)
-        )
+        return self._joined(lambda encoder: encoder.embed_texts(captions, batch_size=batch_size))
 
     def embed_clips(self, clips: Sequence[Any], *, batch_size: int = 16) -> np.ndarray:
         """Vectors of clips, see [`embed_captions`]; raises AudioReadError for a clip that cannot be read."""
-        return self._joined(
-            lambda model, processor: embed_clips(model, processor, clips, batch_size=batch_size)[0]
-        )
+        return self._joined(lambda encoder: encoder.embed_clips(clips, batch_size=batch_size)[0])
 
-    def _joined(self, embed) -> np.ndarray:
+    def _joined(self, embed: Callable[[AudioTextEncoder], np.ndarray]) -> np.ndarray:
         total = sum(member.weight for member in self.used)
         parts = []
         for member in self.used:
@@ -147,9 +141,7 @@ class Ensemble:
                 raise EnsembleError(
                     f"member {member.name!r}: {member.model} holds similarities, which have no vectors."
                 )
-            model, processor = load_pretrained(member.model)
-            model.to("cuda" if torch.cuda.is_available() else "cpu")
-            parts.append(embed(model, processor) * np.float32((member.weight / total) ** 0.5))
+            parts.append(embed(load_encoder(member.model)) * np.float32((member.weight / total) ** 0.5))
         return np.concatenate(parts, axis=1)
 
 
@@ -172,9 +164,9 @@ def member_similarities(
                 f"the {len(table)} rows of {table['source'][0]} {table['split'][0]}, or in another order."
             )
         return saved
-    loaded, processor = load_pretrained(model)
-    loaded.to("cuda" if torch.cuda.is_available() else "cpu")
-    return compute_similarities(loaded, processor, table, name=name, batch_size=batch_size, progress=progress)
+    return compute_similarities(
+        load_encoder(model), table, name=name, batch_size=batch_size, progress=progress
+    )
 
 
 __all__ = ["Ensemble", "EnsembleError", "Member", "member_similarities"]

@@ -26,7 +26,7 @@ def rank_spans(
     Spans of a recording, the best first; overlapping windows that score alike are one span.
 
     Args:
-        recording: windows of it, see [`windows.WindowVectors`].
+        recording: windows of it, see [`recording_windows.WindowVectors`].
         path: of the recording.
         query: unit vector ``(width,)``.
         background: those of common questions ``(questions, width)``, for percentiles.

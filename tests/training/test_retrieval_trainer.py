@@ -183,9 +183,7 @@ def test_evaluation_is_that_of_the_whole_ragged_split(make):
     measured = trainer.evaluate()
     segments = {0.6: 1, 1.0: 1, 1.7: 2}
     assert sum(embedded) == sum(segments[(0.6, 1.0, 1.7)[number % 3]] for number in range(14, 21))
-    expected, _ = evaluate_retrieval(
-        setting.model, setting.built.processor, setting.splits["validation"], batch_size=4
-    )
+    expected, _ = evaluate_retrieval(setting.built.encoder(), setting.splits["validation"], batch_size=4)
     assert {name: measured[f"eval_{name}"] for name in expected} == expected
     assert len(trainer.validation.audio) == 7 and len(trainer.validation.captions) == 14
 
@@ -194,7 +192,7 @@ def test_evaluation_of_another_table_and_by_another_column(make):
     setting = make(evaluation={"relevance_column": "label"})
     measured = setting.trainer().evaluate(setting.splits["train"], metric_key_prefix="train")
     expected, _ = evaluate_retrieval(
-        setting.model, setting.built.processor, setting.splits["train"], relevance_column="label"
+        setting.built.encoder(), setting.splits["train"], relevance_column="label"
     )
     assert {name: measured[f"train_{name}"] for name in expected} == expected
     with pytest.raises(ValueError, match="no validation split"):
@@ -209,7 +207,7 @@ def test_evaluation_of_a_frozen_text_tower_follows_its_projection(make):
     with torch.no_grad():
         setting.model.text_projection.weight.normal_(generator=torch.Generator().manual_seed(5))
     measured = trainer.evaluate()
-    expected, _ = evaluate_retrieval(setting.model, setting.built.processor, setting.splits["validation"])
+    expected, _ = evaluate_retrieval(setting.built.encoder(), setting.splits["validation"])
     assert {name: measured[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-6)
 
 
@@ -235,7 +233,7 @@ def test_the_best_epoch_is_kept_and_loads(make):
     assert best["value"] == max(figures)
     assert best["epoch"] == figures.index(max(figures)) + 1
     kept = load_model(str(setting.directory / "model"))
-    again, _ = evaluate_retrieval(kept.model, kept.processor, setting.splits["validation"])
+    again, _ = evaluate_retrieval(kept.encoder(), setting.splits["validation"])
     assert again["text_to_audio_mAP@16"] == best["value"]
 
 

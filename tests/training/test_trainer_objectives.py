@@ -44,8 +44,7 @@ class Shared:
             banks.append(
                 write_teacher_bank(
                     folder / f"bank{seed}",
-                    teacher.model,
-                    teacher.processor,
+                    teacher.encoder(),
                     self.splits,
                     model_name=f"{seed}",
                 )

@@ -1,9 +1,8 @@
-"""Vectors of captions for clustering: from a dual encoder's text tower or a sentence-transformers model."""
+"""Vectors of captions for clustering: from an encoder's text tower or a sentence-transformers model."""
 
 import hashlib
 import importlib.util
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ import numpy as np
 import torch
 
 from ...conversion import sha256_of
-from ...encoders.auricle_embedding import distinct_in_order, embed_captions
-from ...encoders.model_fingerprint import model_fingerprint
-from ...files.saved_directories import read_json
-from ..models.model_building import load_model
+from ...encoders import load_encoder
+from ...encoders.auricle_embedding import distinct_in_order
+from ...encoders.loading import is_encoder_directory
 from ..models.pretrained_text import PretrainedError, locate_text_encoder, looks_like_path, offline_hint
 from ..teachers.pooled_captions import PooledCaptions
 
@@ -32,12 +30,12 @@ def embed_captions_with(
     Embeds captions as the report does for its two sources of clusters (arXiv 2509.16649, stage 3).
 
     Args:
-        name: a saved dual encoder, whose text tower's pooled output is taken from before the projection; or a
+        name: a saved audio-text encoder, whose text tower's pooled output is taken from before the projection; or a
             sentence-transformers model by directory or Hub id, such as ``intfloat/e5-large-v2``.
         captions: sentences; equal ones are embedded once.
         prompt: put before every caption of a sentence-transformers model; e5 was trained with ``"query: "``.
         batch_size: captions at a time.
-        pooled_captions: where vectors of a dual encoder's text tower may be kept; used if it holds any of that
+        pooled_captions: where vectors of an encoder's text tower may be kept; used if it holds any of that
             tower.
         progress: show a progress bar.
 
@@ -45,30 +43,28 @@ def embed_captions_with(
         float32 ``(captions, width)`` of unit length, and the source's name, fingerprint and prompt.
 
     Raises:
-        PretrainedError: if there is no such model, it cannot be loaded, a prompt is given for a dual encoder, or
-            sentence-transformers is missing.
+        PretrainedError: if there is no such model, it cannot be loaded, a prompt is given for an audio-text
+            encoder, or sentence-transformers is missing.
     """
-    if _is_dual_encoder(name):
+    if is_encoder_directory(name):
         if prompt:
             raise PretrainedError(
-                f"{name} is a dual encoder: it takes captions as they are, not after {prompt!r}."
+                f"{name} is an audio-text encoder: it takes captions as they are, not after {prompt!r}."
             )
-        built = load_model(name)
-        model = built.model.to("cuda" if torch.cuda.is_available() else "cpu")
-        pool = partial(embed_captions, pooled=True)
-        if pooled_captions is not None and pooled_captions.holds(model, built.processor):
-            pool = pooled_captions.pooled
-        vectors = pool(model, built.processor, captions, batch_size=batch_size, progress=progress)
-        fingerprint = model_fingerprint(built.model, built.processor)
+        try:
+            encoder = load_encoder(name)
+        except ValueError as error:
+            raise PretrainedError(str(error)) from error
+        options = {"batch_size": batch_size, "progress": progress}
+        if pooled_captions is not None and pooled_captions.holds(encoder):
+            vectors = pooled_captions.pooled(encoder, captions, **options)
+        else:
+            vectors = encoder.pool_texts(captions, **options)
+        fingerprint = encoder.fingerprint
     else:
         vectors, fingerprint = _sentence_transformer(name, captions, prompt, batch_size, progress)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors.astype(np.float32), {"name": name, "fingerprint": fingerprint, "prompt": prompt}
-
-
-def _is_dual_encoder(name: str) -> bool:
-    config = read_json(Path(name) / "config.json") if Path(name).is_dir() else None
-    return isinstance(config, dict) and config.get("model_type") == "auricle"
 
 
 def _sentence_transformer(
@@ -78,7 +74,7 @@ def _sentence_transformer(
         raise PretrainedError(f"{name}: there is no such model directory.")
     if importlib.util.find_spec("sentence_transformers") is None:
         raise PretrainedError(
-            f"{name} is no dual encoder of ours and needs sentence-transformers: pip install sentence-transformers."
+            f"{name} is no audio-text encoder and needs sentence-transformers: pip install sentence-transformers."
         )
     from sentence_transformers import SentenceTransformer
 

@@ -15,6 +15,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from ...conversion import ConversionError, ConversionReport, load_published, sha256_of
 from ...encoders.auricle_checkpoint import load_pretrained
+from ...encoders.auricle_encoder import AuricleEncoder
 from ...modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
 from ...processing import AuricleFeatureExtractor, AuricleProcessor
 from ..recipe.reading import RecipeError
@@ -45,6 +46,10 @@ class BuiltModel:
     model: AuricleModel
     processor: AuricleProcessor
     origins: dict[str, str] = field(default_factory=dict)
+
+    def encoder(self) -> AuricleEncoder:
+        """The model as whoever only embeds knows it; the two share their weights."""
+        return AuricleEncoder(self.model, self.processor)
 
 
 def build_model(section: ModelSection, seed: int) -> BuiltModel:

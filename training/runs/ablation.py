@@ -5,18 +5,14 @@ import itertools
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ...files.saved_directories import read_json, write_json
-from ..models.model_building import load_model
 from ..recipe.reading import RecipeError, Stage, resolve_stages
 from ..recipe.schema import Recipe, StageSection
 from ..rows.split_loading import load_splits
-from ..teachers.teacher_bank import TeacherBank, write_teacher_bank
+from ..teachers.teacher_bank import TeacherBank, load_teacher, write_teacher_bank
 from .recipe_running import run_recipe
 from .run_directory import RunDirectory
 
@@ -190,12 +186,9 @@ def _shared_bank(
     rows = json.dumps(stage.data.model_dump(mode="json"), sort_keys=True)
     directory = home / "banks" / f"{teacher}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
     if not TeacherBank.is_one(directory):
-        built = load_model(model_dir)
-        built = replace(built, model=built.model.to("cuda" if torch.cuda.is_available() else "cpu"))
         write_teacher_bank(
             directory,
-            built.model,
-            built.processor,
+            load_teacher(model_dir),
             {"train": load_splits(stage.data, progress=progress)["train"]},
             model_name=teacher,
             batch_size=recipe.evaluation.batch_size,

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from datasets import Dataset
 
 from ...data.schema import unique_clips
-from ...encoders.auricle_embedding import embed_captions, embed_clips
+from ...encoders import AudioTextEncoder, load_encoder
 from ...evaluation.retrieval import RetrievalSplit, evaluate_retrieval
 from ...files.saved_directories import last_complete_checkpoint
 from ..models.model_building import BuiltModel, build_model, load_model
@@ -265,22 +265,20 @@ def splits_to_report(splits: dict[str, Dataset]) -> dict[str, Dataset]:
 
 def _score(
     evaluation: EvaluationSection,
-    built: BuiltModel,
+    encoder: AudioTextEncoder,
     splits: dict[str, Dataset],
     pooled_captions: PooledCaptions | None,
     progress: bool,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, tuple[float, float]]]]:
     """Figures and their intervals by test split."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     scores = {
         name: evaluate_retrieval(
-            built.model.to(device),
-            built.processor,
+            encoder,
             table,
             relevance_column=evaluation.relevance_column,
             batch_size=evaluation.batch_size,
             progress=progress,
-            embed_text=pooled_captions.projected if pooled_captions else embed_captions,
+            embed_texts=pooled_captions.projected if pooled_captions else None,
         )
         for name, table in splits_to_report(splits).items()
     }
@@ -297,38 +295,39 @@ def _score_untrained(
     progress: bool,
 ) -> None:
     if evaluation.compare_untrained and run.load("untrained") is None:
-        run.save("untrained", _score(evaluation, built, splits, pooled_captions, progress)[0])
+        encoder = built.encoder().to("cuda" if torch.cuda.is_available() else "cpu")
+        run.save("untrained", _score(evaluation, encoder, splits, pooled_captions, progress)[0])
 
 
 def _report(
     recipe: Recipe, stage: Stage, run: RunDirectory, pooled_captions: PooledCaptions | None, progress: bool
 ) -> dict[str, Any]:
     splits = _without_bad_clips(load_splits(stage.data, progress=progress), run, stage.name)
-    built = load_model(str(run.model_dir(stage.name)))
-    figures, intervals = _score(recipe.evaluation, built, splits, pooled_captions, progress)
+    encoder = load_encoder(run.model_dir(stage.name))
+    figures, intervals = _score(recipe.evaluation, encoder, splits, pooled_captions, progress)
     results = {
         "model": str(run.model_dir(stage.name)),
         "figures": figures,
         "intervals": intervals,
         "untrained": run.load("untrained"),
-        "answers": _answer(recipe.evaluation, built, splits),
+        "answers": _answer(recipe.evaluation, encoder, splits),
     }
     run.save("results", results)
     return results
 
 
 def _answer(
-    evaluation: EvaluationSection, built: BuiltModel, splits: dict[str, Dataset]
+    evaluation: EvaluationSection, encoder: AudioTextEncoder, splits: dict[str, Dataset]
 ) -> list[dict[str, Any]]:
     """Ranks the first test split's clips for every question of the recipe."""
     tests = list(splits_to_report(splits).values())
     if not evaluation.questions or not tests:
         return []
     audio = list(unique_clips(tests[0])["audio"])
-    clips, _ = embed_clips(built.model, built.processor, audio, batch_size=evaluation.batch_size)
+    clips, _ = encoder.embed_clips(audio, batch_size=evaluation.batch_size)
     answers = []
     for question in evaluation.questions:
-        scores = clips @ embed_captions(built.model, built.processor, [question])[0]
+        scores = clips @ encoder.embed_texts([question])[0]
         best = scores.argsort(kind="stable")[::-1][:ANSWERS_A_QUESTION]
         ranked = [{"path": audio[index]["path"], "score": round(float(scores[index]), 4)} for index in best]
         answers.append({"question": question, "clips": ranked})

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...encoders.auricle_checkpoint import load_pretrained
-from ...encoders.auricle_embedding import embed_captions, embed_clips
+from ...encoders import AudioTextEncoder, load_encoder
 from ...evaluation.metrics.retrieval_metrics import (
     query_metrics_from_ranks,
     relevance_from_groups,
@@ -128,7 +127,7 @@ def read_run(
         if chosen not in tables:
             raise ValueError(f"split {chosen!r}: the data have {', '.join(sorted(tables))}.")
         picture = picture_split(
-            load_pretrained(run_dir / last.name / "model"),
+            load_encoder(run_dir / last.name / "model"),
             tables[chosen],
             chosen,
             relevance_column=recipe.evaluation.relevance_column,
@@ -147,7 +146,7 @@ def read_run(
 
 
 def picture_split(
-    built: tuple[Any, Any],
+    encoder: AudioTextEncoder,
     table: Any,
     name: str,
     *,
@@ -160,15 +159,14 @@ def picture_split(
     The similarity matrix of a split's first clips, and retrieval over all its clips by cluster of captions.
 
     Args:
-        built: model and processor.
+        encoder: whose similarities they are.
         table: of captioned clips.
         name: of the split.
         relevance_column, clips, clusters, progress: as in [`read_run`] and [`RetrievalSplit.from_table`].
     """
-    model, processor = built
     split = RetrievalSplit.from_table(table, relevance_column)
-    sounds, _ = embed_clips(model, processor, split.audio, progress=progress, description="clips")
-    sentences = embed_captions(model, processor, split.captions)
+    sounds, _ = encoder.embed_clips(split.audio, progress=progress, description="clips")
+    sentences = encoder.embed_texts(split.captions)
     relevant = relevance_from_groups(split.caption_groups, split.clip_groups)
     of_query = query_metrics_from_ranks(*relevant_ranks(sentences, sounds, relevant))
     labels = _grouped(sentences, clusters)
@@ -191,7 +189,7 @@ def picture_split(
         name,
         tuple(captions),
         tuple(shown),
-        embed_captions(model, processor, captions) @ sounds[: len(shown)].T,
+        encoder.embed_texts(captions) @ sounds[: len(shown)].T,
         tuple(sorted(found, key=lambda one: (-one.mean_average_precision, one.words))),
     )
 

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 
 from ..losses.objective import Objective
-from ..models.model_building import load_model
 from ..recipe.reading import Stage
 from ..recipe.schema import ClusterSection
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
-from ..teachers.teacher_bank import AlignedTeachers, TeacherBank, write_teacher_bank
+from ..teachers.teacher_bank import AlignedTeachers, TeacherBank, load_teacher, write_teacher_bank
 
 if TYPE_CHECKING:
     from ..clusters.caption_clusters import CaptionClusters
@@ -115,17 +113,8 @@ def _bank(source: str, made: Path, train: Dataset, stage_model: Path | None, **o
         return TeacherBank.load(source)
     if TeacherBank.is_one(made):
         return TeacherBank.load(made)
-    name = str(stage_model or source)
-    teacher = load_model(name)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return write_teacher_bank(
-        made,
-        teacher.model.to(device),
-        teacher.processor,
-        {"train": train},
-        model_name=source,
-        **options,
-    )
+    teacher = load_teacher(str(stage_model or source))
+    return write_teacher_bank(made, teacher, {"train": train}, model_name=source, **options)
 
 
 def _clusters(

@@ -271,9 +271,7 @@ def _pool_frozen_text(
         # Every epoch has other sentences then: there is nothing to keep.
         return None
     captions = distinct_in_order(table["caption"])
-    return pooled_captions.pooled(
-        built.model.to(PartialState().device), built.processor, captions, progress=progress
-    )
+    return pooled_captions.pooled(built.encoder().to(PartialState().device), captions, progress=progress)
 
 
 def _check_trackers(names: list[str]) -> None:

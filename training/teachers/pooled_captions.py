@@ -4,16 +4,14 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
-import torch
 
-from ...encoders.auricle_embedding import distinct_in_order, embed_captions
-from ...encoders.model_fingerprint import text_fingerprint
-from ...modeling import AuricleModel
-from ...processing import AuricleProcessor
+from ...encoders import AudioTextEncoder
+from ...encoders.auricle_embedding import distinct_in_order
 from ..losses.gradient_gather import world
 
 logger = logging.getLogger(__name__)
@@ -21,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 class PooledCaptions:
     """
-    A directory of pooled caption vectors, one file for each text tower, told apart by [`text_fingerprint`].
+    A directory of pooled caption vectors, one file for each text tower (an encoder's ``text_fingerprint``).
 
     Stages that freeze the text tower share it with one another, with the banks that they write as teachers and with
     the evaluation: only the projections after it differ.
@@ -33,14 +31,13 @@ class PooledCaptions:
     def __init__(self, directory: str | os.PathLike[str]):
         self.directory = Path(directory)
 
-    def holds(self, model: AuricleModel, processor: AuricleProcessor) -> bool:
-        """Whether anything of this model's text tower is kept."""
-        return self._path(model, processor).is_file()
+    def holds(self, encoder: AudioTextEncoder) -> bool:
+        """Whether anything of this encoder's text tower is kept."""
+        return self._path(encoder).is_file()
 
     def pooled(
         self,
-        model: AuricleModel,
-        processor: AuricleProcessor,
+        encoder: AudioTextEncoder,
         captions: Sequence[str],
         *,
         batch_size: int = 64,
@@ -50,39 +47,32 @@ class PooledCaptions:
         The text tower's vectors from before the projection; what is not kept yet is computed, and then kept.
 
         Args:
-            model: its text tower should not be trained further: another state of it gets a file of its own.
-            processor: the model's own.
+            encoder: its text tower should not be trained further: another state of it gets a file of its own.
             captions: sentences, none empty.
             batch_size: sentences at a time.
             progress: show a progress bar.
 
         Returns:
-            float32 ``(captions, text hidden_size)``.
+            float32 ``(captions, pooled_text_dim)``.
         """
-        path = self._path(model, processor)
-        kept, vectors = _read(path, model.config.text_config.hidden_size)
+        path = self._path(encoder)
+        kept, vectors = _read(path, encoder.pooled_text_dim)
         place = {caption: row for row, caption in enumerate(kept)}
         missing = [caption for caption in distinct_in_order(captions) if caption not in place]
         if missing:
-            fresh = embed_captions(
-                model, processor, missing, batch_size=batch_size, progress=progress, pooled=True
-            )
+            fresh = encoder.pool_texts(missing, batch_size=batch_size, progress=progress)
             kept, vectors = kept + missing, np.concatenate([vectors, fresh])
             place.update({caption: row for row, caption in enumerate(missing, start=len(place))})
             if world()[0] == 0:
                 _write(path, kept, vectors)
         return vectors[[place[caption] for caption in captions]]
 
-    def projected(
-        self, model: AuricleModel, processor: AuricleProcessor, captions: Sequence[str], **options
-    ) -> np.ndarray:
-        """Unit-length embeddings of captions, float32 ``(captions, projection_dim)``; takes what `pooled` takes."""
-        pooled = torch.from_numpy(self.pooled(model, processor, captions, **options))
-        with torch.no_grad():
-            return model.project_text(pooled.to(model.device, model.dtype)).float().cpu().numpy()
+    def projected(self, encoder: AudioTextEncoder, captions: Sequence[str], **options: Any) -> np.ndarray:
+        """Unit vectors of captions, float32 ``(captions, embedding_dim)``; takes what `pooled` takes."""
+        return encoder.project_texts(self.pooled(encoder, captions, **options))
 
-    def _path(self, model: AuricleModel, processor: AuricleProcessor) -> Path:
-        return self.directory / f"{text_fingerprint(model, processor)}.parquet"
+    def _path(self, encoder: AudioTextEncoder) -> Path:
+        return self.directory / f"{encoder.text_fingerprint}.parquet"
 
 
 def _read(path: Path, width: int) -> tuple[list[str], np.ndarray]:

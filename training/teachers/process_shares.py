@@ -11,9 +11,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch import distributed
 
-from ...encoders.auricle_embedding import embed_captions, embed_clips
-from ...modeling import AuricleModel
-from ...processing import AuricleProcessor
+from ...encoders import AudioTextEncoder
 from ..losses.gradient_gather import world
 from .pooled_captions import PooledCaptions
 
@@ -70,8 +68,7 @@ def first_on_main(action: Callable[[], T]) -> T:
 
 
 def embed_in_shares(
-    model: AuricleModel,
-    processor: AuricleProcessor,
+    encoder: AudioTextEncoder,
     clips: Sequence[Any],
     captions: Sequence[str],
     *,
@@ -83,12 +80,11 @@ def embed_in_shares(
     Embeds clips and captions; to be called by all processes of the job with the same arguments.
 
     Args:
-        model: the same on every process, on the process's own device.
-        processor: the model's own.
-        clips: in any form that the processor takes; those that cannot be read are left at zeros.
+        encoder: the same on every process, on the process's own device.
+        clips: in any form that the encoder takes; those that cannot be read are left at zeros.
         captions: sentences; equal ones should be given once.
         batch_size: segments, or sentences, at a time.
-        pooled_captions: where vectors of the model's text tower may be kept; used if it holds any of that tower.
+        pooled_captions: where vectors of the encoder's text tower may be kept; used if it holds any of that tower.
         progress: show progress bars on the main process.
 
     Returns:
@@ -96,22 +92,18 @@ def embed_in_shares(
     """
     rank, processes = world()
     progress = progress and rank == 0
-    audio, failures = embed_clips(
-        model,
-        processor,
-        clips[rank::processes],
-        batch_size=batch_size,
-        progress=progress,
-        skip_unreadable=True,
+    audio, failures = encoder.embed_clips(
+        clips[rank::processes], batch_size=batch_size, progress=progress, skip_unreadable=True
     )
-    embed_text = embed_captions
-    if pooled_captions is not None and pooled_captions.holds(model, processor):
-        embed_text = pooled_captions.projected
-    text = embed_text(model, processor, captions[rank::processes], batch_size=batch_size, progress=progress)
+    own, options = captions[rank::processes], {"batch_size": batch_size, "progress": progress}
+    if pooled_captions is not None and pooled_captions.holds(encoder):
+        text = pooled_captions.projected(encoder, own, **options)
+    else:
+        text = encoder.embed_texts(own, **options)
     shares = _collect((audio, text, failures))
     if shares is None:
         return None
-    width = model.config.projection_dim
+    width = encoder.embedding_dim
     pairs = EmbeddedPairs(
         audio=np.empty((len(clips), width), dtype=np.float32),
         captions=np.empty((len(captions), width), dtype=np.float32),

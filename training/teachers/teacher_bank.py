@@ -11,9 +11,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ...data.schema import validate_table
-from ...encoders.model_fingerprint import model_fingerprint
-from ...modeling import AuricleModel
-from ...processing import AuricleProcessor
+from ...encoders import AudioTextEncoder, load_encoder
 from .bank_files import (
     KEY_COLUMNS,
     ROW_TYPES,
@@ -114,10 +112,22 @@ class AlignedTeachers:
         return np.concatenate(parts)
 
 
+def load_teacher(name: str) -> AudioTextEncoder:
+    """
+    Loads a teacher, of any kind that [`load_encoder`] knows, on the GPU if there is one.
+
+    Raises:
+        BankError: if there is no such model.
+    """
+    try:
+        return load_encoder(name)
+    except ValueError as error:
+        raise BankError(str(error)) from error
+
+
 def write_teacher_bank(
     directory: str | os.PathLike[str],
-    model: AuricleModel,
-    processor: AuricleProcessor,
+    encoder: AudioTextEncoder,
     tables: Mapping[str, Dataset],
     *,
     model_name: str,
@@ -133,8 +143,7 @@ def write_teacher_bank(
 
     Args:
         directory: to be written in one swap at the end; a bank that lies there is replaced.
-        model: the teacher, on the process's own device.
-        processor: the teacher's own.
+        encoder: the teacher, on the process's own device.
         tables: tables of the schema by any name, with rows that are all different. In the bank rows are keyed by
             their own columns ``source``, ``split`` and ``row_id``.
         model_name: to be recorded, for people.
@@ -153,15 +162,14 @@ def write_teacher_bank(
 
     def prepare() -> dict[str, list]:
         checked_target(directory)
-        return _collect_rows(tables, processor)
+        return _collect_rows(tables, encoder)
 
     rows = first_on_main(prepare)
     audio_of = dict(zip(_sounds(rows), rows["audio"], strict=True))
     sounds = list(audio_of)
     captions = sorted(set(rows["caption"]), key=lambda caption: (len(caption), caption))
     embedded = embed_in_shares(
-        model,
-        processor,
+        encoder,
         list(audio_of.values()),
         captions,
         batch_size=batch_size,
@@ -178,7 +186,7 @@ def write_teacher_bank(
                 embedded,
                 name=str(directory),
                 model_name=model_name,
-                fingerprint=model_fingerprint(model, processor),
+                fingerprint=encoder.fingerprint,
             ).save(directory)
         return TeacherBank.load(directory)
 
@@ -253,7 +261,7 @@ def _why_missing(bank: TeacherBank, row: Mapping[str, Any]) -> str:
     return f"It holds {parts}; embed this data set with `auricle embed`."
 
 
-def _collect_rows(tables: Mapping[str, Dataset], processor: AuricleProcessor) -> dict[str, list]:
+def _collect_rows(tables: Mapping[str, Dataset], encoder: AudioTextEncoder) -> dict[str, list]:
     """The columns of all tables, one after another, checked to be fit for embedding."""
     columns: dict[str, list] = {name: [] for name in _COLUMNS}
     for table in tables.values():
@@ -264,7 +272,7 @@ def _collect_rows(tables: Mapping[str, Dataset], processor: AuricleProcessor) ->
     keyed_rows(pa.table({name: columns[name] for name in KEY_COLUMNS}), "the tables to embed")
     for row_id, caption in zip(columns["row_id"], columns["caption"], strict=True):
         try:
-            processor.prepare_text(caption)
+            encoder.prepare_texts([caption])
         except ValueError as error:
             raise BankError(f"row {row_id!r}: its caption {caption!r} holds no word to embed.") from error
     return columns
@@ -326,4 +334,4 @@ def _assemble(
     )
 
 
-__all__ = ["AlignedTeachers", "BankError", "TeacherBank", "write_teacher_bank"]
+__all__ = ["AlignedTeachers", "BankError", "TeacherBank", "load_teacher", "write_teacher_bank"]

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from auricle.data import CaptionedClip, DataError, build_table
 from auricle.data.mixing import join_tables, weighted
 from auricle.data.waveform_cache import WaveformCache
+from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.processing import AuricleFeatureExtractor
 from auricle.training.recipe.reading import RecipeError
 from auricle.training.recipe.schema import DataSection
@@ -226,7 +227,9 @@ def teachers(table, tmp_path_factory):
         folder = tmp_path_factory.mktemp(f"teacher{seed}")
         model, processor = tiny_model_and_processor(folder, seed=seed)
         banks.append(
-            write_teacher_bank(folder / "bank", model, processor, {"train": table}, model_name=f"{seed}")
+            write_teacher_bank(
+                folder / "bank", AuricleEncoder(model, processor), {"train": table}, model_name=f"{seed}"
+            )
         )
     return AlignedTeachers.align(banks, [1, 3], table)
 
@@ -334,7 +337,7 @@ def test_a_file_that_vanishes_is_replaced_by_the_next_row_and_noted_once(table_o
 def test_a_row_in_anothers_place_brings_its_own_cluster_and_teachers(table_of_files, extractor, tmp_path):
     model, processor = tiny_model_and_processor(tmp_path / "teacher")
     bank = write_teacher_bank(
-        tmp_path / "bank", model, processor, {"train": table_of_files}, model_name="tiny"
+        tmp_path / "bank", AuricleEncoder(model, processor), {"train": table_of_files}, model_name="tiny"
     )
     teachers = AlignedTeachers.align([bank], None, table_of_files)
     clips = read_files(

@@ -52,8 +52,7 @@ def write_bank(folder: Path, recipe) -> str:
     teacher = build_model(Recipe.model_validate(recipe).model, seed=9)
     write_teacher_bank(
         folder / "bank",
-        teacher.model,
-        teacher.processor,
+        teacher.encoder(),
         {"train": training_rows(recipe)},
         model_name="random",
     )

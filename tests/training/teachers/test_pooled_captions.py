@@ -8,6 +8,7 @@ import torch
 from tiny_models import tiny_model_and_processor
 
 from auricle.encoders.auricle_embedding import embed_captions
+from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.encoders.model_fingerprint import text_fingerprint
 from auricle.training.teachers.pooled_captions import PooledCaptions
 
@@ -39,52 +40,54 @@ def count_captions(model, monkeypatch) -> list[int]:
 
 def test_the_vectors_are_those_of_the_tower_in_the_order_asked_for(built, kept):
     expected = embed_captions(*built, CAPTIONS, pooled=True)
-    np.testing.assert_array_equal(kept.pooled(*built, CAPTIONS), expected)
-    np.testing.assert_array_equal(kept.pooled(*built, CAPTIONS[::-1]), expected[::-1])
+    np.testing.assert_array_equal(kept.pooled(AuricleEncoder(*built), CAPTIONS), expected)
+    np.testing.assert_array_equal(kept.pooled(AuricleEncoder(*built), CAPTIONS[::-1]), expected[::-1])
 
 
 def test_each_caption_passes_the_tower_once_also_in_another_process_of_the_run(built, kept, monkeypatch):
     seen = count_captions(built[0], monkeypatch)
-    kept.pooled(*built, CAPTIONS)
+    kept.pooled(AuricleEncoder(*built), CAPTIONS)
     assert sum(seen) == 3
-    both = PooledCaptions(kept.directory).pooled(*built, [*CAPTIONS, "wind howls"])
+    both = PooledCaptions(kept.directory).pooled(AuricleEncoder(*built), [*CAPTIONS, "wind howls"])
     assert sum(seen) == 4 and len(both) == 5
-    kept.pooled(*built, ["wind howls", "a bell rings twice"])
+    kept.pooled(AuricleEncoder(*built), ["wind howls", "a bell rings twice"])
     assert sum(seen) == 4
 
 
 def test_projected_equals_the_models_own_embeddings_whatever_its_projection(built, kept):
     model, processor = built
-    kept.pooled(model, processor, CAPTIONS)
+    kept.pooled(AuricleEncoder(model, processor), CAPTIONS)
     with torch.no_grad():
         for parameter in model.text_projection.parameters():
             parameter.add_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
-    assert kept.holds(model, processor)
+    assert kept.holds(AuricleEncoder(model, processor))
     np.testing.assert_allclose(
-        kept.projected(model, processor, CAPTIONS), embed_captions(model, processor, CAPTIONS), atol=1e-6
+        kept.projected(AuricleEncoder(model, processor), CAPTIONS),
+        embed_captions(model, processor, CAPTIONS),
+        atol=1e-6,
     )
 
 
 def test_another_state_of_the_tower_gets_vectors_of_its_own(built, kept):
     model, processor = built
-    before = kept.pooled(model, processor, CAPTIONS)
+    before = kept.pooled(AuricleEncoder(model, processor), CAPTIONS)
     with torch.no_grad():
         model.text_model.get_input_embeddings().weight.mul_(1.5).add_(0.1)
-    assert not kept.holds(model, processor)
-    after = kept.pooled(model, processor, CAPTIONS)
+    assert not kept.holds(AuricleEncoder(model, processor))
+    after = kept.pooled(AuricleEncoder(model, processor), CAPTIONS)
     np.testing.assert_array_equal(after, embed_captions(model, processor, CAPTIONS, pooled=True))
     assert np.abs(after - before).max() > 1e-3
 
 
 def test_a_damaged_file_is_made_anew(built, kept, caplog):
-    expected = kept.pooled(*built, CAPTIONS)
+    expected = kept.pooled(AuricleEncoder(*built), CAPTIONS)
     (path,) = kept.directory.iterdir()
     path.write_bytes(path.read_bytes()[:100])
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(kept.pooled(*built, CAPTIONS), expected)
+        np.testing.assert_array_equal(kept.pooled(AuricleEncoder(*built), CAPTIONS), expected)
     assert "is damaged" in caplog.text
     caplog.clear()
-    np.testing.assert_array_equal(kept.pooled(*built, CAPTIONS), expected)
+    np.testing.assert_array_equal(kept.pooled(AuricleEncoder(*built), CAPTIONS), expected)
     assert not caplog.records
 
 

@@ -18,6 +18,7 @@ from tiny_recipes import write_captioned_folder
 
 from auricle.data import CaptionedClip, DataError, build_table, load_captioned_folder
 from auricle.encoders.auricle_embedding import embed_captions, embed_clips
+from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.encoders.model_fingerprint import model_fingerprint
 from auricle.training.teachers import teacher_bank
 from auricle.training.teachers.teacher_bank import AlignedTeachers, BankError, TeacherBank, write_teacher_bank
@@ -37,7 +38,7 @@ def tables(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bank(built, tables, tmp_path_factory):
     directory = tmp_path_factory.mktemp("banks") / "a"
-    return write_teacher_bank(directory, *built, tables, model_name="tiny", batch_size=3)
+    return write_teacher_bank(directory, AuricleEncoder(*built), tables, model_name="tiny", batch_size=3)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_each_clip_and_each_distinct_caption_is_embedded_once(built, tables, tmp
 
     monkeypatch.setattr(teacher_bank, "embed_in_shares", counting)
     table = changed(tables["train"], 3, caption=tables["train"][0]["caption"])
-    bank = write_teacher_bank(tmp_path / "bank", *built, {"train": table}, model_name="tiny")
+    bank = write_teacher_bank(tmp_path / "bank", AuricleEncoder(*built), {"train": table}, model_name="tiny")
     assert seen == [(5, 9)]
     assert np.array_equal(bank.captions[3], bank.captions[0])
 
@@ -122,7 +123,7 @@ def test_each_clip_and_each_distinct_caption_is_embedded_once(built, tables, tmp
 def test_one_sound_listed_under_two_splits_is_kept_once(built, tables, tmp_path):
     rows = [row | {"row_id": f"{row['row_id']}-other", "split": "test"} for row in tables["train"].to_list()]
     both = {"train": tables["train"], "test": build_table(rows)}
-    bank = write_teacher_bank(tmp_path / "bank", *built, both, model_name="tiny")
+    bank = write_teacher_bank(tmp_path / "bank", AuricleEncoder(*built), both, model_name="tiny")
     assert len(bank.audio) == 5 and bank.rows.num_rows == 20
     assert [part["clips"] for part in bank.splits] == [5, 5]
     for table in both.values():
@@ -136,7 +137,7 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(built, tables, tmp_pat
     for row in rows[4:6]:
         row["audio"] = row["audio"] | {"path": str(broken)}
     table = build_table(rows)
-    bank = write_teacher_bank(tmp_path / "bank", *built, {"train": table}, model_name="tiny")
+    bank = write_teacher_bank(tmp_path / "bank", AuricleEncoder(*built), {"train": table}, model_name="tiny")
     assert bank.rows.num_rows == 8 and len(bank.audio) == 4
     (clip,) = bank.unreadable
     assert clip["clip_id"] == rows[4]["clip_id"] and "broken.wav" in clip["reason"]
@@ -150,7 +151,9 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(built, tables, tmp_pat
 def test_a_bank_of_no_readable_clip_is_an_error(built, tables, tmp_path):
     rows = [row | {"audio": {"path": str(tmp_path / "none.wav")}} for row in tables["train"].to_list()[:2]]
     with pytest.raises(BankError, match=r"none of the 1 clips can be read.*none\.wav"):
-        write_teacher_bank(tmp_path / "bank", *built, {"train": build_table(rows)}, model_name="tiny")
+        write_teacher_bank(
+            tmp_path / "bank", AuricleEncoder(*built), {"train": build_table(rows)}, model_name="tiny"
+        )
     assert not (tmp_path / "bank").exists()
 
 
@@ -158,7 +161,7 @@ def test_a_bank_of_no_readable_clip_is_an_error(built, tables, tmp_path):
 def test_no_rows_to_embed_is_an_error(built, tables, tmp_path, given):
     given = {name: tables[name].select([]) for name in given}
     with pytest.raises(BankError, match="no rows to embed"):
-        write_teacher_bank(tmp_path / "bank", *built, given, model_name="tiny")
+        write_teacher_bank(tmp_path / "bank", AuricleEncoder(*built), given, model_name="tiny")
 
 
 def test_a_row_that_occurs_twice_is_an_error(built, tables, tmp_path):
@@ -166,14 +169,20 @@ def test_a_row_that_occurs_twice_is_an_error(built, tables, tmp_path):
         BankError, match="row 'sounds/train/train_000.wav#0' of 'sounds', split 'train', occurs twice"
     ):
         write_teacher_bank(
-            tmp_path / "bank", *built, {"a": tables["train"], "b": tables["train"]}, model_name="tiny"
+            tmp_path / "bank",
+            AuricleEncoder(*built),
+            {"a": tables["train"], "b": tables["train"]},
+            model_name="tiny",
         )
 
 
 def test_a_table_against_the_schema_is_an_error(built, tables, tmp_path):
     with pytest.raises(DataError, match="no column 'split'"):
         write_teacher_bank(
-            tmp_path / "bank", *built, {"a": tables["train"].remove_columns("split")}, model_name="tiny"
+            tmp_path / "bank",
+            AuricleEncoder(*built),
+            {"a": tables["train"].remove_columns("split")},
+            model_name="tiny",
         )
 
 
@@ -182,7 +191,7 @@ def test_a_caption_without_a_word_is_an_error_that_names_its_row(built, tables, 
     with pytest.raises(
         BankError, match=r"row 'sounds/train/train_003.wav#1': its caption '\?!' holds no word"
     ):
-        write_teacher_bank(tmp_path / "bank", *built, {"train": table}, model_name="tiny")
+        write_teacher_bank(tmp_path / "bank", AuricleEncoder(*built), {"train": table}, model_name="tiny")
 
 
 def test_a_teacher_that_gives_nan_writes_nothing(built, tables, tmp_path):
@@ -192,7 +201,7 @@ def test_a_teacher_that_gives_nan_writes_nothing(built, tables, tmp_path):
     with pytest.raises(
         BankError, match=r"caption of row sounds/train/train_000.wav#0 has numbers that are not finite"
     ):
-        write_teacher_bank(tmp_path / "bank", model, built[1], tables, model_name="tiny")
+        write_teacher_bank(tmp_path / "bank", AuricleEncoder(model, built[1]), tables, model_name="tiny")
     assert not (tmp_path / "bank").exists()
 
 
@@ -200,7 +209,7 @@ def test_a_directory_with_something_else_is_not_overwritten(built, tables, bank,
     (tmp_path / "thesis.txt").write_text("ten years of work")
     for target in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(BankError, match=r"not overwritten|is a file"):
-            write_teacher_bank(target, *built, tables, model_name="tiny")
+            write_teacher_bank(target, AuricleEncoder(*built), tables, model_name="tiny")
         with pytest.raises(BankError, match=r"not overwritten|is a file"):
             bank.save(target)
     assert os.listdir(tmp_path) == ["thesis.txt"]
@@ -288,7 +297,7 @@ def same_name_in_two_splits(tables, row_id: str | None):
 @pytest.mark.parametrize("row_id", [None, "01 A pug.wav#0"])
 def test_one_file_name_in_two_splits_is_two_clips(built, tables, tmp_path, row_id):
     splits = same_name_in_two_splits(tables, row_id)
-    bank = write_teacher_bank(tmp_path / "bank", *built, splits, model_name="tiny")
+    bank = write_teacher_bank(tmp_path / "bank", AuricleEncoder(*built), splits, model_name="tiny")
     assert len(bank.audio) == 2
     vectors = []
     for split, table in splits.items():
@@ -301,7 +310,9 @@ def test_one_file_name_in_two_splits_is_two_clips(built, tables, tmp_path, row_i
 
 def test_a_row_of_another_split_is_missing(built, tables, tmp_path):
     splits = same_name_in_two_splits(tables, "01 A pug.wav#0")
-    bank = write_teacher_bank(tmp_path / "bank", *built, {"a": splits["test"]}, model_name="tiny")
+    bank = write_teacher_bank(
+        tmp_path / "bank", AuricleEncoder(*built), {"a": splits["test"]}, model_name="tiny"
+    )
     with pytest.raises(
         BankError,
         match="split 'validation', is not in it.*has a row of this id as one of 'clotho', split 'test'",
@@ -311,7 +322,10 @@ def test_a_row_of_another_split_is_missing(built, tables, tmp_path):
 
 def test_the_first_missing_row_is_named(built, bank, tables, tmp_path):
     half = write_teacher_bank(
-        tmp_path / "half", *built, {"train": tables["train"].select([0, 1, 3, 5, 6, 7])}, model_name="tiny"
+        tmp_path / "half",
+        AuricleEncoder(*built),
+        {"train": tables["train"].select([0, 1, 3, 5, 6, 7])},
+        model_name="tiny",
     )
     expected = (
         r"half: row 'sounds/train/train_001.wav#0' of 'sounds', split 'train', is not in it "

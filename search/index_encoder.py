@@ -1,4 +1,4 @@
-"""The model that an index is made and asked with."""
+"""The encoder that an index is made and asked with."""
 
 import os
 import threading
@@ -7,75 +7,63 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..encoders import AudioTextEncoder, load_encoder
 from .errors import SearchError
 
 if TYPE_CHECKING:
     from ..encoders.recording_windows import WindowVectors
 
 
-def load_model(model: str) -> tuple[Any, Any]:
+def load_index_encoder(name: str) -> AudioTextEncoder:
     """
-    A dual encoder and its processor, on the GPU if there is one.
+    An encoder, on the GPU if there is one.
 
     Args:
-        model: directory or Hub id.
+        name: directory or Hub id.
 
     Raises:
-        SearchError: if it is none.
+        SearchError: if there is none, or it cannot be loaded.
     """
-    import torch
-
-    from ..encoders.auricle_checkpoint import load_pretrained
-
     try:
-        built = load_pretrained(model)
+        return load_encoder(name)
     except ValueError as error:
         raise SearchError(str(error)) from error
-    built[0].to("cuda" if torch.cuda.is_available() else "cpu")
-    return built
 
 
-def load_model_on_half_the_cores(model: str) -> tuple[Any, Any]:
+def load_encoder_on_half_the_cores(name: str) -> AudioTextEncoder:
     """
-    [`load_model`] for a process that does nothing else: torch then computes on half of the CPU's cores.
+    [`load_index_encoder`] for a process that does nothing else: torch then computes on half of the CPU's cores.
 
     See [`choose_cpu_threads`]: with a thread a core, any other busy program slows every file down many times.
 
     Raises:
-        SearchError: as `load_model`.
+        SearchError: as `load_index_encoder`.
     """
     from ..encoders.cpu_threads import set_cpu_threads
 
     set_cpu_threads(None)
-    return load_model(model)
-
-
-def fingerprint_of(built: tuple[Any, Any]) -> str:
-    """Of the weights, the front end and the text side of a model and its processor."""
-    from ..encoders.model_fingerprint import model_fingerprint
-
-    return model_fingerprint(*built)
+    return load_index_encoder(name)
 
 
 def record_of(
-    model: str, built: tuple[Any, Any], hop_seconds: float | None, exact_windows: int
+    model: str, encoder: AudioTextEncoder, hop_seconds: float | None, exact_windows: int
 ) -> dict[str, Any]:
     """
     What an index keeps of how it is made.
 
     Args:
         model: directory or Hub id.
-        built: model and processor.
+        encoder: loaded from there.
         hop_seconds: from one window's start to the next one's; None is a window.
         exact_windows: up to so many windows questions are exact.
 
     Raises:
         SearchError: for a hop that is not above 0 and at most a window.
     """
-    window = built[1].feature_extractor.segment_seconds
+    window = encoder.window_seconds
     return {
         "model": os.path.abspath(model) if os.path.isdir(model) else model,
-        "fingerprint": fingerprint_of(built),
+        "fingerprint": encoder.fingerprint,
         "window_seconds": window,
         "hop_seconds": check_hop(hop_seconds, window) or window,
         "exact_windows": exact_windows,
@@ -112,14 +100,14 @@ def check_record(
             )
 
 
-class IndexModel:
+class IndexEncoder:
     """
-    The model of an index, loaded once there is something to embed; for any number of threads.
+    The encoder of an index, loaded once there is something to embed; for any number of threads.
 
     Args:
         directory: of the index, for messages.
         record: what the index keeps of how it is made.
-        loader: from a directory or Hub id to a dual encoder and its processor.
+        loader: from a directory or Hub id to an encoder.
         text_tower: directory of an exported text tower, which then embeds the sentences.
 
     Raises:
@@ -130,49 +118,51 @@ class IndexModel:
         self,
         directory: str | os.PathLike[str],
         record: Mapping[str, Any],
-        loader: Callable[[str], tuple[Any, Any]],
+        loader: Callable[[str], AudioTextEncoder],
         *,
         text_tower: str | os.PathLike[str] | None = None,
     ):
         self.directory, self.record = directory, record
         self._loader, self._lock = loader, threading.Lock()
-        self._built: tuple[Any, Any] | None = None
-        self._onnx = None
+        self._encoder: AudioTextEncoder | None = None
+        self._text_encoder: AudioTextEncoder | None = None
         if text_tower is not None:
-            from ..encoders.onnx_towers import OnnxTextTower
+            from ..encoders.onnx_encoder import OnnxEncoder
 
             try:
-                self._onnx = OnnxTextTower(text_tower)
+                self._text_encoder = OnnxEncoder(text_tower)
+                # An export may hold the audio tower alone.
+                _ = self._text_encoder.text_tower
             except (ValueError, OSError) as error:
                 raise SearchError(str(error)) from error
-            if self._onnx.fingerprint != record["fingerprint"]:
+            if self._text_encoder.fingerprint != record["fingerprint"]:
                 raise SearchError(
                     f"{text_tower}: is the text tower of another model than {directory} was made with "
                     f"({record['model']}); export that one."
                 )
 
-    def hold(self, built: tuple[Any, Any]) -> None:
-        """Takes a model and its processor that are loaded and known to be the index's."""
-        self._built = built
+    def hold(self, encoder: AudioTextEncoder) -> None:
+        """Takes an encoder that is loaded and known to be the index's."""
+        self._encoder = encoder
 
     @property
-    def built(self) -> tuple[Any, Any]:
+    def encoder(self) -> AudioTextEncoder:
         """
-        Model and processor.
+        The index's encoder.
 
         Raises:
-            SearchError: if the model cannot be loaded, or is not the one that the index was made with.
+            SearchError: if it cannot be loaded, or is not the one that the index was made with.
         """
         with self._lock:
-            if self._built is None:
-                built = self._loader(self.record["model"])
-                if fingerprint_of(built) != self.record["fingerprint"]:
+            if self._encoder is None:
+                encoder = self._loader(self.record["model"])
+                if encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
                         f"{self.record['model']}: has other weights than those that {self.directory} was made "
                         "with; make the index anew."
                     )
-                self._built = built
-            return self._built
+                self._encoder = encoder
+            return self._encoder
 
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """
@@ -185,21 +175,17 @@ class IndexModel:
             if any("\ud800" <= letter <= "\udfff" for letter in sentence):
                 raise SearchError(f"{sentence!r}: is no valid text.")
         try:
-            if self._onnx is not None:
-                return self._onnx.embed(sentences)
-            from ..encoders.auricle_embedding import embed_captions
-
-            model, processor = self.built
-            processor.prepare_text(list(sentences))
-            return embed_captions(model, processor, list(sentences))
+            encoder = self._text_encoder or self.encoder
+            encoder.prepare_texts(list(sentences))
+            return encoder.embed_texts(list(sentences))
         except ValueError as error:
             raise SearchError(str(error)) from error
 
     def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
-        """Windows of files, as the index keeps them; see [`windows.embed_files`]."""
+        """Windows of files, as the index keeps them; see [`recording_windows.embed_files`]."""
         from ..encoders.recording_windows import embed_files
 
-        yield from embed_files(*self.built, paths, hop_seconds=self.record["hop_seconds"])
+        yield from embed_files(self.encoder, paths, hop_seconds=self.record["hop_seconds"])
 
     def embed_part(
         self,
@@ -220,23 +206,22 @@ class IndexModel:
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.
         """
-        from ..encoders.recording_windows import embed_windows
+        from ..encoders.recording_windows import embed_recording
         from ..processing import AudioReadError
 
         window = self.record["window_seconds"]
         hop = check_hop(hop_seconds, window) or window
         try:
-            return embed_windows(*self.built, path, hop_seconds=hop, offset=start, duration=seconds)
+            return embed_recording(self.encoder, path, hop_seconds=hop, offset=start, duration=seconds)
         except (AudioReadError, OSError) as error:
             raise SearchError(str(error)) from error
 
 
 __all__ = [
-    "IndexModel",
+    "IndexEncoder",
     "check_hop",
     "check_record",
-    "fingerprint_of",
-    "load_model",
-    "load_model_on_half_the_cores",
+    "load_encoder_on_half_the_cores",
+    "load_index_encoder",
     "record_of",
 ]
