@@ -40,7 +40,7 @@ def test_front_end_matches_on_edge_cases(model, path):
         exact = 2 * rounding <= 1e-3
         assert difference[exact].max() <= 1e-3 and difference[exact].mean() <= 1e-5, name
         assert (difference <= (2 * rounding).clamp(min=1e-3)).all(), name
-        assert exact.float().mean() > 0.95, name
+        assert exact.float().mean() > (0.5 if name.startswith("sine") else 0.98), name
     assert case.inputs
 
 
