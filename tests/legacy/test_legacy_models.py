@@ -21,7 +21,9 @@ from auricle.processing import AuricleProcessor
 
 MODELS = ("passt", "beats", "eat")
 # Unit vectors in float32: sums in another order move them by a few times 1e-7.
-ELSEWHERE = 2e-6
+# Kaldi's front end takes the logarithm of each band's energy, and above 4 kHz a sound of 8 kHz has none but the
+# resampling's rounding errors, so those of BEATs and EAT differ visibly (4e-5 was seen).
+ELSEWHERE = {"passt": 2e-6, "beats": 2e-4, "eat": 2e-4}
 
 # Runs in an interpreter that cannot import the package, as its users' may.
 STRANGER = '''
@@ -63,19 +65,19 @@ def expected(legacy):
     return dict(np.load(legacy.folder / "vectors.npz"))
 
 
-def assert_alike(legacy, found, expected, elsewhere=ELSEWHERE):
+def assert_alike(legacy, found, expected, tower="passt"):
     assert found.dtype == expected.dtype and found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=legacy.tolerance(elsewhere))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=legacy.tolerance(ELSEWHERE[tower]))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_installed_classes_load_them(legacy, expected, name):
-    folder = legacy.unpacked("models") / "models" / name
-    model = AuricleModel.from_pretrained(folder).eval()
-    processor = AuricleProcessor.from_pretrained(folder, trust_remote_code=False)
-    found = vectors_of(model, processor, legacy.unpacked("models") / "sounds")
+    root = legacy.unpacked("models")
+    model, processor = load_pretrained(root / "models" / name)
+    assert type(model) is AuricleModel and type(processor) is AuricleProcessor
+    found = vectors_of(model, processor, root / "sounds")
     for kind, rows in found.items():
-        assert_alike(legacy, rows, expected[f"models/{name}/{kind}"])
+        assert_alike(legacy, rows, expected[f"models/{name}/{kind}"], name)
 
 
 def test_the_code_that_they_carry_loads_them(legacy, expected, tmp_path):
@@ -94,7 +96,7 @@ def test_the_code_that_they_carry_loads_them(legacy, expected, tmp_path):
     found = dict(np.load(tmp_path / "vectors.npz"))
     assert found.keys() == {f"models/{name}/{kind}" for name in MODELS for kind in ("audio", "text")}
     for name, rows in found.items():
-        assert_alike(legacy, rows, expected[name])
+        assert_alike(legacy, rows, expected[name], name.split("/")[1])
     files = json.loads((tmp_path / "files.json").read_text())
     assert len(files) == 3 * len(MODELS)
     assert all((tmp_path / "modules").resolve() in Path(file).resolve().parents for file in files.values())
@@ -119,9 +121,8 @@ def test_adapters_are_merged_into_their_model(legacy, expected, adapter):
 
 def test_peft_loads_adapters_on_top_of_their_model(legacy, expected, adapter):
     peft = pytest.importorskip("peft")
-    base = legacy.unpacked("models") / "models" / "passt"
-    model = peft.PeftModel.from_pretrained(AuricleModel.from_pretrained(base), str(adapter)).eval()
-    processor = AuricleProcessor.from_pretrained(base, trust_remote_code=False)
+    base, processor = load_pretrained(legacy.unpacked("models") / "models" / "passt")
+    model = peft.PeftModel.from_pretrained(base, str(adapter)).eval()
     found = vectors_of(model.base_model.model, processor, legacy.unpacked("models") / "sounds")
     for kind, rows in found.items():
         # Not merged: the products are others, and so are the last bits.
@@ -143,7 +144,8 @@ def test_the_embed_command_gives_the_same_vectors_and_fingerprint(legacy, expect
         zip(table["path"].to_pylist(), np.array(table["embedding"].to_pylist(), np.float32), strict=True)
     )
     found = np.stack([rows[probe] for probe in AUDIO_PROBES])
-    assert_alike(legacy, found, expected[f"{name}/audio"])
+    tower = "passt" if name == "adapter" else name.removeprefix("models/")
+    assert_alike(legacy, found, expected[f"{name}/audio"], tower)
 
 
 def test_an_exported_model_answers_alike(legacy, expected):

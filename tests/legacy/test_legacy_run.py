@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from legacy_formats import vectors_of
 from safetensors.numpy import load_file
 from tiny_recipes import environment
+
+from auricle.evaluation.model_loading import load_pretrained
 
 pytestmark = pytest.mark.slow
 
@@ -71,15 +74,22 @@ def test_steps_losses_and_figures_are_those_of_an_unbroken_run(legacy, resumed):
         assert found == pytest.approx(expected[part]["test"], abs=atol), part
 
 
+def test_its_model_answers_like_that_of_an_unbroken_run(legacy, resumed):
+    model, processor = load_pretrained(resumed[1] / "refinetune" / "model")
+    expected = np.load(legacy.folder / "vectors.npz")
+    for kind, rows in vectors_of(model, processor, legacy.unpacked("models") / "sounds").items():
+        atol = legacy.tolerance(ELSEWHERE)
+        np.testing.assert_allclose(rows, expected[f"models/passt/{kind}"], rtol=0, atol=atol)
+
+
 def test_its_weights_are_those_of_an_unbroken_run(legacy, resumed):
-    _, run, _ = resumed
+    if legacy.tolerance(1.0):
+        # The bias of attention keys changes no answer: its gradient is the rounding's alone, and Adam enlarges it.
+        pytest.skip("another processor or library: some weights follow rounding errors alone")
     expected = load_file(legacy.unpacked("models") / "models" / "passt" / "model.safetensors")
-    found = load_file(run / "refinetune" / "model" / "model.safetensors")
+    found = load_file(resumed[1] / "refinetune" / "model" / "model.safetensors")
     assert found.keys() == expected.keys()
-    for name, weights in expected.items():
-        np.testing.assert_allclose(
-            found[name], weights, rtol=0, atol=legacy.tolerance(ELSEWHERE), err_msg=name
-        )
+    assert [name for name, weights in expected.items() if not np.array_equal(found[name], weights)] == []
 
 
 def test_checkpoints_name_no_class_of_ours(resumed):
