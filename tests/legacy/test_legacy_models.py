@@ -14,8 +14,8 @@ from legacy_formats import AUDIO_PROBES, SENTENCES, vectors_of
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
-from auricle.evaluation.model_loading import load_pretrained
-from auricle.evaluation.onnx_towers import OnnxAudioTower, OnnxTextTower
+from auricle.encoders.auricle_checkpoint import load_pretrained
+from auricle.encoders.onnx_towers import OnnxAudioTower, OnnxTextTower
 from auricle.modeling import AuricleModel
 from auricle.processing import AuricleProcessor
 

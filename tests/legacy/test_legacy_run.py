@@ -14,7 +14,7 @@ from legacy_formats import vectors_of
 from safetensors.numpy import load_file
 from tiny_recipes import environment
 
-from auricle.evaluation.model_loading import load_pretrained
+from auricle.encoders.auricle_checkpoint import load_pretrained
 
 pytestmark = pytest.mark.slow
 
