@@ -1,4 +1,4 @@
-"""`auricle index`, `search`, `similar`, `moments`: one's own sounds, found by a sentence or by a sound."""
+"""`auricle index`, `search`, `similar`, `moments`, `serve`: builds and queries an index of recordings."""
 
 import sys
 import time
@@ -15,68 +15,78 @@ if TYPE_CHECKING:
 DEFAULT_INDEX = "sounds.auricle"
 
 _INDEX = typer.Option(
-    "--index", envvar="AURICLE_INDEX", help="Directory of the index, or its URI such as s3://bucket/index."
+    "--index", envvar="AURICLE_INDEX", help="Index: a directory or a URI such as s3://bucket/index."
 )
-_TOP = typer.Option("--top", "-k", min=1, help="How many answers.")
-_JSON = typer.Option("--json", help="Print the answers as JSON.")
-_MIN_SCORE = typer.Option(help="Leave out answers whose cosine, less half of what is unwanted, is lower.")
-_PATH = typer.Option("--path", help="Only files whose path fits, such as '*/rain/*'.")
-_TAG = typer.Option(help="Only files in a folder of this name, or with this tag in their metadata.")
-_LICENSE = typer.Option(help="Only files of this license, as their metadata tell it.")
-_METADATA = typer.Option(
-    "--metadata", help="Only files with this in their metadata: NAME=VALUE; may be repeated."
+_TOP = typer.Option("--top", "-k", min=1, help="Number of results.")
+_JSON = typer.Option("--json", help="Print the results as JSON.")
+_MIN_SCORE = typer.Option(
+    help="Minimum score. The score is the cosine similarity, minus half of that to --negative."
 )
+_PATH = typer.Option("--path", help="Only files whose path matches this pattern, such as '*/rain/*'.")
+_TAG = typer.Option(help="Only files in a folder with this name or with this tag in their metadata.")
+_LICENSE = typer.Option(help="Only files whose metadata name this license.")
+_METADATA = typer.Option("--metadata", help="Only files with this metadata entry: NAME=VALUE. Repeatable.")
 _EXACT = typer.Option(
-    "--exact", help="Compare with every window, even in an index so large that it estimates."
+    "--exact", help="Compare with every window. A large index otherwise uses approximate search."
 )
-_RAY = typer.Option("--ray", help="Address of a Ray cluster to work on, such as 10.0.0.1:6379, or 'auto'.")
+_RAY = typer.Option("--ray", help="Run on a Ray cluster: its address, such as 10.0.0.1:6379, or 'auto'.")
 _TEMPLATE = typer.Option(
-    help="Phrase for a sentence of one to four words, with {} where it goes; '{}' asks it as it stands."
+    help="Prompt template for queries of one to four words; {} stands for the query. '{}' turns the template off."
 )
-_MIN_DURATION = typer.Option(min=0.0, help="Only files of at least so many seconds.")
-_MAX_DURATION = typer.Option(min=0.0, help="Only files of at most so many seconds.")
-_EXPORT = typer.Option("--export", help="Also write the answers: .csv, .json, .m3u, or a folder of links.")
+_MIN_DURATION = typer.Option(min=0.0, help="Minimum duration of a file in seconds.")
+_MAX_DURATION = typer.Option(min=0.0, help="Maximum duration of a file in seconds.")
+_EXPORT = typer.Option(
+    "--export", help="Also write the results to this .csv, .json or .m3u file, or as links to this folder."
+)
 
 
 def index(
-    folders: Annotated[list[Path], typer.Argument(help="Folders or files with sounds.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of recordings, or single files.")],
     model: Annotated[
         str | None,
-        typer.Option(help="A saved model, directory or Hub id; an index that exists knows its own."),
+        typer.Option(help="Saved model: a directory or a Hub id. Needed for a new index only."),
     ] = None,
     index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
     hop: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds between windows' starts; a window if not given.")
+        float | None,
+        typer.Option(min=0.1, help="Hop between windows in seconds. Default: the length of a window."),
     ] = None,
     watch: Annotated[
         float | None,
-        typer.Option(min=1.0, max=86_400.0, help="Look again every so many seconds until stopped."),
+        typer.Option(
+            min=1.0, max=86_400.0, help="Keep running and update the index at this interval in seconds."
+        ),
     ] = None,
     export: Annotated[
         Path | None,
         typer.Option(
-            "--export", help="Also write the index: .parquet, .npz, .csv, .m3u, or a folder of links."
+            "--export",
+            help="Also write the index to this .parquet, .npz, .csv or .m3u file, or as links to this folder.",
         ),
     ] = None,
     exact_windows: Annotated[
         int | None,
-        typer.Option(min=0, help="Up to so many windows a new index answers exactly; 250,000 if not given."),
+        typer.Option(
+            min=0, help="New index: number of windows up to which search is exact. Default: 250,000."
+        ),
     ] = None,
     prune: Annotated[
         bool,
         typer.Option(
-            "--prune", help="Take a folder's files out even if it is gone, or no sound is left in it."
+            "--prune",
+            help="Remove the files of a folder from the index even if the folder is missing or empty.",
         ),
     ] = False,
     ray: Annotated[str | None, _RAY] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """
-    Index folders of sounds, or bring an index up to date with them.
+    Index folders of recordings, or update an index.
 
-    Every file is embedded window by window. Called again, only what changed costs anything: moved files are
-    recognised by their content, deleted ones leave the index. It can be stopped or killed at any moment and goes on
-    when called again. Files that cannot be read are listed at the end.
+    The model embeds every recording window by window. If you run the command again, it embeds only new and
+    changed files. It recognises moved files by their content and removes deleted files. You can stop it at
+    any time; the next run continues. Unreadable files are skipped and listed at the end. Needs pip install
+    'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries()
@@ -88,7 +98,9 @@ def index(
         with one_line_errors(SearchError, OSError, ImportError):
             process = {"ray": ray, "loader": load_model_on_half_the_cores}
             if watch is not None and export is not None and not export.suffix:
-                raise SearchError(f"--export {export}: a folder of links is made once; leave out --watch.")
+                raise SearchError(
+                    f"--export {export}: a folder of links cannot be combined with --watch; export to a file."
+                )
             if not prune:
                 # Before the model is loaded and a folder made for the index.
                 for folder in folders:
@@ -102,24 +114,24 @@ def index(
                 sounds = SoundIndex(index_dir, **process)
                 sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows)
             else:
-                raise SearchError(f"{index_dir}: there is no index yet; name a model with --model.")
+                raise SearchError(f"{index_dir}: no index found; to create one, give a model with --model.")
 
-            told: list[tuple[str, str]] | None = None
+            reported: list[tuple[str, str]] | None = None
             while True:
                 try:
                     report = sounds.update(folders, prune=prune, progress=progress)
-                    # Whoever watches is told of what happened, and not every minute that nothing did.
-                    if told is None or report.changes or report.faults != told:
+                    # With --watch, only changes are printed.
+                    if reported is None or report.changes or report.faults != reported:
                         typer.echo(report.line())
                         for path, reason in report.faults:
-                            typer.echo(one_line(f"  not indexed: {path}: {reason}"), err=True)
+                            typer.echo(one_line(f"  skipped {path}: {reason}"), err=True)
                         if export is not None:
                             sounds.export(export)
-                        told = report.faults
+                        reported = report.faults
                 except (SearchError, OSError) as error:
-                    if told is None:
+                    if reported is None:
                         raise
-                    # A disk may come back, another writer end: whoever watches goes on.
+                    # With --watch, go on: a disk may return, another writer may finish.
                     typer.echo(printable(f"error: {error}"), err=True)
                 if watch is None:
                     break
@@ -128,16 +140,16 @@ def index(
 
 
 def search(
-    sentence: Annotated[str, typer.Argument(help="What the sound should be like.")],
+    sentence: Annotated[str, typer.Argument(help="Query: a sentence that describes the sound.")],
     index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
     top: Annotated[int, _TOP] = 10,
     negative: Annotated[
-        list[str] | None, typer.Option(help="What it should not be like; may be repeated.")
+        list[str] | None, typer.Option(help="Description of sounds to avoid. Repeatable.")
     ] = None,
     names: Annotated[
-        bool, typer.Option("--names", help="Rank by the words of file and folder names too.")
+        bool, typer.Option("--names", help="Also match the words of file and folder names.")
     ] = False,
-    in_file: Annotated[Path | None, typer.Option("--in", help="Only within this file.")] = None,
+    in_file: Annotated[Path | None, typer.Option("--in", help="Search within this file only.")] = None,
     path: Annotated[str | None, _PATH] = None,
     tag: Annotated[str | None, _TAG] = None,
     min_duration: Annotated[float | None, _MIN_DURATION] = None,
@@ -148,7 +160,8 @@ def search(
     exact: Annotated[bool, _EXACT] = False,
     ray: Annotated[str | None, _RAY] = None,
     text_tower: Annotated[
-        Path | None, typer.Option(help="Directory of an exported text tower: answers without loading torch.")
+        Path | None,
+        typer.Option(help="Exported text tower (ONNX directory). Queries then run without torch."),
     ] = None,
     template: Annotated[str | None, _TEMPLATE] = None,
     export: Annotated[Path | None, _EXPORT] = None,
@@ -157,7 +170,8 @@ def search(
     """
     Find the sounds that a sentence describes, each at its best moment.
 
-    The score is the cosine, at most 1; beside it stands how many of 48 common questions fit that moment less.
+    Each result has a score, a percentile, a time span and a path. The score is the cosine similarity, at most
+    1. The percentile is the share of 48 common queries that score lower for this span.
     """
     with _errors():
         from ..search.filters import metadata_pairs
@@ -185,12 +199,13 @@ def search(
 
 
 def similar(
-    file: Annotated[
-        Path, typer.Argument(help="The sound that others should be like; it need not be indexed.")
-    ],
+    file: Annotated[Path, typer.Argument(help="Query: a recording. It need not be in the index.")],
     index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
-    start: Annotated[float, typer.Option(min=0.0, help="Begin of the part that counts, seconds.")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0.0, help="Its end, seconds.")] = None,
+    start: Annotated[float, typer.Option(min=0.0, help="Start of the part to compare, in seconds.")] = 0.0,
+    end: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="End of the part to compare, in seconds. Default: the end of the file."),
+    ] = None,
     top: Annotated[int, _TOP] = 10,
     path: Annotated[str | None, _PATH] = None,
     tag: Annotated[str | None, _TAG] = None,
@@ -204,7 +219,11 @@ def similar(
     export: Annotated[Path | None, _EXPORT] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Find the sounds that are most like one of yours, or like a part of it."""
+    """
+    Find the sounds that are most similar to a recording.
+
+    With --start and --end the query is a part of the recording.
+    """
     with _errors():
         from ..search.filters import metadata_pairs
 
@@ -224,18 +243,23 @@ def similar(
 
 
 def moments(
-    file: Annotated[Path, typer.Argument(help="A recording; it need not be indexed.")],
-    sentence: Annotated[str, typer.Argument(help="What happens in it.")],
+    file: Annotated[Path, typer.Argument(help="Recording. It need not be in the index.")],
+    sentence: Annotated[str, typer.Argument(help="Query: a sentence that describes the sound.")],
     index_dir: Annotated[str, _INDEX] = DEFAULT_INDEX,
     top: Annotated[int, _TOP] = 5,
     hop: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds between windows; half a window if not given.")
+        float | None,
+        typer.Option(min=0.1, help="Hop between windows in seconds. Default: half the length of a window."),
     ] = None,
     template: Annotated[str | None, _TEMPLATE] = None,
     export: Annotated[Path | None, _EXPORT] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Find where in a recording a sentence fits, as spans of time."""
+    """
+    Find the times in a recording that a sentence describes.
+
+    The result is a ranked list of time spans.
+    """
     with _errors():
         sounds = _open(index_dir, None, template=template)
         _show(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)
@@ -245,31 +269,34 @@ def serve(
     index_dir: Annotated[
         str,
         typer.Argument(
-            envvar="AURICLE_INDEX", help="Directory of the index, or its URI such as s3://bucket/index."
+            metavar="INDEX",
+            envvar="AURICLE_INDEX",
+            help="Index: a directory or a URI such as s3://bucket/index.",
         ),
     ] = DEFAULT_INDEX,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; other machines cannot reach the usual one.")
+        str, typer.Option(help="Address to listen on. Other machines cannot reach the default.")
     ] = ("127.0.0.1"),
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="A free one from 7860 on if not given.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port to listen on. Default: the first free port from 7860."),
     ] = None,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     text_tower: Annotated[
-        Path | None, typer.Option(help="Directory of an exported text tower, for faster answers.")
+        Path | None, typer.Option(help="Exported text tower (ONNX directory), for faster queries.")
     ] = None,
 ) -> None:
     """
-    Open a page on this machine: write a sentence or give a sound, and listen to what is found.
+    Serve a search page on this machine.
 
-    Needs pip install 'auricle[app]'. Nothing leaves the machine, and of its files only sounds that were answers are
-    served.
+    On the page, enter a sentence or upload a recording, and listen to the results. No data leave the machine.
+    The server sends only recordings that are results. Needs pip install 'auricle[app]'.
     """
     with _errors():
         from ..search.page import serve as launch
 
         page = launch(_open(index_dir, text_tower), host=host, port=port, open_browser=open_browser)
-        typer.echo(f"{page.local_url}  (Ctrl-C ends it)")
+        typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
         while True:
             time.sleep(3600)
 
@@ -303,7 +330,7 @@ def _show(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path |
             typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
             return
         if not hits:
-            typer.echo("nothing fits")
+            typer.echo("no results")
         for rank, hit in enumerate(hits, start=1):
             percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
             span = f"{_clock(hit.start)}-{_clock(hit.end)}"
