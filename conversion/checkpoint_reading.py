@@ -146,8 +146,8 @@ def _unreadable(path: Path, error: Exception) -> ConversionError:
         for sign in ("Unsupported global", "unsupported GLOBAL", "Trying to call", "Unsupported operand")
     ):
         return ConversionError(
-            f"{path}: refused: the file holds more than tensors and settings, which could run code "
-            f"({_first_line(error)}). Nothing of it was run."
+            f"{path}: rejected: the file contains more than tensors and settings, which could run code "
+            f"({_first_line(error)}). None of it was run."
         )
     return _damaged(path, error)
 
@@ -165,7 +165,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _damaged(path: Path, error: Exception) -> ConversionError:
     return ConversionError(
-        f"{path}: the file is truncated or damaged, or not a checkpoint ({_first_line(error)}). Download it again "
+        f"{path}: the file is truncated or corrupt, or not a checkpoint ({_first_line(error)}). Download it again "
         "and compare the size."
     )
 

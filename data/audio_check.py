@@ -1,4 +1,4 @@
-"""Decoding every sound of a table once, before training: bad files are left out, counted and reported."""
+"""Decoding every sound of a table once, before training: bad files are skipped, counted and reported."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ class AudioCheckReport:
 
     Attributes:
         checked: Number of distinct clips decoded.
-        bad: (path, reason) of each clip left out, in the table's order.
+        bad: (path, reason) of each skipped clip, in the table's order.
         seconds: Length of the good clips together.
     """
 
@@ -87,7 +87,7 @@ def check_audio(
                 bad[clip_id] = (audio["path"], fault)
                 logger.warning("skipped %s: %s", audio["path"], fault)
     report = AudioCheckReport(checked=len(sounds), bad=list(bad.values()), seconds=total)
-    summary = f"{report.checked} clips checked, {len(bad)} left out, {total / 60:.1f} min of sound remain"
+    summary = f"{report.checked} clips checked, {len(bad)} skipped, {total / 60:.1f} min of audio remain"
     logger.log(logging.WARNING if bad else logging.INFO, "%s", summary)
     if bad and (len(bad) > max_bad_share * len(sounds) or len(bad) == len(sounds)):
         listing = "\n".join(f"  {path}: {fault}" for path, fault in report.bad)

@@ -44,7 +44,7 @@ class JobSummary:
         """For people."""
         share = self.kept / self.items if self.items else 0.0
         lines = [f"{self.kept} of {self.items} kept ({share:.1%}), {self.asked} requests sent now"]
-        lines += [f"  {count} left out: {reason}" for reason, count in sorted(self.faults.items())]
+        lines += [f"  {count} skipped: {reason}" for reason, count in sorted(self.faults.items())]
         return lines + [f"  {error}" for error in self.errors]
 
 

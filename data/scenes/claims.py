@@ -132,7 +132,7 @@ def _read(parse: Any, column: str, number: int, text: str) -> Any:
     except (ValueError, KeyError, TypeError) as error:
         what = "row" if column == "claims" else "clip"
         raise DataError(
-            f"{what} {number}: column {column!r} is {text!r}, but generated scenes have another format ({error})"
+            f"{what} {number}: column {column!r} is {text!r}, but must be a scene's description ({error})"
         ) from error
 
 
