@@ -80,14 +80,15 @@ def test_brackets_of_extras_are_shown():
     assert "cluster" in extras["pip install 'auricle[bertopic]'"]
 
 
-def test_markup_of_any_kind_is_shown():
+def test_markup_of_any_kind_is_shown(monkeypatch, capsys):
     def sample(context: typer.Context) -> None:
         r"""Takes [bold]this[/bold], [red] and C:\[app]."""
 
-    runner = CliRunner()
-    with runner.isolation(env=WIDE) as (out, *_), pytest.raises(SystemExit):
+    for name, value in WIDE.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
         build_command(sample, "sample").main(["--help"], prog_name="sample")
-    assert r"Takes [bold]this[/bold], [red] and C:\[app]." in out.getvalue().decode()
+    assert r"Takes [bold]this[/bold], [red] and C:\[app]." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
