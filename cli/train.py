@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .failures import one_line_errors, quiet_libraries
+from .lazy_commands import build_command
 
 if TYPE_CHECKING:
     from ..training.recipe import Recipe
@@ -135,6 +136,4 @@ def format_results(results: dict) -> list[str]:
 
 def main() -> None:
     """Entry point of train.py."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-    app()
+    build_command(train, "train.py", open_options=True)()
