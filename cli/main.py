@@ -12,11 +12,11 @@ from .lazy_commands import LazyCommand, lazy_group
 # In the order of the help: name, summary, where it is defined.
 PANELS: dict[str, list[tuple[str, str, str]]] = {
     "Search": [
-        ("index", "Index folders of recordings, or update an index.", "search:index"),
+        ("index", "Index folders of recordings, or update an index.", "index:index"),
         ("search", "Find the sounds that a sentence describes, each at its best moment.", "search:search"),
-        ("similar", "Find the sounds that are most similar to a recording.", "search:similar"),
-        ("moments", "Find the times in a recording that a sentence describes.", "search:moments"),
-        ("serve", "Serve a search page on this machine.", "search:serve"),
+        ("similar", "Find the sounds that are most similar to a recording.", "similar:similar"),
+        ("moments", "Find the times in a recording that a sentence describes.", "moments:moments"),
+        ("serve", "Serve a search page on this machine.", "serve:serve"),
         ("ask", "Rank the recordings of a folder for a sentence, without an index.", "ask:ask"),
         ("map", "Draw a map of an index as an HTML page.", "map:draw_map"),
     ],
