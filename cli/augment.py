@@ -13,7 +13,9 @@ from .failures import one_line_errors, printable, quiet_libraries
 if TYPE_CHECKING:
     from ..data.augmentation import JobSummary, TextBackend, TextRequest
 
-augment = typer.Typer(help="Make new captions and mixes with a language model.", no_args_is_help=True)
+augment = typer.Typer(
+    help="Make new captions and mixes with a language model.", no_args_is_help=True, add_completion=False
+)
 
 
 class Backend(StrEnum):

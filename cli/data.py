@@ -11,7 +11,9 @@ from .failures import one_line_errors, printable
 if TYPE_CHECKING:
     from ..data.sources import ClipListing
 
-data = typer.Typer(help="Check the files of a dataset, or unpack its archives.", no_args_is_help=True)
+data = typer.Typer(
+    help="Check the files of a dataset, or unpack its archives.", no_args_is_help=True, add_completion=False
+)
 
 FOLDER = "folder"
 

@@ -21,7 +21,7 @@ def embed(
     dataset: Annotated[str, typer.Argument(help=f"{HELP} With OUT.parquet: any folder of recordings.")],
     parquet: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT.parquet]", help="Write the embeddings of a folder to this file."),
+        typer.Argument(metavar="OUT.parquet", help="Write the embeddings of a folder to this file."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -111,6 +111,12 @@ def test_the_list_of_commands_is_in_panels_with_search_first():
     assert shown == [name for rows in PANELS.values() for name, _, _ in rows]
 
 
+def test_completion_is_set_up_by_the_main_command_alone():
+    assert "--install-completion" in rendered() and "--show-completion" in rendered()
+    for group in ("augment", "data"):
+        assert "--install-completion" not in rendered(group)
+
+
 def test_the_list_without_arguments_is_the_help():
     done = CliRunner().invoke(app, [], env=WIDE)
     assert "Language-based audio retrieval" in done.output and "moments" in done.output
