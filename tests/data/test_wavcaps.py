@@ -156,7 +156,7 @@ def test_damaged_archives_are_explained(tmp_path):
         unpack_archive(packed, tmp_path / "out", progress=False)
     (packed / "FreeSound.zip").write_bytes(b"PK" * 50)
     part.write_bytes(content)
-    with pytest.raises(DataError, match="is no zip archive"):
+    with pytest.raises(DataError, match="not a zip archive"):
         unpack_archive(packed, tmp_path / "out", progress=False)
     with pytest.raises(DataError, match=r"holds 0 files \*\.zip"):
         unpack_archive(tmp_path / "out", tmp_path / "other", progress=False)

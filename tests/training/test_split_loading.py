@@ -101,7 +101,7 @@ def test_too_few_clips_to_hold_some_out(tmp_path, caplog):
 def test_a_folder_must_be_named(tmp_path):
     with pytest.raises(RecipeError, match="--data.folder.path DIRECTORY"):
         load(None)
-    with pytest.raises(DataError, match="nowhere: no such directory"):
+    with pytest.raises(DataError, match="nowhere: directory not found"):
         load(tmp_path / "nowhere")
 
 
