@@ -144,4 +144,4 @@ def test_two_processes_write_the_bank_of_one(place, tmp_path):
 def test_two_processes_say_an_error_once(place, tmp_path):
     done = launch(place / "model", place / "none", "--out", tmp_path / "bank")
     assert done.returncode != 0
-    assert done.stderr.count("error: ") == 1 and "there is no such file or directory" in done.stderr
+    assert done.stderr.count("error: ") == 1 and "no such file or directory" in done.stderr

@@ -158,5 +158,5 @@ def test_damaged_archives_are_explained(tmp_path):
     part.write_bytes(content)
     with pytest.raises(DataError, match="not a zip archive"):
         unpack_archive(packed, tmp_path / "out", progress=False)
-    with pytest.raises(DataError, match=r"holds 0 files \*\.zip"):
+    with pytest.raises(DataError, match=r"found 0 files \*\.zip"):
         unpack_archive(tmp_path / "out", tmp_path / "other", progress=False)
