@@ -1,11 +1,7 @@
 """Publishes a finished run on the Hub: python push_to_hub.py RUN OWNER/NAME; see --help."""
 
-import typer
-
+from auricle.cli.lazy_commands import build_command
 from auricle.cli.push import push
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(push)
-
 if __name__ == "__main__":
-    app()
+    build_command(push, "push_to_hub.py")()

@@ -11,19 +11,25 @@ from .failures import one_line_errors, quiet_libraries
 def ablate(
     context: typer.Context,
     recipe: Annotated[
-        Path, typer.Argument(help="A recipe that uses distillation, augmentation or clusters.")
+        Path, typer.Argument(help="Recipe (.yaml) that uses distillation, augmentation or clusters.")
     ],
-    seeds: Annotated[str, typer.Option(help="Seeds to run, with commas between them.")] = "0,1,2",
+    seeds: Annotated[
+        str, typer.Option(help="Random seeds, separated by commas. Every variant is trained once per seed.")
+    ] = "0,1,2",
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the runs; runs/<recipe name>-ablation if not given.")
+        Path | None, typer.Option(help="Directory for the runs. Default: runs/<recipe name>-ablation.")
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Train a recipe with distillation, augmentation and clusters on and off, and print the table with intervals.
+    Train a recipe with every subset of its ingredients.
 
-    Stages that use none of the three are trained once a seed; all others once for every subset, with the same
-    epochs. Fields of the recipe can be set as for `auricle train`. Called again, finished runs are kept.
+    The ingredients are distillation, augmentation and clusters. The command prints a table of the results
+    with confidence intervals and saves it as ablation.md.
+
+    A stage that uses none of the ingredients is trained once per seed. Every other stage is trained once per
+    subset and seed, always for the same number of epochs. Set any field of the recipe with an option, as in
+    `auricle train`. If you run the command again, it keeps the finished runs and trains the rest.
     """
     with one_line_errors():
         from ..data import DataError
@@ -50,5 +56,7 @@ def ablate(
 def _read_seeds(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise ValueError(f"--seeds {text!r}: must be whole numbers, 0 or more, with commas between them.")
+        raise ValueError(
+            f"--seeds {text!r}: expected integers of 0 or more, separated by commas, such as 0,1,2."
+        )
     return [int(part) for part in parts]

@@ -1,4 +1,4 @@
-"""`auricle ask`: ranks the sounds of a folder for a sentence."""
+"""`auricle ask`: ranks the recordings of a folder for a sentence, without an index."""
 
 import json
 from pathlib import Path
@@ -10,35 +10,41 @@ from .failures import one_line_errors, printable, quiet_libraries
 
 
 class AskError(ValueError):
-    """A question that cannot be answered as it was put."""
+    """The folder of a query does not exist or holds no audio files."""
 
 
 def ask(
-    model: Annotated[str, typer.Argument(help="A saved model: a directory or a Hub id.")],
-    folder: Annotated[Path, typer.Argument(help="Folder with sounds; subfolders are searched too.")],
-    sentence: Annotated[str, typer.Argument(help="What the sound should be like.")],
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many answers.")] = 5,
-    batch_size: Annotated[int, typer.Option(min=1, help="Segments embedded at a time.")] = 16,
+    model: Annotated[str, typer.Argument(help="Saved model: a directory or a Hub id.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of recordings. Subfolders are included.")],
+    sentence: Annotated[str, typer.Argument(help="Query: a sentence that describes the sound.")],
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of results.")] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, help="Audio segments per batch.")] = 16,
     int8: Annotated[
-        bool, typer.Option("--int8", help="8-bit layers: faster on a CPU, scores shift a little.")
+        bool,
+        typer.Option(
+            "--int8",
+            help="Run the model with 8-bit weights. This is faster on a CPU and changes scores slightly.",
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """
-    Rank the sounds of a folder by how well a sentence describes them.
+    Rank the recordings of a folder for a sentence, without an index.
 
-    The score is the cosine similarity, at most 1. Files that cannot be read are left out and listed at the end.
+    The score is the cosine similarity of the embeddings of the recording and the sentence, at most 1.
+    Unreadable files are skipped and listed at the end. For repeated queries, build an index with `auricle
+    index`.
     """
     from ..processing import supported_audio_extensions
 
     with one_line_errors(AskError, OSError, ValueError, ImportError):
         if not folder.is_dir():
-            raise AskError(f"{folder}: no such folder.")
+            raise AskError(f"{folder}: folder not found.")
         paths = find_sounds(folder, supported_audio_extensions())
         if not paths:
             raise AskError(
-                f"{folder}: holds no audio file that can be read (such as .wav, .flac, .ogg, .mp3)."
+                f"{folder}: no audio files found; accepted are .wav, .flac, .ogg, .mp3 and others."
             )
         answers, failures = _rank(model, paths, sentence, batch_size, int8, progress)
     if as_json:
@@ -49,7 +55,7 @@ def ask(
         for rank, (path, score) in enumerate(answers[:top], start=1):
             typer.echo(printable(f"{rank:>2}. {score:.3f}  {path}"))
         if failures:
-            typer.echo(f"{len(failures)} of {len(paths)} files could not be read:", err=True)
+            typer.echo(f"{len(failures)} of {len(paths)} files are unreadable:", err=True)
             for _, reason in failures:
                 typer.echo(printable(f"  {reason}"), err=True)
     if not answers:
@@ -57,7 +63,7 @@ def ask(
 
 
 def find_sounds(folder: Path, extensions: frozenset[str]) -> list[Path]:
-    """Files below a folder that look like sound by their extension, sorted by path."""
+    """Files below a folder whose extension is one of an audio format, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in extensions and path.is_file())
 
 

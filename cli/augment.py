@@ -1,4 +1,4 @@
-"""`auricle augment`: more captions and more sounds, by a language model, as jobs that can be killed."""
+"""`auricle augment`: makes new captions and mixes with a language model, as resumable jobs."""
 
 import json
 from enum import StrEnum
@@ -13,11 +13,13 @@ from .failures import one_line_errors, printable, quiet_libraries
 if TYPE_CHECKING:
     from ..data.augmentation import JobSummary, TextBackend, TextRequest
 
-augment = typer.Typer(help="Make captions from captions with a language model.", no_args_is_help=True)
+augment = typer.Typer(
+    help="Make new captions and mixes with a language model.", no_args_is_help=True, add_completion=False
+)
 
 
 class Backend(StrEnum):
-    """What answers."""
+    """What generates the captions."""
 
     rules = "rules"
     openai = "openai"
@@ -26,49 +28,60 @@ class Backend(StrEnum):
 
 
 _BACKEND = typer.Option(
-    help="rules: no model, offline. openai: any server of that kind. chat, translation: open models run here."
+    help="What generates the captions. rules: fixed rules, no model. openai: a server with an OpenAI-compatible "
+    "API. chat, translation: an open model on this machine."
 )
-_MODEL = typer.Option(help="The model's name on the server, Hub id or directory.")
-_URL = typer.Option(help="Of the server, such as http://127.0.0.1:8000/v1; OpenAI's if not given.")
-_CONCURRENCY = typer.Option(min=1, help="Requests to a server at a time.")
-_TIMEOUT = typer.Option(min=0.1, help="Seconds to wait for a server's answer.")
-_RETRIES = typer.Option(min=0, help="How often a server is asked again after 429, 5xx or a cut connection.")
-_TEMPERATURE = typer.Option(min=0.0, max=2.0, help="Of a server's sampling.")
-_PROMPT = typer.Option(help="File with a prompt of your own, with the same fields in braces.")
-_ATTEMPTS = typer.Option(min=1, help="How often an answer of no use is asked for in all.")
-_DRY = typer.Option("--dry-run", help="Ask nothing; say how many requests and tokens it would be.")
-_PRICE_IN = typer.Option(min=0.0, help="Price of a million tokens sent, for the estimate.")
-_PRICE_OUT = typer.Option(min=0.0, help="Price of a million tokens received.")
+_MODEL = typer.Option(help="Model: its name on the server, a Hub id or a directory.")
+_URL = typer.Option(help="URL of the server, such as http://127.0.0.1:8000/v1. Default: the URL of OpenAI.")
+_CONCURRENCY = typer.Option(min=1, help="Number of concurrent requests to the server.")
+_TIMEOUT = typer.Option(min=0.1, help="Request timeout in seconds.")
+_RETRIES = typer.Option(min=0, help="Number of retries after HTTP 429, HTTP 5xx or a connection error.")
+_TEMPERATURE = typer.Option(min=0.0, max=2.0, help="Sampling temperature of the server.")
+_PROMPT = typer.Option(
+    help="File with your own prompt. It must use the same fields in braces as the default prompt."
+)
+_ATTEMPTS = typer.Option(
+    min=1, help="Maximum number of requests for one caption if its answers are rejected."
+)
+_DRY = typer.Option("--dry-run", help="Send no requests; estimate the number of requests and tokens.")
+_PRICE_IN = typer.Option(min=0.0, help="Price per million input tokens, for the estimate.")
+_PRICE_OUT = typer.Option(min=0.0, help="Price per million output tokens, for the estimate.")
 
 
 @augment.command("back-translate")
 def back_translate(
     dataset: Annotated[str, typer.Argument(help=HELP)],
-    out: Annotated[Path, typer.Argument(help="Directory of the captions and of the answers so far.")],
-    split: Annotated[str, typer.Option(help="Split whose captions are translated.")] = "train",
+    out: Annotated[
+        Path, typer.Argument(help="Output directory. It also holds the answers that a resumed job reuses.")
+    ],
+    split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train",
     backend: Annotated[Backend, _BACKEND] = Backend.rules,
     model: Annotated[str | None, _MODEL] = None,
     base_url: Annotated[str | None, _URL] = None,
-    languages: Annotated[str, typer.Option(help="Codes to draw from, with commas.")] = "de,fr,es,it,pt,nl",
-    per_caption: Annotated[int, typer.Option(min=1, help="Languages a caption takes.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the languages and of the model.")] = 0,
+    languages: Annotated[
+        str, typer.Option(help="Language codes, separated by commas. Each caption uses a random selection.")
+    ] = "de,fr,es,it,pt,nl",
+    per_caption: Annotated[int, typer.Option(min=1, help="Number of languages per caption.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed for the choice of languages and for the model.")
+    ] = 0,
     concurrency: Annotated[int, _CONCURRENCY] = 8,
     timeout: Annotated[float, _TIMEOUT] = 120.0,
     max_retries: Annotated[int, _RETRIES] = 8,
     temperature: Annotated[float, _TEMPERATURE] = 0.7,
     attempts: Annotated[int, _ATTEMPTS] = 3,
     prompt: Annotated[Path | None, _PROMPT] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many captions.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Process only this many captions.")] = None,
     dry_run: Annotated[bool, _DRY] = False,
     price_in: Annotated[float | None, _PRICE_IN] = None,
     price_out: Annotated[float | None, _PRICE_OUT] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Translate every caption into another language and back.
+    Translate every caption to another language and back.
 
-    Training reads the result (augmentation.back_translated of a recipe). Killed and called again, it goes on and
-    asks nothing twice.
+    A recipe uses the result as augmentation.back_translated. An interrupted job resumes if you run the command
+    again, and sends no request twice.
     """
     with _errors():
         from ..data import augmentation
@@ -76,24 +89,24 @@ def back_translate(
 
         table = load_dataset_argument(dataset, split=split, captions_only=True, progress=progress)[split]
         table = table if limit is None else table.select(range(min(limit, len(table))))
-        told = augmentation.load_prompt("translate", prompt)
+        loaded_prompt = augmentation.load_prompt("translate", prompt)
         answering = _backend(
             backend, model, base_url, concurrency, timeout, max_retries, temperature, seed, dry_run=dry_run
         )
         codes = [code.strip() for code in languages.split(",") if code.strip()]
         if dry_run:
             requests = [
-                translation_request(caption, ENGLISH, codes[0], told, answering)
+                translation_request(caption, ENGLISH, codes[0], loaded_prompt, answering)
                 for caption in table["caption"]
             ]
-            # There and back, about as long.
+            # To the language and back, at about the same length.
             _estimate(requests * 2 * per_caption, price_in, price_out)
             return
         summary = augmentation.back_translate(
             table,
             out,
             answering,
-            told,
+            loaded_prompt,
             languages=codes,
             per_caption=per_caption,
             seed=seed,
@@ -101,32 +114,42 @@ def back_translate(
             progress=progress,
         )
         record = {"task": "back-translate", "languages": codes, "per_caption": per_caption, "seed": seed}
-        _finish(out, dataset, split, record, answering, told, summary)
+        _finish(out, dataset, split, record, answering, loaded_prompt, summary)
 
 
 @augment.command("mix")
 def mix(
     dataset: Annotated[str, typer.Argument(help=HELP)],
-    out: Annotated[Path, typer.Argument(help="Directory: becomes a captioned folder of the mixes.")],
-    count: Annotated[int, typer.Option(min=1, help="Mixes to make; the report made 50,000.")],
-    split: Annotated[str, typer.Option(help="Split whose clips are mixed.")] = "train",
+    out: Annotated[Path, typer.Argument(help="Output directory: a captioned folder of the mixes.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of mixes. The technical report uses 50,000.")],
+    split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train",
     backend: Annotated[Backend, _BACKEND] = Backend.rules,
     model: Annotated[str | None, _MODEL] = None,
     base_url: Annotated[str | None, _URL] = None,
     gain_db: Annotated[
-        float, typer.Option(min=0.0, max=60.0, help="The second sound is up to so much louder or softer.")
+        float,
+        typer.Option(min=0.0, max=60.0, help="Maximum gain of the second clip in dB, louder or softer."),
     ] = 5.0,
-    sampling_rate: Annotated[int, typer.Option(min=8000, max=192_000, help="Of the mixes, Hz.")] = 32_000,
+    sampling_rate: Annotated[
+        int, typer.Option(min=8000, max=192_000, help="Sampling rate of the mixes in Hz.")
+    ] = 32_000,
     render: Annotated[
-        bool, typer.Option("--render", help="Store the mixes as FLAC; else they are rendered when read.")
+        bool,
+        typer.Option(
+            "--render", help="Write the mixes as FLAC files. Default: mix the clips when they are read."
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of pairs, gains, places and of the model.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed for pairs, gains, offsets and the model.")
+    ] = 0,
     concurrency: Annotated[int, _CONCURRENCY] = 8,
     timeout: Annotated[float, _TIMEOUT] = 120.0,
     max_retries: Annotated[int, _RETRIES] = 8,
     temperature: Annotated[float, _TEMPERATURE] = 0.7,
     attempts: Annotated[int, _ATTEMPTS] = 3,
-    max_words: Annotated[int, typer.Option(min=4, max=60, help="Longest merged caption.")] = 40,
+    max_words: Annotated[
+        int, typer.Option(min=4, max=60, help="Maximum number of words in a merged caption.")
+    ] = 40,
     prompt: Annotated[Path | None, _PROMPT] = None,
     dry_run: Annotated[bool, _DRY] = False,
     price_in: Annotated[float | None, _PRICE_IN] = None,
@@ -134,17 +157,17 @@ def mix(
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Mix pairs of sounds and merge their captions into one.
+    Mix pairs of clips and merge their captions.
 
-    The result is a captioned folder: train on it beside other data sets (data.source: [clotho, folder]). Killed
-    and called again, it goes on and asks nothing twice.
+    The result is a captioned folder. Train on it together with other datasets (data.source: [clotho,
+    folder]). An interrupted job resumes if you run the command again, and sends no request twice.
     """
     with _errors():
         from ..data import augmentation
         from ..data.augmentation.caption_mixing import mix_request
 
         table = load_dataset_argument(dataset, split=split, progress=progress)[split]
-        told = augmentation.load_prompt("mix", prompt)
+        loaded_prompt = augmentation.load_prompt("mix", prompt)
         answering = _backend(
             backend, model, base_url, concurrency, timeout, max_retries, temperature, seed, dry_run=dry_run
         )
@@ -152,14 +175,18 @@ def mix(
         if dry_run:
             captions = list(table["caption"])
             pairs = [(captions[one.first], captions[one.second]) for one in mixes]
-            _estimate([mix_request(*pair, told, answering, max_words) for pair in pairs], price_in, price_out)
+            _estimate(
+                [mix_request(*pair, loaded_prompt, answering, max_words) for pair in pairs],
+                price_in,
+                price_out,
+            )
             return
         summary = augmentation.write_mixes(
             table,
             mixes,
             out,
             answering,
-            told,
+            loaded_prompt,
             max_words=max_words,
             sampling_rate=sampling_rate,
             render=render,
@@ -167,21 +194,25 @@ def mix(
             progress=progress,
         )
         record = {"task": "mix", "count": count, "gain_db": gain_db, "seed": seed, "rendered": render}
-        _finish(out, dataset, split, record, answering, told, summary)
+        _finish(out, dataset, split, record, answering, loaded_prompt, summary)
 
 
 @augment.command("quality")
 def quality(
-    out: Annotated[Path, typer.Argument(help="Directory of a finished job.")],
+    out: Annotated[Path, typer.Argument(help="Output directory of a finished job.")],
     embed_with: Annotated[
-        str, typer.Option(help="Directory of a model of ours, or a sentence-transformers model.")
+        str,
+        typer.Option(
+            help="Model that embeds the captions: a saved Auricle model or a sentence-transformers model, by "
+            "directory or Hub id."
+        ),
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Say how near the new captions are to their sources.
+    Measure the similarity of new captions to their source captions.
 
-    The figure joins the job's record, and its card when it is published.
+    The result is saved in the job's record (job.json) and appears in the dataset card when you publish the job.
     """
     with _errors():
         from ..data.augmentation.quality import caption_pairs, similarity_to_sources
@@ -196,23 +227,27 @@ def quality(
         )
         write_json(out / JOB, {**job, "similarity": {"model": embed_with, **similarity}})
         typer.echo(
-            f"cosine similarity to the sources over {similarity['captions']} captions: mean "
-            f"{similarity['mean']:.3f}, lowest twentieth {similarity['lowest_twentieth']:.3f}, to other captions' "
-            f"sources {similarity['to_others']:.3f}"
+            f"cosine similarity of {similarity['captions']} captions to their sources: mean "
+            f"{similarity['mean']:.3f}, 5th percentile {similarity['lowest_twentieth']:.3f}; to the sources of "
+            f"other captions: mean {similarity['to_others']:.3f}"
         )
 
 
 @augment.command("push")
 def push(
-    out: Annotated[Path, typer.Argument(help="Directory of a finished job.")],
-    repo_id: Annotated[str, typer.Argument(help="Where on the Hub, owner/name.")],
-    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Upload nothing; show files and card.")] = False,
+    out: Annotated[Path, typer.Argument(help="Output directory of a finished job.")],
+    repo_id: Annotated[str, typer.Argument(help="Repository on the Hub: owner/name.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="If the repository is new, make it private.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Upload nothing; print the list of files and the dataset card.")
+    ] = False,
 ) -> None:
     """
-    Publish a job's captions as a data set with a card.
+    Publish the captions of a job as a dataset on the Hub, with a card.
 
-    No sounds, no paths and no unused answers leave the machine.
+    The upload contains no audio, no paths and no rejected answers.
     """
     with _errors():
         from ..hub.augmentation_card import collect_augmentation
@@ -277,12 +312,11 @@ def _estimate(requests: "list[TextRequest]", price_in: float | None, price_out: 
 
     sent, received = estimate_tokens(requests)
     typer.echo(
-        f"{len(requests)} requests, about {sent:,} tokens sent and {received:,} received, if each is of use at once"
+        f"{len(requests)} requests, about {sent:,} input tokens and {received:,} output tokens, "
+        "if no answer is rejected"
     )
     if price_in is not None or price_out is not None:
-        typer.echo(
-            f"about {(sent * (price_in or 0) + received * (price_out or 0)) / 1e6:.2f} at these prices"
-        )
+        typer.echo(f"estimated cost: {(sent * (price_in or 0) + received * (price_out or 0)) / 1e6:.2f}")
 
 
 def _finish(
@@ -316,7 +350,7 @@ def _finish(
     for line in summary.lines():
         typer.echo(printable(line))
     if backend.is_rule_based:
-        typer.echo("made by rules, not by a language model: marked so in job.json")
+        typer.echo("these captions come from fixed rules, not from a language model; job.json records this")
     typer.echo(f"wrote {out}")
 
 

@@ -10,12 +10,13 @@ from .failures import one_line_errors
 
 def card(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run, such as runs/demo.")],
-    show: Annotated[bool, typer.Option("--print", help="Print the card instead of writing it.")] = False,
+    show: Annotated[bool, typer.Option("--print", help="Print the card and write nothing.")] = False,
 ) -> None:
     """
-    Write the model card (README.md) beside a run's model: towers, data, stages, teachers, clusters, figures.
+    Write the model card of a finished run.
 
-    Everything in it is read from the run; an existing README.md there is replaced.
+    The card is README.md in the model's directory. It describes towers, data, stages, teachers, clusters and
+    metrics, all read from the run. An existing README.md is replaced.
     """
     with one_line_errors(ValueError, OSError):
         from ..hub.model_card import render_model_card, write_model_card

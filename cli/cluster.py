@@ -1,4 +1,4 @@
-"""`auricle cluster`: groups the captions of a data set by what they say."""
+"""`auricle cluster`: clusters the captions of a dataset by topic."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ _SHOWN = 10
 
 
 class Method(StrEnum):
-    """Ways of clustering."""
+    """Clustering methods."""
 
     umap_hdbscan = "umap-hdbscan"
     bertopic = "bertopic"
@@ -28,32 +28,48 @@ def cluster(
     embed_with: Annotated[
         str,
         typer.Option(
-            help="A saved dual encoder (its text tower), or a sentence-transformers model by id or path."
+            help="Model that embeds the captions: a saved Auricle model or a sentence-transformers model, by "
+            "directory or Hub id."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Directory of the labels; new, empty, or clusters to replace.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Directory for the labels: new, empty, or with earlier clusters, which are replaced."
+        ),
+    ],
     method: Annotated[
-        Method, typer.Option(help="bertopic is the report's, an optional extra; kmeans needs no UMAP.")
+        Method,
+        typer.Option(
+            help="Clustering method. bertopic is the method of the technical report and needs "
+            "pip install 'auricle[bertopic]'; kmeans needs no UMAP."
+        ),
     ] = Method.umap_hdbscan,
-    split: Annotated[str, typer.Option(help="Split whose captions are clustered.")] = "train",
-    stage: Annotated[str | None, typer.Option(help="Stage of the recipe whose data are meant.")] = None,
-    min_cluster_size: Annotated[int, typer.Option(help="Smallest cluster that HDBSCAN makes.")] = 30,
-    num_clusters: Annotated[int, typer.Option(help="Clusters that k-means makes.")] = 150,
-    neighbors: Annotated[int, typer.Option(help="UMAP's neighbours of a caption.")] = 15,
-    dimensions: Annotated[int, typer.Option(help="UMAP's dimensions.")] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of UMAP and k-means.")] = 42,
+    split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train",
+    stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
+    min_cluster_size: Annotated[
+        int, typer.Option(help="HDBSCAN: minimum number of captions in a cluster.")
+    ] = 30,
+    num_clusters: Annotated[int, typer.Option(help="k-means: number of clusters.")] = 150,
+    neighbors: Annotated[int, typer.Option(help="UMAP: number of neighbours.")] = 15,
+    dimensions: Annotated[int, typer.Option(help="UMAP: number of output dimensions.")] = 5,
+    seed: Annotated[int, typer.Option(help="Random seed of UMAP and k-means.")] = 42,
     per_clip: Annotated[
-        bool, typer.Option("--per-clip", help="Give all captions of a clip its most frequent cluster.")
+        bool,
+        typer.Option("--per-clip", help="Assign all captions of a clip to the clip's most frequent cluster."),
     ] = False,
-    prompt: Annotated[str, typer.Option(help="Put before every caption, as e5 wants 'query: '.")] = "",
-    batch_size: Annotated[int, typer.Option(min=1, help="Captions embedded at a time.")] = 64,
+    prompt: Annotated[
+        str, typer.Option(help="Prefix for every caption, such as 'query: ' for E5 models.")
+    ] = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="Captions per batch.")] = 64,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Cluster the captions of a data set and write a label for each.
+    Cluster the captions of a dataset.
 
-    Training with cluster heads reads them (clusters.labels of a recipe). Settings, sizes, outliers and each
-    cluster's words are written beside the labels.
+    The command writes one cluster label per caption, with the settings, the cluster sizes, the share of
+    outliers and the most characteristic words of each cluster. Cluster heads train on these labels
+    (clusters.labels of a recipe). Needs pip install 'auricle[cluster]'.
     """
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
@@ -91,7 +107,7 @@ def _report(clusters: "CaptionClusters", out: Path) -> None:
     sizes = sorted(clusters.sizes)
     typer.echo(f"wrote {out}: {sum(sizes)} captions in {clusters.num_clusters} clusters")
     typer.echo(f"sizes: smallest {sizes[0]}, median {sizes[len(sizes) // 2]}, largest {sizes[-1]}")
-    typer.echo(f"outliers: {clusters.outliers_before:.1%} before they were assigned, none after")
+    typer.echo(f"outliers: {clusters.outliers_before:.1%} before reassignment, none after")
     for number, words in enumerate(clusters.top_words[:_SHOWN]):
         typer.echo(printable(f"{number:>4}  {clusters.sizes[number]:>5} captions  {', '.join(words)}"))
     if clusters.num_clusters > _SHOWN:

@@ -1,4 +1,4 @@
-"""`auricle data`: what a data set on this disk lacks, and its archives unpacked."""
+"""`auricle data`: checks the files of a dataset and unpacks archives."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,9 @@ from .failures import one_line_errors, printable
 if TYPE_CHECKING:
     from ..data.sources import ClipListing
 
-data = typer.Typer(help="Check a data set's files; unpack archives.", no_args_is_help=True)
+data = typer.Typer(
+    help="Check the files of a dataset, or unpack its archives.", no_args_is_help=True, add_completion=False
+)
 
 FOLDER = "folder"
 
@@ -19,23 +21,26 @@ FOLDER = "folder"
 @data.command("check")
 def check(
     name: Annotated[
-        str, typer.Argument(help="clotho, audiocaps, wavcaps, or folder for a captioned folder.")
+        str,
+        typer.Argument(
+            help="Layout of the dataset: clotho, audiocaps, wavcaps, or folder for a captioned folder."
+        ),
     ],
-    path: Annotated[Path, typer.Argument(help="Its directory.")],
-    split: Annotated[str | None, typer.Option(help="Only this split; all if not given.")] = None,
-    decode: Annotated[bool, typer.Option(help="Decode every sound to its end.")] = True,
-    num_workers: Annotated[int, typer.Option(min=1, help="Threads that decode.")] = 2,
+    path: Annotated[Path, typer.Argument(help="Directory of the dataset.")],
+    split: Annotated[str | None, typer.Option(help="Check this split only. Default: all splits.")] = None,
+    decode: Annotated[bool, typer.Option(help="Decode every audio file completely.")] = True,
+    num_workers: Annotated[int, typer.Option(min=1, help="Number of decoding threads.")] = 2,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all names of all faults as JSON.")
+        Path | None, typer.Option("--json", help="Write the full list of problems to this JSON file.")
     ] = None,
-    shown: Annotated[int, typer.Option(min=0, help="Names to print of each kind of fault.")] = 5,
+    shown: Annotated[int, typer.Option(min=0, help="Number of file names to print per kind of problem.")] = 5,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Report found, missing, undecodable and duplicate clips by name.
+    Report missing, unreadable and duplicate clips of a dataset.
 
-    Also the audio files that nothing names, and recordings that occur in more than one split. Exit code 1 if
-    anything is missing, undecodable or double.
+    The report also lists audio files that no metadata row refers to, and recordings that occur in more than
+    one split. The exit code is 1 if a clip is missing, unreadable or duplicated.
     """
     with one_line_errors():
         from ..data.schema import DataError
@@ -54,19 +59,27 @@ def check(
         typer.echo(f"wrote {json_file}")
     if not found.is_clean:
         raise typer.Exit(1)
-    typer.echo("everything that is named is there" + (" and can be decoded" if decode else ""))
+    typer.echo("all clips are present" + (" and readable" if decode else ""))
 
 
 @data.command("unpack")
 def unpack(
-    archive: Annotated[Path, typer.Argument(help="Directory with name.zip, and name.z01, ... if in parts.")],
-    target: Annotated[Path, typer.Argument(help="Directory for the files; made if it is not there.")],
+    archive: Annotated[
+        Path,
+        typer.Argument(
+            help="Directory that holds name.zip, and name.z01, name.z02, ... for a split archive."
+        ),
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="Directory for the extracted files. It is created if missing.")
+    ],
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """
-    Unpack an archive, also one in parts as WavCaps publishes them.
+    Unpack a zip archive, including split archives such as those of WavCaps.
 
-    The archive's own folders are left out. Called again, files that are whole are kept.
+    Folders inside the archive are ignored: all files go to one directory. If you run the command again,
+    complete files are kept.
     """
     with one_line_errors():
         from ..data.schema import DataError
@@ -74,7 +87,7 @@ def unpack(
 
         with one_line_errors(DataError, OSError):
             written, kept = unpack_archive(archive, target, progress=progress)
-    typer.echo(f"wrote {written} files to {target}" + (f", {kept} were there" if kept else ""))
+    typer.echo(f"wrote {written} files to {target}" + (f", kept {kept} existing files" if kept else ""))
 
 
 def _listings(name: str, path: Path, split: str | None) -> "dict[str, ClipListing]":
@@ -82,18 +95,18 @@ def _listings(name: str, path: Path, split: str | None) -> "dict[str, ClipListin
     from ..data.sources import SOURCES, list_folder_clips, list_folder_splits, source_named
 
     if name != FOLDER and name not in SOURCES:
-        raise DataError(f"there is no data set {name!r}; there are {[*SOURCES, FOLDER]}.")
+        raise DataError(f"unknown dataset layout {name!r}; expected one of {[*SOURCES, FOLDER]}.")
     if not path.is_dir():
-        raise DataError(f"{path}: there is no such directory.")
+        raise DataError(f"{path}: directory not found.")
     if name == FOLDER:
         splits, list_clips = list_folder_splits(path) or ["train"], list_folder_clips
     else:
         source = source_named(name)
         splits, list_clips = source.splits(path), source.list_clips
         if not splits:
-            raise DataError(f"{path}: is not in the layout of {source.title}; needed are {source.needs}.")
+            raise DataError(f"{path}: not in the layout of {source.title}, which needs {source.needs}.")
     if split is not None and split not in splits:
-        raise DataError(f"{path}: has no split {split!r}; its splits are {splits}.")
+        raise DataError(f"{path}: no split {split!r}; the splits are {splits}.")
     return {one: list_clips(path, split=one) for one in ([split] if split else splits)}
 
 

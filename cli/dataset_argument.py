@@ -1,4 +1,4 @@
-"""What a command's DATASET argument names: a recipe, a folder, Clotho, a captions file or the generated scenes."""
+"""Loads the DATASET argument of commands: a recipe, a folder, Clotho, a captions file or the generated scenes."""
 
 import csv
 import re
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 SCENES = "scenes"
 HELP = (
-    "A recipe (.yaml), a folder with sounds and metadata.csv or metadata.jsonl, a directory in the layout of "
-    "Clotho, AudioCaps or WavCaps, or the word 'scenes'."
+    "Dataset: a recipe (.yaml), a folder of recordings with metadata.csv or metadata.jsonl, a directory in the "
+    "layout of Clotho, AudioCaps or WavCaps, or 'scenes' for the generated scenes."
 )
-CAPTIONS_HELP = HELP[:-1] + "; or a CSV file with file_name and caption_1, caption_2, ..."
+CAPTIONS_HELP = f"{HELP} Also a CSV file with the columns file_name, caption_1, caption_2, ..."
 # Clotho calls its parts so; DCASE and this project train on, choose by and test on them in this order.
 _CLOTHO_FILE = re.compile(r"clotho_captions_(development|validation|evaluation)\.csv")
 _CLOTHO_SPLITS = {"development": "train", "validation": "validation", "evaluation": "test"}
 
 
 class DatasetArgumentError(ValueError):
-    """The DATASET argument of a command names nothing that can be loaded; the message says what could be."""
+    """The DATASET argument is not a dataset; the message lists what is accepted."""
 
 
 def load_dataset_argument(
@@ -34,7 +34,7 @@ def load_dataset_argument(
     progress: bool = True,
 ) -> dict[str, "Dataset"]:
     """
-    Loads the data set that a command's argument names.
+    Loads the dataset that a command's argument names.
 
     Args:
         text: a recipe, whose data section counts; a captioned folder; a directory in the layout of Clotho,
@@ -61,7 +61,7 @@ def load_dataset_argument(
     for name, value in (("--stage", stage), ("fields of a recipe", overrides)):
         if value:
             raise DatasetArgumentError(
-                f"{text}: {name} can only be given with a recipe (.yaml), got {value!r}."
+                f"{text}: {name} can only be used with a recipe (.yaml), got {value!r}."
             )
     if text == SCENES:
         from ..training.recipe.schema import DataSection
@@ -72,10 +72,9 @@ def load_dataset_argument(
         return _load_directory(path, split)
     if path.suffix.lower() == ".csv" and path.is_file():
         return _load_csv(path, split, captions_only)
-    fault = "is no data set" if path.exists() else "there is no such file or directory"
-    raise DatasetArgumentError(
-        f"DATASET {text!r}: {fault}; needed: {CAPTIONS_HELP if captions_only else HELP}"
-    )
+    fault = "not a dataset" if path.exists() else "no such file or directory"
+    accepted = (CAPTIONS_HELP if captions_only else HELP).removeprefix("Dataset: ")
+    raise DatasetArgumentError(f"DATASET {text!r}: {fault}; expected {accepted}")
 
 
 def _load_recipe(
@@ -90,7 +89,7 @@ def _load_recipe(
         sections = {resolved.name: resolved.data for resolved in resolve_stages(recipe, str(path))}
         if stage not in sections:
             raise DatasetArgumentError(
-                f"recipe {path} has no stage {stage!r}; its stages are {list(sections)}."
+                f"{path}: no stage {stage!r} in this recipe; the stages are {list(sections)}."
             )
         section = sections[stage]
     return load_splits(section, progress=progress)
@@ -106,8 +105,7 @@ def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
     if not names:
         if split not in (None, "train"):
             raise DatasetArgumentError(
-                f"{path}: its metadata have no column 'split', so that all rows are of split 'train'; there is no "
-                f"split {split!r}."
+                f"{path}: no split {split!r}; the metadata have no column 'split', so all rows belong to 'train'."
             )
         names = ["train"]
     return {name: load_captioned_folder(path, split=name) for name in _wanted(names, split, path)}
@@ -116,7 +114,7 @@ def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
 def _load_csv(path: Path, split: str | None, captions_only: bool) -> dict[str, "Dataset"]:
     if not captions_only:
         raise DatasetArgumentError(
-            f"{path}: is a file of captions; sounds are needed too, so name the directory that holds them."
+            f"{path}: this file holds captions only; the command also needs audio, so pass the dataset's directory."
         )
     match = _CLOTHO_FILE.fullmatch(path.name)
     name = _CLOTHO_SPLITS[match[1]] if match else split or "train"
@@ -134,8 +132,8 @@ def _read_captions(path: Path, source: str, split: str) -> "Dataset":
             columns = [name for name in reader.fieldnames or [] if re.fullmatch(r"caption(_\d+)?", name)]
             if "file_name" not in (reader.fieldnames or []) or not columns:
                 raise DataError(
-                    f"{path}: its columns are {reader.fieldnames}, but must hold 'file_name' and 'caption' or "
-                    "'caption_1', 'caption_2', ..."
+                    f"{path}: found the columns {reader.fieldnames}; required are 'file_name' and 'caption', or "
+                    "'file_name' and 'caption_1', 'caption_2', ..."
                 )
             rows = []
             for record in reader:
@@ -147,9 +145,9 @@ def _read_captions(path: Path, source: str, split: str) -> "Dataset":
                 clip = CaptionedClip(source, split, name, path.parent / name, [c for c in captions if c])
                 rows.extend(clip.rows())
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not a CSV file in UTF-8 ({error}).") from error
+        raise DataError(f"{path}: not a valid CSV file in UTF-8 ({error}).") from error
     if not rows:
-        raise DataError(f"{path}: holds no rows.")
+        raise DataError(f"{path}: the file has no rows.")
     try:
         return build_table(rows)
     except DataError as error:
@@ -160,7 +158,7 @@ def _wanted(names: list[str], split: str | None, origin: object) -> list[str]:
     if split is None:
         return names
     if split not in names:
-        raise DatasetArgumentError(f"{origin}: has no split {split!r}; its splits are {names}.")
+        raise DatasetArgumentError(f"{origin}: no split {split!r}; the splits are {names}.")
     return [split]
 
 

@@ -1,4 +1,4 @@
-"""`auricle embed`: writes a teacher bank, a model's vectors of a data set."""
+"""`auricle embed`: writes the embeddings of a dataset (a teacher bank) or of a folder."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,39 +17,43 @@ _SHOWN = 20
 
 
 def embed(
-    model: Annotated[str, typer.Argument(help="The teacher, a saved model: a directory or a Hub id.")],
-    dataset: Annotated[str, typer.Argument(help=f"{HELP} With OUT.parquet: any folder with sounds.")],
+    model: Annotated[str, typer.Argument(help="Saved model: a directory or a Hub id.")],
+    dataset: Annotated[str, typer.Argument(help=f"{HELP} With OUT.parquet: any folder of recordings.")],
     parquet: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT.parquet]", help="Write the vectors of a folder's sounds here, no bank."),
+        typer.Argument(metavar="OUT.parquet", help="Write the embeddings of a folder to this file."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the bank; new, empty, or a bank to replace.")
+        Path | None,
+        typer.Option(
+            help="Write a teacher bank to this directory: new, empty, or with an earlier bank, which is replaced."
+        ),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Embed this split only; all of them if not given.")
-    ] = None,
-    stage: Annotated[str | None, typer.Option(help="Stage of the recipe whose data are meant.")] = None,
+    split: Annotated[str | None, typer.Option(help="Embed this split only. Default: all splits.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Segments, or captions, that a process embeds at a time.")
+        int, typer.Option(min=1, help="Audio segments, or captions, per batch and process.")
     ] = 16,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Write a teacher bank: a model's vectors of every clip and caption of a data set; or vectors of a folder.
+    Embed a dataset or a folder with a model.
 
-    MODEL DATASET --out DIR writes a bank. MODEL FOLDER OUT.parquet embeds all sounds below a folder, captions or
-    not, into one table of paths and unit vectors.
+    MODEL DATASET --out DIR writes a teacher bank: the embedding of every clip and every caption of the
+    dataset. MODEL FOLDER OUT.parquet writes a table of paths and unit-length embeddings for all recordings
+    below the folder; it needs no captions.
 
-    Training with distillation reads banks (distillation.teachers of a recipe) and never loads the teacher itself.
-    Rows are kept by data set, split and row id; a bank fits any table of the same clips and captions, wherever the
-    files lie. Clips that cannot be read are left out and listed at the end.
+    A recipe uses teacher banks for distillation (distillation.teachers) and never loads the teacher itself. A
+    bank identifies its rows by dataset, split and row id, so it also fits copies of the dataset in other
+    places. Unreadable clips are skipped and listed at the end.
 
-    With several processes each embeds its share: accelerate launch -m auricle embed MODEL DATASET --out DIR
+    To use several processes: accelerate launch -m auricle embed MODEL DATASET --out DIR
     """
     with one_line_errors(ValueError):
         if (parquet is None) == (out is None):
-            raise ValueError("name a bank's directory with --out, or a .parquet file, one of the two.")
+            raise ValueError(
+                "give either --out DIR for a teacher bank or OUT.parquet for the embeddings of a folder, not both."
+            )
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
         from ..encoders import load_encoder
@@ -98,12 +102,12 @@ def _embed_folder(
     from .ask import find_sounds
 
     if out.suffix != ".parquet":
-        raise ValueError(f"{out}: needs the ending .parquet.")
+        raise ValueError(f"{out}: the file extension must be .parquet.")
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder.")
+        raise ValueError(f"{folder}: folder not found.")
     paths = find_sounds(folder, supported_audio_extensions())
     if not paths:
-        raise ValueError(f"{folder}: holds no audio file that can be read.")
+        raise ValueError(f"{folder}: no audio files found.")
     encoder = first_on_main(lambda: load_encoder(model, device=process.device))
     own = paths[process.process_index :: process.num_processes]
     vectors, failures = encoder.embed_clips(
@@ -124,12 +128,14 @@ def _embed_folder(
     rows = [row for part, _ in gathered for row in part]
     reasons = [reason for _, part in gathered for reason in part]
     if not rows:
-        raise ValueError(f"{folder}: none of its {len(paths)} sounds can be read, such as: {reasons[0]}")
+        raise ValueError(
+            f"{folder}: all {len(paths)} audio files are unreadable; the first reason: {reasons[0]}"
+        )
     files, stacked = [name for name, _ in rows], np.stack([vector for _, vector in rows])
     write_vectors(out, files, stacked, fingerprint=encoder.fingerprint, model=model)
-    typer.echo(printable(f"wrote {len(rows)} vectors of {stacked.shape[1]} dimensions to {out}"))
+    typer.echo(printable(f"wrote {len(rows)} embeddings with {stacked.shape[1]} dimensions to {out}"))
     if reasons:
-        typer.echo(f"{len(reasons)} of {len(paths)} files could not be read:", err=True)
+        typer.echo(f"{len(reasons)} of {len(paths)} files are unreadable:", err=True)
         for reason in reasons[:_SHOWN]:
             typer.echo(printable(f"  {reason}"), err=True)
 
@@ -143,7 +149,7 @@ def _report(bank: "TeacherBank") -> None:
     typer.echo(f"fingerprint {bank.fingerprint}")
     typer.echo(printable(f"wrote {bank.name}"))
     if bank.unreadable:
-        typer.echo(f"left out with their rows, since they cannot be read: {len(bank.unreadable)}", err=True)
+        typer.echo(f"{len(bank.unreadable)} unreadable clips skipped, with their captions:", err=True)
         for clip in bank.unreadable[:_SHOWN]:
             typer.echo(printable(f"  {clip['clip_id']}: {clip['reason']}"), err=True)
         if len(bank.unreadable) > _SHOWN:

@@ -1,4 +1,4 @@
-"""`auricle ensemble`: weighs several models on a validation split."""
+"""`auricle ensemble`: finds weights for an ensemble of models on a validation split."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ Name = tuple[str, str]
 
 
 class Method(StrEnum):
-    """How weights are found."""
+    """How the weights are found."""
 
     systems_then_models = "systems-then-models"
     models_then_systems = "models-then-systems"
@@ -31,23 +31,31 @@ def ensemble(
     member: Annotated[
         list[str],
         typer.Option(
-            help="NAME=MODEL, once a member; NAME is SYSTEM/TOWER for two levels, such as sid2/passt."
+            help="NAME=MODEL, once per member. Two-level methods need names like SYSTEM/TOWER: sid2/passt."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Ensemble file (.json) to write.")],
-    method: Annotated[Method, typer.Option(help="How weights are found.")] = Method.systems_then_models,
-    validation: Annotated[str, typer.Option(help="Split that weights are found on.")] = "validation",
-    stage: Annotated[str | None, typer.Option(help="Stage of the recipe whose data are meant.")] = None,
-    parts: Annotated[int, typer.Option(min=1, help="A grid's step is 1 divided by this.")] = 20,
-    batch_size: Annotated[int, typer.Option(min=1, help="Segments, or captions, embedded at a time.")] = 32,
+    out: Annotated[Path, typer.Option(help="Output: the ensemble file (.json).")],
+    method: Annotated[
+        Method, typer.Option(help="How to find the weights; see above.")
+    ] = Method.systems_then_models,
+    validation: Annotated[str, typer.Option(help="Split that the weights are fitted on.")] = "validation",
+    stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
+    parts: Annotated[
+        int, typer.Option(min=1, help="Grid search: the step size is 1 divided by this number.")
+    ] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Audio segments, or captions, per batch.")] = 32,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Find weights for several models and write them as an ensemble, which `auricle evaluate` takes like a model.
+    Find weights for an ensemble of models.
 
-    The two-level methods are the report's grid searches: systems (SID 2, 3, ...) are weighed within each tower and
-    then the towers, or towers within each system and then the systems, by mAP@16 on the validation split.
-    `grid` has one level, `convex` minimises a cross-entropy, `uniform` and `paper-e1` search nothing.
+    The command writes an ensemble file. `auricle evaluate` accepts it in place of a model.
+
+    Methods: systems-then-models and models-then-systems are the two-level grid searches of the technical
+    report. The first finds weights of the systems (SID 2, 3, ...) within each tower and then of the towers;
+    the second finds weights of the towers within each system and then of the systems. Both maximise mAP@16 on
+    the validation split. grid is a grid search with one level. convex minimises a cross-entropy loss. uniform
+    gives all members the same weight. paper-e1 uses the published weights of ensemble E1.
     """
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
@@ -103,10 +111,10 @@ def _read_members(texts: list[str]) -> dict[str, str]:
                 f"--member {text!r}: expected NAME=MODEL, such as sid2/passt=runs/sid2_passt/finetune/model."
             )
         if name in models:
-            raise ValueError(f"--member {name!r} is given twice.")
+            raise ValueError(f"--member {name!r}: this name occurs twice.")
         models[name] = model
     if len(models) < 2:
-        raise ValueError(f"{len(models)} member: an ensemble needs at least two (--member NAME=MODEL).")
+        raise ValueError(f"got {len(models)} member; an ensemble needs at least two (--member NAME=MODEL).")
     return models
 
 
@@ -136,7 +144,7 @@ def _find_weights(
     if method in (Method.systems_then_models, Method.models_then_systems):
         if not all(tower for _, tower in names):
             raise ValueError(
-                f"--method {method.value} needs members named SYSTEM/TOWER; take --method grid for others."
+                f"--method {method.value} needs member names like SYSTEM/TOWER; for other names use --method grid."
             )
         inner = "system" if method is Method.systems_then_models else "tower"
         return two_level_search(scores, relevant, inner=inner, parts=parts, progress=progress)

@@ -1,4 +1,4 @@
-"""`auricle evaluate`: how well a model or an ensemble finds the clips of a split."""
+"""`auricle evaluate`: evaluates the retrieval of a model or an ensemble on a split."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,39 +19,52 @@ _SHOWN = 10
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(help="A saved model, an ensemble file (.json), or a directory of saved similarities."),
+        typer.Argument(
+            help="Saved model (directory or Hub id), ensemble file (.json), or directory of saved similarities."
+        ),
     ],
     dataset: Annotated[str, typer.Argument(help=HELP)],
-    split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "test",
-    stage: Annotated[str | None, typer.Option(help="Stage of the recipe whose data are meant.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the dataset.")] = "test",
+    stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
     relevance: Annotated[
         Path | None,
-        typer.Option(help="CSV with multiple annotations: query, audio_filenames (DCASE 2025 Task 6)."),
+        typer.Option(help="CSV file with multiple annotations: query, audio_filenames (DCASE 2025 Task 6)."),
     ] = None,
     relevance_column: Annotated[
-        str | None, typer.Option(help="Any clip with the same value here is a right answer, such as a class.")
+        str | None,
+        typer.Option(help="Metadata column, such as a class: all clips with the same value are relevant."),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Another model, ensemble or similarities: adds paired differences.")
+        str | None,
+        typer.Option(
+            help="Second model, ensemble or similarities. The report adds paired differences to it."
+        ),
     ] = None,
     training: Annotated[
         str | None,
-        typer.Option(help="Data set that was trained on: its train split is searched for clips of this one."),
+        typer.Option(
+            help="Training dataset. The command checks that its train split holds no clip of the evaluated split."
+        ),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Segments, or captions, embedded at a time.")] = 32,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
-    submission: Annotated[Path | None, typer.Option(help="Write the DCASE submission CSV.")] = None,
-    save: Annotated[Path | None, typer.Option(help="Directory to keep the similarities in.")] = None,
+    resamples: Annotated[int, typer.Option(min=1, help="Number of bootstrap samples.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Audio segments, or captions, per batch.")] = 32,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report to this JSON file.")
+    ] = None,
+    submission: Annotated[
+        Path | None, typer.Option(help="Write a DCASE submission to this CSV file.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the similarities in this directory.")] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Evaluate retrieval on a split, with 95 % bootstrap intervals.
+    Evaluate retrieval on a split of a dataset.
 
-    Single annotation: the clip that a caption was written for is right. Multiple annotations (--relevance or
-    --relevance-column): every clip that fits is, also told apart by how many fit. Exit code 1 if --training
-    holds clips of the split.
+    The report holds all metrics with 95 % bootstrap confidence intervals. By default only the clip of a
+    caption is relevant to it (single annotation). With --relevance or --relevance-column several clips can be
+    relevant (multiple annotations), and the report also groups queries by the number of relevant clips. With
+    --training the exit code is 1 if a clip of the split was used for training.
     """
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
@@ -64,7 +77,7 @@ def evaluate(
         set_cpu_threads(None)
         with one_line_errors(ValueError, OSError, ImportError):
             if relevance and relevance_column:
-                raise ValueError("--relevance and --relevance-column exclude each other; give one.")
+                raise ValueError("--relevance and --relevance-column cannot be combined; give one of them.")
             table = load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split]
             leaks = _find_leaks(training, table, progress)
             options = {"batch_size": batch_size, "progress": progress}
@@ -89,14 +102,16 @@ def evaluate(
     for line in format_report(report):
         typer.echo(printable(line))
     if leaks:
-        typer.echo(f"{len(leaks)} of {report['clips']} clips of split {split!r} were trained on:", err=True)
+        typer.echo(
+            f"{len(leaks)} of {report['clips']} clips of split {split!r} were used for training:", err=True
+        )
         for leak in leaks[:_SHOWN]:
             typer.echo(
                 printable(f"  {leak.test_clip} is {leak.training_clip} (same {leak.shared})"), err=True
             )
         raise typer.Exit(1)
     if leaks is not None:
-        typer.echo(f"none of the {report['clips']} clips of split {split!r} was trained on")
+        typer.echo(f"none of the {report['clips']} clips of split {split!r} was used for training")
 
 
 def similarities_of(model: str, table: "Dataset", *, batch_size: int, progress: bool) -> "Similarities":
@@ -105,7 +120,7 @@ def similarities_of(model: str, table: "Dataset", *, batch_size: int, progress: 
 
     if model.lower().endswith(".json"):
         if not Path(model).is_file():
-            raise ValueError(f"{model}: there is no such ensemble file.")
+            raise ValueError(f"{model}: ensemble file not found.")
         return Ensemble.load(model).similarities(
             table, name=Path(model).stem, batch_size=batch_size, progress=progress
         )
@@ -124,7 +139,9 @@ def _relevant(
     if column is None:
         return None
     if column not in table.column_names:
-        raise ValueError(f"--relevance-column {column!r} is not a column; there are {table.column_names}.")
+        raise ValueError(
+            f"--relevance-column {column!r}: no such column; the columns are {table.column_names}."
+        )
     # Equal sentences of one group are one query, as everywhere.
     groups = list(table[column])
     relevant = relevance_by_value(groups, list(unique_clips(table)[column]))

@@ -1,4 +1,4 @@
-"""`auricle export`: both towers as ONNX files."""
+"""`auricle export`: exports the towers of a model to ONNX."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -18,21 +18,25 @@ class Towers(StrEnum):
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A saved model: a directory or a Hub id.")],
-    out: Annotated[Path, typer.Argument(help="Directory of the ONNX files, made if missing.")],
+    model: Annotated[str, typer.Argument(help="Saved model: a directory or a Hub id.")],
+    out: Annotated[Path, typer.Argument(help="Output directory. It is created if missing.")],
     towers: Annotated[
-        Towers, typer.Option(help="The text tower alone is enough to ask an index.")
+        Towers, typer.Option(help="Towers to export. A text query to an index needs the text tower only.")
     ] = Towers.both,
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="8-bit weights: a quarter of the size, and vectors shift a little."),
+        typer.Option(
+            "--int8",
+            help="Quantize to 8-bit weights. Files have a quarter of the size, and embeddings change slightly.",
+        ),
     ] = False,
 ) -> None:
     """
-    Export the towers to ONNX and check that they answer like the model.
+    Export the towers of a model to ONNX.
 
-    Needs pip install 'auricle[onnx]'. The files run with onnxruntime alone; the processor, whose front
-    end turns sounds into log-mel segments, is saved beside them.
+    The command compares the outputs of the ONNX files with those of the model and prints the largest
+    difference. The files run with onnxruntime, without torch. The processor, which computes log-mel segments
+    and tokens, is saved with them. Needs pip install 'auricle[onnx]'.
     """
     with one_line_errors():
         quiet_libraries()

@@ -1,4 +1,4 @@
-"""What commands print: errors that a person can do something about in one line, and no chatter of libraries."""
+"""Output of commands: user errors in one line, without messages of libraries."""
 
 import atexit
 import os
@@ -32,10 +32,10 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
     """
-    For printing answers, and nothing else: who reads may have seen enough, as `head` has.
+    For printing results only: the reader may close the pipe early, as `head` does.
 
     Raises:
-        typer.Exit: with code 0 in place of a `BrokenPipeError`; what is still in the buffer goes nowhere.
+        typer.Exit: with code 0 in place of a `BrokenPipeError`; the rest of the buffer is discarded.
     """
     try:
         yield
@@ -47,10 +47,10 @@ def reader_may_leave() -> Iterator[None]:
 
 def printable(text: str) -> str:
     """
-    The text as a terminal can show it.
+    The text without characters that a terminal cannot show.
 
-    Bytes of a file name that are no text, and letters that the output's encoding lacks, become a replacement
-    character; what would command a terminal is escaped, all but line ends.
+    Undecodable bytes of a file name and characters outside the output's encoding become a replacement
+    character. Control characters are escaped, except line ends.
     """
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
@@ -59,13 +59,13 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """[`printable`] of what has to stay on one line, such as the name of a file."""
+    """[`printable`] text on one line, such as a file name."""
     return printable(text).replace("\n", "\\n")
 
 
 def quiet_libraries() -> None:
-    """Switches off what the libraries say about things that are as they should be; imports none of them."""
-    # A text encoder's unused pooler and its loading bars tell a person nothing; real faults are errors of ours.
+    """Switches off messages of libraries about normal conditions; imports none of them."""
+    # An unused pooler and loading bars mean nothing to a user; real problems raise our own errors.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if "transformers" in sys.modules:
@@ -74,15 +74,15 @@ def quiet_libraries() -> None:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-    # Said of PaSST's special tokens, whose gradients are a few numbers, under several processes.
+    # Caused by the small gradients of PaSST's special tokens under several processes.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
 
 
 def leave_at_once(code: int) -> None:
     """
-    Ends the process when what was registered for its end is done and all is printed.
+    Runs exit handlers, flushes output and ends the process.
 
-    Python would go on to take apart one by one the modules of torch and transformers: longer than a question takes.
+    A normal exit would also tear down the modules of torch and transformers, which takes longer than a query.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

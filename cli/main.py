@@ -1,62 +1,98 @@
-"""The `auricle` command: one thin module a command, heavy libraries imported only inside them."""
+"""The `auricle` command: its list of commands by panel; each is a module that is imported when it is called."""
 
 import gc
 import sys
+from typing import Annotated
 
 import typer
 
-from .ablate import ablate
-from .ask import ask
-from .augment import augment
-from .card import card
-from .cluster import cluster
-from .convert import convert
-from .data import data
-from .embed import embed
-from .ensemble import ensemble
-from .evaluate import evaluate
-from .export import export
 from .failures import leave_at_once
-from .map import draw_map
-from .push import push
-from .report import report
-from .search import index, moments, search, serve, similar
-from .train import train
+from .lazy_commands import LazyCommand, lazy_group
+
+# In the order of the help: name, summary, where it is defined.
+PANELS: dict[str, list[tuple[str, str, str]]] = {
+    "Search": [
+        ("index", "Index folders of recordings, or update an index.", "index:index"),
+        ("search", "Find the sounds that a sentence describes, each at its best moment.", "search:search"),
+        ("similar", "Find the sounds that are most similar to a recording.", "similar:similar"),
+        ("moments", "Find the times in a recording that a sentence describes.", "moments:moments"),
+        ("serve", "Serve a search page on this machine.", "serve:serve"),
+        ("ask", "Rank the recordings of a folder for a sentence, without an index.", "ask:ask"),
+        ("map", "Draw a map of an index as an HTML page.", "map:draw_map"),
+    ],
+    "Models": [
+        ("convert", "Convert a published PaSST, BEATs or EAT checkpoint.", "convert:convert"),
+        ("embed", "Embed a dataset or a folder with a model.", "embed:embed"),
+        ("export", "Export the towers of a model to ONNX.", "export:export"),
+    ],
+    "Training": [
+        ("train", "Train a model with a recipe.", "train:train"),
+        ("ablate", "Train a recipe with every subset of its ingredients.", "ablate:ablate"),
+    ],
+    "Evaluation": [
+        ("evaluate", "Evaluate retrieval on a split of a dataset.", "evaluate:evaluate"),
+        ("ensemble", "Find weights for an ensemble of models.", "ensemble:ensemble"),
+        ("report", "Draw a training run as an HTML page.", "report:report"),
+    ],
+    "Data": [
+        ("data", "Check the files of a dataset, or unpack its archives.", "data:data"),
+        ("augment", "Make new captions and mixes with a language model.", "augment:augment"),
+        ("cluster", "Cluster the captions of a dataset.", "cluster:cluster"),
+    ],
+    "Sharing": [
+        ("card", "Write the model card of a finished run.", "card:card"),
+        ("push", "Publish a finished run on the Hub.", "push:push"),
+    ],
+}
+# They accept every field of a recipe as an option.
+TAKES_RECIPE_FIELDS = frozenset({"train", "ablate"})
+# Commands without work to do at the end, except what libraries register for it.
+_LEAVE_AT_ONCE = frozenset({"index", "search", "similar", "moments", "ask"})
+
+COMMANDS = [
+    LazyCommand(name, summary, panel=panel, target=target, open_options=name in TAKES_RECIPE_FIELDS)
+    for panel, rows in PANELS.items()
+    for name, summary, target in rows
+]
 
 app = typer.Typer(
     name="auricle",
-    help="Language-based audio retrieval: write a sentence, get the sounds it describes.",
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(
-    "train",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(train)
-app.command(
-    "ablate",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(ablate)
-app.command("ask")(ask)
-app.command("card")(card)
-app.command("cluster")(cluster)
-app.command("convert")(convert)
-app.command("embed")(embed)
-app.command("ensemble")(ensemble)
-app.command("evaluate")(evaluate)
-app.command("export")(export)
-app.command("map")(draw_map)
-app.command("push")(push)
-app.command("report")(report)
-for command in (index, search, similar, moments, serve):
-    app.command(command.__name__)(command)
-app.add_typer(augment, name="augment")
-app.add_typer(data, name="data")
 
 
-# Nothing of theirs has to be put away when they end, but what libraries register for that.
-_LEAVE_AT_ONCE = frozenset({"index", "search", "similar", "moments", "ask"})
+def print_versions(wanted: bool) -> None:
+    """Prints the versions of auricle, torch and transformers; imports neither of the two."""
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    from .. import __version__
+
+    typer.echo(f"auricle {__version__}")
+    for package in ("torch", "transformers"):
+        try:
+            typer.echo(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            typer.echo(f"{package} is not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def auricle(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=print_versions,
+            is_eager=True,
+            help="Print the versions of auricle, torch and transformers.",
+        ),
+    ] = False,
+) -> None:
+    """Language-based audio retrieval: write a sentence, get the sounds it describes."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`auricle map`: a picture of a library."""
+"""`auricle map`: draws a map of an index as an HTML page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,24 +11,29 @@ from .failures import one_line_errors, printable, quiet_libraries
 def draw_map(
     index_dir: Annotated[
         str,
-        typer.Argument(metavar="INDEX", help="Directory of the index, or its URI such as s3://bucket/index."),
+        typer.Argument(metavar="INDEX", help="Index: a directory or a URI such as s3://bucket/index."),
     ],
-    out: Annotated[Path, typer.Argument(help="The page to write, ending in .html.")],
+    out: Annotated[Path, typer.Argument(help="Output file (.html).")],
     min_cluster_size: Annotated[
         int | None,
-        typer.Option(min=2, help="Smallest cluster; a hundredth of the files, at least 5, if not given."),
+        typer.Option(
+            min=2, help="Minimum number of files in a cluster. Default: 1 % of the files, at least 5."
+        ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="Files at most; of more, so many are drawn by the seed.")
+        int, typer.Option(min=1, help="Maximum number of files. A larger index is sampled at random.")
     ] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of drawing and placing: same index, same map.")] = 42,
-    title: Annotated[str | None, typer.Option(help="Of the page; the index's name if not given.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the sample and of the layout.")] = 42,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page. Default: the name of the index.")
+    ] = None,
 ) -> None:
     """
-    Draw a map of an index: sounds that are alike lie near each other, coloured by cluster, to hover and play.
+    Draw a map of an index as an HTML page.
 
-    One HTML file that needs no network. It plays the files from where they lie on this machine. Needs
-    pip install 'auricle[pictures]'.
+    Each file is a point; similar files are close to each other, and colours show clusters. Point at a file to
+    see its name, click to play it. The page is one HTML file and needs no network. It plays the files from
+    their paths on this machine. Needs pip install 'auricle[pictures]'.
     """
     with one_line_errors():
         quiet_libraries()
@@ -45,5 +50,5 @@ def draw_map(
             index = SoundIndex(index_dir, loader=load_encoder_on_half_the_cores)
             found = make_library_map(index, min_cluster_size=min_cluster_size, limit=limit, seed=seed)
             write_library_map(out, found, title or f"Sounds of {Path(index_dir).name}")
-        told = f"{len(found.path):,} files in {len(found.names):,} clusters"
-        typer.echo(printable(f"{told}: {out}"))
+        counts = f"{len(found.path):,} files in {len(found.names):,} clusters"
+        typer.echo(printable(f"wrote {out}: {counts}"))

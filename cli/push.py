@@ -13,46 +13,56 @@ if TYPE_CHECKING:
 
 def push(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run, such as runs/demo.")],
-    repo_id: Annotated[str, typer.Argument(help="Where on the Hub, owner/name.")],
-    stage: Annotated[str | None, typer.Option(help="Publish this stage's model, not the last one's.")] = None,
-    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
-    revision: Annotated[str | None, typer.Option(help="Branch to push to, made if missing.")] = None,
+    repo_id: Annotated[str, typer.Argument(help="Repository on the Hub: owner/name.")],
+    stage: Annotated[
+        str | None, typer.Option(help="Publish the model of this stage. Default: the last stage.")
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="If the repository is new, make it private.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to. It is created if missing.")] = None,
     create_pr: Annotated[
-        bool, typer.Option("--create-pr", help="Propose the commit as a pull request.")
+        bool, typer.Option("--create-pr", help="Open a pull request with the commit.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Upload nothing; show every file and the card.")
+        bool, typer.Option("--dry-run", help="Upload nothing; print the list of files and the model card.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace other weights that the repository holds.")
+        bool, typer.Option("--overwrite", help="Replace existing weights in the repository.")
     ] = False,
     license: Annotated[
-        str | None, typer.Option(help="Licence for the card, by the Hub's name, in place of the derived one.")
+        str | None,
+        typer.Option(
+            help="License identifier for the model card. Default: derived from encoders and datasets."
+        ),
     ] = None,
     allow_unevaluated: Annotated[
-        bool, typer.Option("--allow-unevaluated", help="Publish a run that has no figures.")
+        bool, typer.Option("--allow-unevaluated", help="Publish a run without evaluation results.")
     ] = False,
     adapter_of: Annotated[
         str | None,
-        typer.Option(help="Publish the LoRA adapters alone, to be loaded on top of this model of the Hub."),
+        typer.Option(help="Publish only the LoRA adapters, for this base model on the Hub: owner/name."),
     ] = None,
     include_space: Annotated[
         str | None,
         typer.Option(
-            help="Also publish a Gradio Space, a page that searches sounds with the model, under this owner/name."
+            help="Also publish a Gradio Space, a search page for the model, in this repository: owner/name."
         ),
     ] = None,
     include_dataset: Annotated[
         str | None,
-        typer.Option(help="Also publish the run's captions and ids, without sounds, under this owner/name."),
+        typer.Option(
+            help="Also publish the training captions and ids, without audio, in this repository: owner/name."
+        ),
     ] = None,
-    message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
+    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
 ) -> None:
     """
-    Publish a finished run: model, processor, code, recipe, log, evaluation and card, in one commit.
+    Publish a finished run on the Hub.
 
-    Nothing else leaves the machine: no optimiser, cache, sound, token or path. A push that failed left the
-    repository as it was and can be repeated. The token is taken from HF_TOKEN or `hf auth login`.
+    One commit holds the model, processor, code, recipe, log, evaluation and model card. It holds no optimizer
+    state, cache, audio, token or local path. If a push fails, the repository does not change, and you can run
+    the command again. The access token comes from HF_TOKEN or from `hf auth login`.
     """
     with one_line_errors():
         quiet_libraries()

@@ -1,4 +1,4 @@
-"""`auricle report`: pictures of a training run."""
+"""`auricle report`: draws a training run as an HTML page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,25 +11,29 @@ from .failures import one_line_errors, printable, quiet_libraries
 def report(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run, such as runs/demo.")],
     out: Annotated[
-        Path | None, typer.Option(help="The page to write; report.html in the run if not given.")
+        Path | None, typer.Option(help="Output file (.html). Default: report.html in the run.")
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Split of the recipe's data to look at; the first test split if not given."),
+        typer.Option(help="Split of the recipe's dataset. Default: the first test split."),
     ] = None,
     clips: Annotated[
-        int, typer.Option(min=2, max=500, help="Clips in the similarity matrix, the first of the split.")
+        int,
+        typer.Option(
+            min=2, max=500, help="Number of clips in the similarity matrix, from the start of the split."
+        ),
     ] = 40,
     clusters: Annotated[
         int | None,
-        typer.Option(min=1, help="Clusters of the split's captions; some by its size if not given."),
+        typer.Option(min=1, help="Number of caption clusters. Default: depends on the size of the split."),
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Draw a run: losses and figures by step, similarities of a small split, retrieval by cluster of captions.
+    Draw a training run as an HTML page.
 
-    One HTML file that needs no network. Needs pip install 'auricle[pictures]'.
+    The page shows losses and metrics by step, the similarity matrix of a split, and retrieval by cluster of
+    captions. It is one HTML file and needs no network. Needs pip install 'auricle[pictures]'.
     """
     with one_line_errors():
         quiet_libraries()
@@ -44,4 +48,4 @@ def report(
             check_plotly()
             found = read_run(run, split=split, clips=clips, clusters=clusters, progress=progress)
             write_run_report(page, found)
-        typer.echo(printable(str(page)))
+        typer.echo(printable(f"wrote {page}"))

@@ -1,4 +1,4 @@
-"""`auricle train`: runs a recipe."""
+"""`auricle train`: trains a model with a recipe."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .failures import one_line_errors, quiet_libraries
+from .lazy_commands import build_command
 
 if TYPE_CHECKING:
     from ..training.recipe.schema import Recipe
@@ -15,28 +16,30 @@ if TYPE_CHECKING:
 def train(
     context: typer.Context,
     recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe, a YAML file such as recipes/demo.yaml.")
+        Path | None, typer.Argument(help="Recipe: a YAML file such as recipes/demo.yaml.")
     ] = None,
     stage: Annotated[
-        str | None, typer.Option(help="Run this stage only; those before it must be finished.")
+        str | None, typer.Option(help="Run this stage only. Earlier stages must be finished.")
     ] = None,
-    fields: Annotated[bool, typer.Option("--fields", help="List every field of a recipe and exit.")] = False,
+    fields: Annotated[bool, typer.Option("--fields", help="List all fields of a recipe and exit.")] = False,
     push_to_hub: Annotated[
         str | None,
         typer.Option(
-            help="Push each finished stage to a branch of its name, the result to main: owner/name."
+            help="Repository on the Hub: owner/name. Each finished stage is pushed to a branch with its name, "
+            "the last stage also to main."
         ),
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Train by recipe: all stages in order, or one.
+    Train a model with a recipe.
 
-    Any field of the recipe can be set on the command line, by its dotted name (--training.epochs 3) or by its
-    bare name where only one section has it (--epochs 3); for one stage, --stages.NAME.training.epochs 3.
+    The command runs all stages in order, or one stage. You can set any field of the recipe with an option: by
+    its full name (--training.epochs 3), by its short name if it occurs in one section only (--epochs 3), or
+    for one stage (--stages.NAME.training.epochs 3).
 
-    Called again with the same arguments it skips finished stages and goes on from the last checkpoint of an
-    unfinished one. Under `accelerate launch` it uses all processes.
+    If you run the command again with the same arguments, it skips finished stages and resumes the unfinished
+    stage from its last checkpoint. To use several processes: accelerate launch -m auricle train RECIPE
     """
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
@@ -49,7 +52,7 @@ def train(
         with one_line_errors(RecipeError):
             if recipe is None or str(recipe).startswith("-"):
                 raise RecipeError(
-                    "name a recipe first, for example recipes/demo.yaml, then --field value (--fields lists them)."
+                    "give a recipe first, such as recipes/demo.yaml, then options (--fields lists all fields)."
                 )
             parsed = read_recipe(recipe, parse_overrides(context.args))
             if push_to_hub is not None:
@@ -83,7 +86,7 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str |
         except KeyboardInterrupt:
             if os.environ.get("RANK", "0") == "0":
                 typer.echo(
-                    f"\nstopped; the same command goes on from the last checkpoint in {recipe.run_dir}",
+                    f"\nstopped; run the same command to resume from the last checkpoint in {recipe.run_dir}",
                     err=True,
                 )
             raise
@@ -95,7 +98,7 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str |
 
 
 def _push(recipe: "Recipe", repo_id: str | None, stage: str, *, final: bool) -> None:
-    """Hours of training are not lost to a Hub that cannot be reached: a failed push is told, and no more."""
+    """Pushes a stage. If the push fails, the error is printed and training continues."""
     if repo_id is None:
         return
     from ..hub.publishing import PublishError, collect_run, publish
@@ -104,13 +107,13 @@ def _push(recipe: "Recipe", repo_id: str | None, stage: str, *, final: bool) -> 
         publication = collect_run(recipe.run_dir, repo_id, stage=stage, allow_unevaluated=True)
         address = publish(publication, revision=None if final else stage, overwrite=True)
     except PublishError as error:
-        typer.echo(f"stage {stage!r} was not pushed: {error} Push it later with auricle push.", err=True)
+        typer.echo(f"stage {stage!r} was not pushed: {error} To push it later, use auricle push.", err=True)
     else:
         typer.echo(f"stage {stage!r} pushed: {address}")
 
 
 def format_results(results: dict) -> list[str]:
-    """The figures and answers of a run as lines of text."""
+    """The metrics and example results of a run as lines of text."""
     columns = ["mAP@16", "mAP@10", "R@1", "R@5", "R@10"]
     lines = ["", f"model: {results['model']}", ""]
     lines.append(f"{'test set':<48}" + "".join(f"{name:>9}" for name in columns))
@@ -133,6 +136,4 @@ def format_results(results: dict) -> list[str]:
 
 def main() -> None:
     """Entry point of train.py."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-    app()
+    build_command(train, "train.py", open_options=True)()

@@ -56,13 +56,13 @@ def plan_beats(checkpoint: Checkpoint) -> KeyPlan:
     absent = [name for name in (*FIXED, *FIELDS) if name not in settings]
     if absent:
         raise ConversionError(
-            f"{checkpoint.name}: its 'cfg' lacks {absent[:4]}; a published BEATs file has 'cfg' beside 'model'."
+            f"{checkpoint.name}: 'cfg' lacks {absent[:4]}; a published BEATs file has 'cfg' and 'model'."
         )
     for name, value in FIXED.items():
         if settings[name] != value:
             raise ConversionError(
-                f"{checkpoint.name}: cfg[{name!r}] is {settings[name]!r}; only {value!r}, as in all published "
-                "BEATs, is supported."
+                f"{checkpoint.name}: cfg[{name!r}] is {settings[name]!r}; only {value!r}, the value of all "
+                "published BEATs, is supported."
             )
     tensors, dropped = split_dropped(checkpoint.weights, DROPPED)
     tensors = {WEIGHT_NORM.get(name, name): tensor for name, tensor in tensors.items()}
@@ -74,7 +74,7 @@ def _config_values(settings: dict[str, Any], name: str) -> dict[str, Any]:
     values = {ours: settings[theirs] for theirs, ours in FIELDS.items()}
     if values["hidden_act"] not in ("gelu", "relu"):
         raise ConversionError(
-            f"{name}: cfg['activation_fn'] is {values['hidden_act']!r}; known: 'gelu', 'relu'."
+            f"{name}: cfg['activation_fn'] is {values['hidden_act']!r}; expected 'gelu' or 'relu'."
         )
     return values
 
@@ -86,7 +86,7 @@ def _drop_copies(tensors: dict[str, Any], name: str) -> dict[str, str]:
     for key in [key for key in tensors if POSITION_TABLE.fullmatch(key) and key != first]:
         if first in tensors and not torch.equal(tensors[key], tensors[first]):
             raise ConversionError(
-                f"{name}: {key} differs from {first}; in a BEATs all layers share one position table."
+                f"{name}: {key} differs from {first}; all layers of BEATs share one position table."
             )
         del tensors[key]
         dropped[key] = "copy of the first layer's position table, which all layers share"

@@ -58,21 +58,21 @@ def read_checkpoint(path: str | Path) -> Any:
     """
     path = Path(path)
     if not path.exists():
-        raise ConversionError(f"{path}: no such file.")
+        raise ConversionError(f"{path}: file not found.")
     if not path.is_file():
-        raise ConversionError(f"{path}: is a directory; give the checkpoint file in it.")
+        raise ConversionError(f"{path}: this is a directory; give the checkpoint file in it.")
     with open(path, "rb") as file:
         head = file.read(512)
     if not head:
         raise ConversionError(f"{path}: the file is empty (0 bytes).")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
         raise ConversionError(
-            f"{path}: is a web page, not a checkpoint: the download got a page (a login, a warning, an error) in "
-            "place of the file. Download it again and check its size."
+            f"{path}: this is a web page, not a checkpoint. The download returned a page (a login, a warning, an "
+            "error) instead of the file. Download it again and check its size."
         )
     if head.startswith(b"version https://git-lfs"):
         raise ConversionError(
-            f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`."
+            f"{path}: this is a Git LFS pointer, not the file; fetch the file with `git lfs pull`."
         )
     if head.startswith(b"PK\x03\x04"):
         return plain(_read_torch_zip(path))
@@ -80,7 +80,7 @@ def read_checkpoint(path: str | Path) -> Any:
         return _read_safetensors(path)
     if head[:1] == b"\x80":
         return plain(_read_legacy_torch(path))
-    raise ConversionError(f"{path}: is neither a torch file nor a safetensors file.")
+    raise ConversionError(f"{path}: neither a torch file nor a safetensors file.")
 
 
 def plain(value: Any) -> Any:
@@ -106,11 +106,11 @@ def _read_torch_zip(path: Path) -> Any:
             names = archive.namelist()
     except zipfile.BadZipFile as error:
         raise ConversionError(
-            f"{path}: the file is truncated or damaged: its end, which lists its contents, is missing. Download it "
+            f"{path}: the file is truncated or corrupt: the table of contents at its end is missing. Download it "
             "again and compare the size."
         ) from error
     if not any(name.endswith("data.pkl") for name in names):
-        raise ConversionError(f"{path}: is a zip archive, but not one that torch wrote.")
+        raise ConversionError(f"{path}: this zip archive was not written by torch.")
     try:
         wanted = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception as error:
@@ -127,8 +127,8 @@ def _load(path: Path, wanted: list[str], mmap: bool) -> Any:
     refused = sorted(name for name in wanted if not _may_be_inert(name))
     if refused:
         raise ConversionError(
-            f"{path}: refused: the file asks for {', '.join(refused[:5])}, which no published encoder needs and "
-            "which could run code. Nothing of it was run."
+            f"{path}: rejected: the file refers to {', '.join(refused[:5])}, which no published encoder needs and "
+            "which could run code. None of it was run."
         )
     stand_ins = [(type("InertValue", (InertValue,), {}), name) for name in wanted]
     try:
@@ -146,8 +146,8 @@ def _unreadable(path: Path, error: Exception) -> ConversionError:
         for sign in ("Unsupported global", "unsupported GLOBAL", "Trying to call", "Unsupported operand")
     ):
         return ConversionError(
-            f"{path}: refused: the file holds more than tensors and settings, which could run code "
-            f"({_first_line(error)}). Nothing of it was run."
+            f"{path}: rejected: the file contains more than tensors and settings, which could run code "
+            f"({_first_line(error)}). None of it was run."
         )
     return _damaged(path, error)
 
@@ -165,7 +165,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _damaged(path: Path, error: Exception) -> ConversionError:
     return ConversionError(
-        f"{path}: the file is truncated or damaged, or not a checkpoint ({_first_line(error)}). Download it again "
+        f"{path}: the file is truncated or corrupt, or not a checkpoint ({_first_line(error)}). Download it again "
         "and compare the size."
     )
 

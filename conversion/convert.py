@@ -66,7 +66,7 @@ def load_published(
         ConversionError: if the file cannot be read safely, is another model's, or does not fit key by key.
     """
     if tower not in TOWERS:
-        raise ConversionError(f"unknown encoder {tower!r}; known: {sorted(TOWERS)}.")
+        raise ConversionError(f"unknown encoder {tower!r}; expected one of {sorted(TOWERS)}.")
     path = Path(checkpoint)
     parts = take_apart(read_checkpoint(path), str(path))
     _check_tower(tower, identify(parts.weights), parts.weights, str(path))
@@ -107,7 +107,7 @@ def convert_checkpoint(
     """
     out_dir = Path(out_dir)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise ConversionError(f"{out_dir}: exists and is not an empty directory; give a new one.")
+        raise ConversionError(f"{out_dir}: exists and is not an empty directory; give a new directory.")
     model, report = load_published(tower, checkpoint, attention_heads=attention_heads, pooling=pooling)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     building = out_dir.parent / f".{out_dir.name}.{os.getpid()}.partial"
@@ -123,7 +123,7 @@ def convert_checkpoint(
             out_dir.rmdir()
         building.rename(out_dir)
     except OSError as error:
-        raise ConversionError(f"{out_dir}: cannot be written: {error.strerror or error}.") from error
+        raise ConversionError(f"{out_dir}: cannot write the directory: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return report
@@ -140,11 +140,11 @@ def _check_tower(tower: str, found: str | None, weights: dict[str, Any], name: s
         return
     if found is not None:
         raise ConversionError(
-            f"{name}: is a checkpoint of {TOWERS[found]}, not of {TOWERS[tower]}; run "
+            f"{name}: this is a checkpoint of {TOWERS[found]}, not of {TOWERS[tower]}; run "
             f"`auricle convert {found}` on it."
         )
     raise ConversionError(
-        f"{name}: is no {TOWERS[tower]} checkpoint, nor one of {', '.join(TOWERS.values())}; its first keys are "
+        f"{name}: not a checkpoint of {TOWERS[tower]}, nor of {', '.join(TOWERS.values())}; the first keys are "
         f"{sorted(weights)[:4]}."
     )
 
@@ -155,8 +155,8 @@ def _build(plan: KeyPlan, name: str) -> PreTrainedModel:
     broken = [key for key, tensor in plan.tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise ConversionError(
-            f"{name}: {len(broken)} tensors hold NaN or infinite values, the first is "
-            f"{plan.published_name(broken[0])}; a usable checkpoint has none."
+            f"{name}: {len(broken)} tensors have NaN or infinite values; the first is "
+            f"{plan.published_name(broken[0])}."
         )
     model.load_state_dict(plan.tensors, strict=True)
     return model.eval()
@@ -167,7 +167,9 @@ def _verify(model: PreTrainedModel, extractor: AuricleFeatureExtractor, director
     again = type(model).from_pretrained(directory).eval()
     before, after = model.state_dict(), again.state_dict()
     if before.keys() != after.keys() or not all(torch.equal(before[key], after[key]) for key in before):
-        raise ConversionError(f"{directory}: the written weights do not load back equal; this is a defect.")
+        raise ConversionError(
+            f"{directory}: the written weights differ after reloading; please report this bug."
+        )
     config = model.config
     generator = torch.Generator().manual_seed(0)
     sound = 0.1 * torch.randn(1, extractor.sampling_rate // 2, generator=generator)
@@ -177,11 +179,11 @@ def _verify(model: PreTrainedModel, extractor: AuricleFeatureExtractor, director
         outputs = [one(features).pooler_output for one in (model, again)]
     if not torch.equal(*outputs):
         raise ConversionError(
-            f"{directory}: the written model does not give the same output; this is a defect."
+            f"{directory}: the written model gives a different output after reloading; please report this bug."
         )
     if AuricleFeatureExtractor.from_pretrained(directory).to_dict() != extractor.to_dict():
         raise ConversionError(
-            f"{directory}: the feature extractor does not load back equal; this is a defect."
+            f"{directory}: the feature extractor differs after reloading; please report this bug."
         )
 
 

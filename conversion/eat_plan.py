@@ -76,8 +76,8 @@ def _check_settings(settings: dict[str, Any], image: dict[str, Any], name: str) 
     for field, (place, value) in fixed.items():
         if place.get(field, value) != value:
             raise ConversionError(
-                f"{name}: its settings have {field}={place[field]!r}; only {value!r}, as in the published EAT, is "
-                "supported."
+                f"{name}: the settings have {field}={place[field]!r}; only {value!r}, the value of the published "
+                "EAT, is supported."
             )
 
 

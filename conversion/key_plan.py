@@ -71,7 +71,7 @@ def take_apart(contents: Any, name: str) -> Checkpoint:
         found = (
             f"the keys {sorted(map(str, contents))[:SHOWN]}" if isinstance(contents, Mapping) else "no dict"
         )
-        raise ConversionError(f"{name}: holds no model weights; found {found}.")
+        raise ConversionError(f"{name}: no model weights in this file; found {found}.")
     return Checkpoint(name, dict(contents), dict(settings) if isinstance(settings, Mapping) else {})
 
 
@@ -124,7 +124,7 @@ def need(checkpoint: Checkpoint, name: str, dimensions: int) -> torch.Tensor:
         raise ConversionError(f"{checkpoint.name}: the key {name!r} is missing.")
     if tensor.dim() != dimensions:
         raise ConversionError(
-            f"{checkpoint.name}: {name} has shape {tuple(tensor.shape)}, but must have {dimensions} axes."
+            f"{checkpoint.name}: {name} has shape {tuple(tensor.shape)}, but must have {dimensions} dimensions."
         )
     return tensor
 
@@ -142,7 +142,7 @@ def count_blocks(checkpoint: Checkpoint, prefix: str) -> int:
         if name.startswith(f"{prefix}.") and name[len(prefix) + 1 :].split(".", 1)[0].isdigit()
     }
     if not numbers:
-        raise ConversionError(f"{checkpoint.name}: there is no key that begins with {prefix}.0.")
+        raise ConversionError(f"{checkpoint.name}: no key starts with {prefix}.0.")
     for number in range(max(numbers)):
         if number not in numbers:
             raise ConversionError(f"{checkpoint.name}: all keys of {prefix}.{number} are missing.")
@@ -160,7 +160,7 @@ def attention_heads(checkpoint: Checkpoint, width: int, stated: int | None) -> i
     if heads < 1 or width % heads:
         raise ConversionError(
             f"{checkpoint.name}: {'stated' if stated else 'derived'} {heads} attention heads do not divide the "
-            f"width {width}; say how many there are with --attention-heads."
+            f"width {width}; set the number of heads with --attention-heads."
         )
     return heads
 

@@ -57,5 +57,5 @@ def _stride(rows: int, name: str) -> int:
             return stride
     known = [(NUM_MEL_BINS - PATCH_SIZE) // stride + 1 for stride in STRIDES]
     raise ConversionError(
-        f"{name}: freq_new_pos_embed has {rows} rows of patches; published PaSSTs have one of {known}."
+        f"{name}: freq_new_pos_embed has {rows} rows of patches; published PaSST checkpoints have one of {known}."
     )

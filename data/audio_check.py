@@ -1,4 +1,4 @@
-"""Decoding every sound of a table once, before training: bad files are left out, counted and reported."""
+"""Decoding every sound of a table once, before training: bad files are skipped, counted and reported."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ class AudioCheckReport:
 
     Attributes:
         checked: Number of distinct clips decoded.
-        bad: (path, reason) of each clip left out, in the table's order.
+        bad: (path, reason) of each skipped clip, in the table's order.
         seconds: Length of the good clips together.
     """
 
@@ -66,7 +66,7 @@ def check_audio(
         ImportError: The package that decodes audio is not installed.
     """
     if not 0 <= max_bad_share <= 1:
-        raise DataError(f"max_bad_share is {max_bad_share!r}, but must be a share from 0 to 1")
+        raise DataError(f"max_bad_share is {max_bad_share!r}, but must be from 0 to 1")
     if num_workers < 0:
         raise DataError(f"num_workers is {num_workers!r}, but must be 0 or more")
     clips = unique_clips(dataset.select_columns(["clip_id", "audio"]))[:]
@@ -85,15 +85,15 @@ def check_audio(
             total += seconds
             if fault is not None:
                 bad[clip_id] = (audio["path"], fault)
-                logger.warning("left out %s: %s", audio["path"], fault)
+                logger.warning("skipped %s: %s", audio["path"], fault)
     report = AudioCheckReport(checked=len(sounds), bad=list(bad.values()), seconds=total)
-    summary = f"{report.checked} clips checked, {len(bad)} left out, {total / 60:.1f} min of sound remain"
+    summary = f"{report.checked} clips checked, {len(bad)} skipped, {total / 60:.1f} min of audio remain"
     logger.log(logging.WARNING if bad else logging.INFO, "%s", summary)
     if bad and (len(bad) > max_bad_share * len(sounds) or len(bad) == len(sounds)):
         listing = "\n".join(f"  {path}: {fault}" for path, fault in report.bad)
         raise DataError(
-            f"{len(bad)} of {len(sounds)} clips are bad; a share of {max_bad_share:g} is accepted, as long as "
-            f"there is a good one:\n{listing}"
+            f"{len(bad)} of {len(sounds)} clips are bad; at most a share of {max_bad_share:g} is accepted, "
+            f"and at least one clip must be good:\n{listing}"
         )
     if not bad:
         return dataset, report

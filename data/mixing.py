@@ -27,7 +27,7 @@ def weighted(table: Dataset, weight: float) -> Dataset:
         DataError: if the weight is not above 0.
     """
     if not 0 < weight < float("inf"):
-        raise DataError(f"the weight {weight} of a data set must be above 0.")
+        raise DataError(f"the weight of a dataset is {weight}, but must be above 0.")
     if weight == 1 and WEIGHT_COLUMN not in table.column_names:
         return table
     if WEIGHT_COLUMN in table.column_names:
@@ -46,7 +46,7 @@ def join_tables(tables: Sequence[Dataset]) -> Dataset:
         DataError: if two tables hold a row of the same id, or there are none.
     """
     if not tables:
-        raise DataError("there are no tables to join.")
+        raise DataError("no tables to concatenate.")
     if len(tables) == 1:
         return tables[0]
     shared = {
@@ -69,7 +69,7 @@ def join_tables(tables: Sequence[Dataset]) -> Dataset:
     seen: set[str] = set()
     for row in joined["row_id"]:
         if row in seen:
-            raise DataError(f"row {row!r} is in two of the data sets; give each data set once.")
+            raise DataError(f"row {row!r} occurs in two datasets; give each dataset once.")
         seen.add(row)
     return joined
 
@@ -104,11 +104,11 @@ def leave_out_recordings(
         return train
     if not kept:
         raise DataError(
-            "every training clip is a recording that is evaluated on or excluded; nothing is left."
+            "no training clips remain: all of their recordings are in an evaluation split or excluded."
         )
     good = train.select(kept)
     logger.warning(
-        "%d of %d training clips left out: their recordings are evaluated on or excluded",
+        "skipped %d of %d training clips: their recordings are in an evaluation split or excluded",
         len(unique_clips(train)) - len(unique_clips(good)),
         len(unique_clips(train)),
     )
@@ -127,7 +127,7 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             if "sound_id" not in (reader.fieldnames or []):
-                raise DataError(f"{path}: has no column 'sound_id'; its columns are {reader.fieldnames}.")
+                raise DataError(f"{path}: no column 'sound_id'; the columns are {reader.fieldnames}.")
             found = set()
             for record in reader:
                 value = (record["sound_id"] or "").strip()
@@ -137,9 +137,9 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
                     )
                 found.add(value)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error}).") from error
+        raise DataError(f"{path}: cannot read the file as CSV ({error}).") from error
     if not found:
-        raise DataError(f"{path}: holds no ids.")
+        raise DataError(f"{path}: the file has no ids.")
     return found
 
 
@@ -170,7 +170,7 @@ class EpochRows:
             count = round(weight * len(rows))
             if not count:
                 raise DataError(
-                    f"a weight of {weight:g} leaves {name!r} no row an epoch; it has {len(rows)}."
+                    f"a weight of {weight:g} selects no row of {name!r} per epoch; it has {len(rows)} rows."
                 )
             self._parts.append((number, np.asarray(rows, dtype=np.int64), count))
         self._is_plain = all(count == len(rows) for _, rows, count in self._parts)

@@ -140,7 +140,7 @@ def validate_table(dataset: Dataset) -> Dataset:
     """
     for name, feature in SCHEMA.items():
         if name not in dataset.column_names:
-            raise DataError(f"the table has no column {name!r}; its columns are {dataset.column_names}")
+            raise DataError(f"the table has no column {name!r}; the columns are {dataset.column_names}")
         if dataset.features[name] != feature:
             raise DataError(f"column {name!r} has type {dataset.features[name]}, but must be {feature}")
     values = dataset.select_columns(list(SCHEMA)).with_format(None)[:]
@@ -174,9 +174,7 @@ def _inferred_feature(name: str, values: Sequence[Any]) -> Any:
 def _check_filled(values: Sequence[str | None], name: str) -> None:
     for index, value in enumerate(values):
         if value is None or not value.strip():
-            raise DataError(
-                f"row {index}: column {name!r} is {value!r}, but must be a text that is not blank"
-            )
+            raise DataError(f"row {index}: column {name!r} is {value!r}, but must be a non-empty string")
 
 
 def _check_unique(row_ids: Sequence[str]) -> None:
@@ -184,7 +182,7 @@ def _check_unique(row_ids: Sequence[str]) -> None:
     for index, row_id in enumerate(row_ids):
         if row_id in seen:
             raise DataError(
-                f"rows {seen[row_id]} and {index}: both have the row_id {row_id!r}; it must be unique"
+                f"rows {seen[row_id]} and {index}: both have the row_id {row_id!r}, but row_id must be unique"
             )
         seen[row_id] = index
 
@@ -194,7 +192,7 @@ def _check_clips(values: Mapping[str, Sequence[Any]]) -> None:
     for index, (clip_id, audio) in enumerate(zip(values["clip_id"], values["audio"], strict=True)):
         path, offset, duration = audio["path"], audio["offset"], audio["duration"]
         if not path:
-            raise DataError(f"row {index}: audio.path is {path!r}, but must name a file")
+            raise DataError(f"row {index}: audio.path is {path!r}, but must be the path of a file")
         if offset is None or not 0 <= offset < float("inf"):
             raise DataError(f"row {index}: audio.offset is {offset!r}, but must be seconds, 0 or more")
         if duration is not None and not 0 < duration < float("inf"):
@@ -205,5 +203,5 @@ def _check_clips(values: Mapping[str, Sequence[Any]]) -> None:
         first, before = seen.setdefault(clip_id, (index, what))
         if before != what:
             raise DataError(
-                f"rows {first} and {index}: both are of clip {clip_id!r}, but {before} and {what} differ"
+                f"rows {first} and {index}: both belong to clip {clip_id!r}, but {before} and {what} differ"
             )

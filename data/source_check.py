@@ -131,7 +131,7 @@ def _examine(clip: CaptionedClip) -> tuple[float, str | None]:
     except (AudioReadError, OSError, MemoryError) as error:
         return 0.0, str(error).removeprefix(f"{clip.path}: ") or type(error).__name__
     if is_silent(waveform):
-        return 0.0, "the sound is silent"
+        return 0.0, "the audio is silent"
     return len(waveform) / rate, None
 
 
@@ -187,17 +187,17 @@ def format_check(check: SourceCheck, *, shown: int = 5) -> list[str]:
     lines = []
     for one in check.splits:
         found = one.named - len(one.missing)
-        hours = "" if one.seconds is None else f", {one.seconds / 3600:.2f} h of sound"
+        hours = "" if one.seconds is None else f", {one.seconds / 3600:.2f} h of audio"
         lines.append(f"{one.split}: {found} of {one.named} clips, {one.captions} captions{hours}")
-        lines.append(f"  named in {', '.join(one.metadata)}")
-        lines.append(f"  looked for in {', '.join(one.places)}")
+        lines.append(f"  metadata: {', '.join(one.metadata)}")
+        lines.append(f"  audio folders: {', '.join(one.places)}")
         undecodable = [f"{name}: {reason}" for name, reason in one.undecodable]
         groups = [" = ".join(names) for names in one.duplicates]
         for what, entries in (
             ("missing", one.missing),
-            ("undecodable", undecodable),
+            ("unreadable", undecodable),
             ("duplicate groups", groups),
-            ("audio files that nothing names", one.unlisted),
+            ("audio files without metadata", one.unlisted),
         ):
             lines += _listed(what, entries, shown)
     lines += _listed(

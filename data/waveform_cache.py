@@ -52,7 +52,7 @@ class WaveformCache:
         self.samples = np.memmap(file, dtype="<i2", mode="r") if file.stat().st_size else empty
         if len(self.samples) != self.offsets[-1]:
             raise DataError(
-                f"{self.directory}: holds {len(self.samples)} samples instead of {self.offsets[-1]}; delete it."
+                f"{self.directory}: {len(self.samples)} samples instead of {self.offsets[-1]}; delete the cache."
             )
 
     def __reduce__(self):
@@ -122,7 +122,7 @@ def _build(clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path,
     shutil.rmtree(directory, ignore_errors=True)
     building.rename(directory)
     for reason in written["unreadable"].values():
-        logger.warning("cannot be read: %s", reason)
+        logger.warning("unreadable file: %s", reason)
 
 
 def _fingerprint(clips: Sequence[dict[str, Any]], sampling_rate: int) -> str:

@@ -161,9 +161,9 @@ def _check_room(directory: Path, clips: int, needed: int) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise DataError(
-            f"{clips} clips take about {needed / 1e9:.1f} GB once decoded, but {directory} has {free / 1e9:.1f} GB "
-            f"free. Choose another disk by data.cache_dir or $AURICLE_CACHE, or set data.cache_waveforms to "
-            f"false: each epoch then decodes the files themselves."
+            f"{clips} decoded clips need about {needed / 1e9:.1f} GB, but {directory} has {free / 1e9:.1f} GB "
+            f"free. Choose another disk with data.cache_dir or $AURICLE_CACHE, or set data.cache_waveforms to "
+            f"false; each epoch then decodes the files again."
         )
 
 
@@ -177,8 +177,8 @@ def _append(file: Any, content: bytes) -> None:
         if error.errno != errno.ENOSPC:
             raise
         raise DataError(
-            f"the disk is full: {file.name}. What is decoded so far is kept; free some room and start again, or "
-            f"choose another disk by data.cache_dir or $AURICLE_CACHE."
+            f"the disk is full: {file.name}. The clips decoded so far are kept. Free disk space and restart, or "
+            f"choose another disk with data.cache_dir or $AURICLE_CACHE."
         ) from error
 
 

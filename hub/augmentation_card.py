@@ -51,7 +51,9 @@ def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> Pub
     directory = Path(directory)
     check_repo_id(repo_id)
     if not (directory / JOB).is_file():
-        raise PublishError(f"{directory}: holds no {JOB}: it is no finished job of `auricle augment`.")
+        raise PublishError(
+            f"{directory}: no {JOB} found; this is not the directory of a finished job of `auricle augment`."
+        )
     job = json.loads((directory / JOB).read_text(encoding="utf-8"))
     # A directory of this machine means nothing to others; its name does.
     job["data_set"] = _without_directories(job["data_set"])
@@ -70,7 +72,7 @@ def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> Pub
         ]
         name, table = MIXES, arrow.Table.from_pylist(rows)
     else:
-        raise PublishError(f"{directory}: holds neither {CAPTIONS} nor {METADATA}; run the job to its end.")
+        raise PublishError(f"{directory}: neither {CAPTIONS} nor {METADATA} found; run the job to its end.")
     sink = arrow.BufferOutputStream()
     parquet.write_table(table, sink)
     licenses = sorted(set(table.column("license").to_pylist())) if "license" in table.column_names else []

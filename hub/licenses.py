@@ -76,18 +76,18 @@ def derive_license(data: Mapping[str, int], encoders: Mapping[str, str]) -> Lice
     known = {tower: found for tower, origin in encoders.items() if (found := _encoder_license(origin))}
     if by_kind.get("unknown"):
         warnings.append(
-            f"{by_kind['unknown']:,} training clips have no known licence; the card says 'other'. Name the model's "
-            "licence with --license once you have looked."
+            f"{by_kind['unknown']:,} training clips have an unknown license; the card says 'other'. Check them and "
+            "set the license of the model with --license."
         )
     if by_kind.get("noncommercial"):
         permissive = ", ".join(f"{tower} {name}" for tower, name in sorted(known.items())) or "the encoders"
         warnings.append(
-            f"{by_kind['noncommercial']:,} training clips forbid commercial use, which {permissive} would allow."
+            f"{by_kind['noncommercial']:,} training clips forbid commercial use, but {permissive} allows it."
         )
     if by_kind.get("noncommercial") and by_kind.get("sharealike"):
         warnings.append(
             f"{by_kind['sharealike']:,} training clips are share-alike and {by_kind['noncommercial']:,} "
-            "non-commercial: no one licence satisfies both."
+            "non-commercial; no single license satisfies both."
         )
         strictest = "unknown"
     if strictest == "free" and known:

@@ -134,15 +134,13 @@ def render_model_card(
     try:
         return environment.from_string(template).render(fields)
     except UndefinedError as error:
-        raise CardError(
-            f"the card's template asks for a field that there is not: {error.message}."
-        ) from error
+        raise CardError(f"the template of the card uses an unknown field: {error.message}.") from error
 
 
 def _record(run_dir: Path) -> dict[str, Any]:
     record = read_json(Path(run_dir) / "run.json")
     if record is None:
-        raise CardError(f"{run_dir}: holds no run.json, so it is no training run.")
+        raise CardError(f"{run_dir}: no run.json found; this is not the directory of a training run.")
     return record
 
 

@@ -88,7 +88,7 @@ def export_onnx(
     """
     unknown = [tower for tower in towers if tower not in ("text", "audio")]
     if unknown or not towers:
-        raise ValueError(f"towers={list(towers)}: known are 'text' and 'audio'; give one or both.")
+        raise ValueError(f"towers={list(towers)}: expected 'text', 'audio' or both.")
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -119,7 +119,7 @@ def export_onnx(
                     _quantize(path)
         except (RuntimeError, ValueError, torch.onnx.OnnxExporterError) as error:
             path.unlink(missing_ok=True)
-            raise ExportError(f"the {tower} tower cannot be exported ({_first_line(error)}).") from error
+            raise ExportError(f"cannot export the {tower} tower ({_first_line(error)}).") from error
         record["towers"][tower] = _verify(tower, path, cases, strict=not int8)
     (out / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
@@ -206,7 +206,7 @@ def _verify(tower: str, path: Path, cases: list[tuple], *, strict: bool) -> dict
     if strict and not difference <= LARGEST_DIFFERENCE:
         path.unlink()
         raise ExportError(
-            f"the exported {tower} tower answers otherwise than the model: by up to {difference:.2g}; at most "
+            f"the outputs of the exported {tower} tower differ from the model by up to {difference:.2g}; at most "
             f"{LARGEST_DIFFERENCE:g} is accepted."
         )
     size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))

@@ -116,20 +116,20 @@ def collect_run(
     check_repo_id(repo_id)
     record = read_json(run_dir / "run.json")
     if record is None:
-        raise PublishError(f"{run_dir}: holds no run.json, so it is no training run.")
+        raise PublishError(f"{run_dir}: no run.json found; this is not the directory of a training run.")
     recipe = Recipe.model_validate(record["recipe"])
     names = recipe.stage_names()
     stage = stage or names[-1]
     if stage not in names:
-        raise PublishError(f"--stage {stage!r}: the run has no such stage; there are {names}.")
+        raise PublishError(f"--stage {stage!r}: no such stage in this run; the stages are {names}.")
     summary, model_dir = read_json(run_dir / stage / "stage.json"), run_dir / stage / "model"
     if summary is None or not (model_dir / "config.json").is_file():
         raise PublishError(f"{run_dir}: stage {stage!r} is not finished; run the recipe to its end first.")
     results = read_json(run_dir / "results.json") if stage == names[-1] else None
     if not (results or {}).get("figures") and not allow_unevaluated:
         raise PublishError(
-            f"{run_dir}: stage {stage!r} was not evaluated: there is no results.json with figures of a test split. "
-            "Evaluate it, or publish without figures with --allow-unevaluated."
+            f"{run_dir}: stage {stage!r} was not evaluated: no results.json with metrics of a test split found. "
+            "Evaluate it, or publish it without metrics with --allow-unevaluated."
         )
     found = derive_license(_licenses(run_dir, stage), _first_weights(recipe, run_dir, stage))
     try:
@@ -169,11 +169,9 @@ def check_repo_id(repo_id: str) -> None:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise PublishError(f"{repo_id!r} cannot be the name of a repository: {error}") from error
+        raise PublishError(f"{repo_id!r} is not a repository name: {error}") from error
     if "/" not in repo_id:
-        raise PublishError(
-            f"{repo_id!r} cannot be the name of a repository: it needs an owner, as in owner/name."
-        )
+        raise PublishError(f"{repo_id!r} is not a repository name: expected owner/name.")
 
 
 def publish(
@@ -206,7 +204,7 @@ def publish(
             cannot be reached or refuses.
     """
     if get_token() is None:
-        raise PublishError("there is no token of the Hub: run `hf auth login`, or set HF_TOKEN.")
+        raise PublishError("no access token for the Hub found: run `hf auth login`, or set HF_TOKEN.")
     api, repo_id = HfApi(), publication.repo_id
     operations = [
         CommitOperationAdd(path, content if isinstance(content, bytes) else str(content))
@@ -230,7 +228,7 @@ def publish(
     except PublishError:
         raise
     except (HfHubHTTPError, *_transport_errors(), OSError, RuntimeError, ValueError) as error:
-        raise PublishError(f"{repo_id}: cannot be published: {_reason(error)}") from error
+        raise PublishError(f"{repo_id}: cannot publish: {_reason(error)}") from error
     return str(commit.pr_url or commit.commit_url)
 
 
@@ -254,8 +252,8 @@ def _refuse_other_weights(
         known = lfs.sha256 if lfs else None
         if not same_size or (known is not None and known != _sha256(content)):
             raise PublishError(
-                f"{publication.repo_id}: holds other weights already ({path}). Choose another name or --revision, "
-                "propose them with --create-pr, or replace them with --overwrite."
+                f"{publication.repo_id}: the repository already has other weights ({path}). Choose another name or "
+                "--revision, open a pull request with --create-pr, or replace the weights with --overwrite."
             )
 
 
@@ -328,7 +326,7 @@ def _refuse_local_paths(publication: Publication) -> None:
         found = _LOCAL_PATH.search(text)
         if found:
             raise PublishError(
-                f"{name} holds a path of this machine, {found[0].decode()!r}; it is not published."
+                f"{name} contains a path of this machine, {found[0].decode()!r}; nothing was published."
             )
 
 

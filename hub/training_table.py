@@ -31,7 +31,7 @@ def collect_training_table(run_dir: str | Path, repo_id: str, *, progress: bool 
     check_repo_id(repo_id)
     record = read_json(Path(run_dir) / "run.json")
     if record is None:
-        raise PublishError(f"{run_dir}: holds no run.json, so it is no training run.")
+        raise PublishError(f"{run_dir}: no run.json found; this is not the directory of a training run.")
     recipe = Recipe.model_validate(record["recipe"])
     splits = load_splits(resolve_stages(recipe)[-1].data, progress=progress)
     files: dict[str, Path | bytes] = {}

@@ -149,21 +149,21 @@ def read_back_translations(directory: str | os.PathLike[str]) -> dict[str, tuple
     """
     path = Path(directory) / FILE
     if not path.is_file():
-        raise DataError(f"{directory}: holds no {FILE} of `auricle augment back-translate`.")
+        raise DataError(f"{directory}: no {FILE} found; `auricle augment back-translate` writes it.")
     try:
         table = parquet.read_table(path, columns=["row_id", "caption", COLUMN])
         columns = [column.to_pylist() for column in table.columns]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: is damaged ({error}); run the job again.") from error
+        raise DataError(f"{path}: the file is corrupt ({error}); run the job again.") from error
     return {row: (caption, list(texts)) for row, caption, texts in zip(*columns, strict=True)}
 
 
 def _check(languages: Sequence[str], per_caption: int) -> None:
     unknown = [code for code in languages if code not in LANGUAGES]
     if unknown:
-        raise DataError(f"the language {unknown[0]!r} is not known; those that are are {list(LANGUAGES)}.")
+        raise DataError(f"unknown language {unknown[0]!r}; expected one of {list(LANGUAGES)}.")
     if not languages or len(set(languages)) < len(languages):
-        raise DataError(f"languages {list(languages)}: name one or more, each once.")
+        raise DataError(f"languages {list(languages)}: give at least one, each only once.")
     if not 1 <= per_caption <= len(languages):
         raise DataError(
             f"per_caption={per_caption} must be from 1 to the number of languages, {len(languages)}."
@@ -199,7 +199,7 @@ def _write(table: Dataset, items: Sequence[_Item], results: Sequence[Any], path:
         parquet.write_table(Dataset.from_dict(columns, features=FEATURES).with_format("arrow")[:], fresh)
         fresh.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}).") from error
+        raise DataError(f"{path}: cannot write the file ({error.strerror}).") from error
     finally:
         fresh.unlink(missing_ok=True)
 

@@ -60,7 +60,9 @@ def choose_mixes(table: Dataset, count: int, *, gain_db: float = 5.0, seed: int 
     sizes = np.unique(clips, return_counts=True)[1].astype(np.int64)
     pairs = (len(clips) ** 2 - int((sizes**2).sum())) // 2
     if not 1 <= count <= pairs:
-        raise DataError(f"{count} mixes cannot be drawn: there are {pairs} pairs of rows of different clips.")
+        raise DataError(
+            f"cannot draw {count} mixes: the dataset has only {pairs} pairs of rows with different clips."
+        )
     if not 0 <= gain_db <= 60:
         raise DataError(f"gain_db={gain_db} must be from 0 to 60.")
     generator = np.random.default_rng(seed)
@@ -190,7 +192,7 @@ def _write_folder(
         )
     summary.kept = len(lines)
     if not lines:
-        raise DataError(f"{out}: no mix is left; nothing is written. " + " ".join(summary.lines()))
+        raise DataError(f"{out}: no mixes remain, so nothing was written. " + " ".join(summary.lines()))
     fresh = out / f".{METADATA}.{os.getpid()}.partial"
     fresh.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     fresh.replace(out / METADATA)
@@ -283,7 +285,7 @@ def _write_sound(path: Path, description: dict[str, Any], render: bool) -> None:
             soundfile.write(fresh, waveform, rate, format="FLAC")
         fresh.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}).") from error
+        raise DataError(f"{path}: cannot write the file ({error.strerror}).") from error
     finally:
         fresh.unlink(missing_ok=True)
 

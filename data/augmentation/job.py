@@ -44,7 +44,7 @@ class JobSummary:
         """For people."""
         share = self.kept / self.items if self.items else 0.0
         lines = [f"{self.kept} of {self.items} kept ({share:.1%}), {self.asked} requests sent now"]
-        lines += [f"  {count} left out: {reason}" for reason, count in sorted(self.faults.items())]
+        lines += [f"  {count} skipped: {reason}" for reason, count in sorted(self.faults.items())]
         return lines + [f"  {error}" for error in self.errors]
 
 
@@ -98,8 +98,8 @@ class Asker:
             self.summary.errors.append(reason)
         if self._failures >= GIVE_UP_AFTER:
             raise JobError(
-                f"{GIVE_UP_AFTER} requests in a row were not answered ({reason}). What was answered is kept: call "
-                "the command again."
+                f"{GIVE_UP_AFTER} requests in a row failed ({reason}). All answers so far are saved; to resume, "
+                "run the command again."
             )
 
 
@@ -147,7 +147,7 @@ def run_job(
         while isinstance(first, ExceptionGroup):
             first = first.exceptions[0]
         if isinstance(first, BackendRefused):
-            raise JobError(f"{first} What was answered is kept.") from None
+            raise JobError(f"{first} All answers so far are saved.") from None
         raise first from None
 
 

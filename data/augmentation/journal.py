@@ -35,10 +35,12 @@ class Journal:
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise DataError(
-                f"{self.path}: is in use by another job, or cannot be written ({error})."
+                f"{self.path}: another job uses this file, or it is not writable ({error})."
             ) from error
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{self.path}: is no journal of answers ({error}); move it away.") from error
+            raise DataError(
+                f"{self.path}: not a journal of answers ({error}); move the file away."
+            ) from error
 
     def __enter__(self) -> "Journal":
         return self

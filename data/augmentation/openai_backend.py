@@ -48,11 +48,11 @@ class OpenAIBackend:
             from openai import AsyncOpenAI
         except ImportError as error:
             raise ImportError(
-                "asking a server needs OpenAI's client: pip install 'auricle[augment]'."
+                "requests to a server need OpenAI's client: pip install 'auricle[augment]'."
             ) from error
         self._key = key or os.environ.get(KEY_VARIABLE) or ""
         if not self._key and base_url is None:
-            raise BackendRefused(f"there is no key: set {KEY_VARIABLE}, or name a server with --base-url.")
+            raise BackendRefused(f"no API key found: set {KEY_VARIABLE}, or give a server with --base-url.")
         self.concurrency = concurrency
         self.settings = {
             "backend": "openai",
@@ -86,14 +86,14 @@ class OpenAIBackend:
                 seed=int(self.settings["seed"]) + request.attempt,
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise BackendRefused(f"the server refuses the key: {self._without_key(error)}.") from None
+            raise BackendRefused(f"the server rejected the API key: {self._without_key(error)}.") from None
         except (openai.NotFoundError, openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            raise BackendRefused(f"the server refuses the request: {self._without_key(error)}.") from None
+            raise BackendRefused(f"the server rejected the request: {self._without_key(error)}.") from None
         except openai.OpenAIError as error:
-            raise BackendError(f"no answer: {self._without_key(error)}") from None
+            raise BackendError(f"no response: {self._without_key(error)}") from None
         except ValueError as error:
             raise BackendError(
-                f"the server answers with what is no completion: {self._without_key(error)}"
+                f"the server did not return a completion: {self._without_key(error)}"
             ) from None
         return _content(completion)
 
@@ -111,7 +111,7 @@ def _content(completion: Any) -> str:
     message = getattr(choices[0], "message", None) if choices else None
     content = getattr(message, "content", None)
     if not isinstance(content, str):
-        raise BackendError("the server answers with what is no completion: it holds no message")
+        raise BackendError("the server did not return a completion: the response has no message")
     return content
 
 

@@ -51,16 +51,16 @@ def load_prompt(task: str, path: str | os.PathLike[str] | None = None) -> Prompt
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read as text in UTF-8 ({error}).") from error
+            raise DataError(f"{path}: cannot read the file as UTF-8 text ({error}).") from error
     fields = {name: f"<{name}>" for name in FIELDS[task]}
     try:
         filled = text.format(**fields)
     except (KeyError, IndexError, ValueError) as error:
-        raise DataError(f"{path}: has a field that is none of {list(fields)} ({error}).") from error
+        raise DataError(f"{path}: unknown field ({error}); expected {list(fields)}.") from error
     missing = [name for name, mark in fields.items() if mark not in filled and name != "words"]
     if missing:
         raise DataError(
-            f"{path}: lacks the field {{{missing[0]}}}; a prompt for {task!r} has {list(fields)}."
+            f"{path}: the field {{{missing[0]}}} is missing; a prompt for {task!r} needs {list(fields)}."
         )
     return Prompt(task, f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", text)
 

@@ -28,11 +28,11 @@ def caption_pairs(directory: str | os.PathLike[str]) -> list[tuple[str, list[str
         read = read_back_translations(directory).values()
         return [(text, [source]) for source, texts in read for text in texts]
     if not (directory / METADATA).is_file():
-        raise DataError(f"{directory}: holds neither {FILE} nor {METADATA} of `auricle augment`.")
+        raise DataError(f"{directory}: neither {FILE} nor {METADATA} found; `auricle augment` writes them.")
     lines = [json.loads(line) for line in (directory / METADATA).read_text(encoding="utf-8").splitlines()]
     if any("source_captions" not in line for line in lines):
         raise DataError(
-            f"{directory}/{METADATA}: is no file of `auricle augment mix`: it names no source captions."
+            f"{directory}/{METADATA}: not written by `auricle augment mix`: source_captions is missing."
         )
     return [(line["caption"], list(line["source_captions"])) for line in lines]
 
@@ -56,7 +56,7 @@ def similarity_to_sources(
         DataError: if there are no pairs.
     """
     if not pairs:
-        raise DataError("there are no kept captions to compare.")
+        raise DataError("no captions to compare: the job kept none.")
     generator = np.random.default_rng(seed)
     if len(pairs) > MOST_PAIRS:
         pairs = [pairs[place] for place in sorted(generator.choice(len(pairs), MOST_PAIRS, replace=False))]

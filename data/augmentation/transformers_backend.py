@@ -52,7 +52,7 @@ class ChatModelBackend:
 
         self.tokenizer, self.model = _loaded(model, AutoTokenizer, AutoModelForCausalLM)
         if not getattr(self.tokenizer, "chat_template", None):
-            raise BackendRefused(f"{model}: its tokenizer has no chat template; name a chat model.")
+            raise BackendRefused(f"{model}: the tokenizer has no chat template; use a chat model.")
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device).eval()
         self.settings = {"backend": "chat", "model": model, "max_tokens": max_tokens, "seed": seed}
@@ -106,7 +106,7 @@ class TranslationModelBackend:
         """
         if request.task != "translate":
             raise BackendRefused(
-                "a translation model cannot merge captions; take a chat model, a server or rules."
+                "a translation model cannot merge captions; use --backend chat, openai or rules."
             )
         return await asyncio.to_thread(self._translate, request)
 
@@ -120,9 +120,7 @@ class TranslationModelBackend:
         if hasattr(tokenizer, "src_lang") and "{" not in str(self.settings["model"]):
             codes = [NLLB_CODES.get(code) for code in (source, target)]
             if None in codes:
-                raise BackendRefused(
-                    f"{name}: the language {source if codes[0] is None else target!r} is not known."
-                )
+                raise BackendRefused(f"{name}: unknown language {source if codes[0] is None else target!r}.")
             tokenizer.src_lang = codes[0]
             options["forced_bos_token_id"] = tokenizer.convert_tokens_to_ids(codes[1])
         inputs = tokenizer(request.texts[0], return_tensors="pt").to(self.device)
@@ -149,7 +147,7 @@ def _loaded(name: str, tokenizers: Any, models: Any) -> tuple[Any, Any]:
         return tokenizers.from_pretrained(name), models.from_pretrained(name)
     except (OSError, ValueError, ImportError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise BackendRefused(f"{name}: cannot be loaded ({reason}).") from error
+        raise BackendRefused(f"{name}: cannot load the model ({reason}).") from error
 
 
 __all__ = ["MARIAN_NAME", "ChatModelBackend", "TranslationModelBackend"]

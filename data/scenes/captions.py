@@ -23,7 +23,7 @@ def write_captions(
         captions.setdefault(_sentence(description, vocabulary, rng, complete=not captions))
         if len(captions) == count:
             return list(captions)
-    raise RuntimeError(f"the vocabulary has no {count} different sentences for {description.key!r}")
+    raise RuntimeError(f"the vocabulary has fewer than {count} different sentences for {description.key!r}")
 
 
 def noun_phrase(part: Part, vocabulary: Vocabulary, rng: np.random.Generator, *, complete: bool) -> str:

@@ -106,9 +106,7 @@ def fitting_matrix(table: Dataset) -> np.ndarray:
     """
     for name in ("claims", "content"):
         if name not in table.column_names:
-            raise DataError(
-                f"the table has no column {name!r}; generated scenes have it with overlap, other data never"
-            )
+            raise DataError(f"the table has no column {name!r}; only generated scenes with overlap have it")
     claims = [_read(Claims.from_json, "claims", row, text) for row, text in enumerate(table["claims"])]
     contents = unique_clips(table)["content"]
     scenes = [_read(content_from_json, "content", clip, text) for clip, text in enumerate(contents)]
@@ -134,7 +132,7 @@ def _read(parse: Any, column: str, number: int, text: str) -> Any:
     except (ValueError, KeyError, TypeError) as error:
         what = "row" if column == "claims" else "clip"
         raise DataError(
-            f"{what} {number}: column {column!r} is {text!r}, but must be as the generated scenes have it ({error})"
+            f"{what} {number}: column {column!r} is {text!r}, but must be a scene's description ({error})"
         ) from error
 
 

@@ -67,9 +67,9 @@ class SceneSettings:
     def __post_init__(self) -> None:
         for name in ("train_scenes", "validation_scenes", "test_scenes"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise DataError(f"{name} is {getattr(self, name)!r}, but must be a whole number, 1 or more")
+                raise DataError(f"{name} is {getattr(self, name)!r}, but must be an integer, 1 or more")
         if not (isinstance(self.seed, int) and self.seed >= 0):
-            raise DataError(f"seed is {self.seed!r}, but must be a whole number, 0 or more")
+            raise DataError(f"seed is {self.seed!r}, but must be an integer, 0 or more")
         if not 3 <= self.seconds <= 30:
             raise DataError(f"seconds is {self.seconds!r}, but must be 3 to 30")
         if not (isinstance(self.sampling_rate, int) and 16_000 <= self.sampling_rate <= 48_000):
@@ -79,8 +79,8 @@ class SceneSettings:
             # Overlapping scenes are not meant to be told apart.
             if not self.overlap and self.scenes(split) > most:
                 raise DataError(
-                    f"{split}_scenes is {self.scenes(split)}, but with seed {self.seed} there are only "
-                    f"{most} that a caption tells apart"
+                    f"{split}_scenes is {self.scenes(split)}, but seed {self.seed} gives at most "
+                    f"{most} scenes with distinct captions"
                 )
 
     def scenes(self, split: str) -> int:
@@ -132,7 +132,7 @@ def load_scenes(
                 _write_table(settings, folder)
             return load_from_disk(folder / _TABLE)
     except OSError as error:
-        raise DataError(f"{folder}: the generated scenes cannot be cached there ({error})") from error
+        raise DataError(f"{folder}: cannot write the cache of generated scenes ({error})") from error
 
 
 def _describe(settings: SceneSettings, split: str, index: int) -> SceneDescription:

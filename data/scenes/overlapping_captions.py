@@ -27,7 +27,7 @@ def write_overlapping_captions(
         found.setdefault(put_into_words(claims, vocabulary, rng), claims)
         if len(found) == count:
             return list(found.items())
-    raise RuntimeError(f"the vocabulary has no {count} different sentences for {description.key!r}")
+    raise RuntimeError(f"the vocabulary has fewer than {count} different sentences for {description.key!r}")
 
 
 def draw_claims(description: SceneDescription, rng: np.random.Generator, *, complete: bool) -> Claims:

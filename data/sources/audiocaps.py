@@ -103,13 +103,11 @@ def list_audiocaps_clips(folder: str | os.PathLike[str], *, split: str) -> ClipL
     """
     folder = Path(folder)
     if split not in SPLITS:
-        raise DataError(f"AudioCaps has no split {split!r}; its splits are {list(SPLITS)}.")
+        raise DataError(f"AudioCaps has no split {split!r}; the splits are {list(SPLITS)}.")
     path = _find_csv(folder, split)
     if path is None:
         places = ", ".join(str(folder / place) for place in CSV_FOLDERS)
-        raise DataError(
-            f"{folder}: holds no {SPLITS[split]}.csv of AudioCaps; it was looked for in {places}."
-        )
+        raise DataError(f"{folder}: {SPLITS[split]}.csv of AudioCaps not found; searched in {places}.")
     places, files = _find_audio(folder, split)
     clips, absent, used = [], [], set()
     for excerpt in _read_excerpts(path):
@@ -162,7 +160,7 @@ def _find_audio(folder: Path, split: str) -> tuple[list[Path], dict[str, list[Pa
         if files:
             return [place], files
     raise DataError(
-        f"{folder}: no folder with audio files of split {split!r}; looked for at {', '.join(map(str, places))}."
+        f"{folder}: no folder with audio files of split {split!r}; searched in {', '.join(map(str, places))}."
     )
 
 
@@ -173,7 +171,7 @@ def _read_excerpts(path: Path) -> Sequence[_Excerpt]:
         number, video, start = (record[name] for name in COLUMNS[:3])
         if number in seen:
             raise DataError(
-                f"{path}, line {line}: audiocap_id {number!r} occurs in line {seen[number]} already."
+                f"{path}, line {line}: duplicate audiocap_id {number!r}; it is also in line {seen[number]}."
             )
         seen[number] = line
         try:
@@ -186,7 +184,7 @@ def _read_excerpts(path: Path) -> Sequence[_Excerpt]:
         excerpt.ids.append(number)
         excerpt.captions.append(record["caption"])
     if not excerpts:
-        raise DataError(f"{path}: holds no rows.")
+        raise DataError(f"{path}: the file has no rows.")
     return list(excerpts.values())
 
 

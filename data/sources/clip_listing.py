@@ -68,11 +68,11 @@ class ClipListing:
                 f"{self.title}: {len(self.missing)} of {self.named} clips are not in {where}: {shown}{rest}"
             )
             if missing == "error":
-                raise DataError(f"{message}. Complete the folder, or leave them out with missing: skip.")
-            logger.warning("%s; left out", message)
+                raise DataError(f"{message}. Add the missing files, or skip their clips with missing: skip.")
+            logger.warning("%s; skipped", message)
         if not self.clips:
             files = ", ".join(map(str, self.metadata))
-            raise DataError(f"{files}: names no clip that is there; clips were looked for in {where}.")
+            raise DataError(f"{files}: none of the clips exist; searched in {where}.")
         return build_table((row for clip in self.clips for row in clip.rows()), ID_COLUMNS)
 
 

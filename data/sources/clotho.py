@@ -65,12 +65,12 @@ def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipList
     """
     folder = Path(folder)
     if split not in SPLITS:
-        raise DataError(f"Clotho has no split {split!r}; its splits are {list(SPLITS)}.")
+        raise DataError(f"Clotho has no split {split!r}; the splits are {list(SPLITS)}.")
     captions = _find_csv(folder, "captions", split)
     if captions is None:
         places = [str(folder / place) for place in CSV_FOLDERS]
         raise DataError(
-            f"{folder}: holds no {_csv_name('captions', split)}; it was looked for in {', '.join(places)}."
+            f"{folder}: {_csv_name('captions', split)} not found; searched in {', '.join(places)}."
         )
     metadata_file, metadata = _read_metadata(folder, split)
     audio_folder = _find_audio_folder(folder, split)
@@ -81,7 +81,7 @@ def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipList
         name = record["file_name"]
         if name in seen:
             raise DataError(
-                f"{captions}, line {line}: file_name {name!r} occurs in line {seen[name]} already."
+                f"{captions}, line {line}: duplicate file_name {name!r}; it is also in line {seen[name]}."
             )
         seen[name] = line
         path = audio_folder / name
@@ -129,7 +129,7 @@ def _find_audio_folder(folder: Path, split: str) -> Path:
         if place.is_dir() and any(entry.is_file() for entry in os.scandir(place)):
             return place
     raise DataError(
-        f"{folder}: no folder with the clips of split {split!r}; looked for at {', '.join(map(str, places))}."
+        f"{folder}: no folder with the clips of split {split!r}; searched in {', '.join(map(str, places))}."
     )
 
 

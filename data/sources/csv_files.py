@@ -39,16 +39,16 @@ def read_csv(
         reader.fieldnames = names
         for column in columns:
             if column not in names:
-                raise DataError(f"{path}: has no column {column!r}; its columns are {names}.")
+                raise DataError(f"{path}: no column {column!r}; the columns are {names}.")
         for record in reader:
             values = {column: (record[column] or "").strip() for column in columns}
             for column in columns[:filled]:
                 if not values[column]:
-                    raise DataError(f"{path}, line {reader.line_num}: column {column!r} is blank.")
+                    raise DataError(f"{path}, line {reader.line_num}: column {column!r} is empty.")
             values |= {column: record[column] or "" for column in verbatim}
             yield reader.line_num, values
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: is not valid CSV ({error}).") from error
+        raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({error}).") from error
 
 
 def _decoded(path: Path, encodings: Sequence[str]) -> str:
@@ -58,8 +58,8 @@ def _decoded(path: Path, encodings: Sequence[str]) -> str:
         except UnicodeDecodeError:
             continue
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    raise DataError(f"{path}: is not text in {' or '.join(encodings)}.")
+            raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
+    raise DataError(f"{path}: not valid text in {' or '.join(encodings)}.")
 
 
 __all__ = ["read_csv"]

@@ -100,7 +100,7 @@ def list_folder_clips(
         raise DataError(f"{metadata}: no column 'file_name'; {_found(columns, 'file_name')}")
     caption_columns = _find_caption_columns(metadata, columns, caption_column)
     if not records:
-        raise DataError(f"{metadata}: holds no rows")
+        raise DataError(f"{metadata}: the file has no rows")
     names = _file_names(metadata, records)
     renamed = _carried_columns(metadata, columns, caption_columns)
     clips, absent = [], []
@@ -146,19 +146,19 @@ def list_folder_splits(folder: str | os.PathLike[str]) -> list[str]:
 
 def _find_metadata(folder: Path) -> Path:
     if not folder.is_dir():
-        fault = "is not a directory" if folder.exists() else "no such directory"
+        fault = "not a directory" if folder.exists() else "directory not found"
         raise DataError(
-            f"{folder}: {fault}; expected one with audio files and metadata.csv or metadata.jsonl"
+            f"{folder}: {fault}; expected a folder with audio files and metadata.csv or metadata.jsonl"
         )
     present = [folder / name for name in _METADATA_NAMES if (folder / name).is_file()]
     if len(present) == 2:
-        raise DataError(f"{folder}: holds both metadata.csv and metadata.jsonl; keep one of them")
+        raise DataError(f"{folder}: both metadata.csv and metadata.jsonl found; keep one of them")
     if not present:
         tables = sorted(
             entry.name for entry in folder.iterdir() if entry.suffix in {".csv", ".jsonl", ".tsv", ".json"}
         )
         seen = f"; it holds {tables[:_SHOWN]}" if tables else ""
-        raise DataError(f"{folder}: holds neither metadata.csv nor metadata.jsonl{seen}")
+        raise DataError(f"{folder}: neither metadata.csv nor metadata.jsonl found{seen}")
     return present[0]
 
 
@@ -169,7 +169,7 @@ def _read_metadata(metadata: Path) -> tuple[list[str], list[_Record]]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{metadata}, line {line}: is not UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8"
+            f"{metadata}, line {line}: not valid UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8"
         ) from error
     return (_parse_csv if metadata.suffix == ".csv" else _parse_jsonl)(metadata, text)
 
@@ -190,7 +190,7 @@ def _parse_csv(metadata: Path, text: str) -> tuple[list[str], list[_Record]]:
                 if len(cells) != len(columns):
                     raise DataError(
                         f"{metadata}, line {line}: has {len(cells)} cells, but the header has {len(columns)} "
-                        "(text with commas must stand in double quotes)"
+                        "(put text with commas in double quotes)"
                     )
                 values = {
                     name: cell if cell.strip() else None for name, cell in zip(columns, cells, strict=True)
@@ -198,7 +198,7 @@ def _parse_csv(metadata: Path, text: str) -> tuple[list[str], list[_Record]]:
                 records.append(_Record(line, values))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{metadata}, line {line}: is not valid CSV ({error})") from error
+        raise DataError(f"{metadata}, line {line}: not valid CSV ({error})") from error
     for name in columns:
         _convert_numbers(name, records)
     return columns, records
@@ -233,7 +233,7 @@ def _parse_jsonl(metadata: Path, text: str) -> tuple[list[str], list[_Record]]:
         try:
             values = json.loads(content)
         except json.JSONDecodeError as error:
-            raise DataError(f"{metadata}, line {line}: is not valid JSON ({error})") from error
+            raise DataError(f"{metadata}, line {line}: not valid JSON ({error})") from error
         if not isinstance(values, dict):
             raise DataError(
                 f"{metadata}, line {line}: must be a JSON object such as "
@@ -255,11 +255,11 @@ def _find_caption_columns(metadata: Path, columns: list[str], asked: str | None)
     if not forms:
         raise DataError(
             f"{metadata}: no column 'caption', 'caption_1', 'caption_2', ... or 'captions'; "
-            f"{_found(columns, 'caption')}; another column can be chosen with caption_column"
+            f"{_found(columns, 'caption')}; to use another column, set caption_column"
         )
     if len(forms) > 1:
         raise DataError(
-            f"{metadata}: captions stand in columns {[form[0] for form in forms]}; choose with caption_column"
+            f"{metadata}: several caption columns {[form[0] for form in forms]}; choose one with caption_column"
         )
     return forms[0]
 
@@ -267,7 +267,7 @@ def _find_caption_columns(metadata: Path, columns: list[str], asked: str | None)
 def _found(columns: list[str], wanted: str) -> str:
     lowered = {name.lower(): name for name in columns}
     near = difflib.get_close_matches(wanted.lower(), lowered, n=1, cutoff=0.5)
-    return f"its columns are {columns}" + (f"; did you mean {lowered[near[0]]!r}?" if near else "")
+    return f"the columns are {columns}" + (f"; did you mean {lowered[near[0]]!r}?" if near else "")
 
 
 def _file_names(metadata: Path, records: Sequence[_Record]) -> list[str]:
@@ -277,17 +277,17 @@ def _file_names(metadata: Path, records: Sequence[_Record]) -> list[str]:
         given = record.values.get("file_name")
         if not isinstance(given, str) or not given.strip():
             raise DataError(
-                f"{metadata}, line {record.line}: file_name is {given!r}, but must name an audio file"
+                f"{metadata}, line {record.line}: file_name is {given!r}, but must be the path of an audio file"
             )
         name = posixpath.normpath(given.strip().replace("\\", "/"))
         if name.startswith(("/", "../")) or name == ".." or ntpath.splitdrive(name)[0]:
             raise DataError(
-                f"{metadata}, line {record.line}: file_name {given!r} leads out of the folder; it must be a "
+                f"{metadata}, line {record.line}: file_name {given!r} is outside the folder; it must be a "
                 "path within it"
             )
         if name in seen:
             raise DataError(
-                f"{metadata}, lines {seen[name]} and {record.line}: both name the file {given!r}; give each "
+                f"{metadata}, lines {seen[name]} and {record.line}: both refer to the file {given!r}; give each "
                 "clip one line, with its captions in caption_1, caption_2, ... or captions"
             )
         seen[name] = record.line
@@ -301,7 +301,9 @@ def _rows_of_split(metadata: Path, columns: list[str], records: Sequence[_Record
     chosen = [index for index, value in enumerate(splits) if value == split]
     if not chosen:
         existing = sorted({str(value) for value in splits if value is not None})
-        raise DataError(f"{metadata}: no row has the split {split!r}; its column 'split' holds {existing}")
+        raise DataError(
+            f"{metadata}: no row of split {split!r}; the column 'split' has the values {existing}"
+        )
     return chosen
 
 
@@ -310,10 +312,10 @@ def _report_missing(listing: ClipListing, missing: str) -> None:
         return
     shown = ", ".join(repr(name) for name in listing.missing[:_SHOWN])
     more = ", ..." if len(listing.missing) > _SHOWN else ""
-    what = f"{listing.metadata[0]}: {len(listing.missing)} of {listing.named} files named there do not exist"
+    what = f"{listing.metadata[0]}: {len(listing.missing)} of {listing.named} files do not exist"
     if missing == "error" or not listing.clips:
         raise DataError(f"{what}: {shown}{more}")
-    logger.warning("%s: %s%s; their rows are left out", what, shown, more)
+    logger.warning("%s: %s%s; skipped their rows", what, shown, more)
 
 
 def _carried_columns(metadata: Path, columns: list[str], caption_columns: list[str]) -> dict[str, str]:
@@ -322,9 +324,7 @@ def _carried_columns(metadata: Path, columns: list[str], caption_columns: list[s
     renamed = {name: f"metadata_{name}" if name in SCHEMA else name for name in columns if name not in used}
     clashing = sorted(name for name in renamed.values() if list(renamed.values()).count(name) > 1)
     if clashing or "" in renamed:
-        raise DataError(
-            f"{metadata}: columns {clashing or ['']} cannot be carried through; rename or drop them"
-        )
+        raise DataError(f"{metadata}: columns {clashing or ['']} have reserved names; rename or remove them")
     return renamed
 
 
@@ -344,11 +344,11 @@ def _captions(metadata: Path, record: _Record, caption_columns: list[str]) -> li
         for index, caption in enumerate(given):
             item = f"{name}[{index}]" if isinstance(value, list) else name
             if caption is not None and not isinstance(caption, str):
-                raise DataError(f"{where}: {item} is {caption!r}, but must be a text")
+                raise DataError(f"{where}: {item} is {caption!r}, but must be a string")
             if caption is not None and caption.strip():
                 captions.append(caption.strip())
             elif isinstance(value, list):
-                raise DataError(f"{where}: {item} is empty, but must be a text that is not blank")
+                raise DataError(f"{where}: {item} is empty, but must be a non-empty string")
     if not captions:
         raise DataError(f"{where}: {' and '.join(caption_columns)} empty; every clip needs a caption")
     return captions

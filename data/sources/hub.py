@@ -63,7 +63,7 @@ def load_hub_dataset(
     columns = list(rows.features or {})
     for column in (audio_column, caption_column, *([id_column] if id_column else [])):
         if column not in columns:
-            raise DataError(f"{name}, split {split!r}: has no column {column!r}; its columns are {columns}.")
+            raise DataError(f"{name}, split {split!r}: no column {column!r}; the columns are {columns}.")
     if isinstance(rows.features[audio_column], Audio):
         rows = rows.cast_column(audio_column, Audio(decode=False))
     kept = [audio_column, caption_column, *(one for one in (id_column, *ID_COLUMNS) if one in columns)]
@@ -78,7 +78,7 @@ def load_hub_dataset(
         for number, row in enumerate(bar)
     ]
     if not clips:
-        raise DataError(f"{name}, split {split!r}: holds no rows.")
+        raise DataError(f"{name}, split {split!r}: the split has no rows.")
     return build_table((row for clip in clips for row in clip.rows()), ID_COLUMNS)
 
 
@@ -89,7 +89,7 @@ def _open(name: str, split: str, config_name: str | None, revision: str | None, 
         reason = next(
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
-        raise DataError(f"{name}, split {split!r}: cannot be loaded ({reason}).") from error
+        raise DataError(f"{name}, split {split!r}: cannot load the dataset ({reason}).") from error
 
 
 def _clip(
@@ -106,16 +106,16 @@ def _clip(
     where = f"{source}, split {split!r}, row {number}"
     identifier = f"{number:08d}" if id_column is None else str(row[id_column] or "").strip()
     if not identifier:
-        raise DataError(f"{where}: {id_column!r} is {row[id_column]!r}, but must tell the clip apart.")
+        raise DataError(f"{where}: {id_column!r} is {row[id_column]!r}, but must identify the clip.")
     captions = row[caption_column]
     captions = [captions] if isinstance(captions, str) else captions
     if not isinstance(captions, Iterable):
         raise DataError(
-            f"{where}: {caption_column!r} is {captions!r}, but must be a sentence or a list of some."
+            f"{where}: {caption_column!r} is {captions!r}, but must be a sentence or a list of sentences."
         )
     captions = [text.strip() for text in captions if isinstance(text, str) and text.strip()]
     if not captions:
-        raise DataError(f"{where}: {caption_column!r} holds no sentence.")
+        raise DataError(f"{where}: {caption_column!r} has no sentence.")
     return CaptionedClip(
         source=Path(source).name if os.path.isdir(source) else source,
         split=split,
@@ -131,11 +131,11 @@ def _sound_file(audio: Any, place: Path, identifier: str, where: str) -> Path:
     if isinstance(audio, str):
         audio = {"path": audio, "bytes": None}
     if not isinstance(audio, Mapping) or not (audio.get("bytes") or audio.get("path")):
-        raise DataError(f"{where}: has no sound: the audio is {audio!r:.100}.")
+        raise DataError(f"{where}: no audio: the value is {audio!r:.100}.")
     path, content = audio.get("path") or "", audio.get("bytes")
     if content is None:
         if not os.path.isfile(path):
-            raise DataError(f"{where}: its sound {path!r} is not on this disk.")
+            raise DataError(f"{where}: audio file {path!r} not found.")
         return Path(path)
     # Ids may hold slashes and worse; two of them must never meet in one file.
     stem = hashlib.sha256(identifier.encode()).hexdigest()[:24]
@@ -147,7 +147,7 @@ def _sound_file(audio: Any, place: Path, identifier: str, where: str) -> Path:
             fresh.write_bytes(content)
             fresh.replace(target)
         except OSError as error:
-            raise DataError(f"{target}: cannot be written ({error.strerror}).") from error
+            raise DataError(f"{target}: cannot write the file ({error.strerror}).") from error
         finally:
             fresh.unlink(missing_ok=True)
     return target

@@ -72,7 +72,7 @@ def source_named(name: str) -> Source:
         DataError: if there is none of this name.
     """
     if name not in SOURCES:
-        raise DataError(f"there is no data set {name!r}; those that can be read by name are {list(SOURCES)}.")
+        raise DataError(f"unknown dataset {name!r}; expected one of {list(SOURCES)}.")
     return SOURCES[name]
 
 

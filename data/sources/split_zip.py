@@ -84,7 +84,7 @@ def unpack_archive(
     names = [PurePosixPath(member.name).name for member in members]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise DataError(f"{parts.paths[-1]}: two of its files are called {twice[0]!r}.")
+        raise DataError(f"{parts.paths[-1]}: the archive has two files with the name {twice[0]!r}.")
     target.mkdir(parents=True, exist_ok=True)
     written = 0
     pairs = zip(members, names, strict=True)
@@ -98,10 +98,10 @@ def unpack_archive(
 
 def _find_parts(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataError(f"{folder}: is no directory; name the one that holds the archive.")
+        raise DataError(f"{folder}: directory not found; give the directory that holds the archive.")
     last = sorted(folder.glob("*.zip"))
     if len(last) != 1:
-        raise DataError(f"{folder}: holds {len(last)} files *.zip, but must hold one.")
+        raise DataError(f"{folder}: found {len(last)} files *.zip, but expected one.")
     numbered = {}
     for path in folder.glob(f"{last[0].stem}.z*"):
         digits = path.suffix[2:]
@@ -109,7 +109,7 @@ def _find_parts(folder: Path) -> list[Path]:
             numbered[int(digits)] = path
     missing = [number for number in range(1, max(numbered, default=0) + 1) if number not in numbered]
     if missing:
-        raise DataError(f"{folder}: the part {last[0].stem}.z{missing[0]:02d} is missing.")
+        raise DataError(f"{folder}: part {last[0].stem}.z{missing[0]:02d} of the archive is missing.")
     return [*(numbered[number] for number in sorted(numbered)), last[0]]
 
 
@@ -120,23 +120,23 @@ def _members(parts: _Parts) -> Iterator[_Member]:
     tail = parts.read(tail_start, parts.size - tail_start)
     place = tail.rfind(_END)
     if place < 0:
-        raise DataError(f"{where}: is no zip archive, or its last part is cut off.")
+        raise DataError(f"{where}: not a zip archive, or the last part is truncated.")
     _, disk, first_disk, _, count, size, offset, _ = struct.unpack("<4s4H2LH", tail[place : place + 22])
     locator = tail[place - 20 : place] if place >= 20 else b""
     if locator[:4] == _LOCATOR64:
         end_disk, end_offset = struct.unpack("<LQ", locator[4:16])
         record = parts.read(_absolute(parts, end_disk, end_offset), 56)
         if record[:4] != _END64:
-            raise DataError(f"{where}: is damaged: its end of central directory cannot be found.")
+            raise DataError(f"{where}: the archive is corrupt: no end of central directory found.")
         disk, first_disk, _, count, size, offset = struct.unpack("<LLQQQQ", record[16:56])
     if disk + 1 != len(parts.paths):
-        raise DataError(f"{where}: is in {disk + 1} parts, but {len(parts.paths)} are there.")
+        raise DataError(f"{where}: the archive has {disk + 1} parts, but found {len(parts.paths)}.")
     directory = parts.read(_absolute(parts, first_disk, offset), size)
     at = 0
     for _ in range(count):
         fields = struct.unpack("<4s6H3L5H2L", directory[at : at + 46]) if len(directory) >= at + 46 else [b""]
         if fields[0] != _CENTRAL:
-            raise DataError(f"{where}: is damaged: its central directory is cut off.")
+            raise DataError(f"{where}: the archive is corrupt: the central directory is truncated.")
         flags, method = fields[3], fields[4]
         crc, packed, size, name_length, extra_length, comment_length, start_disk = fields[7:14]
         start = fields[16]
@@ -153,7 +153,9 @@ def _members(parts: _Parts) -> Iterator[_Member]:
 
 def _absolute(parts: _Parts, disk: int, offset: int) -> int:
     if disk >= len(parts.paths):
-        raise DataError(f"{parts.paths[-1]}: names part {disk + 1}, but {len(parts.paths)} are there.")
+        raise DataError(
+            f"{parts.paths[-1]}: the archive refers to part {disk + 1}, but found {len(parts.paths)} parts."
+        )
     return parts.starts[disk] + offset
 
 
@@ -182,11 +184,11 @@ def _large_values(extra: bytes, size: int, packed: int, start: int, disk: int) -
 def _unpack(parts: _Parts, member: _Member, place: Path) -> None:
     where = f"{parts.paths[-1]}, {member.name}"
     if member.encrypted or member.method not in (_STORED, _DEFLATED):
-        what = "is encrypted" if member.encrypted else f"is packed by method {member.method}"
-        raise DataError(f"{where}: {what}; only stored and deflated files can be unpacked.")
+        what = "is encrypted" if member.encrypted else f"uses compression method {member.method}"
+        raise DataError(f"{where}: a file {what}; supported are stored and deflated files.")
     header = parts.read(member.start, 30)
     if header[:4] != _LOCAL:
-        raise DataError(f"{where}: the archive is damaged, or a part of it is of another archive.")
+        raise DataError(f"{where}: the archive is corrupt, or a part belongs to another archive.")
     name_length, extra_length = struct.unpack("<2H", header[26:30])
     start = member.start + 30 + name_length + extra_length
     decoder = zlib.decompressobj(-zlib.MAX_WBITS) if member.method == _DEFLATED else None
@@ -200,10 +202,10 @@ def _unpack(parts: _Parts, member: _Member, place: Path) -> None:
                 crc, size = zlib.crc32(piece, crc), size + len(piece)
                 file.write(piece)
         if crc != member.crc or size != member.size:
-            raise DataError(f"{where}: its checksum is wrong; the archive is damaged.")
+            raise DataError(f"{where}: wrong checksum; the archive is corrupt.")
         fresh.replace(place)
     except zlib.error as error:
-        raise DataError(f"{where}: cannot be unpacked ({error}).") from error
+        raise DataError(f"{where}: cannot unpack the file ({error}).") from error
     finally:
         fresh.unlink(missing_ok=True)
 

@@ -78,16 +78,14 @@ def list_wavcaps_clips(
     """
     folder = Path(folder)
     if split != "train":
-        raise DataError(f"WavCaps has no split {split!r}; all of it is 'train'.")
+        raise DataError(f"WavCaps has no split {split!r}; all clips belong to 'train'.")
     unknown = [name for name in collections or () if name not in COLLECTIONS]
     if unknown:
-        raise DataError(f"WavCaps has no collection {unknown[0]!r}; its collections are {list(COLLECTIONS)}.")
+        raise DataError(f"WavCaps has no collection {unknown[0]!r}; the collections are {list(COLLECTIONS)}.")
     chosen = list(collections or list_wavcaps_collections(folder))
     if not chosen:
         files = ", ".join(COLLECTIONS.values())
-        raise DataError(
-            f"{folder}: holds none of WavCaps' files {files}; they were looked for in json_files too."
-        )
+        raise DataError(f"{folder}: none of WavCaps' files {files} found; also searched in json_files.")
     paths = [_required_json(folder, name) for name in chosen]
     folders = _audio_folders(folder, chosen)
     clips, absent, unlisted = [], [], []
@@ -136,7 +134,7 @@ def _required_json(folder: Path, collection: str) -> Path:
     if path is None:
         places = ", ".join(str(folder / place.replace("{}", collection)) for place in JSON_FOLDERS)
         raise DataError(
-            f"{folder}: holds no {COLLECTIONS[collection]} of {collection}; it was looked for in {places}."
+            f"{folder}: {COLLECTIONS[collection]} of {collection} not found; searched in {places}."
         )
     return path
 
@@ -161,9 +159,8 @@ def _no_audio(folder: Path, collection: str) -> str:
             f"`auricle data unpack {parts[0].parent} {folder / collection}`."
         )
     return (
-        f"{folder}: no folder {collection!r} or '{collection}_flac' with audio files; looked for at any "
-        "depth below "
-        "it."
+        f"{folder}: no folder {collection!r} or '{collection}_flac' with audio files; searched "
+        "at any depth below it."
     )
 
 
@@ -172,12 +169,12 @@ def _read_entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: is not valid JSON in UTF-8 ({error}).") from error
+        raise DataError(f"{path}: not valid JSON in UTF-8 ({error}).") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
     entries = content.get("data") if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
-        raise DataError(f"{path}: holds no list 'data' of clips.")
+        raise DataError(f"{path}: no list 'data' of clips found.")
     seen: dict[str, int] = {}
     for number, entry in enumerate(entries):
         identifier = entry.get("id") if isinstance(entry, dict) else None
@@ -186,14 +183,19 @@ def _read_entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             or isinstance(identifier, bool)
             or not str(identifier).strip()
         ):
-            raise DataError(f"{path}, entry {number}: has no 'id' that is a text or a number.")
+            raise DataError(f"{path}, entry {number}: 'id' must be a string or a number.")
         # AudioSet's ids end with .wav; the files are FLAC. A YouTube id holds no dot.
         stem = str(identifier).strip().removesuffix(".wav").removesuffix(".flac")
         if stem in seen:
-            raise DataError(f"{path}, entry {number}: id {stem!r} is that of entry {seen[stem]} already.")
+            raise DataError(
+                f"{path}, entry {number}: duplicate id {stem!r}; it is also in entry {seen[stem]}."
+            )
         seen[stem] = number
         if not _captions(entry):
-            raise DataError(f"{path}, entry {number} (id {stem!r}): 'caption' is {entry.get('caption')!r}.")
+            raise DataError(
+                f"{path}, entry {number} (id {stem!r}): 'caption' is {entry.get('caption')!r}, but must be a "
+                "non-empty string."
+            )
         yield stem, entry
 
 

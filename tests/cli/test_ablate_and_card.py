@@ -56,10 +56,10 @@ def test_the_table_is_printed_and_kept_and_the_runs_have_cards(place):
     ("arguments", "message"),
     [
         (["ablate", "PLACE/plain.yaml"], "no stage uses any of distillation, augmentation, clusters"),
-        (["ablate", "PLACE/recipe.yaml", "--seeds", "0,x"], "--seeds '0,x': must be whole numbers"),
+        (["ablate", "PLACE/recipe.yaml", "--seeds", "0,x"], "--seeds '0,x': expected integers"),
         (["ablate", "PLACE/recipe.yaml", "--seeds", "1,1"], "give one or more, none twice"),
         (["ablate", "PLACE/none.yaml"], "none.yaml: cannot be read"),
-        (["card", "PLACE"], "holds no run.json"),
+        (["card", "PLACE"], "no run.json found"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(place, arguments, message):

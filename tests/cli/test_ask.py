@@ -98,7 +98,7 @@ def test_ranked_answers(saved, sounds):
 def test_broken_files_are_listed_and_left_out(saved, sounds):
     result = ask(saved[0], sounds, SENTENCE, "--no-progress")
     lines = [line for line in result.stderr.splitlines() if str(sounds) in line]
-    assert "3 of 8 files could not be read:" in result.stderr
+    assert "3 of 8 files are unreadable:" in result.stderr
     assert [line.strip().split(": ")[0] for line in lines] == [str(sounds / name) for name in BROKEN]
     assert "NaN" in lines[0] and "empty" in lines[1] and "not an audio file" in lines[2]
     assert not any(str(sounds / name) in result.stdout for name in BROKEN)
@@ -163,7 +163,7 @@ def test_a_file_name_that_is_no_text(saved, tmp_path, options):
 
 def test_no_such_folder(saved, tmp_path):
     assert_one_line_error(
-        ask(saved[0], tmp_path / "nowhere", SENTENCE), tmp_path / "nowhere", "no such folder"
+        ask(saved[0], tmp_path / "nowhere", SENTENCE), tmp_path / "nowhere", "folder not found"
     )
 
 
@@ -173,7 +173,7 @@ def test_a_file_in_place_of_the_folder(saved, sounds):
 
 def test_a_folder_without_sounds(saved, tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to hear")
-    assert_one_line_error(ask(saved[0], tmp_path, SENTENCE), tmp_path, "holds no audio file")
+    assert_one_line_error(ask(saved[0], tmp_path, SENTENCE), tmp_path, "no audio files found")
 
 
 def test_eight_bit_layers_answer_nearly_the_same(saved, sounds):

@@ -106,8 +106,8 @@ def test_faults_of_a_server_are_overcome(server, tmp_path):
 def test_what_stays_unanswered_is_left_out_and_reported(server, tmp_path):
     server.fault = lambda number, prompt: "garbage" if "clock number 3" in prompt else None
     output = back_translate(write_captions(tmp_path), tmp_path / "out", server)
-    assert "5 of 6 kept (83.3%)" in output and "1 left out: not answered" in output
-    assert "the server answers with what is no completion" in output
+    assert "5 of 6 kept (83.3%)" in output and "1 skipped: not answered" in output
+    assert "the server did not return a completion" in output
     assert rows(tmp_path / "out")[3]["fault"] == "not answered"
     server.fault = lambda number, prompt: None
     assert "6 of 6 kept (100.0%), 2 requests sent now" in back_translate(
@@ -129,9 +129,7 @@ def test_a_server_that_is_gone_stops_the_job_and_keeps_what_it_has(server, tmp_p
     output = back_translate(
         dataset, tmp_path / "out", server, "--max-retries", "0", "--concurrency", "1", code=2
     )
-    assert "10 requests in a row were not answered" in output and "call the command again" in " ".join(
-        output.split()
-    )
+    assert "10 requests in a row failed" in output and "run the command again" in " ".join(output.split())
     server.fault = lambda number, prompt: None
     assert "40 of 40 kept (100.0%), 68 requests sent now" in back_translate(dataset, tmp_path / "out", server)
 
@@ -140,7 +138,7 @@ def test_a_refused_key_stops_at_once_and_is_shown_nowhere(server, tmp_path):
     server.key = "another"
     dataset = write_captions(tmp_path)
     output = back_translate(dataset, tmp_path / "out", server, code=2, env={"OPENAI_API_KEY": KEY})
-    assert "the server refuses the key" in output and len(server.bodies) <= 8
+    assert "the server rejected the API key" in output and len(server.bodies) <= 8
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     for text in (KEY, KEY[:8]):
         assert text not in output and text.encode() not in written
@@ -160,14 +158,14 @@ def test_a_refused_key_stops_at_once_and_is_shown_nowhere(server, tmp_path):
 def test_answers_of_no_use_are_asked_for_anew_and_then_left_out(server, tmp_path, answer, reason):
     server.answer = answer
     output = back_translate(write_captions(tmp_path, 2), tmp_path / "out", server, "--attempts", "2")
-    assert "0 of 2 kept" in output and f"2 left out: {reason}" in output
+    assert "0 of 2 kept" in output and f"2 skipped: {reason}" in output
     assert {row["fault"] for row in rows(tmp_path / "out")} == {reason}
     assert {body["seed"] for body in server.bodies} == {0, 1}
 
 
 def test_rules_need_no_server_and_say_what_they_are(tmp_path):
     output = run("back-translate", write_captions(tmp_path, 12), tmp_path / "out")
-    assert "made by rules, not by a language model" in output and "12 of 12 kept" in output
+    assert "come from fixed rules, not from a language model" in output and "12 of 12 kept" in output
     assert json.loads((tmp_path / "out" / "job.json").read_text())["rule_based"] is True
     for row in rows(tmp_path / "out"):
         (text,) = row["captions_backtranslated"]
@@ -179,7 +177,7 @@ def test_an_estimate_asks_nothing(tmp_path):
     output = run(
         "back-translate", dataset, tmp_path / "out", "--dry-run", "--price-in", "2.5", "--price-out", "10"
     )
-    assert output.startswith("12 requests, about ") and "at these prices" in output
+    assert output.startswith("12 requests, about ") and "estimated cost: " in output
     assert not (tmp_path / "out").exists()
 
 
@@ -280,19 +278,25 @@ def test_mixes_are_a_function_of_their_seed(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["back-translate", "captions.csv", "out", "--languages", "de,xx"], "the language 'xx' is not known"),
+        (["back-translate", "captions.csv", "out", "--languages", "de,xx"], "unknown language 'xx'"),
         (["back-translate", "captions.csv", "out", "--backend", "openai"], "--backend openai needs --model"),
         (
             ["back-translate", "captions.csv", "out", "--backend", "openai", "--model", "m"],
-            "there is no key: set OPENAI_API_KEY",
+            "no API key found: set OPENAI_API_KEY",
         ),
         (
             ["back-translate", "captions.csv", "out", "--per-caption", "9"],
             "must be from 1 to the number of languages",
         ),
-        (["back-translate", "captions.csv", "out", "--prompt", "captions.csv"], "lacks the field {source}"),
-        (["mix", "sounds", "out", "--count", "999"], "999 mixes cannot be drawn: there are "),
-        (["mix", "captions.csv", "out", "--count", "1"], "is a file of captions; sounds are needed too"),
+        (
+            ["back-translate", "captions.csv", "out", "--prompt", "captions.csv"],
+            "the field {source} is missing",
+        ),
+        (["mix", "sounds", "out", "--count", "999"], "cannot draw 999 mixes: the dataset has only "),
+        (
+            ["mix", "captions.csv", "out", "--count", "1"],
+            "this file holds captions only; the command also needs audio",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(folder, tmp_path, monkeypatch, arguments, message):

@@ -26,9 +26,9 @@ def clotho(tmp_path):
 
 def test_a_whole_data_set_is_said_to_be_whole(clotho, tmp_path):
     output = run("check", "clotho", clotho, "--no-progress", "--json", tmp_path / "report.json")
-    assert "train: 3 of 3 clips, 15 captions, 0.00 h of sound" in output
-    assert f"named in {clotho / 'clotho_captions_development.csv'}" in output
-    assert "everything that is named is there and can be decoded" in output
+    assert "train: 3 of 3 clips, 15 captions, 0.00 h of audio" in output
+    assert f"metadata: {clotho / 'clotho_captions_development.csv'}" in output
+    assert "all clips are present and readable" in output
     report = json.loads((tmp_path / "report.json").read_text())
     assert [one["split"] for one in report["splits"]] == ["train", "test"]
     assert report["splits"][0]["seconds"] == pytest.approx(0.6, abs=1e-3) and report["shared"] == []
@@ -42,8 +42,8 @@ def test_all_faults_are_named_in_one_report(clotho, tmp_path):
     shutil.copy(train / "river recording 2.wav", clotho / "evaluation" / "train recording 1.wav")
     output = run("check", "clotho", clotho, "--no-progress", "--json", tmp_path / "r.json", code=1)
     assert "train: 2 of 3 clips" in output and "missing: 1\n    dog recording 0.wav" in output
-    assert "undecodable: 1\n    train recording 1.wav: " in output
-    assert "audio files that nothing names: 1" in output and "holiday.flac" in output
+    assert "unreadable: 1\n    train recording 1.wav: " in output
+    assert "audio files without metadata: 1" in output and "holiday.flac" in output
     assert (
         "recordings in more than one split: 1\n"
         "    same file: train/river recording 2.wav, test/train recording 1.wav" in output
@@ -71,7 +71,7 @@ def test_one_video_in_two_splits_is_told_by_its_id(tmp_path):
     (folder / "test" / f"{youtube_id(2)}_60.wav").rename(folder / "test" / f"{youtube_id(1)}_60.wav")
     output = run("check", "audiocaps", folder, "--no-progress", "--no-decode", code=1)
     assert f"YouTube {youtube_id(1)}: train/{youtube_id(1)}_30, test/{youtube_id(1)}_60" in output
-    assert "h of sound" not in output
+    assert "h of audio" not in output
 
 
 def test_folders_and_wavcaps_are_checked_too(tmp_path):
@@ -88,12 +88,12 @@ def test_folders_and_wavcaps_are_checked_too(tmp_path):
     [
         (
             ["check", "clothes", "."],
-            "there is no data set 'clothes'; there are ['clotho', 'audiocaps', 'wavcaps', 'folder']",
+            "unknown dataset layout 'clothes'; expected one of ['clotho', 'audiocaps', 'wavcaps', 'folder']",
         ),
-        (["check", "clotho", "nowhere"], "nowhere: there is no such directory"),
-        (["check", "wavcaps", "."], "is not in the layout of WavCaps; needed are json_files"),
-        (["check", "folder", "."], "holds neither metadata.csv nor metadata.jsonl"),
-        (["unpack", ".", "out"], "holds 0 files *.zip, but must hold one"),
+        (["check", "clotho", "nowhere"], "nowhere: directory not found"),
+        (["check", "wavcaps", "."], "not in the layout of WavCaps, which needs json_files"),
+        (["check", "folder", "."], "neither metadata.csv nor metadata.jsonl found"),
+        (["unpack", ".", "out"], "found 0 files *.zip, but expected one"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, monkeypatch, arguments, message):
@@ -103,6 +103,6 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, monkeypatch, arguments, mes
 
 
 def test_an_unknown_split_is_refused(clotho):
-    assert "has no split 'dev'; its splits are ['train', 'test']" in run(
+    assert "no split 'dev'; the splits are ['train', 'test']" in run(
         "check", "clotho", clotho, "--split", "dev", code=2
     )

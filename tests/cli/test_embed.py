@@ -46,7 +46,7 @@ def test_it_writes_the_models_vectors_and_says_what_it_wrote(place, built, tmp_p
     assert "sounds train: 12 rows of 6 clips" in done.stdout
     assert "sounds validation: 4 rows of 2 clips" in done.stdout
     assert "dimensions 12" in done.stdout and f"fingerprint {bank.fingerprint}" in done.stdout
-    assert "cannot be read: 1\n  sounds/train/train_004.wav" in done.stderr
+    assert "1 unreadable clips skipped, with their captions:\n  sounds/train/train_004.wav" in done.stderr
     assert str(place / "sounds") not in done.output
     assert bank.model_name == str(place / "model")
 
@@ -70,7 +70,10 @@ def test_one_split_of_a_recipe(place, tmp_path):
         {"source": "sounds", "split": "test", "rows": 4, "clips": 2}
     ]
     done = embed(place / "model", path, "--stage", "third", "--out", tmp_path / "other")
-    assert done.exit_code == 2 and "no stage 'third'; its stages are ['first', 'second']" in done.stderr
+    assert (
+        done.exit_code == 2
+        and "no stage 'third' in this recipe; the stages are ['first', 'second']" in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,9 +81,9 @@ def test_one_split_of_a_recipe(place, tmp_path):
     [
         ("none", "sounds", [], "is no directory here"),
         ("sounds", "sounds", [], "holds no saved model"),
-        ("model", "none", [], "there is no such file or directory; needed: A recipe"),
-        ("model", "sounds", ["--split", "dev"], "has no split 'dev'; its splits are"),
-        ("model", "sounds", ["--stage", "first"], "--stage can only be given with a recipe"),
+        ("model", "none", [], "no such file or directory; expected a recipe"),
+        ("model", "sounds", ["--split", "dev"], "no split 'dev'; the splits are"),
+        ("model", "sounds", ["--stage", "first"], "--stage can only be used with a recipe"),
         ("model", "sounds", ["--out", "{place}/sounds"], "no teacher bank, and is not overwritten"),
     ],
 )
@@ -141,4 +144,4 @@ def test_two_processes_write_the_bank_of_one(place, tmp_path):
 def test_two_processes_say_an_error_once(place, tmp_path):
     done = launch(place / "model", place / "none", "--out", tmp_path / "bank")
     assert done.returncode != 0
-    assert done.stderr.count("error: ") == 1 and "there is no such file or directory" in done.stderr
+    assert done.stderr.count("error: ") == 1 and "no such file or directory" in done.stderr

@@ -46,7 +46,7 @@ def test_the_vectors_of_a_folder(saved):
     assert done.exit_code == 0, done.output
     rows, note = read(root / "out.parquet")
     assert list(rows) == sorted(rows) and len(rows) == 5 and len(note["fingerprint"]) == 64
-    assert "1 of 6 files could not be read" in done.stderr and "broken.wav" in done.stderr
+    assert "1 of 6 files are unreadable" in done.stderr and "broken.wav" in done.stderr
     for name, row in rows.items():
         expected, _ = embed_clips(model, processor, [str(root / "sounds" / name)])
         assert np.abs(row - expected[0]).max() < 1e-6
@@ -70,11 +70,11 @@ def test_two_processes_write_what_one_does(saved):
 @pytest.mark.parametrize(
     ("rest", "message"),
     [
-        (["sounds"], "one of the two"),
-        (["sounds", "out.csv"], "needs the ending .parquet"),
-        (["nowhere", "out.parquet"], "no such folder"),
-        (["model", "out.parquet"], "holds no audio file"),
-        (["sounds", "out.parquet", "--out", "bank"], "one of the two"),
+        (["sounds"], "not both"),
+        (["sounds", "out.csv"], "the file extension must be .parquet"),
+        (["nowhere", "out.parquet"], "folder not found"),
+        (["model", "out.parquet"], "no audio files found"),
+        (["sounds", "out.parquet", "--out", "bank"], "not both"),
     ],
 )
 def test_bad_arguments(saved, rest, message):

@@ -107,7 +107,7 @@ def test_saved_similarities_stand_for_their_model(place, tmp_path):
 def test_trained_clips_are_found_and_end_with_one(place):
     folder, _ = place
     clean = run("evaluate", folder / "one", folder / "sounds", "--training", folder / "sounds")
-    assert "none of the 8 clips of split 'test' was trained on" in clean.stdout
+    assert "none of the 8 clips of split 'test' was used for training" in clean.stdout
     leaky = run(
         "evaluate",
         folder / "one",
@@ -118,7 +118,7 @@ def test_trained_clips_are_found_and_end_with_one(place):
         folder / "sounds",
         code=1,
     )
-    assert "3 of 3 clips of split 'train' were trained on" in leaky.stderr
+    assert "3 of 3 clips of split 'train' were used for training" in leaky.stderr
 
 
 def test_an_ensemble_is_found_on_validation_and_evaluated_like_a_model(place, tmp_path):
@@ -147,29 +147,29 @@ def test_an_ensemble_is_found_on_validation_and_evaluated_like_a_model(place, tm
     ("arguments", "message"),
     [
         (["evaluate", "nowhere", "SOUNDS"], "nowhere"),
-        (["evaluate", "none.json", "SOUNDS"], "none.json: there is no such ensemble file"),
-        (["evaluate", "ONE", "SOUNDS", "--split", "dev"], "has no split 'dev'"),
+        (["evaluate", "none.json", "SOUNDS"], "none.json: ensemble file not found"),
+        (["evaluate", "ONE", "SOUNDS", "--split", "dev"], "no split 'dev'"),
         (
             ["evaluate", "ONE", "SOUNDS", "--relevance-column", "class"],
-            "--relevance-column 'class' is not a column",
+            "--relevance-column 'class': no such column",
         ),
         (
             ["evaluate", "ONE", "SOUNDS", "--relevance", "x", "--relevance-column", "label"],
-            "exclude each other",
+            "cannot be combined",
         ),
         (["evaluate", "ONE", "SOUNDS", "--relevance", "none.csv"], "none.csv: cannot be read"),
         (
             ["ensemble", "SOUNDS", "--member", "a=ONE", "--out", "e.json"],
-            "1 member: an ensemble needs at least two",
+            "got 1 member; an ensemble needs at least two",
         ),
         (["ensemble", "SOUNDS", "--member", "a", "--out", "e.json"], "--member 'a': expected NAME=MODEL"),
         (
             ["ensemble", "SOUNDS", "--member", "a=ONE", "--member", "a=TWO", "--out", "e.json"],
-            "--member 'a' is given twice",
+            "--member 'a': this name occurs twice",
         ),
         (
             ["ensemble", "SOUNDS", "--member", "a=ONE", "--member", "b=TWO", "--out", "e.json"],
-            "needs members named SYSTEM/TOWER",
+            "needs member names like SYSTEM/TOWER",
         ),
         (
             [

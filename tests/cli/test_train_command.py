@@ -100,8 +100,8 @@ def test_an_unknown_field_ends_in_one_line_from_the_script_too(finished):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "name a recipe"),
-        (["--epochs", "3", "recipe.yaml"], "name a recipe first"),
+        ([], "give a recipe"),
+        (["--epochs", "3", "recipe.yaml"], "give a recipe first"),
         (["nowhere.yaml"], "nowhere.yaml: cannot be read"),
         ([ROOT / "recipes" / "demo.yaml", "--epohcs", "3"], "--epochs"),
         ([ROOT / "recipes" / "demo.yaml", "--epochs"], "a value is missing"),
@@ -120,7 +120,7 @@ def test_command_lines_that_cannot_be_followed(arguments, says):
         (["--best_metric", "text_to_audio_mAP@61"], "did you mean 'text_to_audio_mAP@16'?"),
         (["--relevance_column", "klass"], "relevance_column='klass' is not a column of split"),
         (["--positive_column", "klass"], "positive_column='klass' is not a column"),
-        (["--data.folder.path", "nowhere"], "nowhere: no such directory"),
+        (["--data.folder.path", "nowhere"], "nowhere: directory not found"),
         (["--training.batch_size", "500"], "do not fill one batch of 500"),
         (["--model.text.pretrained", "./nowhere"], "./nowhere: there is no such directory"),
         (["--max_bad_share", "0.01"], "1 of 16 clips are bad"),

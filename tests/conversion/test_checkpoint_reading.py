@@ -103,7 +103,7 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, kind, protocol, funct
         path.write_bytes(pickle.dumps(bomb, protocol=protocol))
     else:
         torch.save(contents, path, pickle_protocol=protocol, _use_new_zipfile_serialization=kind == "torch")
-    with pytest.raises(ConversionError, match=r"checkpoint.pt: refused.*Nothing of it was run") as caught:
+    with pytest.raises(ConversionError, match=r"checkpoint.pt: rejected.*None of it was run") as caught:
         read_checkpoint(path)
     assert not trap.exists()
     assert "\n" not in str(caught.value)
@@ -151,14 +151,14 @@ def make_other_zip(path):
     "make,message",
     [
         (make_html, "is a web page, not a checkpoint"),
-        (make_truncated, "truncated or damaged"),
-        (make_truncated_safetensors, "truncated or damaged"),
-        (make_other_zip, "zip archive, but not one that torch wrote"),
+        (make_truncated, "truncated or corrupt"),
+        (make_truncated_safetensors, "truncated or corrupt"),
+        (make_other_zip, "zip archive was not written by torch"),
         (lambda path: path.write_bytes(b""), "empty"),
         (lambda path: path.write_bytes(b"RIFF" + bytes(100)), "neither a torch file nor a safetensors file"),
         (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"), "Git LFS"),
         (lambda path: path.mkdir(), "is a directory"),
-        (lambda path: None, "no such file"),
+        (lambda path: None, "file not found"),
     ],
 )
 def test_what_is_no_checkpoint_says_so(tmp_path, make, message):

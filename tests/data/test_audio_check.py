@@ -60,7 +60,7 @@ def test_bad_clips_are_left_out_with_a_reason(tmp_path, caplog, num_workers):
     assert [Path(path).name in line for line, (path, _) in zip(warnings, report.bad, strict=False)] == [
         True
     ] * 6
-    assert warnings[6:] == ["8 clips checked, 6 left out, 0.0 min of sound remain"]
+    assert warnings[6:] == ["8 clips checked, 6 skipped, 0.0 min of audio remain"]
     assert report.seconds == pytest.approx(1.0)
 
 
@@ -69,7 +69,7 @@ def test_clips_are_decoded_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         _, report = check_audio(table, max_bad_share=0.5, progress=False)
     assert len(table) == 4 and report.checked == 2
-    assert sum("left out " in record.getMessage() for record in caplog.records) == 1
+    assert sum("skipped " in record.getMessage() for record in caplog.records) == 1
 
 
 def test_too_many_bad_clips_are_all_listed(tmp_path):

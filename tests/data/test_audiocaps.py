@@ -69,7 +69,9 @@ def test_clips_that_are_gone_are_named_or_left_out(audiocaps):
     (audiocaps / "train" / "holiday.wav").write_bytes(b"")
     listing = list_audiocaps_clips(audiocaps, split="train")
     assert listing.missing == [name] and [path.name for path in listing.unlisted] == ["holiday.wav"]
-    with pytest.raises(DataError, match=rf"1 of 3 clips are not in .*train: '{name}'\. Complete the folder"):
+    with pytest.raises(
+        DataError, match=rf"1 of 3 clips are not in .*train: '{name}'\. Add the missing files"
+    ):
         load_audiocaps(audiocaps, split="train")
     assert len(load_audiocaps(audiocaps, split="train", missing="skip")) == 2
 
@@ -83,14 +85,14 @@ def replace_in(path, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("audiocap_id,", "id,", r"train\.csv: has no column 'audiocap_id'; its columns are \['id', "),
+        ("audiocap_id,", "id,", r"train\.csv: no column 'audiocap_id'; the columns are \['id', "),
         (",30,", ",soon,", r"train\.csv, line 3: start_time is 'soon', but must be seconds"),
         (",30,", ",-1,", r"line 3: start_time is '-1'"),
-        ("\n1,", "\n0,", r"line 3: audiocap_id '0' occurs in line 2 already"),
+        ("\n1,", "\n0,", r"line 3: duplicate audiocap_id '0'; it is also in line 2"),
         (
             '"A man speaks, then a bell rings 0 times and clip 2 ends"',
             '""',
-            "line 3: column 'caption' is blank",
+            "line 3: column 'caption' is empty",
         ),
     ],
 )
@@ -112,11 +114,11 @@ def test_what_spreadsheets_do_to_a_file_is_read(audiocaps):
 def test_other_directories_are_not_audiocaps(tmp_path):
     (tmp_path / "train.csv").write_text("file_name,caption\na.wav,a dog\n")
     assert not is_audiocaps(tmp_path) and source_of(tmp_path) is None
-    with pytest.raises(DataError, match=r"holds no val\.csv of AudioCaps; it was looked for in"):
+    with pytest.raises(DataError, match=r"val\.csv of AudioCaps not found; searched in"):
         load_audiocaps(tmp_path, split="validation")
     with pytest.raises(DataError, match="AudioCaps has no split 'dev'"):
         load_audiocaps(tmp_path, split="dev")
     write_miniature_audiocaps(tmp_path / "a", {"train": 1})
     (tmp_path / "a" / "train").rename(tmp_path / "a" / "elsewhere")
-    with pytest.raises(DataError, match="no folder with audio files of split 'train'; looked for at"):
+    with pytest.raises(DataError, match="no folder with audio files of split 'train'; searched in"):
         load_audiocaps(tmp_path / "a", split="train")

@@ -156,7 +156,7 @@ def test_split_column_selects_rows(folder):
 
 
 def test_no_such_folder(tmp_path):
-    assert "no such directory" in message(tmp_path / "nowhere")
+    assert "directory not found" in message(tmp_path / "nowhere")
     (tmp_path / "file").touch()
     assert "not a directory" in message(tmp_path / "file")
 
@@ -227,7 +227,7 @@ def test_duplicate_file_names_name_both_lines(folder):
 )
 def test_paths_out_of_the_folder(folder, name):
     text = message(write_jsonl(folder, {"file_name": name, "caption": "A dog."}))
-    assert "line 1" in text and "leads out of the folder" in text
+    assert "line 1" in text and "is outside the folder" in text
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", 7])
@@ -275,7 +275,7 @@ def test_wrong_number_of_cells(folder):
 
 
 def test_unclosed_quote(folder):
-    assert "line 2: is not valid CSV" in message(write_csv(folder, "file_name,caption", 'a.wav,"A dog.'))
+    assert "line 2: not valid CSV" in message(write_csv(folder, "file_name,caption", 'a.wav,"A dog.'))
 
 
 def test_repeated_column(folder):
@@ -284,7 +284,7 @@ def test_repeated_column(folder):
 
 def test_bad_json(folder):
     (folder / "metadata.jsonl").write_text('{"file_name": "a.wav", "caption": "A dog."}\n{"file_name": \n')
-    assert "line 2: is not valid JSON" in message(folder)
+    assert "line 2: not valid JSON" in message(folder)
     (folder / "metadata.jsonl").write_text('\n["a.wav", "A dog."]\n')
     assert "line 2: must be a JSON object" in message(folder)
 

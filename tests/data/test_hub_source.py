@@ -89,17 +89,17 @@ def test_lists_of_captions_and_files_beside_the_data(tmp_path):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({}, {"split": "test"}, "split 'test': cannot be loaded"),
-        ({}, {"audio_column": "sound"}, r"has no column 'sound'; its columns are \['audio', 'caption'"),
-        ({"caption": " "}, {}, r"set, split 'train', row 1: 'caption' holds no sentence"),
-        ({"audio": {"bytes": None, "path": None}}, {}, "row 1: has no sound"),
+        ({}, {"split": "test"}, "split 'test': cannot load the dataset"),
+        ({}, {"audio_column": "sound"}, r"no column 'sound'; the columns are \['audio', 'caption'"),
+        ({"caption": " "}, {}, r"set, split 'train', row 1: 'caption' has no sentence"),
+        ({"audio": {"bytes": None, "path": None}}, {}, "row 1: no audio"),
         (
             {"audio": {"bytes": None, "path": "gone.wav"}},
             {},
-            r"row 1: its sound 'gone\.wav' is not on this disk",
+            r"row 1: audio file 'gone\.wav' not found",
         ),
-        ({"name": ""}, {"id_column": "name"}, "row 1: 'name' is '', but must tell the clip apart"),
-        ({"name": "0"}, {"id_column": "name"}, "row_id 'set/train/0#0'; it must be unique"),
+        ({"name": ""}, {"id_column": "name"}, "row 1: 'name' is '', but must identify the clip"),
+        ({"name": "0"}, {"id_column": "name"}, "row_id 'set/train/0#0', but row_id must be unique"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, change, options, message):
@@ -114,5 +114,5 @@ def test_what_is_wrong_is_named(tmp_path, change, options, message):
 
 def test_a_data_set_that_is_nowhere_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(DataError, match="nobody/nothing, split 'train': cannot be loaded"):
+    with pytest.raises(DataError, match="nobody/nothing, split 'train': cannot load the dataset"):
         load("nobody/nothing", tmp_path)

@@ -42,7 +42,7 @@ def test_joined_tables_keep_ids_and_what_all_have():
 
 
 def test_one_data_set_twice_is_refused():
-    with pytest.raises(DataError, match=r"row 'one/train/0\.wav#0' is in two of the data sets"):
+    with pytest.raises(DataError, match=r"row 'one/train/0\.wav#0' occurs in two datasets"):
         join_tables([table("one"), table("one")])
 
 
@@ -53,9 +53,9 @@ def test_recordings_that_are_evaluated_are_left_out(caplog):
     with caplog.at_level(logging.WARNING):
         good = leave_out_recordings(train, [test, validation], {"3", "99"})
     assert set(good["clip_id"]) == {"one/train/0.wav"}
-    assert "3 of 4 training clips left out" in caplog.text
+    assert "skipped 3 of 4 training clips" in caplog.text
     assert leave_out_recordings(train, [table("four", 1, "test")]) is train
-    with pytest.raises(DataError, match="nothing is left"):
+    with pytest.raises(DataError, match="no training clips remain"):
         leave_out_recordings(table("one", 1, ids={"freesound_id": ["1"]}), [], {"1"})
 
 
@@ -68,10 +68,10 @@ def test_excluded_ids_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id\n7\n", r"has no column 'sound_id'; its columns are \['id'\]"),
+        ("id\n7\n", r"no column 'sound_id'; the columns are \['id'\]"),
         ("sound_id\n7\nseven\n", "line 3: sound_id is 'seven'"),
-        ("sound_id\n", "holds no ids"),
-        (None, "cannot be read as CSV"),
+        ("sound_id\n", "the file has no ids"),
+        (None, "cannot read the file as CSV"),
     ],
 )
 def test_wrong_lists_of_ids_are_explained(tmp_path, text, message):
@@ -114,7 +114,7 @@ def test_epochs_differ_and_repeat_exactly():
 
 
 def test_weights_that_cannot_be_are_refused():
-    with pytest.raises(DataError, match=r"a weight of 0\.1 leaves 'a' no row an epoch; it has 4"):
+    with pytest.raises(DataError, match=r"a weight of 0\.1 selects no row of 'a' per epoch; it has 4 rows"):
         EpochRows(["a"] * 4, [0.1] * 4, 0)
-    with pytest.raises(DataError, match="the weight 0 of a data set must be above 0"):
+    with pytest.raises(DataError, match="the weight of a dataset is 0, but must be above 0"):
         weighted(table("a"), 0)

@@ -212,7 +212,7 @@ def test_overlap_is_deterministic_and_cached_apart(scenes, cache, tmp_path):
 def test_tables_without_a_truth_are_refused(scenes, tmp_path):
     few = SceneSettings(train_scenes=1, validation_scenes=1, test_scenes=1, seconds=3.0)
     with pytest.raises(
-        DataError, match="the table has no column 'claims'; generated scenes have it with overlap"
+        DataError, match="the table has no column 'claims'; only generated scenes with overlap have it"
     ):
         fitting_matrix(load_scenes(few, cache_dir=tmp_path, progress=False)["train"])
     table = scenes["validation"]

@@ -340,7 +340,7 @@ def test_cache_from_the_environment(small_cache, monkeypatch):
 
 def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be cached"):
+    with pytest.raises(DataError, match="cannot write the cache"):
         load_scenes(SMALL, cache_dir=tmp_path / "file", progress=False)
 
 

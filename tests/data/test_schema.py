@@ -118,7 +118,7 @@ def test_sounds_that_cannot_be(audio, fault):
 
 
 def test_one_clip_is_one_sound():
-    with pytest.raises(DataError, match="rows 0 and 1: both are of clip"):
+    with pytest.raises(DataError, match="rows 0 and 1: both belong to clip"):
         build_table(changed(clip().rows(), 1, audio={"path": "/sounds/b.wav"}))
 
 

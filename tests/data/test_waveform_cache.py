@@ -174,9 +174,7 @@ def test_the_estimate_is_what_is_written(clips, tmp_path):
 def test_too_small_a_disk_is_told_before_anything_is_decoded(clips, tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path)._replace(free=70_000)
     monkeypatch.setattr(waveform_writing.shutil, "disk_usage", lambda path: free)
-    with pytest.raises(
-        DataError, match=r"3 clips take about 0.0 GB once decoded, but .* free. Choose another"
-    ):
+    with pytest.raises(DataError, match=r"3 decoded clips need about 0.0 GB, but .* free. Choose another"):
         build(clips, tmp_path / "cache")
     assert not (unfinished(tmp_path / "cache") / "samples.int16").exists()
     monkeypatch.setattr(waveform_writing.shutil, "disk_usage", lambda path: free._replace(free=80_000))
@@ -188,7 +186,9 @@ def test_a_disk_that_fills_up_keeps_what_is_done(clips, tmp_path):
     directory = tmp_path / "cache"
     directory.mkdir()
     (directory / "samples.int16").symlink_to("/dev/full")
-    with pytest.raises(DataError, match="the disk is full: .*samples.int16. What is decoded so far is kept"):
+    with pytest.raises(
+        DataError, match="the disk is full: .*samples.int16. The clips decoded so far are kept"
+    ):
         write_waveforms(clips, SAMPLING_RATE, directory, False)
 
 
@@ -200,7 +200,7 @@ def test_a_cache_without_its_index_is_made_again(clips, tmp_path):
 def test_a_cache_with_samples_missing_is_refused(clips, tmp_path):
     directory = build(clips, tmp_path / "cache").directory
     os.truncate(directory / "samples.int16", 1000)
-    with pytest.raises(DataError, match="holds 500 samples instead of 40000; delete it"):
+    with pytest.raises(DataError, match="500 samples instead of 40000; delete the cache"):
         build(clips, tmp_path / "cache")
 
 

@@ -47,7 +47,7 @@ def test_the_strictest_counts(data, encoders, license):
 def test_conflicts_are_told():
     found = derive_license({"CC BY-NC 4.0": 2, "CC BY-SA 4.0": 3, "unknown": 4}, {"audio": "EAT-base"})
     unknown, noncommercial, both = found.warnings
-    assert "4 training clips have no known licence" in unknown
-    assert "2 training clips forbid commercial use, which audio mit would allow" in noncommercial
+    assert "4 training clips have an unknown license" in unknown
+    assert "2 training clips forbid commercial use, but audio mit allows it" in noncommercial
     assert "3 training clips are share-alike and 2 non-commercial" in both
     assert derive_license({"CC0-1.0": 3}, {"audio": "passt"}).warnings == []

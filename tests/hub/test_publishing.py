@@ -203,7 +203,7 @@ def test_other_weights_are_not_overwritten_unasked(client, server, run, tmp_path
     before = files_of(server)
     options = ("--stage", "first", "--allow-unevaluated")
     done = client.push(run, *options, code=2)
-    assert "holds other weights already (model.safetensors)" in done.stderr
+    assert "already has other weights (model.safetensors)" in done.stderr
     assert files_of(server) == before
     client.push(run, *options, "--overwrite")
     assert files_of(server)["model.safetensors"] != before["model.safetensors"]
@@ -271,7 +271,7 @@ def test_adapters_a_space_and_the_captions(client, server, run, tmp_path):
 def test_a_dry_run_shows_everything_and_asks_nobody(client, server, run, tmp_path):
     done = client.push(run, "--dry-run", token=None)
     assert "model.safetensors" in done.stdout and "# tiny" in done.stdout and "model-index" in done.stdout
-    assert "training clips have no known licence" in done.stderr
+    assert "training clips have an unknown license" in done.stderr
     assert "license: cc0-1.0" in client.push(run, "--dry-run", "--license", "cc0-1.0").stdout
     assert server.requests == []
 
@@ -294,7 +294,7 @@ def test_the_card_is_one_that_the_hub_takes(run):
 
 @pytest.mark.slow
 def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_path):
-    assert "cannot be the name of a repository" in client.push(run, code=2, repo="a b/c").stderr
+    assert "is not a repository name" in client.push(run, code=2, repo="a b/c").stderr
     assert "it needs an owner" in client.push(run, code=2, repo="alone").stderr
     assert "no such stage" in client.push(run, "--stage", "third", code=2).stderr
     assert "was not evaluated" in client.push(run, "--stage", "first", code=2).stderr
@@ -302,7 +302,7 @@ def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_
     shutil.copytree(run, copy)
     (copy / "second" / "stage.json").unlink()
     assert "stage 'second' is not finished" in client.push(copy, code=2).stderr
-    assert "it is no training run" in client.push(tmp_path, code=2).stderr
+    assert "this is not the directory of a training run" in client.push(tmp_path, code=2).stderr
     assert server.requests == []
 
 
@@ -384,5 +384,5 @@ def test_a_template_with_an_unknown_field_stops_before_anything_is_uploaded(run,
     (tmp_path / "card.md").write_text("# {{ name }} {{ nowhere }}")
     monkeypatch.setattr(model_card.resources, "files", lambda package: tmp_path)
     monkeypatch.setattr(model_card, "TEMPLATE", "card.md")
-    with pytest.raises(PublishError, match="asks for a field that there is not: 'nowhere' is undefined"):
+    with pytest.raises(PublishError, match="uses an unknown field: 'nowhere' is undefined"):
         collect_run(run, REPO)

@@ -416,7 +416,7 @@ def test_what_cannot_be_asked(place, saved, tmp_path):
     where = ("--index", index.directory)
     assert "holds no word to search for" in run("search", "?!", *where, code=2).stderr
     assert "is no index" in run("search", "dog", "--index", tmp_path / "none", code=2).stderr
-    assert "name a model with --model" in run("index", sounds, "--index", tmp_path / "none", code=2).stderr
+    assert "give a model with --model" in run("index", sounds, "--index", tmp_path / "none", code=2).stderr
     assert "no such file or folder" in run("index", tmp_path / "nowhere", *where, code=2).stderr
     assert (
         "the ending has to be"

@@ -97,4 +97,4 @@ def test_a_folder_of_links_is_refused_at_once(tmp_path):
     command = [sys.executable, "-m", "auricle", "index", str(tmp_path), "--watch", "1"]
     command += ["--index", str(tmp_path / "index"), "--export", str(tmp_path / "links")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment())
-    assert done.returncode == 2 and "a folder of links is made once" in done.stderr
+    assert done.returncode == 2 and "a folder of links cannot be combined with --watch" in done.stderr

@@ -91,7 +91,7 @@ def test_translations_of_other_captions_are_refused(translated, tmp_path):
     other = load_captioned_folder(write_captioned_folder(tmp_path / "others", {"train": 2}))
     with pytest.raises(DataError, match="holds none of the 4 rows that are trained on"):
         caption_variants(section, other)
-    with pytest.raises(DataError, match=r"holds no captions\.parquet of `auricle augment back-translate`"):
+    with pytest.raises(DataError, match=r"no captions\.parquet found; `auricle augment back-translate`"):
         caption_variants(AugmentationSection(back_translated=str(folder)), table)
 
 

@@ -124,7 +124,7 @@ def test_the_card_shows_clusters_teachers_recipe_and_metrics(run):
 
 
 def test_an_unfinished_run_has_no_card(run, tmp_path):
-    with pytest.raises(CardError, match=r"holds no run\.json"):
+    with pytest.raises(CardError, match=r"no run\.json found"):
         render_model_card(tmp_path)
 
 

@@ -177,7 +177,7 @@ def test_only_one_process_reports(two):
 def test_an_error_is_said_once(folder, tmp_path):
     done = launch(folder / "recipe.yaml", "--output_dir", tmp_path, "--data.folder.path", tmp_path / "none")
     assert done.returncode != 0
-    assert done.stderr.count("error: ") == 1 and "none: no such directory" in done.stderr
+    assert done.stderr.count("error: ") == 1 and "none: directory not found" in done.stderr
     assert not (tmp_path / "first").exists()
 
 

@@ -1,0 +1,83 @@
+"""What the commands of an index share: options, opening the index, printing results."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .failures import one_line, one_line_errors, quiet_libraries, reader_may_leave
+
+if TYPE_CHECKING:
+    from ..search.sound_index import Hit, SoundIndex
+
+DEFAULT_INDEX = "sounds.auricle"
+
+INDEX = typer.Option(
+    "--index", envvar="AURICLE_INDEX", help="Index: a directory or a URI such as s3://bucket/index."
+)
+TOP = typer.Option("--top", "-k", min=1, help="Number of results.")
+JSON = typer.Option("--json", help="Print the results as JSON.")
+MIN_SCORE = typer.Option(
+    help="Minimum score. The score is the cosine similarity, minus half of that to --negative."
+)
+PATH = typer.Option("--path", help="Only files whose path matches this pattern, such as '*/rain/*'.")
+TAG = typer.Option(help="Only files in a folder with this name or with this tag in their metadata.")
+LICENSE = typer.Option(help="Only files whose metadata name this license.")
+METADATA = typer.Option("--metadata", help="Only files with this metadata entry: NAME=VALUE. Repeatable.")
+EXACT = typer.Option(
+    "--exact", help="Compare with every window. A large index otherwise uses approximate search."
+)
+RAY = typer.Option("--ray", help="Run on a Ray cluster: its address, such as 10.0.0.1:6379, or 'auto'.")
+TEMPLATE = typer.Option(
+    help="Prompt template for queries of one to four words; {} stands for the query. '{}' turns the template off."
+)
+MIN_DURATION = typer.Option(min=0.0, help="Minimum duration of a file in seconds.")
+MAX_DURATION = typer.Option(min=0.0, help="Maximum duration of a file in seconds.")
+EXPORT = typer.Option(
+    "--export", help="Also write the results to this .csv, .json or .m3u file, or as links to this folder."
+)
+
+
+def search_errors() -> Any:
+    """The context in which errors of a search are printed in one line; also silences the libraries."""
+    quiet_libraries()
+    from ..search.sound_index import SearchError
+
+    return one_line_errors(SearchError, OSError, ImportError)
+
+
+def open_index(
+    index_dir: str, text_tower: Path | None, ray: str | None = None, template: str | None = None
+) -> "SoundIndex":
+    """Opens an index; the model is loaded when a query needs it."""
+    from ..search.index_encoder import load_encoder_on_half_the_cores
+    from ..search.sound_index import SoundIndex
+
+    chosen = {} if template is None else {"template": template}
+    return SoundIndex(
+        index_dir, text_tower=text_tower, ray=ray, loader=load_encoder_on_half_the_cores, **chosen
+    )
+
+
+def show_hits(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:
+    """Prints results, one a line or as JSON, and exports them before that."""
+    if export is not None:
+        sounds.export(export, hits=hits)
+    with reader_may_leave():
+        if as_json:
+            from ..search.exports import hits_as_json
+
+            typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
+            return
+        if not hits:
+            typer.echo("no results")
+        for rank, hit in enumerate(hits, start=1):
+            percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
+            span = f"{_clock(hit.start)}-{_clock(hit.end)}"
+            typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"

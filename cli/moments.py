@@ -1,0 +1,41 @@
+"""`auricle moments`: finds the times in a recording that a sentence describes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .index_options import (
+    DEFAULT_INDEX,
+    EXPORT,
+    INDEX,
+    JSON,
+    TEMPLATE,
+    TOP,
+    open_index,
+    search_errors,
+    show_hits,
+)
+
+
+def moments(
+    file: Annotated[Path, typer.Argument(help="Recording. It need not be in the index.")],
+    sentence: Annotated[str, typer.Argument(help="Query: a sentence that describes the sound.")],
+    index_dir: Annotated[str, INDEX] = DEFAULT_INDEX,
+    top: Annotated[int, TOP] = 5,
+    hop: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Hop between windows in seconds. Default: half the length of a window."),
+    ] = None,
+    template: Annotated[str | None, TEMPLATE] = None,
+    export: Annotated[Path | None, EXPORT] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """
+    Find the times in a recording that a sentence describes.
+
+    The result is a ranked list of time spans.
+    """
+    with search_errors():
+        sounds = open_index(index_dir, None, template=template)
+        show_hits(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)

@@ -1,0 +1,45 @@
+"""`auricle serve`: serves a search page for an index."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .index_options import DEFAULT_INDEX, open_index, search_errors
+
+
+def serve(
+    index_dir: Annotated[
+        str,
+        typer.Argument(
+            metavar="INDEX",
+            envvar="AURICLE_INDEX",
+            help="Index: a directory or a URI such as s3://bucket/index.",
+        ),
+    ] = DEFAULT_INDEX,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Other machines cannot reach the default.")
+    ] = ("127.0.0.1"),
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port to listen on. Default: the first free port from 7860."),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    text_tower: Annotated[
+        Path | None, typer.Option(help="Exported text tower (ONNX directory), for faster queries.")
+    ] = None,
+) -> None:
+    """
+    Serve a search page on this machine.
+
+    On the page, enter a sentence or upload a recording, and listen to the results. No data leave the machine.
+    The server sends only recordings that are results. Needs pip install 'auricle[app]'.
+    """
+    with search_errors():
+        from ..search.page.app import serve as launch
+
+        page = launch(open_index(index_dir, text_tower), host=host, port=port, open_browser=open_browser)
+        typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
+        while True:
+            time.sleep(3600)

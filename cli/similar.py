@@ -1,0 +1,70 @@
+"""`auricle similar`: finds the sounds that are most similar to a recording."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .index_options import (
+    DEFAULT_INDEX,
+    EXACT,
+    EXPORT,
+    INDEX,
+    JSON,
+    LICENSE,
+    MAX_DURATION,
+    METADATA,
+    MIN_DURATION,
+    MIN_SCORE,
+    PATH,
+    RAY,
+    TAG,
+    TOP,
+    open_index,
+    search_errors,
+    show_hits,
+)
+
+
+def similar(
+    file: Annotated[Path, typer.Argument(help="Query: a recording. It need not be in the index.")],
+    index_dir: Annotated[str, INDEX] = DEFAULT_INDEX,
+    start: Annotated[float, typer.Option(min=0.0, help="Start of the part to compare, in seconds.")] = 0.0,
+    end: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="End of the part to compare, in seconds. Default: the end of the file."),
+    ] = None,
+    top: Annotated[int, TOP] = 10,
+    path: Annotated[str | None, PATH] = None,
+    tag: Annotated[str | None, TAG] = None,
+    min_duration: Annotated[float | None, MIN_DURATION] = None,
+    max_duration: Annotated[float | None, MAX_DURATION] = None,
+    license: Annotated[str | None, LICENSE] = None,
+    metadata: Annotated[list[str] | None, METADATA] = None,
+    min_score: Annotated[float | None, MIN_SCORE] = None,
+    exact: Annotated[bool, EXACT] = False,
+    ray: Annotated[str | None, RAY] = None,
+    export: Annotated[Path | None, EXPORT] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """
+    Find the sounds that are most similar to a recording.
+
+    With --start and --end the query is a part of the recording.
+    """
+    with search_errors():
+        from ..search.query.filters import metadata_pairs
+
+        filters = {
+            "glob": path,
+            "tag": tag,
+            "min_duration": min_duration,
+            "max_duration": max_duration,
+            "license": license,
+            "metadata": metadata_pairs(metadata or []),
+        }
+        sounds = open_index(index_dir, None, ray)
+        hits = sounds.similar(
+            file, start=start, end=end, top=top, min_score=min_score, exact=exact, **filters
+        )
+        show_hits(sounds, hits, as_json, export)
