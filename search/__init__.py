@@ -1,6 +1,11 @@
 """Searching one's own sounds: an index on disk, moments within recordings, and a page."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .hits import Hit, SearchError
+    from .indexing import IndexReport
+    from .sound_index import SoundIndex
 
 __all__ = ["Hit", "IndexReport", "SearchError", "SoundIndex"]
 

@@ -23,7 +23,8 @@ NOT_PACKAGED = ("tests", "benchmarks", "docs", "metrics")
 
 # A unit imports lower floors only; on its own floor, only what SAME_FLOOR names.
 FLOORS = {
-    "package": 0,  # the root's __init__.py
+    "auto_classes": -1,  # below both rooms that travel: it names them, but imports nothing of ours
+    "package": 0,  # the root's __init__.py; its look-ups of names in rooms are no arrows
     "modeling": 0,
     "processing": 0,
     "evaluation/metrics": 0,
@@ -40,7 +41,7 @@ FLOORS = {
     "scripts": 5,  # train.py, push_to_hub.py, __main__.py
 }
 SAME_FLOOR = {("training", "evaluation")}
-ROOMS = {unit for unit in FLOORS if "/" not in unit} - {"package", "scripts"}
+ROOMS = {unit for unit in FLOORS if "/" not in unit} - {"auto_classes", "package", "scripts"}
 SCRIPTS = ("train", "push_to_hub", "__main__")
 ALLOWED = {"torch", "transformers", "numpy", "huggingface_hub"}
 OPTIONAL = {"soundfile", "soxr"}  # in a try that catches ImportError
@@ -103,10 +104,26 @@ def module_of(file: str) -> tuple[str, ...]:
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
+def lazy_front_door(tree: ast.Module) -> set[int]:
+    """Nodes of the root's __init__.py that `import auricle` does not run: look-ups, and what type checkers read."""
+    lazy = set()
+    for node in ast.walk(tree):
+        body: list[ast.stmt] = []
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":
+            body = node.body
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            body = node.body  # and not its else, which runs
+        lazy |= {id(inner) for statement in body for inner in ast.walk(statement)}
+    return lazy
+
+
 def own_imports(file: str, text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Every import of a module of the package, wherever it stands, as (module, line)."""
-    folder = Path(file).parent.parts
-    for node in ast.walk(ast.parse(text)):
+    """Every import of a module of the package as (module, line), wherever it stands but in the front door."""
+    folder, tree = Path(file).parent.parts, ast.parse(text)
+    lazy = lazy_front_door(tree) if file == "__init__.py" else set()
+    for node in ast.walk(tree):
+        if id(node) in lazy:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == PACKAGE:
@@ -177,6 +194,13 @@ def test_no_import_points_up():
         ("hub/a.py", "from ..cli.main import f"),
         ("cli/a.py", "from ..train import main"),
         ("__init__.py", "from .modeling import AuricleModel"),
+        ("__init__.py", "try:\n    from . import search\nexcept ImportError:\n    search = None"),
+        ("__init__.py", "def f():\n    from .search import SoundIndex"),
+        ("__init__.py", "if TYPE_CHECKING:\n    pass\nelse:\n    from .search import SoundIndex"),
+        ("__init__.py", "if not TYPE_CHECKING:\n    from .search import SoundIndex"),
+        ("search/__init__.py", "def __getattr__(name):\n    from ..hub import f"),
+        ("auto_classes.py", "def f():\n    from .modeling import AuricleModel"),
+        ("modeling/__init__.py", "from .. import __version__"),
         ("attic/a.py", "x = 1"),
     ],
 )
@@ -195,6 +219,9 @@ def test_an_import_that_points_up_is_seen(file, text):
         ("evaluation/__init__.py", "from .metrics import f"),
         ("hub/a.py", "from ..training import f"),
         ("train.py", "from auricle.cli.train import main"),
+        ("__init__.py", "def __getattr__(name):\n    from . import modeling as room"),
+        ("__init__.py", "if TYPE_CHECKING:\n    from .search import SoundIndex\nelse:\n    x = 1"),
+        ("modeling/__init__.py", "from ..auto_classes import register_auto_classes"),
     ],
 )
 def test_an_import_that_points_down_is_allowed(file, text):
@@ -214,6 +241,11 @@ def test_a_circle_is_seen():
     assert len(cycles_between_units(files)) == 1
     del files["hub/__init__.py"]
     assert cycles_between_units(files) == []
+    files["__init__.py"] = "def __getattr__(name):\n    from . import data as room"
+    files["data/a.py"] += "\nfrom .. import __version__"
+    assert cycles_between_units(files) == []
+    files["__init__.py"] = "from . import data"
+    assert len(cycles_between_units(files)) == 1
 
 
 # --------------------------------------------------------------------------- how rooms are named
