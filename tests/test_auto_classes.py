@@ -26,13 +26,11 @@ FIRST_IMPORTS = {
 TRUST = {"unsaid": {}, "given": {"trust_remote_code": True}, "refused": {"trust_remote_code": False}}
 IN_EVERY_WAY = ("nothing", "the modeling room", "the processor")
 CASES = [
-    (first, trust)
-    for first in FIRST_IMPORTS
-    for trust in (TRUST if first in IN_EVERY_WAY else ("unsaid",))
+    (first, trust) for first in FIRST_IMPORTS for trust in (TRUST if first in IN_EVERY_WAY else ("unsaid",))
 ]
 
 # Loads the libraries once, then answers each case in a process of its own, in which nothing of ours was imported.
-PARENT = '''
+PARENT = """
 import json, os, sys, traceback
 from pathlib import Path
 
@@ -82,7 +80,7 @@ for case in cases:
         sys.stdout.flush()
         os._exit(0)
     os.waitpid(child, 0)
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -507,6 +507,12 @@ def test_every_packaged_folder_has_an_init_file():
     assert [folder.name for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
 
 
+def test_type_checkers_are_told_that_there_are_types():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert "py.typed" in setuptools["package-data"][PACKAGE]
+    assert (ROOT / "py.typed").is_file()
+
+
 # ------------------------------------------------------------------------------------ machine paths
 
 # Put together here, so that this file does not hold what it looks for.
