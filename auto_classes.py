@@ -22,15 +22,11 @@ def register_auto_classes() -> None:
 
     modeling = importlib.import_module(".modeling", __package__)
     processing = importlib.import_module(".processing", __package__)
-    config_class = modeling.AuricleConfig
-    AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
-    AutoModel.register(config_class, modeling.AuricleModel, exist_ok=True)
-    AutoFeatureExtractor.register(config_class, processing.AuricleFeatureExtractor, exist_ok=True)
-    AutoProcessor.register(config_class, processing.AuricleProcessor, exist_ok=True)
-    for model_type, tower_config in modeling.AUDIO_CONFIGS.items():
-        AutoConfig.register(model_type, tower_config, exist_ok=True)
-        AutoModel.register(tower_config, modeling.AUDIO_MODELS[model_type], exist_ok=True)
-        AutoFeatureExtractor.register(tower_config, processing.AuricleFeatureExtractor, exist_ok=True)
+    for config_class, model_class in modeling.MODEL_OF_CONFIG.items():
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+        AutoModel.register(config_class, model_class, exist_ok=True)
+        AutoFeatureExtractor.register(config_class, processing.AuricleFeatureExtractor, exist_ok=True)
+    AutoProcessor.register(modeling.AuricleConfig, processing.AuricleProcessor, exist_ok=True)
 
 
 __all__ = ["register_auto_classes"]

@@ -18,7 +18,7 @@ import time
 import numpy as np
 from measuring import machine, table
 
-from auricle.evaluation.inner_products import InnerProducts
+from auricle.evaluation.metrics.inner_products import InnerProducts
 from auricle.evaluation.protocol import evaluate_similarities
 from auricle.evaluation.similarities import Similarities
 

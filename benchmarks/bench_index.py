@@ -23,7 +23,7 @@ from auricle.search import SoundIndex
 
 START = (
     "import sys, lancedb, torch\n"
-    "from auricle.evaluation.model_loading import load_pretrained\n"
+    "from auricle.encoders.auricle_checkpoint import load_pretrained\n"
     "load_pretrained(sys.argv[1])"
 )
 RATE = 16_000

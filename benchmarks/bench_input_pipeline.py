@@ -28,10 +28,10 @@ from transformers import AutoTokenizer
 from auricle.data import load_captioned_folder, unique_clips
 from auricle.data.waveform_cache import WaveformCache
 from auricle.processing import AuricleFeatureExtractor, AuricleProcessor
-from auricle.training.collator import RetrievalCollator
-from auricle.training.pretrained_text import locate_text_encoder
-from auricle.training.recipe import DataSection
-from auricle.training.training_clips import TrainingClips
+from auricle.training.models.pretrained_text import locate_text_encoder
+from auricle.training.recipe.schema import DataSection
+from auricle.training.rows.collator import RetrievalCollator
+from auricle.training.rows.training_clips import TrainingClips
 
 BASELINE_SECONDS = 30
 BASELINE_TOKENS = 32

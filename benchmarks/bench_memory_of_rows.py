@@ -68,8 +68,8 @@ def train(folder: Path, steps: int) -> None:
 
     from auricle.data import load_captioned_folder
     from auricle.processing import AuricleFeatureExtractor
-    from auricle.training.recipe import DataSection
-    from auricle.training.training_clips import TrainingClips
+    from auricle.training.recipe.schema import DataSection
+    from auricle.training.rows.training_clips import TrainingClips
 
     torch.set_num_threads(1)
     rows = load_captioned_folder(folder)

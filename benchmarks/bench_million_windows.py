@@ -24,12 +24,12 @@ import numpy as np
 import pyarrow as arrow
 from measuring import machine, table
 
-from auricle.search.answers import FEWEST_ROWS, RANKED_BY, Question, ask_table
-from auricle.search.entries import WHOLE_FILE, schema
-from auricle.search.filters import Filters
-from auricle.search.index_contents import IndexContents
-from auricle.search.store import Store
-from auricle.search.vector_index import NearestQuery
+from auricle.search.query.answers import FEWEST_ROWS, RANKED_BY, Question, ask_table
+from auricle.search.query.filters import Filters
+from auricle.search.query.index_contents import IndexContents
+from auricle.search.store.entries import WHOLE_FILE, schema
+from auricle.search.store.index_store import Store
+from auricle.search.store.vector_index import NearestQuery
 
 WINDOWS_A_FILE = 20
 CENTRES, INNER, BATCH = 3_000, 96, 50_000

@@ -16,12 +16,11 @@ import numpy as np
 import soundfile
 
 from auricle.data import load_captioned_folder, unique_clips
-from auricle.evaluation.embedding import embed_captions, embed_clips
-from auricle.evaluation.model_loading import load_pretrained
+from auricle.encoders import load_encoder
+from auricle.encoders.recording_windows import embed_recording
 from auricle.processing import load_waveform
-from auricle.search.moments import DEFAULT_THRESHOLD
-from auricle.search.ranking import SHORTEST_SPAN, merge_spans
-from auricle.search.windows import embed_windows
+from auricle.search.query.moments import DEFAULT_THRESHOLD
+from auricle.search.query.ranking import SHORTEST_SPAN, merge_spans
 
 CLIPS = 20
 
@@ -40,16 +39,15 @@ def main() -> None:
         "--shortest", type=float, default=SHORTEST_SPAN, help="in windows; 1 and --threshold -1: alone"
     )
     arguments = parser.parse_args()
-    model, processor = load_pretrained(arguments.model)
-    extractor = processor.feature_extractor
-    rate = extractor.sampling_rate
+    encoder = load_encoder(arguments.model)
+    rate = encoder.sampling_rate
     rows = load_captioned_folder(arguments.esc10, split="test")
     clips = unique_clips(rows)
     questions: dict[str, list[str]] = {}
     for caption, label in zip(rows["caption"], rows["label"], strict=True):
         if caption not in questions.setdefault(label, []):
             questions[label].append(caption)
-    vectors, _ = embed_clips(model, processor, list(clips["audio"]))
+    vectors, _ = encoder.embed_clips(list(clips["audio"]))
     generator = np.random.default_rng(arguments.seed)
     spans_right = clips_right = asked = 0
     for _ in range(arguments.recordings):
@@ -60,11 +58,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "recording.wav"
             soundfile.write(path, np.concatenate(sounds), rate, subtype="FLOAT")
-            found = embed_windows(
-                model, processor, path, hop_seconds=arguments.hop * extractor.segment_seconds
-            )
+            found = embed_recording(encoder, path, hop_seconds=arguments.hop * encoder.window_seconds)
         for label in sorted(set(labels)):
-            for vector in embed_captions(model, processor, questions[label]):
+            for vector in encoder.embed_texts(questions[label]):
                 (start, end, _), *_ = merge_spans(
                     found.starts,
                     found.ends,

@@ -17,10 +17,10 @@ import torch
 from measuring import machine, table
 
 from auricle.data import load_captioned_folder, unique_clips
+from auricle.encoders.auricle_checkpoint import load_pretrained
+from auricle.encoders.auricle_embedding import distinct_in_order, embed_captions, embed_clips
+from auricle.encoders.onnx_towers import OnnxAudioTower, OnnxTextTower
 from auricle.evaluation import relevance_from_groups, retrieval_metrics
-from auricle.evaluation.embedding import distinct_in_order, embed_captions, embed_clips
-from auricle.evaluation.model_loading import load_pretrained
-from auricle.evaluation.onnx_towers import OnnxAudioTower, OnnxTextTower
 from auricle.hub.onnx_export import export_onnx
 
 THREADS = 2

@@ -17,18 +17,18 @@ from pathlib import Path
 import numpy as np
 from measuring import machine, table
 
-from auricle.evaluation.model_loading import load_pretrained
+from auricle.encoders.auricle_checkpoint import load_pretrained
+from auricle.encoders.model_fingerprint import model_fingerprint
 from auricle.hub.onnx_export import export_onnx
-from auricle.search.entries import FileEntry
 from auricle.search.sound_index import SoundIndex
-from auricle.search.store import Store
-from auricle.training.model_fingerprint import model_fingerprint
+from auricle.search.store.entries import FileEntry
+from auricle.search.store.index_store import Store
 
 WINDOWS_A_FILE = 10
 LOAD_ALONE = (
     "import sys, torch\n"
-    "from auricle.evaluation.model_loading import load_pretrained\n"
-    "from auricle.evaluation.embedding import embed_captions\n"
+    "from auricle.encoders.auricle_checkpoint import load_pretrained\n"
+    "from auricle.encoders.auricle_embedding import embed_captions\n"
     "embed_captions(*load_pretrained(sys.argv[1]), ['rain'])"
 )
 

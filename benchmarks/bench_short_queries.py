@@ -18,10 +18,9 @@ from measuring import table
 from auricle.data import load_captioned_folder, unique_clips
 from auricle.data.scenes import load_scenes
 from auricle.data.scenes.vocabulary import HELD_OUT, TRAINING
-from auricle.evaluation.embedding import embed_captions, embed_clips
-from auricle.evaluation.metrics import retrieval_metrics
-from auricle.evaluation.model_loading import load_pretrained
-from auricle.search.query_text import SHORT_QUERY_WORDS, phrase_query
+from auricle.encoders import load_encoder
+from auricle.evaluation.metrics.retrieval_metrics import retrieval_metrics
+from auricle.search.query.query_text import SHORT_QUERY_WORDS, phrase_query
 
 TEMPLATES = (
     "{}",
@@ -58,14 +57,14 @@ def main() -> None:
     parser.add_argument("--esc10", type=Path, help="folder that make_esc10_folder.py made")
     parser.add_argument("--splits", type=int, default=10, help="halvings of the kinds of sound")
     arguments = parser.parse_args()
-    model, processor = load_pretrained(arguments.model)
+    encoder = load_encoder(arguments.model)
     names, clips, kinds = of_scenes() if arguments.esc10 is None else of_esc10(arguments.esc10)
-    items, _ = embed_clips(model, processor, clips)
+    items, _ = encoder.embed_clips(clips)
     wordings = [(kind, name) for kind in sorted(names) for name in names[kind]]
     relevant = [[place for place, there in enumerate(kinds) if kind in there] for kind, _ in wordings]
     scores = np.zeros((len(TEMPLATES), len(wordings)))
     for row, template in enumerate(TEMPLATES):
-        queries = embed_captions(model, processor, [phrase_query(name, template) for _, name in wordings])
+        queries = encoder.embed_texts([phrase_query(name, template) for _, name in wordings])
         for column, (query, right) in enumerate(zip(queries, relevant, strict=True)):
             scores[row, column] = retrieval_metrics(query[None], items, [right])["mAP@16"]
     print(

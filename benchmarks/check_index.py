@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from auricle.search.store import Store
+from auricle.search.store.index_store import Store
 
 RATE = 16_000
 

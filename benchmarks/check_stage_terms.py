@@ -23,17 +23,17 @@ import numpy as np
 import torch
 
 from auricle.data.schema import unique_clips
-from auricle.evaluation.embedding import embed_captions, embed_clips, evaluation_mode
-from auricle.evaluation.metrics import retrieval_metrics_from_similarities
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips, evaluation_mode
+from auricle.evaluation.metrics.retrieval_metrics import retrieval_metrics_from_similarities
 from auricle.evaluation.retrieval import RetrievalSplit
-from auricle.training.caption_clusters import CaptionClusters
-from auricle.training.model_building import load_model
-from auricle.training.recipe import Recipe, StageSection
-from auricle.training.recipe_reading import resolve_stages
-from auricle.training.recipe_running import run_recipe
-from auricle.training.saved_directories import read_json
-from auricle.training.split_loading import load_splits
-from auricle.training.teacher_bank import TeacherBank
+from auricle.files.saved_directories import read_json
+from auricle.training.clusters.caption_clusters import CaptionClusters
+from auricle.training.models.model_building import load_model
+from auricle.training.recipe.reading import resolve_stages
+from auricle.training.recipe.schema import Recipe, StageSection
+from auricle.training.rows.split_loading import load_splits
+from auricle.training.runs.recipe_running import run_recipe
+from auricle.training.teachers.teacher_bank import TeacherBank
 
 METRIC = "text_to_audio_mAP@16"
 

@@ -24,9 +24,9 @@ from mteb.models.model_meta import ModelMeta
 from sentence_transformers import SentenceTransformer
 
 from auricle.data import load_captioned_folder, unique_clips
+from auricle.encoders import load_encoder
+from auricle.encoders.auricle_embedding import distinct_in_order
 from auricle.evaluation import relevance_from_groups, retrieval_metrics
-from auricle.evaluation.embedding import distinct_in_order, embed_captions, embed_clips
-from auricle.evaluation.model_loading import load_pretrained
 from auricle.processing import load_waveform
 
 
@@ -99,8 +99,8 @@ def main() -> None:
     parser.add_argument("esc10", type=Path)
     arguments = parser.parse_args()
     rows = load_captioned_folder(arguments.esc10, split="test")
-    model, processor = load_pretrained(arguments.model)
-    task = make_task(rows, processor.feature_extractor.sampling_rate)
+    encoder = load_encoder(arguments.model)
+    task = make_task(rows, encoder.sampling_rate)
     with tempfile.TemporaryDirectory() as folder:
         cache = mteb.ResultCache(folder)
         results = mteb.evaluate(SoundsAndSentences(arguments.model), task, cache=cache)
@@ -108,8 +108,8 @@ def main() -> None:
     clips, captions = unique_clips(rows), distinct_in_order(rows["caption"])
     kind_of = dict(zip(rows["caption"], rows["label"], strict=True))
     relevant = relevance_from_groups([kind_of[caption] for caption in captions], list(clips["label"]))
-    text = embed_captions(model, processor, captions)
-    audio, _ = embed_clips(model, processor, list(clips["audio"]))
+    text = encoder.embed_texts(captions)
+    audio, _ = encoder.embed_clips(list(clips["audio"]))
     ours = retrieval_metrics(text, audio, relevant)
     names = {"R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10", "mAP@10": "map_at_10"}
     print(

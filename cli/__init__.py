@@ -1,0 +1,1 @@
+"""The commands behind `auricle ...`, one thin module each."""

@@ -27,12 +27,12 @@ def ablate(
     """
     with one_line_errors():
         from ..data import DataError
+        from ..encoders.cpu_threads import set_cpu_threads
         from ..processing import AudioReadError
-        from ..training.ablation import run_ablation
-        from ..training.ablation_table import format_ablation
-        from ..training.cpu_threads import set_cpu_threads
-        from ..training.pretrained_text import PretrainedError
-        from ..training.recipe_reading import RecipeError, parse_overrides, read_recipe
+        from ..training.models.pretrained_text import PretrainedError
+        from ..training.recipe.reading import RecipeError, parse_overrides, read_recipe
+        from ..training.runs.ablation import run_ablation
+        from ..training.runs.ablation_table import format_ablation
 
         quiet_libraries()
         with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError, ValueError):

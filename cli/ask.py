@@ -64,26 +64,16 @@ def find_sounds(folder: Path, extensions: frozenset[str]) -> list[Path]:
 def _rank(
     model_name: str, paths: list[Path], sentence: str, batch_size: int, int8: bool, progress: bool
 ) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]]]:
-    import torch
-
-    from ..evaluation.embedding import embed_captions, embed_clips
-    from ..evaluation.model_loading import load_pretrained
-    from ..training.cpu_threads import set_cpu_threads
+    from ..encoders import load_encoder
+    from ..encoders.cpu_threads import set_cpu_threads
 
     quiet_libraries()
     set_cpu_threads(None)
-    model, processor = load_pretrained(model_name, int8=int8)
-    processor.prepare_text(sentence)
-    if not int8:
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
-    query = embed_captions(model, processor, [sentence])[0]
-    embeddings, failures = embed_clips(
-        model,
-        processor,
-        [str(path) for path in paths],
-        batch_size=batch_size,
-        progress=progress,
-        skip_unreadable=True,
+    encoder = load_encoder(model_name, precision="int8" if int8 else "float32")
+    encoder.prepare_texts([sentence])
+    query = encoder.embed_texts([sentence])[0]
+    embeddings, failures = encoder.embed_clips(
+        [str(path) for path in paths], batch_size=batch_size, progress=progress, skip_unreadable=True
     )
     failed = {index for index, _ in failures}
     scores = embeddings @ query

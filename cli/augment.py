@@ -185,9 +185,9 @@ def quality(
     """
     with _errors():
         from ..data.augmentation.quality import caption_pairs, similarity_to_sources
-        from ..evaluation.json_files import write_json
+        from ..files.json_files import write_json
         from ..hub.augmentation_card import JOB
-        from ..training.caption_embedding import embed_captions_with
+        from ..training.clusters.caption_embedding import embed_captions_with
 
         pairs = caption_pairs(out)
         job = json.loads((out / JOB).read_text(encoding="utf-8"))
@@ -294,7 +294,7 @@ def _finish(
     prompt: Any,
     summary: "JobSummary",
 ) -> None:
-    from ..evaluation.json_files import write_json
+    from ..files.json_files import write_json
 
     settings = dict(backend.settings)
     write_json(

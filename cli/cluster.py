@@ -10,7 +10,7 @@ from .dataset_argument import CAPTIONS_HELP, load_dataset_argument
 from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
-    from ..training.caption_clusters import CaptionClusters
+    from ..training.clusters.caption_clusters import CaptionClusters
 
 _SHOWN = 10
 
@@ -56,10 +56,10 @@ def cluster(
     cluster's words are written beside the labels.
     """
     with one_line_errors():
-        from ..training.caption_clusters import ClusterSettings, checked_target
-        from ..training.caption_embedding import embed_captions_with
-        from ..training.cluster_methods import check_clusterable, cluster_captions
-        from ..training.cpu_threads import set_cpu_threads
+        from ..encoders.cpu_threads import set_cpu_threads
+        from ..training.clusters.caption_clusters import ClusterSettings, checked_target
+        from ..training.clusters.caption_embedding import embed_captions_with
+        from ..training.clusters.cluster_methods import check_clusterable, cluster_captions
 
         quiet_libraries()
         set_cpu_threads(None)

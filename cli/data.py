@@ -40,7 +40,7 @@ def check(
     with one_line_errors():
         from ..data.schema import DataError
         from ..data.source_check import check_source, format_check
-        from ..evaluation.json_files import write_json
+        from ..files.json_files import write_json
 
         with one_line_errors(DataError, OSError, ImportError):
             found = check_source(

@@ -64,8 +64,8 @@ def load_dataset_argument(
                 f"{text}: {name} can only be given with a recipe (.yaml), got {value!r}."
             )
     if text == SCENES:
-        from ..training.recipe import DataSection
-        from ..training.split_loading import load_splits
+        from ..training.recipe.schema import DataSection
+        from ..training.rows.split_loading import load_splits
 
         return _chosen(load_splits(DataSection(), progress=progress), split, text)
     if path.is_dir():
@@ -81,8 +81,8 @@ def load_dataset_argument(
 def _load_recipe(
     path: Path, stage: str | None, overrides: Mapping[str, Any] | None, progress: bool
 ) -> dict[str, "Dataset"]:
-    from ..training.recipe_reading import read_recipe, resolve_stages
-    from ..training.split_loading import load_splits
+    from ..training.recipe.reading import read_recipe, resolve_stages
+    from ..training.rows.split_loading import load_splits
 
     recipe = read_recipe(path, overrides)
     section = recipe.data

@@ -11,7 +11,7 @@ from .failures import one_line_errors, printable, quiet_libraries
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-    from ..training.teacher_bank import TeacherBank
+    from ..training.teachers.teacher_bank import TeacherBank
 
 _SHOWN = 20
 
@@ -52,9 +52,10 @@ def embed(
             raise ValueError("name a bank's directory with --out, or a .parquet file, one of the two.")
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
-        from ..training.cpu_threads import set_cpu_threads
-        from ..training.process_shares import first_on_main, join_processes
-        from ..training.teacher_bank import write_teacher_bank
+        from ..encoders import load_encoder
+        from ..encoders.cpu_threads import set_cpu_threads
+        from ..training.teachers.process_shares import first_on_main, join_processes
+        from ..training.teachers.teacher_bank import write_teacher_bank
 
         quiet_libraries()
         process = join_processes()
@@ -70,11 +71,10 @@ def embed(
                     dataset, split=split, stage=stage, progress=progress and process.is_main_process
                 )
             )
-            teacher, processor = first_on_main(lambda: _load(model))
+            teacher = first_on_main(lambda: load_encoder(model, device=process.device))
             bank = write_teacher_bank(
                 out,
-                teacher.to(process.device),
-                processor,
+                teacher,
                 tables,
                 model_name=model,
                 batch_size=batch_size,
@@ -91,11 +91,10 @@ def _embed_folder(
     import numpy as np
     from accelerate.utils import gather_object
 
-    from ..evaluation.embedding import embed_clips
+    from ..encoders import load_encoder
     from ..evaluation.folder_embedding import write_vectors
     from ..processing import supported_audio_extensions
-    from ..training.model_fingerprint import model_fingerprint
-    from ..training.process_shares import first_on_main
+    from ..training.teachers.process_shares import first_on_main
     from .ask import find_sounds
 
     if out.suffix != ".parquet":
@@ -105,11 +104,9 @@ def _embed_folder(
     paths = find_sounds(folder, supported_audio_extensions())
     if not paths:
         raise ValueError(f"{folder}: holds no audio file that can be read.")
-    encoder, processor = first_on_main(lambda: _load(model))
+    encoder = first_on_main(lambda: load_encoder(model, device=process.device))
     own = paths[process.process_index :: process.num_processes]
-    vectors, failures = embed_clips(
-        encoder.to(process.device),
-        processor,
+    vectors, failures = encoder.embed_clips(
         [str(path) for path in own],
         batch_size=batch_size,
         progress=progress and process.is_main_process,
@@ -129,18 +126,12 @@ def _embed_folder(
     if not rows:
         raise ValueError(f"{folder}: none of its {len(paths)} sounds can be read, such as: {reasons[0]}")
     files, stacked = [name for name, _ in rows], np.stack([vector for _, vector in rows])
-    write_vectors(out, files, stacked, fingerprint=model_fingerprint(encoder, processor), model=model)
+    write_vectors(out, files, stacked, fingerprint=encoder.fingerprint, model=model)
     typer.echo(printable(f"wrote {len(rows)} vectors of {stacked.shape[1]} dimensions to {out}"))
     if reasons:
         typer.echo(f"{len(reasons)} of {len(paths)} files could not be read:", err=True)
         for reason in reasons[:_SHOWN]:
             typer.echo(printable(f"  {reason}"), err=True)
-
-
-def _load(name: str):
-    from ..evaluation.model_loading import load_pretrained
-
-    return load_pretrained(name)
 
 
 def _report(bank: "TeacherBank") -> None:

@@ -50,10 +50,10 @@ def ensemble(
     `grid` has one level, `convex` minimises a cross-entropy, `uniform` and `paper-e1` search nothing.
     """
     with one_line_errors():
-        from ..evaluation.ensemble import Ensemble, Member, member_similarities
+        from ..encoders.cpu_threads import set_cpu_threads
+        from ..evaluation.ensembles.ensemble import Ensemble, Member, member_similarities
         from ..evaluation.protocol import query_values
         from ..evaluation.similarities import weighted_sum
-        from ..training.cpu_threads import set_cpu_threads
 
         quiet_libraries()
         set_cpu_threads(None)
@@ -120,7 +120,12 @@ def _find_weights(
 ) -> dict[Name, float]:
     import numpy as np
 
-    from ..evaluation.ensemble_weights import convex_weights, grid_search, paper_weights, two_level_search
+    from ..evaluation.ensembles.ensemble_weights import (
+        convex_weights,
+        grid_search,
+        paper_weights,
+        two_level_search,
+    )
 
     names = list(members)
     first = members[names[0]]

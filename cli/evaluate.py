@@ -54,11 +54,11 @@ def evaluate(
     holds clips of the split.
     """
     with one_line_errors():
-        from ..evaluation.json_files import write_json
+        from ..encoders.cpu_threads import set_cpu_threads
         from ..evaluation.protocol import evaluate_similarities
-        from ..evaluation.report_table import format_report
-        from ..evaluation.submission import write_submission
-        from ..training.cpu_threads import set_cpu_threads
+        from ..evaluation.reports.report_table import format_report
+        from ..evaluation.reports.submission import write_submission
+        from ..files.json_files import write_json
 
         quiet_libraries()
         set_cpu_threads(None)
@@ -101,7 +101,7 @@ def evaluate(
 
 def similarities_of(model: str, table: "Dataset", *, batch_size: int, progress: bool) -> "Similarities":
     """Similarities of a model, an ensemble file or a directory of saved ones."""
-    from ..evaluation.ensemble import Ensemble, member_similarities
+    from ..evaluation.ensembles.ensemble import Ensemble, member_similarities
 
     if model.lower().endswith(".json"):
         if not Path(model).is_file():

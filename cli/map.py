@@ -32,9 +32,9 @@ def draw_map(
     """
     with one_line_errors():
         quiet_libraries()
-        from ..evaluation.picture_page import check_page_path, check_plotly
-        from ..search.hits import SearchError
-        from ..search.index_model import load_model_on_half_the_cores
+        from ..evaluation.reports.picture_page import check_page_path, check_plotly
+        from ..search.errors import SearchError
+        from ..search.index_encoder import load_encoder_on_half_the_cores
         from ..search.library_map import make_library_map, write_library_map
         from ..search.sound_index import SoundIndex
 
@@ -42,7 +42,7 @@ def draw_map(
             # Before the minutes that placing may take.
             check_page_path(out)
             check_plotly()
-            index = SoundIndex(index_dir, loader=load_model_on_half_the_cores)
+            index = SoundIndex(index_dir, loader=load_encoder_on_half_the_cores)
             found = make_library_map(index, min_cluster_size=min_cluster_size, limit=limit, seed=seed)
             write_library_map(out, found, title or f"Sounds of {Path(index_dir).name}")
         told = f"{len(found.path):,} files in {len(found.names):,} clusters"

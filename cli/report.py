@@ -33,9 +33,9 @@ def report(
     """
     with one_line_errors():
         quiet_libraries()
-        from ..evaluation.picture_page import check_page_path, check_plotly
-        from ..training.cpu_threads import set_cpu_threads
-        from ..training.run_report import read_run, write_run_report
+        from ..encoders.cpu_threads import set_cpu_threads
+        from ..evaluation.reports.picture_page import check_page_path, check_plotly
+        from ..training.runs.run_report import read_run, write_run_report
 
         set_cpu_threads(None)
         with one_line_errors(ValueError, OSError, ImportError):

@@ -80,13 +80,13 @@ def index(
     """
     with one_line_errors():
         quiet_libraries()
-        from ..search.index_folder import IndexFolder
-        from ..search.index_model import load_model_on_half_the_cores
+        from ..search.index_encoder import load_encoder_on_half_the_cores
         from ..search.sound_index import SearchError, SoundIndex
-        from ..search.walking import check_root
+        from ..search.store.index_folder import IndexFolder
+        from ..search.update.walking import check_root
 
         with one_line_errors(SearchError, OSError, ImportError):
-            process = {"ray": ray, "loader": load_model_on_half_the_cores}
+            process = {"ray": ray, "loader": load_encoder_on_half_the_cores}
             if watch is not None and export is not None and not export.suffix:
                 raise SearchError(f"--export {export}: a folder of links is made once; leave out --watch.")
             if not prune:
@@ -160,7 +160,7 @@ def search(
     The score is the cosine, at most 1; beside it stands how many of 48 common questions fit that moment less.
     """
     with _errors():
-        from ..search.filters import metadata_pairs
+        from ..search.query.filters import metadata_pairs
 
         filters = {
             "glob": path,
@@ -206,7 +206,7 @@ def similar(
 ) -> None:
     """Find the sounds that are most like one of yours, or like a part of it."""
     with _errors():
-        from ..search.filters import metadata_pairs
+        from ..search.query.filters import metadata_pairs
 
         filters = {
             "glob": path,
@@ -266,7 +266,7 @@ def serve(
     served.
     """
     with _errors():
-        from ..search.page import serve as launch
+        from ..search.page.app import serve as launch
 
         page = launch(_open(index_dir, text_tower), host=host, port=port, open_browser=open_browser)
         typer.echo(f"{page.local_url}  (Ctrl-C ends it)")
@@ -284,12 +284,12 @@ def _errors() -> Any:
 def _open(
     index_dir: str, text_tower: Path | None, ray: str | None = None, template: str | None = None
 ) -> "SoundIndex":
-    from ..search.index_model import load_model_on_half_the_cores
+    from ..search.index_encoder import load_encoder_on_half_the_cores
     from ..search.sound_index import SoundIndex
 
     chosen = {} if template is None else {"template": template}
     return SoundIndex(
-        index_dir, text_tower=text_tower, ray=ray, loader=load_model_on_half_the_cores, **chosen
+        index_dir, text_tower=text_tower, ray=ray, loader=load_encoder_on_half_the_cores, **chosen
     )
 
 

@@ -9,7 +9,7 @@ import typer
 from .failures import one_line_errors, quiet_libraries
 
 if TYPE_CHECKING:
-    from ..training.recipe import Recipe
+    from ..training.recipe.schema import Recipe
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
     """
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
-        from ..training.recipe_reading import RecipeError, list_fields, parse_overrides, read_recipe
+        from ..training.recipe.reading import RecipeError, list_fields, parse_overrides, read_recipe
 
         if fields:
             for name, kind, default, description in list_fields():
@@ -64,11 +64,11 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str |
     from accelerate import PartialState
 
     from ..data import DataError
+    from ..encoders.cpu_threads import set_cpu_threads
     from ..processing import AudioReadError
-    from ..training.cpu_threads import set_cpu_threads
-    from ..training.pretrained_text import PretrainedError
-    from ..training.recipe_reading import RecipeError
-    from ..training.recipe_running import run_recipe
+    from ..training.models.pretrained_text import PretrainedError
+    from ..training.recipe.reading import RecipeError
+    from ..training.runs.recipe_running import run_recipe
 
     quiet_libraries()
     set_cpu_threads(recipe.training.cpu_threads)

@@ -17,6 +17,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import metrics
+    from .metrics import retrieval_metrics as module
 
-    return getattr(metrics, name)
+    return getattr(module, name)

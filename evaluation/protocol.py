@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .bootstrap import Interval, bootstrap_differences, bootstrap_means
-from .inner_products import ranks_of
-from .metrics import query_metrics_from_ranks
+from .metrics.bootstrap import Interval, bootstrap_differences, bootstrap_means
+from .metrics.inner_products import ranks_of
+from .metrics.retrieval_metrics import query_metrics_from_ranks
 from .similarities import Similarities
 
 # Results are also told apart by how many clips fit a query: (name, fewest, most).
@@ -63,7 +63,7 @@ def evaluate_similarities(
     seed: int = 0,
 ) -> dict[str, Any]:
     """
-    The report on one split (DCASE 2025 Task 6; metrics as ``evaluation/metrics.py`` defines them).
+    The report on one split (DCASE 2025 Task 6; metrics as ``metrics/retrieval_metrics.py`` defines them).
 
     * ``single``: the one clip that a caption was written for is right; every caption is a query, also five of
     one clip.

@@ -7,11 +7,15 @@ import numpy as np
 from datasets import Dataset
 
 from ..data.schema import unique_clips
-from ..modeling import AuricleModel
-from ..processing import AuricleProcessor
-from .bootstrap import bootstrap_means
-from .embedding import distinct_in_order, embed_captions, embed_clips
-from .metrics import query_metrics_from_ranks, relevance_from_groups, relevant_ranks, retrieval_metrics
+from ..encoders import AudioTextEncoder
+from ..encoders.auricle_embedding import distinct_in_order
+from .metrics.bootstrap import bootstrap_means
+from .metrics.retrieval_metrics import (
+    query_metrics_from_ranks,
+    relevance_from_groups,
+    relevant_ranks,
+    retrieval_metrics,
+)
 
 
 @dataclass
@@ -97,34 +101,36 @@ class RetrievalSplit:
 
 
 def evaluate_retrieval(
-    model: AuricleModel,
-    processor: AuricleProcessor,
+    encoder: AudioTextEncoder,
     table: Dataset,
     *,
     relevance_column: str = "clip_id",
     batch_size: int = 32,
     progress: bool = False,
-    embed_text: Callable[..., np.ndarray] = embed_captions,
+    embed_texts: Callable[..., np.ndarray] | None = None,
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """
     Embeds a whole split once and scores both directions: [`RetrievalSplit`]'s figures and their intervals.
 
     Args:
-        model: the dual encoder.
-        processor: its own.
+        encoder: to be scored.
         table: the split.
         relevance_column: clips and captions that share its value are relevant to one another.
         batch_size: segments, or captions, at a time.
         progress: show a progress bar.
-        embed_text: called like [`embed_captions`]; another one may keep what it computes.
+        embed_texts: called with the encoder, the captions and ``batch_size``, in place of the encoder's own
+            ``embed_texts``; it may keep what it computes.
 
     Raises:
         AudioReadError: for a clip that cannot be read.
         ValueError: if the split is empty or lacks the relevance column.
     """
     split = RetrievalSplit.from_table(table, relevance_column)
-    audio_embeds, _ = embed_clips(
-        model, processor, split.audio, batch_size=batch_size, progress=progress, description="evaluating"
+    audio_embeds, _ = encoder.embed_clips(
+        split.audio, batch_size=batch_size, progress=progress, description="evaluating"
     )
-    text_embeds = embed_text(model, processor, split.captions, batch_size=batch_size)
+    if embed_texts is None:
+        text_embeds = encoder.embed_texts(split.captions, batch_size=batch_size)
+    else:
+        text_embeds = embed_texts(encoder, split.captions, batch_size=batch_size)
     return split.metrics(audio_embeds, text_embeds), split.intervals(audio_embeds, text_embeds)

@@ -12,11 +12,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ..data.schema import unique_clips
-from ..modeling import AuricleModel
-from ..processing import AuricleProcessor
-from .embedding import embed_captions, embed_clips
-from .inner_products import InnerProducts, Scores, first_not_finite, weighted_inner_products
-from .json_files import read_json, write_json
+from ..encoders import AudioTextEncoder
+from ..files.json_files import read_json, write_json
+from .metrics.inner_products import InnerProducts, Scores, first_not_finite, weighted_inner_products
 
 FORMAT = "auricle similarities"
 VERSION = 1
@@ -146,8 +144,7 @@ class Similarities:
 
 
 def compute_similarities(
-    model: AuricleModel,
-    processor: AuricleProcessor,
+    encoder: AudioTextEncoder,
     table: Dataset,
     *,
     name: str,
@@ -158,8 +155,7 @@ def compute_similarities(
     Embeds every clip and caption of one split once, and compares all with all by cosine.
 
     Args:
-        model: the dual encoder, on any device.
-        processor: its own.
+        encoder: on any device.
         table: one split of the schema; clips are told apart by ``clip_id``.
         name: what the scores are of.
         batch_size: segments, or captions, at a time.
@@ -173,15 +169,10 @@ def compute_similarities(
         raise SimilarityError(f"{name}: the split has no rows to evaluate.")
     clips = unique_clips(table)
     place = {clip: number for number, clip in enumerate(clips["clip_id"])}
-    audio, _ = embed_clips(
-        model,
-        processor,
-        list(clips["audio"]),
-        batch_size=batch_size,
-        progress=progress,
-        description="evaluating",
+    audio, _ = encoder.embed_clips(
+        list(clips["audio"]), batch_size=batch_size, progress=progress, description="evaluating"
     )
-    text = embed_captions(model, processor, list(table["caption"]), batch_size=batch_size)
+    text = encoder.embed_texts(list(table["caption"]), batch_size=batch_size)
     return Similarities(
         scores=InnerProducts(text, audio),
         query_ids=list(table["row_id"]),

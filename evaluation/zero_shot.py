@@ -5,14 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ..modeling import AuricleModel
-from ..processing import AuricleProcessor
-from .embedding import embed_captions, embed_clips
+from ..encoders import AudioTextEncoder
 
 
 def classify_sounds(
-    model: AuricleModel,
-    processor: AuricleProcessor,
+    encoder: AudioTextEncoder,
     sounds: Sequence[Any],
     labels: Sequence[str],
     *,
@@ -22,19 +19,19 @@ def classify_sounds(
     """
     Labels of each sound with their probabilities, the likeliest first.
 
-    A label's probability is the softmax of the cosines divided by the model's temperature: a share among the labels
-    given, not the chance that the sound is there at all.
+    A label's probability is the softmax of the cosines times the encoder's ``logit_scale``: a share among the
+    labels given, not the chance that the sound is there at all.
 
     Args:
-        model: the dual encoder.
-        processor: its own.
-        sounds: in any form that the processor takes, such as paths.
+        encoder: any that has a scale for its cosines.
+        sounds: in any form that the encoder takes, such as paths.
         labels: names of the classes, at least two, none twice.
         template: makes a sentence of a label; ``{}`` stands for it.
         batch_size: segments at a time.
 
     Raises:
-        ValueError: for fewer than two labels, a label twice, or a template without ``{}``.
+        ValueError: for fewer than two labels, a label twice, a template without ``{}``, or an encoder without
+            ``logit_scale``.
         AudioReadError: for a sound that cannot be read.
     """
     labels = list(labels)
@@ -42,9 +39,13 @@ def classify_sounds(
         raise ValueError(f"labels {labels}: name two or more, each once.")
     if "{}" not in template:
         raise ValueError(f"template {template!r}: has no {{}} for the label.")
-    text = embed_captions(model, processor, [template.replace("{}", label) for label in labels])
-    audio, _ = embed_clips(model, processor, list(sounds), batch_size=batch_size)
-    logits = float(model.current_logit_scale()) * audio.astype(np.float64) @ text.astype(np.float64).T
+    if encoder.logit_scale is None:
+        raise ValueError(
+            f"{encoder.name or encoder.kind}: has no logit_scale, so its cosines cannot become probabilities."
+        )
+    text = encoder.embed_texts([template.replace("{}", label) for label in labels])
+    audio, _ = encoder.embed_clips(list(sounds), batch_size=batch_size)
+    logits = encoder.logit_scale * audio.astype(np.float64) @ text.astype(np.float64).T
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return [

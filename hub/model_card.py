@@ -10,9 +10,9 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
-from ..training.recipe import AugmentationSection, Recipe
-from ..training.recipe_reading import Stage, resolve_stages
-from ..training.saved_directories import read_json
+from ..files.saved_directories import read_json
+from ..training.recipe.reading import Stage, resolve_stages
+from ..training.recipe.schema import AugmentationSection, Recipe
 from .licenses import derive_license
 
 TEMPLATE = "model_card.md"

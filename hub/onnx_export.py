@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..evaluation.model_loading import load_pretrained
-from ..evaluation.onnx_towers import AUDIO_FILE, RECORD_FILE, TEXT_FILE
+from ..encoders.auricle_checkpoint import load_pretrained
+from ..encoders.model_fingerprint import model_fingerprint
+from ..encoders.onnx_towers import AUDIO_FILE, RECORD_FILE, TEXT_FILE
 from ..modeling import AuricleModel
 from ..modeling.segment_pooling import pool_tokens
 from ..processing import AuricleProcessor
-from ..training.model_fingerprint import model_fingerprint
 
 LARGEST_DIFFERENCE = 1e-4
 _SENTENCES = (

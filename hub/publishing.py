@@ -20,10 +20,10 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
-from ..training.pretrained_text import looks_like_path
-from ..training.recipe import Recipe
-from ..training.recipe_reading import resolve_stages
-from ..training.saved_directories import read_json
+from ..files.saved_directories import read_json
+from ..training.models.pretrained_text import looks_like_path
+from ..training.recipe.reading import resolve_stages
+from ..training.recipe.schema import Recipe
 from .licenses import derive_license
 from .model_card import CardError, first_weights, render_model_card, without_places
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import yaml
 
-from ..training.recipe import Recipe
-from ..training.recipe_reading import resolve_stages
-from ..training.saved_directories import read_json
-from ..training.split_loading import load_splits
+from ..files.saved_directories import read_json
+from ..training.recipe.reading import resolve_stages
+from ..training.recipe.schema import Recipe
+from ..training.rows.split_loading import load_splits
 from .publishing import Publication, PublishError, check_repo_id
 
 _COLUMNS = ("row_id", "clip_id", "caption", "source", "split", "license", "freesound_id", "youtube_id")

@@ -17,9 +17,15 @@ from .modeling_eat import EatModel, EatPreTrainedModel
 from .modeling_passt import PasstModel, PasstPreTrainedModel
 from .structured_patchout import PatchSelection
 
+MODEL_OF_CONFIG = {
+    AuricleConfig: AuricleModel,
+    **{config: AUDIO_MODELS[kind] for kind, config in AUDIO_CONFIGS.items()},
+}
+
 __all__ = [
     "AUDIO_CONFIGS",
     "AUDIO_MODELS",
+    "MODEL_OF_CONFIG",
     "AuricleConfig",
     "AuricleModel",
     "AuricleOutput",

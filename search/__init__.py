@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .hits import Hit, SearchError
-    from .indexing import IndexReport
+    from .errors import SearchError
+    from .query.hits import Hit
     from .sound_index import SoundIndex
+    from .update.indexing import IndexReport
 
 __all__ = ["Hit", "IndexReport", "SearchError", "SoundIndex"]
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .columns import read_columns
-from .hits import Hit, SearchError
-from .spreadsheet_cells import harmless_cell
-from .store import Store
-from .walking import LINKS_MARK
+from ..files.spreadsheet_cells import harmless_cell
+from .errors import SearchError
+from .query.hits import Hit
+from .store.columns import read_columns
+from .store.index_store import Store
+from .update.walking import LINKS_MARK
 
 LONGEST_NAME = 255
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as arrow
 
-from ..evaluation.picture_page import Part, as_text, check_page_path, check_plotly, write_picture_page
-from .columns import read_columns
-from .hits import SearchError
-from .ranking import BACKGROUND_QUERIES
+from ..evaluation.reports.picture_page import Part, as_text, check_page_path, check_plotly, write_picture_page
+from .errors import SearchError
+from .query.ranking import BACKGROUND_QUERIES
 from .sound_index import SoundIndex
+from .store.columns import read_columns
 
 FEWEST_FOR_UMAP = 16
 FILES_A_READ = 2_000

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as arrow
 
-from .hits import SearchError
-from .vector_index import (
+from .errors import SearchError
+from .store.vector_index import (
     BITS,
     COLUMN,
     KMEANS_ITERATIONS,
@@ -176,23 +176,19 @@ class _FileEmbedder:
     """Lives in a worker: loads the model once."""
 
     def __init__(self, model: str, fingerprint: str, hop_seconds: float):
-        import torch
+        from ..encoders import load_encoder
 
-        from ..evaluation.model_loading import load_pretrained
-        from ..training.model_fingerprint import model_fingerprint
-
-        self.model, self.processor = load_pretrained(model)
-        if model_fingerprint(self.model, self.processor) != fingerprint:
+        self.encoder = load_encoder(model)
+        if self.encoder.fingerprint != fingerprint:
             raise SearchError(f"{model}: has other weights on this node than the index was made with.")
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.hop_seconds = hop_seconds
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        from ..encoders.recording_windows import embed_recording
         from ..processing import AudioReadError
-        from .windows import embed_windows
 
         try:
-            found = embed_windows(self.model, self.processor, row["path"], hop_seconds=self.hop_seconds)
+            found = embed_recording(self.encoder, row["path"], hop_seconds=self.hop_seconds)
         except OSError as error:
             return _packed(row["path"], fault=error.strerror or str(error), unseen=True)
         except AudioReadError as error:
@@ -222,8 +218,8 @@ def _packed(path: str, **values: Any) -> dict[str, Any]:
 
 
 def _unpacked(row: dict[str, Any]) -> Any:
+    from ..encoders.recording_windows import WindowVectors
     from ..processing import AudioReadError
-    from .windows import WindowVectors
 
     if row["fault"]:
         return OSError(0, row["fault"]) if row["unseen"] else AudioReadError(row["fault"])

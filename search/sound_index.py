@@ -11,25 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .answers import Question, ask_table, check_question, rank_contents
-from .entries import FileEntry
+from ..encoders import AudioTextEncoder
+from .errors import SearchError
 from .exports import export_hits, export_index
-from .filters import Filters
-from .hits import Hit, SearchError
-from .index_contents import CurrentContents
-from .index_folder import IndexFolder
-from .index_model import IndexModel, check_record, load_model, record_of
-from .index_record import RECORD
-from .moments import DEFAULT_THRESHOLD, rank_spans
-from .query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
-from .store import EXACT_WINDOWS, Store
-from .write_lock import check_free, writing
+from .index_encoder import IndexEncoder, check_record, load_index_encoder, record_of
+from .query.answers import Question, ask_table, check_question, rank_contents
+from .query.filters import Filters
+from .query.hits import Hit
+from .query.index_contents import CurrentContents
+from .query.moments import DEFAULT_THRESHOLD, rank_spans
+from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
+from .store.entries import FileEntry
+from .store.index_folder import IndexFolder
+from .store.index_record import RECORD
+from .store.index_store import EXACT_WINDOWS, Store
+from .store.write_lock import check_free, writing
 
 # Start and end of a window are kept as they were computed; a person writes tenths of a second.
 SAME_MOMENT_SECONDS = 0.05
 
 if TYPE_CHECKING:
-    from .indexing import IndexReport
+    from .update.indexing import IndexReport
 
 
 class SoundIndex:
@@ -45,8 +47,8 @@ class SoundIndex:
             loading torch; it has to be of the index's model.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
         template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
-        loader: from a directory or Hub id to a dual encoder and its processor, called once there is something to
-            embed; see [`load_model`].
+        loader: from a directory or Hub id to an encoder, called once there is something to embed; see
+            [`load_index_encoder`].
 
     Raises:
         ImportError: if LanceDB, or Ray where it is asked for, is not installed.
@@ -61,7 +63,7 @@ class SoundIndex:
         text_tower: str | os.PathLike[str] | None = None,
         ray: str | None = None,
         template: str = SHORT_QUERY_TEMPLATE,
-        loader: Callable[[str], tuple[Any, Any]] = load_model,
+        loader: Callable[[str], AudioTextEncoder] = load_index_encoder,
     ):
         self.template, self._cluster = check_template(template), None
         if ray is not None:
@@ -71,7 +73,7 @@ class SoundIndex:
         self.store = Store(directory, engine=self._cluster)
         self.directory: Path | str = self.store.folder.path or self.store.folder.uri
         self._contents = CurrentContents(self.store)
-        self._model = IndexModel(directory, self.store.record, loader, text_tower=text_tower)
+        self._encoder = IndexEncoder(directory, self.store.record, loader, text_tower=text_tower)
 
     @classmethod
     def create(
@@ -82,7 +84,7 @@ class SoundIndex:
         hop_seconds: float | None = None,
         exact_windows: int | None = None,
         ray: str | None = None,
-        loader: Callable[[str], tuple[Any, Any]] = load_model,
+        loader: Callable[[str], AudioTextEncoder] = load_index_encoder,
     ) -> "SoundIndex":
         """
         Makes an empty index, or opens the one that is there.
@@ -98,9 +100,9 @@ class SoundIndex:
             SearchError: if there is one of another model, window, hop or limit of exact questions, or it cannot be
                 made.
         """
-        built = loader(model)
+        encoder = loader(model)
         record = record_of(
-            model, built, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows
+            model, encoder, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows
         )
         folder = IndexFolder(directory)
         if not folder.exists(RECORD):
@@ -108,10 +110,10 @@ class SoundIndex:
             with writing(folder):
                 # Another process may have made it while this one waited.
                 if not folder.exists(RECORD):
-                    Store.create(directory, record, built[0].config.projection_dim)
+                    Store.create(directory, record, encoder.embedding_dim)
         index = cls(directory, ray=ray, loader=loader)
         check_record(directory, index.store.record, record)
-        index._model.hold(built)
+        index._encoder.hold(encoder)
         index.check_settings(exact_windows=exact_windows)
         return index
 
@@ -152,9 +154,9 @@ class SoundIndex:
             SearchError: if another process is writing the index, it cannot be written, or there is no sound.
         """
         from ..processing import supported_audio_extensions
-        from .indexing import update_index
-        from .metadata import read_descriptions
-        from .walking import check_root, emptied_folders, find_files, outer_roots
+        from .update.indexing import update_index
+        from .update.metadata import read_descriptions
+        from .update.walking import check_root, emptied_folders, find_files, outer_roots
 
         extensions = supported_audio_extensions()
         roots = [
@@ -196,7 +198,7 @@ class SoundIndex:
             return
         paths = chain([first], paths)
         if self._cluster is None:
-            yield from self._model.embed_files(paths)
+            yield from self._encoder.embed_files(paths)
             return
         record = self.store.record
         yield from self._cluster.embed_files(
@@ -225,7 +227,7 @@ class SoundIndex:
         Raises:
             SearchError: for a sentence without a word.
         """
-        return self._model.embed_texts(sentences)
+        return self._encoder.embed_texts(sentences)
 
     def _embed_queries(self, queries: Sequence[str]) -> np.ndarray:
         return self.embed_texts([phrase_query(query, self.template) for query in queries])
@@ -307,7 +309,7 @@ class SoundIndex:
         kept, own = Filters.of(filters), os.path.abspath(path)
         vector = self._known_vector(own, start, end)
         if vector is None:
-            vector = self._model.embed_part(path, start, None if end is None else end - start).vector
+            vector = self._encoder.embed_part(path, start, None if end is None else end - start).vector
         hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
 
@@ -357,7 +359,7 @@ class SoundIndex:
         """
         vector, own = self._embed_queries([query])[0], os.path.abspath(path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
-        found = self._model.embed_part(path, 0.0, None, hop)
+        found = self._encoder.embed_part(path, 0.0, None, hop)
         hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
         entry = self._entry(own)
         if entry is None:
@@ -401,7 +403,7 @@ class SoundIndex:
 def __getattr__(name: str) -> Any:
     # Importing the walk and the embedding brings torch, which asking by an exported text tower does without.
     if name == "IndexReport":
-        from .indexing import IndexReport
+        from .update.indexing import IndexReport
 
         return IndexReport
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

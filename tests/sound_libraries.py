@@ -7,7 +7,7 @@ import pytest
 from tiny_models import write_sound
 
 from auricle.search.sound_index import SoundIndex
-from auricle.search.store import Store
+from auricle.search.store.index_store import Store
 
 
 def library(folder: Path, count=5) -> Path:

@@ -10,7 +10,8 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,27 +22,46 @@ PACKAGE = "auricle"
 TRAVELLING = ("modeling", "processing")
 NOT_PACKAGED = ("tests", "benchmarks", "docs", "metrics")
 
-# A unit imports lower floors only; on its own floor, only what SAME_FLOOR names.
+# A room imports rooms on lower floors only.
 FLOORS = {
     "auto_classes": -1,  # below both rooms that travel: it names them, but imports nothing of ours
     "package": 0,  # the root's __init__.py; its look-ups of names in rooms are no arrows
     "modeling": 0,
     "processing": 0,
-    "evaluation/metrics": 0,
-    "training/losses": 0,
+    "files": 0,
+    "evaluation/metrics": 0,  # pure functions: a room of its own
     "recipes": 0,
     "model_cards": 0,
     "data": 1,
     "conversion": 1,
-    "evaluation": 2,
-    "training": 2,
-    "search": 3,
-    "hub": 3,
-    "cli": 4,
-    "scripts": 5,  # train.py, push_to_hub.py, __main__.py
+    "encoders": 2,
+    "evaluation": 3,
+    "training": 4,
+    "search": 4,
+    "hub": 5,
+    "cli": 6,
+    "scripts": 7,  # train.py, push_to_hub.py, __main__.py
 }
-SAME_FLOOR = {("training", "evaluation")}
+# Rooms inside rooms have floors too; "" stands for the modules that lie in the room itself.
+INNER_FLOORS = {
+    "evaluation": {"": 0, "ensembles": 1, "reports": 1},
+    "training": {
+        "recipe": 0,
+        "losses": 0,
+        "models": 1,
+        "teachers": 1,
+        "clusters": 2,
+        "rows": 2,
+        "": 3,
+        "runs": 4,
+    },
+    "search": {"errors": 0, "store": 1, "update": 2, "query": 2, "": 3, "page": 4},
+}
 ROOMS = {unit for unit in FLOORS if "/" not in unit} - {"auto_classes", "package", "scripts"}
+LARGEST_FOLDER = 16  # Python files, without __init__.py
+LONGEST_MODULE = 420  # lines
+# They travel flat, or hold a module a command.
+FREE_FOLDERS = ("modeling", "processing", "cli")
 SCRIPTS = ("train", "push_to_hub", "__main__")
 ALLOWED = {"torch", "transformers", "numpy", "huggingface_hub"}
 OPTIONAL = {"soundfile", "soxr"}  # in a try that catches ImportError
@@ -96,7 +116,24 @@ def unit_of(module: tuple[str, ...]) -> str:
         return "/".join(module[:2])
     if len(module) == 1 and module[0] in SCRIPTS:
         return "scripts"
+    if len(module) > 1 and module[1] in INNER_FLOORS.get(module[0], {}):
+        return "/".join(module[:2])
     return module[0]
+
+
+def floor_of(unit: str) -> tuple[str, int | None, int]:
+    """(room, its floor, the floor within it) of a unit; no floor for a room that stands on none."""
+    if unit in FLOORS:
+        return unit, FLOORS[unit], INNER_FLOORS.get(unit, {}).get("", 0)
+    room, _, inner = unit.partition("/")
+    return room, FLOORS.get(room), INNER_FLOORS.get(room, {}).get(inner, 0)
+
+
+def points_down(here: str, there: str) -> bool:
+    """Whether a module of one unit may import a module of another one."""
+    room, floor, inner = floor_of(here)
+    other_room, other_floor, other_inner = floor_of(there)
+    return inner > other_inner if room == other_room else floor > other_floor
 
 
 def module_of(file: str) -> tuple[str, ...]:
@@ -139,7 +176,7 @@ def own_imports(file: str, text: str) -> Iterator[tuple[tuple[str, ...], int]]:
             for alias in node.names:
                 # `from ..evaluation import metrics` names a module, `from ..evaluation import f` a function
                 finer = (*base, alias.name)
-                is_module = unit_of(finer) != unit_of(base) and unit_of(finer) in FLOORS
+                is_module = unit_of(finer) != unit_of(base) and floor_of(unit_of(finer))[1] is not None
                 yield (finer if is_module else base), node.lineno
 
 
@@ -147,16 +184,16 @@ def imports_that_point_up(files: Mapping[str, str]) -> list[str]:
     found = []
     for file, text in files.items():
         here = unit_of(module_of(file))
-        if here not in FLOORS:
+        if floor_of(here)[1] is None:
             found.append(f"{file}: {here} stands on no floor")
             continue
         for module, line in own_imports(file, text):
             there = unit_of(module)
-            if there == here or (here, there) in SAME_FLOOR:
+            if there == here:
                 continue
-            if there not in FLOORS:
+            if floor_of(there)[1] is None:
                 found.append(f"{file}:{line}: {there} stands on no floor")
-            elif FLOORS[there] >= FLOORS[here]:
+            elif not points_down(here, there):
                 found.append(f"{file}:{line}: {here} imports {there}")
     return found
 
@@ -184,11 +221,22 @@ def test_no_import_points_up():
         ("modeling/a.py", "from ..processing import f"),
         ("processing/a.py", "from .. import modeling"),
         ("modeling/a.py", "def f():\n    from ..data.schema import g"),
-        ("evaluation/metrics.py", "from .protocols import f"),
-        ("training/losses.py", "from ..modeling import f"),
+        ("files/a.py", "from ..processing import f"),
+        ("evaluation/metrics/a.py", "from ..protocol import f"),
+        ("evaluation/metrics/a.py", "from ...data.schema import f"),
+        ("evaluation/a.py", "from .ensembles.ensemble import f"),
+        ("encoders/a.py", "from ..evaluation.retrieval import f"),
+        ("training/losses/a.py", "from ..recipe.schema import f"),
+        ("training/teachers/a.py", "from ..clusters import f"),
+        ("training/rows/a.py", "from .. import retrieval_trainer"),
+        ("training/runs/a.py", "from ...search.store.entries import f"),
+        ("search/store/a.py", "from ..query.hits import Hit"),
+        ("search/sound_index.py", "from .page.app import f"),
+        ("search/page/a.py", "from ...training.recipe.schema import f"),
         ("data/a.py", "from ..training import f"),
         ("data/scenes/a.py", "from ...evaluation import f"),
         ("evaluation/a.py", "import auricle.training.trainer"),
+        ("evaluation/a.py", "from ..training.recipe.schema import f"),
         ("training/a.py", "from auricle.search import f"),
         ("search/a.py", "from ..hub import f"),
         ("hub/a.py", "from ..cli.main import f"),
@@ -213,9 +261,15 @@ def test_an_import_that_points_up_is_seen(file, text):
     [
         ("modeling/a.py", "from .b import f\nimport torch"),
         ("data/a.py", "from ..processing.audio_reading import f\nfrom .. import __version__"),
-        ("data/a.py", "from ..evaluation import metrics\nfrom ..evaluation.metrics import f"),
+        ("data/a.py", "from ..evaluation import metrics\nfrom ..evaluation.metrics.bootstrap import f"),
         ("data/scenes/a.py", "from ..schema import f\nfrom . import signals"),
-        ("training/a.py", "from ..evaluation import f\nfrom ..modeling import g\nfrom .losses import h"),
+        (
+            "training/a.py",
+            "from ..evaluation import f\nfrom ..modeling import g\nfrom .losses.objective import h",
+        ),
+        ("training/runs/a.py", "from ..retrieval_trainer import f\nfrom ..rows.collator import g"),
+        ("search/query/a.py", "from ..store.entries import f\nfrom ..errors import SearchError"),
+        ("search/page/a.py", "from ..sound_index import f\nfrom ...encoders import g"),
         ("evaluation/__init__.py", "from .metrics import f"),
         ("hub/a.py", "from ..training import f"),
         ("train.py", "from auricle.cli.train import main"),
@@ -246,6 +300,97 @@ def test_a_circle_is_seen():
     assert cycles_between_units(files) == []
     files["__init__.py"] = "from . import data"
     assert len(cycles_between_units(files)) == 1
+
+
+# ------------------------------------------------------------------------------------ size of rooms
+
+
+def crowded_folders(files: Iterable[str]) -> list[str]:
+    """Folders of the package with more Python files than a newcomer takes in at a glance."""
+    counts = Counter(Path(file).parent.as_posix() for file in files if Path(file).name != "__init__.py")
+    return [
+        f"{folder}: {count} Python files"
+        for folder, count in sorted(counts.items())
+        if count > LARGEST_FOLDER and folder not in FREE_FOLDERS
+    ]
+
+
+def long_modules(files: Mapping[str, str]) -> list[str]:
+    lines = {file: len(text.splitlines()) for file, text in files.items()}
+    return [f"{file}: {count} lines" for file, count in lines.items() if count > LONGEST_MODULE]
+
+
+def rooms_without_a_docstring(files: Mapping[str, str]) -> list[str]:
+    """`__init__.py` files of rooms with code that do not say what lives there."""
+    inits = {file: text for file, text in files.items() if Path(file).name == "__init__.py"}
+    no_code = ("recipes/__init__.py", "model_cards/__init__.py")  # templates and YAML alone
+    return [
+        file for file, text in inits.items() if file not in no_code and not ast.get_docstring(ast.parse(text))
+    ]
+
+
+def test_rooms_are_small():
+    files = packaged_sources()
+    assert crowded_folders(files) == []
+    assert long_modules(files) == []
+    assert rooms_without_a_docstring(files) == []
+
+
+def test_a_crowded_folder_a_long_module_and_a_silent_room_are_seen():
+    names = [f"search/a{number}.py" for number in range(LARGEST_FOLDER)]
+    assert crowded_folders([*names, "search/__init__.py"]) == []
+    assert crowded_folders([*names, "search/one_more.py"]) == [f"search: {LARGEST_FOLDER + 1} Python files"]
+    assert crowded_folders([f"cli/a{number}.py" for number in range(40)]) == []
+    assert long_modules({"a.py": "x\n" * LONGEST_MODULE}) == []
+    assert long_modules({"a.py": "x\n" * (LONGEST_MODULE + 1)}) == [f"a.py: {LONGEST_MODULE + 1} lines"]
+    assert rooms_without_a_docstring({"data/__init__.py": "x = 1", "hub/__init__.py": '"""Cards."""'}) == [
+        "data/__init__.py"
+    ]
+
+
+# ----------------------------------------------------------------------------- who knows model classes
+
+MODEL_CLASSES = {"AuricleModel"}
+MAY_NAME_MODEL_CLASSES = (
+    "__init__.py",
+    "encoders/",
+    "modeling/",
+    "processing/",
+    "conversion/",
+    "hub/",
+    "training/models/",
+    "training/retrieval_trainer.py",
+)
+
+
+def named_model_classes(files: Mapping[str, str]) -> list[str]:
+    """Places that know a model class, where everything else goes through the encoder's interface."""
+    return [
+        f"{file}:{node.lineno}: {name}"
+        for file, text in files.items()
+        if not file.startswith(MAY_NAME_MODEL_CLASSES)
+        for node in ast.walk(ast.parse(text))
+        for name in MODEL_CLASSES & names_in(node)
+    ]
+
+
+def names_in(node: ast.AST) -> set[str]:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+            return {name}
+        case ast.Constant(value=str(text)):
+            return set(re.findall(r"\w+", text)) if text.isidentifier() else set()
+    return set()
+
+
+def test_only_encoders_and_model_builders_know_model_classes():
+    assert named_model_classes(packaged_sources()) == []
+
+
+def test_a_model_class_in_another_room_is_seen():
+    planted = "from ..modeling import AuricleModel\n\ndef f(model: AuricleModel): ..."
+    assert len(named_model_classes({"search/a.py": planted})) == 2
+    assert named_model_classes({"encoders/a.py": planted}) == []
 
 
 # --------------------------------------------------------------------------- how rooms are named

@@ -1,7 +1,6 @@
 """transformers' Trainer for dual encoders: gathered loss, own rates a tower, retrieval evaluation."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,9 @@ from torch import distributed
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import speed_metrics
 
-from ..evaluation.embedding import embed_captions, embed_clips
+from ..encoders.auricle_encoder import AuricleEncoder
 from ..evaluation.retrieval import RetrievalSplit
-from ..modeling import AuricleModel
-from ..processing import AuricleProcessor
-from .cluster_loss import cluster_losses
-from .gradient_gather import (
-    gather_rows,
-    gathered_contrastive_loss,
-    gathered_distillation_loss,
-    gathered_similarities,
-    world,
-)
-from .learning_rate import warmup_cosine_schedule
-from .lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
-from .loss_parts import LossParts
-from .objective import Objective
-from .pooled_captions import PooledCaptions
-from .recipe import EvaluationSection, TrainingSection
-from .saved_directories import (
+from ..files.saved_directories import (
     mark_checkpoint_complete,
     read_json,
     recover_directory,
@@ -38,7 +21,23 @@ from .saved_directories import (
     replace_directory,
     write_json,
 )
-from .training_clips import TrainingClips
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor
+from .learning_rate import warmup_cosine_schedule
+from .losses.cluster_loss import cluster_losses
+from .losses.gradient_gather import (
+    gather_rows,
+    gathered_contrastive_loss,
+    gathered_distillation_loss,
+    gathered_similarities,
+    world,
+)
+from .losses.loss_parts import LossParts
+from .losses.objective import Objective
+from .models.lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
+from .recipe.schema import EvaluationSection, TrainingSection
+from .rows.training_clips import TrainingClips
+from .teachers.pooled_captions import PooledCaptions
 
 
 class RetrievalTrainer(Trainer):
@@ -223,11 +222,9 @@ class RetrievalTrainer(Trainer):
         if split is None:
             raise ValueError("evaluate: there is no validation split; pass eval_dataset.")
         started = time.time()
-        model = self.accelerator.unwrap_model(self.model)
+        encoder = AuricleEncoder(self.accelerator.unwrap_model(self.model), self.processing_class)
         rank, processes = world()
-        own_audio, _ = embed_clips(
-            model,
-            self.processing_class,
+        own_audio, _ = encoder.embed_clips(
             split.audio[rank::processes],
             batch_size=self.evaluation.batch_size,
             progress=rank == 0 and not self.args.disable_tqdm,
@@ -235,7 +232,7 @@ class RetrievalTrainer(Trainer):
         )
         figures = split.metrics(
             _interleave(own_audio, len(split.audio)),
-            self._embed_validation_text(model, split, is_validation=split is self.validation),
+            self._embed_validation_text(encoder, split, is_validation=split is self.validation),
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         metrics.update(speed_metrics(metric_key_prefix, started, num_samples=len(split.audio)))
@@ -244,19 +241,17 @@ class RetrievalTrainer(Trainer):
         return metrics
 
     def _embed_validation_text(
-        self, model: AuricleModel, split: RetrievalSplit, *, is_validation: bool
+        self, encoder: AuricleEncoder, split: RetrievalSplit, *, is_validation: bool
     ) -> np.ndarray:
         options = {"batch_size": self.evaluation.batch_size}
         if not (is_validation and "text" in self.section.freeze):
-            return embed_captions(model, self.processing_class, split.captions, **options)
+            return encoder.embed_texts(split.captions, **options)
         if self._pooled_validation_text is None:
-            pool = (
-                self.pooled_captions.pooled if self.pooled_captions else partial(embed_captions, pooled=True)
-            )
-            self._pooled_validation_text = pool(model, self.processing_class, split.captions, **options)
-        with torch.no_grad():
-            pooled = torch.from_numpy(self._pooled_validation_text).to(model.device)
-            return model.project_text(pooled).cpu().numpy()
+            if self.pooled_captions is None:
+                self._pooled_validation_text = encoder.pool_texts(split.captions, **options)
+            else:
+                self._pooled_validation_text = self.pooled_captions.pooled(encoder, split.captions, **options)
+        return encoder.project_texts(self._pooled_validation_text)
 
 
 class EpochTeller(TrainerCallback):

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from auricle.cli.main import app
 from auricle.data import load_clotho
-from auricle.training.caption_clusters import CaptionClusters
-from auricle.training.caption_embedding import embed_captions_with
-from auricle.training.pretrained_text import PACKAGED_ENCODERS, locate_text_encoder
+from auricle.training.clusters.caption_clusters import CaptionClusters
+from auricle.training.clusters.caption_embedding import embed_captions_with
+from auricle.training.models.pretrained_text import PACKAGED_ENCODERS, locate_text_encoder
 
 FEW = ["--method", "kmeans", "--num-clusters", "3"]
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -90,7 +90,7 @@ def test_a_model_of_the_hub_is_told_by_its_weights(tmp_path):
     (cached / "refs" / "main").write_text(commit)
     shutil.copytree(locate_text_encoder(MINILM).location, cached / "snapshots" / commit)
     script = (
-        "from auricle.training.caption_embedding import embed_captions_with as embed\n"
+        "from auricle.training.clusters.caption_embedding import embed_captions_with as embed\n"
         "print(embed('someone/encoder', ['rain'])[1]['fingerprint'])"
     )
     # The cache's place is read when the Hub's library is imported, hence a process of its own.

@@ -6,8 +6,8 @@ from tiny_recipes import tiny_recipe, write_captioned_folder, write_recipe
 
 from auricle.cli.dataset_argument import DatasetArgumentError, load_dataset_argument
 from auricle.data import DataError
-from auricle.training.recipe_reading import RecipeError
-from auricle.training.split_loading import load_splits
+from auricle.training.recipe.reading import RecipeError
+from auricle.training.rows.split_loading import load_splits
 
 CAPTIONS = 'file_name,caption_1,caption_2\na b.wav,A dog barks.,\nc.wav,Rain falls,"Rain, then wind"\n'
 
@@ -76,10 +76,10 @@ def test_the_word_scenes_means_the_generated_scenes(monkeypatch, tmp_path):
             section.model_copy(update={"scenes": small, "cache_dir": str(tmp_path)}), progress=False
         )
 
-    from auricle.training.recipe_data import SceneSection
+    from auricle.training.recipe.data_section import SceneSection
 
     small = SceneSection(train_scenes=2, validation_scenes=1, test_scenes=1, seconds=3)
-    monkeypatch.setattr("auricle.training.split_loading.load_splits", loader)
+    monkeypatch.setattr("auricle.training.rows.split_loading.load_splits", loader)
     tables = load_dataset_argument("scenes", split=None, progress=False)
     assert {"train", "validation", "test"} <= set(tables)
     assert asked[0].source == "scenes" and asked[0].scenes == SceneSection()

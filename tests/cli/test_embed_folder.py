@@ -12,7 +12,7 @@ from tiny_recipes import ROOT, environment
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
-from auricle.evaluation.embedding import embed_clips
+from auricle.encoders.auricle_embedding import embed_clips
 
 CONFIG = ROOT / "recipes" / "accelerate" / "cpu_2_processes.yaml"
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from auricle.cli.main import app
 from auricle.data import load_captioned_folder
-from auricle.evaluation.ensemble import Ensemble
+from auricle.encoders.auricle_encoder import AuricleEncoder
+from auricle.evaluation.ensembles.ensemble import Ensemble
 from auricle.evaluation.retrieval import evaluate_retrieval
 from auricle.evaluation.similarities import Similarities
 
@@ -42,7 +43,9 @@ def test_the_figures_are_those_of_training(place, tmp_path):
         "evaluate", folder / "one", folder / "sounds", "--json", tmp_path / "r.json", "--resamples", 50
     )
     report = json.loads((tmp_path / "r.json").read_text())
-    expected, _ = evaluate_retrieval(*built, load_captioned_folder(folder / "sounds", split="test"))
+    expected, _ = evaluate_retrieval(
+        AuricleEncoder(*built), load_captioned_folder(folder / "sounds", split="test")
+    )
     for direction in ("text_to_audio", "audio_to_text"):
         for name, entry in report["single"][direction]["metrics"].items():
             assert entry["value"] == pytest.approx(expected[f"{direction}_{name}"])
@@ -64,7 +67,7 @@ def test_a_class_or_a_file_says_what_else_is_right(place, tmp_path):
     )
     report = json.loads((tmp_path / "r.json").read_text())
     table = load_captioned_folder(folder / "sounds", split="test")
-    expected, _ = evaluate_retrieval(*built, table, relevance_column="label")
+    expected, _ = evaluate_retrieval(AuricleEncoder(*built), table, relevance_column="label")
     assert report["multi"]["text_to_audio"]["metrics"]["mAP@16"]["value"] == pytest.approx(
         expected["text_to_audio_mAP@16"]
     )

@@ -12,9 +12,9 @@ from planted import average_precision, planted_similarities
 from auricle.data import load_clotho
 from auricle.evaluation.protocol import clip_values, evaluate_similarities, query_values, relevance_by_value
 from auricle.evaluation.relevance import match_relevance, read_relevance
-from auricle.evaluation.report_table import format_report
+from auricle.evaluation.reports.report_table import format_report
+from auricle.evaluation.reports.submission import write_submission
 from auricle.evaluation.similarities import Similarities, SimilarityError
-from auricle.evaluation.submission import write_submission
 
 SHARED = os.environ.get("AURICLE_DATA_DIR")
 

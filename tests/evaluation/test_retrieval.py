@@ -6,6 +6,7 @@ import torch
 from tiny_models import tiny_model_and_processor, write_sound
 
 from auricle.data import CaptionedClip, build_table
+from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.evaluation.retrieval import RetrievalSplit, evaluate_retrieval
 from auricle.processing import AudioReadError
 
@@ -85,7 +86,7 @@ def brute_evaluation(model, processor, table, group):
 def test_figures_equal_counting_by_hand(parts, tmp_path, group, order):
     table = table_of(tmp_path)
     table = interleaved(table) if order == "interleaved" else table
-    got, _ = evaluate_retrieval(*parts, table, relevance_column=group, batch_size=3)
+    got, _ = evaluate_retrieval(AuricleEncoder(*parts), table, relevance_column=group, batch_size=3)
     assert list(got) == NAMES
     assert got == pytest.approx(brute_evaluation(*parts, table, group), abs=1e-9)
 
@@ -159,18 +160,18 @@ def test_the_part_of_a_file_that_a_row_names_is_evaluated(parts, tmp_path):
         for i, caption in enumerate(["rain", "a bell", "a dog"])
     ]
     table = build_table([row for clip in clips for row in clip.rows()])
-    got, _ = evaluate_retrieval(*parts, table)
+    got, _ = evaluate_retrieval(AuricleEncoder(*parts), table)
     assert got == pytest.approx(brute_evaluation(*parts, table, "clip_id"), abs=1e-9)
 
 
 def test_an_unreadable_clip_stops_it_by_name(parts, tmp_path):
     with pytest.raises(AudioReadError, match="2.wav: no such file"):
-        evaluate_retrieval(*parts, table_of(tmp_path, missing=["2.wav"]))
+        evaluate_retrieval(AuricleEncoder(*parts), table_of(tmp_path, missing=["2.wav"]))
 
 
 def test_an_empty_split_and_an_unknown_column_are_named(parts, tmp_path):
     table = table_of(tmp_path)
     with pytest.raises(ValueError, match="no rows to evaluate"):
-        evaluate_retrieval(*parts, table.select([]))
+        evaluate_retrieval(AuricleEncoder(*parts), table.select([]))
     with pytest.raises(ValueError, match=r"relevance_column='class' is not a column; there are .*'kind'"):
-        evaluate_retrieval(*parts, table, relevance_column="class")
+        evaluate_retrieval(AuricleEncoder(*parts), table, relevance_column="class")

@@ -9,6 +9,7 @@ from planted import planted_similarities
 from tiny_models import tiny_model_and_processor, write_sound
 
 from auricle.data import CaptionedClip, build_table
+from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.evaluation.similarities import Similarities, SimilarityError, compute_similarities, weighted_sum
 
 
@@ -25,7 +26,7 @@ def test_a_models_similarities_are_its_cosines(tmp_path):
         for n in range(3)
     ]
     table = build_table(row for clip in clips for row in clip.rows())
-    found = compute_similarities(model, processor, table, name="tiny")
+    found = compute_similarities(AuricleEncoder(model, processor), table, name="tiny")
     assert found.scores.shape == (6, 3)
     assert found.clip_ids == ["set/test/0.wav", "set/test/1.wav", "set/test/2.wav"]
     assert found.clip_of_query.tolist() == [0, 0, 1, 1, 2, 2]

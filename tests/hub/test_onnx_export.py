@@ -10,8 +10,8 @@ from tiny_models import saved_tiny_model
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
-from auricle.evaluation.embedding import embed_captions, embed_clips
-from auricle.evaluation.onnx_towers import OnnxAudioTower, OnnxTextTower
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips
+from auricle.encoders.onnx_towers import OnnxAudioTower, OnnxTextTower
 from auricle.hub import onnx_export
 from auricle.hub.onnx_export import ExportError, export_onnx
 
@@ -81,7 +81,7 @@ def test_the_text_tower_needs_neither_torch_nor_transformers(exported):
     root, model, processor, _ = exported
     code = (
         "import sys, json\n"
-        "from auricle.evaluation.onnx_towers import OnnxTextTower\n"
+        "from auricle.encoders.onnx_towers import OnnxTextTower\n"
         f"rows = OnnxTextTower({str(root / 'onnx')!r}).embed(['a dog barks'])\n"
         "assert not {'torch', 'transformers'} & set(sys.modules), 'heavy'\n"
         "print(json.dumps(rows.tolist()))"

@@ -5,7 +5,8 @@ import pytest
 import torch
 from tiny_models import saved_tiny_model, write_sound
 
-from auricle.evaluation.embedding import embed_captions, embed_clips
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips
+from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.evaluation.zero_shot import classify_sounds
 
 SENTENCES = ["A dog barks!", "rain falls, then a bell rings"]
@@ -51,16 +52,16 @@ def test_transformers_pipeline_classifies_arrays(saved):
     sound = processor.feature_extractor.sampling_rate
     waveform = (0.1 * np.random.default_rng(0).standard_normal(3 * sound)).astype(np.float32)
     answer = pipe(waveform, candidate_labels=["dog", "rain"], hypothesis_template="the sound of {}")
-    ours = classify_sounds(model, processor, [{"array": waveform, "sampling_rate": sound}], ["dog", "rain"])[
-        0
-    ]
+    ours = classify_sounds(
+        AuricleEncoder(model, processor), [{"array": waveform, "sampling_rate": sound}], ["dog", "rain"]
+    )[0]
     assert {entry["label"]: pytest.approx(entry["score"], abs=1e-4) for entry in answer} == dict(ours)
 
 
 def test_probabilities_are_a_softmax_of_cosines(saved):
     _, model, processor, sounds = saved
     labels = ["dog", "rain", "bell"]
-    answers = classify_sounds(model, processor, sounds, labels, template="{} there")
+    answers = classify_sounds(AuricleEncoder(model, processor), sounds, labels, template="{} there")
     with torch.no_grad():
         text = embed_captions(model, processor, [f"{label} there" for label in labels])
         audio, _ = embed_clips(model, processor, sounds)
@@ -83,4 +84,4 @@ def test_probabilities_are_a_softmax_of_cosines(saved):
 def test_bad_questions(saved, labels, template, message):
     _, model, processor, sounds = saved
     with pytest.raises(ValueError, match=message):
-        classify_sounds(model, processor, sounds, labels, template=template)
+        classify_sounds(AuricleEncoder(model, processor), sounds, labels, template=template)

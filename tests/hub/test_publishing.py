@@ -144,7 +144,7 @@ def load_as_stranger(server, home, sound, revision="main"):
 def own_embeddings(model_dir, sound):
     import torch
 
-    from auricle.evaluation.model_loading import load_pretrained
+    from auricle.encoders.auricle_checkpoint import load_pretrained
 
     model, processor = load_pretrained(model_dir)
     with torch.no_grad():
@@ -313,7 +313,7 @@ def test_a_full_disk_in_the_cache_is_told(server, tmp_path):
     server.repos["models", REPO] = Repo(False, {first.oid: first}, {"main": first.oid})
     code = (
         "import builtins, errno, sys\n"
-        "from auricle.evaluation.model_loading import load_pretrained\n"
+        "from auricle.encoders.auricle_checkpoint import load_pretrained\n"
         "import huggingface_hub.file_download as download\n"
         "def full(*arguments, **options):\n"
         "    raise OSError(errno.ENOSPC, 'No space left on device')\n"

@@ -65,7 +65,7 @@ IN_ANOTHER_PROCESS = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from test_batch_independence import embedding_digest
-from auricle.evaluation.model_loading import load_pretrained
+from auricle.encoders.auricle_checkpoint import load_pretrained
 model, processor = load_pretrained(sys.argv[2])
 print(json.dumps([embedding_digest(model, processor, path) for path in sys.argv[3:]]))
 """

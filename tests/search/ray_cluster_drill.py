@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from auricle.search.sound_index import SoundIndex
-from auricle.search.vector_index import NAME
+from auricle.search.store.vector_index import NAME
 
 ADDRESS = "127.0.0.1:6390"  # ports from 10002 to 19999 are Ray's own
 SENTENCES = ["a dog barks", "rain falls", "two low tones", "an engine idles while a bird sings"]

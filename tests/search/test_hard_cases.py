@@ -15,11 +15,12 @@ from sound_libraries import contents, interrupted, library, same
 from tiny_models import SAMPLING_RATE, sound, write_sound
 from tiny_recipes import environment
 
+from auricle.search.errors import SearchError
 from auricle.search.exports import export_hits
-from auricle.search.hits import Hit, SearchError
+from auricle.search.query.hits import Hit
 from auricle.search.sound_index import SoundIndex
-from auricle.search.store import Store
-from auricle.search.walking import find_files
+from auricle.search.store.index_store import Store
+from auricle.search.update.walking import find_files
 
 pytest.importorskip("lancedb")
 WAV = frozenset({".wav"})

@@ -14,7 +14,7 @@ pytest.importorskip("umap")
 from auricle.cli.main import app
 from auricle.search import SearchError, SoundIndex
 from auricle.search.library_map import _cluster_names, _largest_first, make_library_map
-from auricle.search.ranking import BACKGROUND_QUERIES
+from auricle.search.query.ranking import BACKGROUND_QUERIES
 
 STRANGE = "a <b>bold<b> & 'quoted' 🎵.wav"
 

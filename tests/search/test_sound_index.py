@@ -19,13 +19,14 @@ from tiny_recipes import environment
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
-from auricle.evaluation.embedding import embed_captions, embed_clips
-from auricle.search.indexing import update_index
-from auricle.search.ranking import BACKGROUND_QUERIES, percentile_of
+from auricle.encoders.auricle_embedding import embed_captions, embed_clips
+from auricle.encoders.auricle_encoder import AuricleEncoder
+from auricle.encoders.recording_windows import embed_recording
+from auricle.search.query.ranking import BACKGROUND_QUERIES, percentile_of
 from auricle.search.sound_index import SearchError, SoundIndex
-from auricle.search.store import Store
-from auricle.search.walking import FoundFile
-from auricle.search.windows import embed_windows
+from auricle.search.store.index_store import Store
+from auricle.search.update.indexing import update_index
+from auricle.search.update.walking import FoundFile
 
 pytest.importorskip("lancedb")
 
@@ -63,7 +64,7 @@ def nothing_to_embed(paths):
 def test_a_short_sound_has_one_window_which_is_the_model_s_embedding(saved, tmp_path):
     _, model, processor = saved
     path = write_sound(tmp_path / "a.wav", 0.7, seed=1)
-    found = embed_windows(model, processor, path, hop_seconds=1.0)
+    found = embed_recording(AuricleEncoder(model, processor), path, hop_seconds=1.0)
     expected, _ = embed_clips(model, processor, [str(path)])
     assert np.abs(found.vectors - expected).max() < 1e-6 and np.abs(found.vector - expected[0]).max() < 1e-6
     assert found.starts.tolist() == [0.0] and found.ends.tolist() == pytest.approx([0.7])
@@ -75,7 +76,9 @@ def test_each_window_is_what_the_model_makes_of_that_part(saved, tmp_path, hop, 
     _, model, processor = saved
     samples = sound(seconds, seed=2)
     soundfile.write(tmp_path / "a.wav", samples, SAMPLING_RATE, subtype="FLOAT")
-    found = embed_windows(model, processor, tmp_path / "a.wav", hop_seconds=hop, batch_size=3)
+    found = embed_recording(
+        AuricleEncoder(model, processor), tmp_path / "a.wav", hop_seconds=hop, batch_size=3
+    )
     assert found.duration == pytest.approx(seconds)
     for start, end, vector in zip(found.starts, found.ends, found.vectors, strict=True):
         part = samples[round(start * SAMPLING_RATE) : round(end * SAMPLING_RATE)]
@@ -220,7 +223,7 @@ def test_answers_are_ranked_by_the_cosine_of_their_best_window(place, saved):
     query = embed_captions(model, processor, ["a dog barks twice"])[0]
     best = {}
     for path in sorted(sounds.rglob("*.wav")):
-        found = embed_windows(model, processor, path, hop_seconds=1.0)
+        found = embed_recording(AuricleEncoder(model, processor), path, hop_seconds=1.0)
         window = int(np.argmax(found.vectors @ query))
         best[str(path)] = (float(found.vectors[window] @ query), found.starts[window])
     hits = index.search("a dog barks twice", top=10)
@@ -333,7 +336,7 @@ def test_moments_lie_where_the_sound_is(saved, place, tmp_path):
     _, index = place
     parts = [sound(1.0, seed=seed) for seed in (5, 6, 7, 8)]
     soundfile.write(tmp_path / "long.wav", np.concatenate(parts), SAMPLING_RATE, subtype="FLOAT")
-    found = embed_windows(*saved[1:], tmp_path / "long.wav", hop_seconds=0.5)
+    found = embed_recording(AuricleEncoder(*saved[1:]), tmp_path / "long.wav", hop_seconds=0.5)
     vector = index.embed_texts(["a dog barks twice"])[0]
     cosines = found.vectors @ vector
     hits = index.moments(tmp_path / "long.wav", "a dog barks twice", top=3, threshold=0.0)

@@ -9,14 +9,14 @@ import torch
 from tiny_recipes import tiny_recipe, weights_of, write_captioned_folder
 
 from auricle.evaluation.retrieval import evaluate_retrieval
-from auricle.training.collator import RetrievalCollator
-from auricle.training.model_building import build_model, load_model
-from auricle.training.recipe import Recipe
-from auricle.training.recipe_reading import RecipeError, resolve_stages
+from auricle.training.models.model_building import build_model, load_model
+from auricle.training.recipe.reading import RecipeError, resolve_stages
+from auricle.training.recipe.schema import Recipe
 from auricle.training.retrieval_trainer import RetrievalTrainer
-from auricle.training.split_loading import load_splits
-from auricle.training.stage_running import _training_arguments, run_stage
-from auricle.training.training_clips import TrainingClips
+from auricle.training.rows.collator import RetrievalCollator
+from auricle.training.rows.split_loading import load_splits
+from auricle.training.rows.training_clips import TrainingClips
+from auricle.training.runs.stage_running import _training_arguments, run_stage
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +183,7 @@ def test_evaluation_is_that_of_the_whole_ragged_split(make):
     measured = trainer.evaluate()
     segments = {0.6: 1, 1.0: 1, 1.7: 2}
     assert sum(embedded) == sum(segments[(0.6, 1.0, 1.7)[number % 3]] for number in range(14, 21))
-    expected, _ = evaluate_retrieval(
-        setting.model, setting.built.processor, setting.splits["validation"], batch_size=4
-    )
+    expected, _ = evaluate_retrieval(setting.built.encoder(), setting.splits["validation"], batch_size=4)
     assert {name: measured[f"eval_{name}"] for name in expected} == expected
     assert len(trainer.validation.audio) == 7 and len(trainer.validation.captions) == 14
 
@@ -194,7 +192,7 @@ def test_evaluation_of_another_table_and_by_another_column(make):
     setting = make(evaluation={"relevance_column": "label"})
     measured = setting.trainer().evaluate(setting.splits["train"], metric_key_prefix="train")
     expected, _ = evaluate_retrieval(
-        setting.model, setting.built.processor, setting.splits["train"], relevance_column="label"
+        setting.built.encoder(), setting.splits["train"], relevance_column="label"
     )
     assert {name: measured[f"train_{name}"] for name in expected} == expected
     with pytest.raises(ValueError, match="no validation split"):
@@ -209,7 +207,7 @@ def test_evaluation_of_a_frozen_text_tower_follows_its_projection(make):
     with torch.no_grad():
         setting.model.text_projection.weight.normal_(generator=torch.Generator().manual_seed(5))
     measured = trainer.evaluate()
-    expected, _ = evaluate_retrieval(setting.model, setting.built.processor, setting.splits["validation"])
+    expected, _ = evaluate_retrieval(setting.built.encoder(), setting.splits["validation"])
     assert {name: measured[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-6)
 
 
@@ -235,7 +233,7 @@ def test_the_best_epoch_is_kept_and_loads(make):
     assert best["value"] == max(figures)
     assert best["epoch"] == figures.index(max(figures)) + 1
     kept = load_model(str(setting.directory / "model"))
-    again, _ = evaluate_retrieval(kept.model, kept.processor, setting.splits["validation"])
+    again, _ = evaluate_retrieval(kept.encoder(), setting.splits["validation"])
     assert again["text_to_audio_mAP@16"] == best["value"]
 
 

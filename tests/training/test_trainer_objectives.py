@@ -8,19 +8,19 @@ import torch
 from tiny_recipes import tiny_recipe, weights_of, write_captioned_folder
 
 from auricle.modeling import contrastive_loss
-from auricle.training.cluster_loss import cluster_losses
-from auricle.training.collator import RetrievalCollator
-from auricle.training.distillation_loss import distillation_loss
-from auricle.training.model_building import build_model
-from auricle.training.objective import Objective
-from auricle.training.recipe import Recipe
-from auricle.training.recipe_reading import resolve_stages
+from auricle.training.losses.cluster_loss import cluster_losses
+from auricle.training.losses.distillation_loss import distillation_loss
+from auricle.training.losses.objective import Objective
+from auricle.training.models.model_building import build_model
+from auricle.training.recipe.reading import resolve_stages
+from auricle.training.recipe.schema import Recipe
 from auricle.training.retrieval_trainer import RetrievalTrainer
-from auricle.training.split_loading import load_splits
-from auricle.training.stage_objective import StageObjective
-from auricle.training.stage_running import _training_arguments, run_stage
-from auricle.training.teacher_bank import AlignedTeachers, write_teacher_bank
-from auricle.training.training_clips import TrainingClips
+from auricle.training.rows.collator import RetrievalCollator
+from auricle.training.rows.split_loading import load_splits
+from auricle.training.rows.training_clips import TrainingClips
+from auricle.training.runs.stage_objective import StageObjective
+from auricle.training.runs.stage_running import _training_arguments, run_stage
+from auricle.training.teachers.teacher_bank import AlignedTeachers, write_teacher_bank
 
 CLUSTERS = 3
 EVERYTHING = Objective(0.9, 0.7, None, 0.05)
@@ -44,8 +44,7 @@ class Shared:
             banks.append(
                 write_teacher_bank(
                     folder / f"bank{seed}",
-                    teacher.model,
-                    teacher.processor,
+                    teacher.encoder(),
                     self.splits,
                     model_name=f"{seed}",
                 )

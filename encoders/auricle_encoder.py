@@ -1,0 +1,210 @@
+"""Our own dual encoder behind the encoders' interface."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from ..modeling import AuricleModel
+from ..modeling.int8 import Int8Linear
+from ..processing import AuricleProcessor
+from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained
+from .auricle_embedding import embed_captions, embed_clips, evaluation_mode
+from .interface import AudioTextEncoder, EncoderError
+from .model_fingerprint import model_fingerprint, text_fingerprint
+from .model_source import license_of
+
+PRECISIONS = ("float32", "int8")
+
+
+class AuricleEncoder(AudioTextEncoder):
+    """
+    A dual encoder of this package, from a saved directory, an adapter, the Hub, or memory.
+
+    A recording's vector is the projection of the mean over its segments, as in training. Clips may be given in any
+    form that the processor takes.
+
+    Args:
+        model: on any device; put into evaluation mode only while it embeds, so that a training loop may use it.
+        processor: the model's own.
+        name: where it was loaded from.
+        revision: commit of the Hub repository.
+        license: of the weights.
+    """
+
+    kind = "Auricle model"
+
+    def __init__(
+        self,
+        model: AuricleModel,
+        processor: AuricleProcessor,
+        *,
+        name: str = "",
+        revision: str | None = None,
+        license: str | None = None,
+    ):
+        self.model, self.processor = model, processor
+        self.name, self.revision, self.license = name, revision, license
+        extractor = processor.feature_extractor
+        self.min_tail_seconds = extractor.min_tail_seconds
+        self.max_text_tokens = processor.max_text_tokens
+
+    @classmethod
+    def recognizes(cls, directory: Path, model_type: str | None) -> bool:
+        """Whether files of a directory, and the model type in its ``config.json``, say that it is of this kind."""
+        adapter = (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
+        return adapter or model_type == "auricle"
+
+    @classmethod
+    def load(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        device: Any = None,
+        precision: str = "float32",
+    ) -> Self:
+        """
+        Loads a directory, an adapter's directory or a Hub id; arguments and errors as of [`load_encoder`].
+        """
+        if precision not in PRECISIONS:
+            raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(PRECISIONS)}.")
+        try:
+            model, processor = load_pretrained(name, int8=precision == "int8", revision=revision)
+        except ValueError as error:
+            raise EncoderError(str(error)) from error
+        commit = getattr(model.config, "_commit_hash", None)
+        encoder = cls(model, processor, name=os.fspath(name), revision=commit, license=license_of(name))
+        if device is None:
+            # 8-bit layers run on the CPU.
+            device = "cuda" if torch.cuda.is_available() and precision != "int8" else "cpu"
+        return encoder.to(device)
+
+    @property
+    def fingerprint(self) -> str:
+        """See [`model_fingerprint`]."""
+        try:
+            return model_fingerprint(self.model, self.processor)
+        except ValueError as error:
+            raise EncoderError(f"{self.name or self.kind}: {error}") from error
+
+    @property
+    def text_fingerprint(self) -> str:
+        """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection behind it."""
+        return text_fingerprint(self.model, self.processor)
+
+    @property
+    def precision(self) -> str:
+        """ "int8" if linear layers are quantised, else the type of the weights."""
+        if any(isinstance(module, Int8Linear) for module in self.model.modules()):
+            return "int8"
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz, of the front end."""
+        return self.processor.feature_extractor.sampling_rate
+
+    @property
+    def window_seconds(self) -> float:
+        """A segment of the front end."""
+        return self.processor.feature_extractor.segment_seconds
+
+    @property
+    def window_samples(self) -> int:
+        """A segment of the front end."""
+        return self.processor.feature_extractor.segment_samples
+
+    @property
+    def min_tail_samples(self) -> int:
+        """Of the front end."""
+        return self.processor.feature_extractor.min_tail_samples
+
+    @property
+    def embedding_dim(self) -> int:
+        """The model's ``projection_dim``."""
+        return self.model.config.projection_dim
+
+    @property
+    def pooled_text_dim(self) -> int:
+        """The text tower's ``hidden_size``."""
+        return self.model.config.text_config.hidden_size
+
+    @property
+    def logit_scale(self) -> float:
+        """``1 / temperature``."""
+        return float(self.model.current_logit_scale())
+
+    def to(self, device: Any) -> Self:
+        """Moves the model to a device."""
+        self.model.to(device)
+        return self
+
+    def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
+        """See [`AuricleProcessor.prepare_text`]."""
+        return self.processor.prepare_text(list(sentences))
+
+    def embed_texts(
+        self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
+    ) -> np.ndarray:
+        """See [`AudioTextEncoder.embed_texts`]."""
+        return embed_captions(self.model, self.processor, sentences, batch_size=batch_size, progress=progress)
+
+    def pool_texts(
+        self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
+    ) -> np.ndarray:
+        """The text tower's pooled output from before the projection."""
+        return embed_captions(
+            self.model, self.processor, sentences, batch_size=batch_size, progress=progress, pooled=True
+        )
+
+    @torch.no_grad()
+    def project_texts(self, pooled: np.ndarray) -> np.ndarray:
+        """The model's text projection, and unit length."""
+        rows = torch.from_numpy(pooled).to(self.model.device, self.model.dtype)
+        return self.model.project_text(rows).float().cpu().numpy()
+
+    @torch.no_grad()
+    def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+        """The audio tower's segment vectors from before the projection."""
+        extractor = self.processor.feature_extractor
+        inputs = extractor.encode(waveforms, list(lengths), [1] * len(lengths), None, self.model.device)
+        mask = inputs.get("audio_attention_mask")
+        with evaluation_mode(self.model):
+            pooled = self.model.pool_audio(
+                inputs["input_features"].to(self.model.device),
+                None if mask is None else mask.to(self.model.device),
+            )
+        return pooled.float().cpu().numpy()
+
+    @torch.no_grad()
+    def project_windows(self, pooled: np.ndarray) -> np.ndarray:
+        """The model's audio projection, and unit length."""
+        rows = torch.from_numpy(pooled).to(self.model.device, self.model.dtype)
+        return self.model.project_audio(rows).float().cpu().numpy()
+
+    def embed_clips(
+        self,
+        clips: Sequence[Any],
+        *,
+        batch_size: int = 16,
+        progress: bool = False,
+        description: str = "sounds",
+        skip_unreadable: bool = False,
+    ) -> tuple[np.ndarray, list[tuple[int, str]]]:
+        """See [`AudioTextEncoder.embed_clips`]."""
+        return embed_clips(
+            self.model,
+            self.processor,
+            clips,
+            batch_size=batch_size,
+            progress=progress,
+            description=description,
+            skip_unreadable=skip_unreadable,
+        )
+
+
+__all__ = ["AuricleEncoder"]

@@ -1,0 +1,232 @@
+"""The one interface to models that embed sounds and sentences into one space."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+
+class EncoderError(ValueError):
+    """A model that cannot be loaded, or that lacks what was asked of it; the message names the model."""
+
+
+class AudioTextEncoder(ABC):
+    """
+    A model that embeds sounds and sentences into one space, where the cosine says how well they fit.
+
+    Search, evaluation, teacher banks, clusters, ensembles and the commands know models by this interface alone. A
+    class for another kind of model implements the abstract members, is entered in ``loading.ENCODER_CLASSES``, and
+    is tested by adding a case to ``tests/encoders/encoder_cases.py``.
+
+    Every implementation keeps these promises:
+
+    * Vectors are float32 NumPy arrays of unit length, finite, on the CPU. Nothing that is returned is a tensor.
+    * The same input gives the same bits, at any time and in any process of one machine. Alone or in a batch, a
+      vector differs by at most 2e-6 in any coordinate.
+    * The model is in evaluation mode while it embeds, and no gradient is kept.
+    * A sound is heard through windows of ``window_seconds``. A window's vector is
+      ``project_windows(pool_windows(...))``, and a recording's is ``project_windows`` of the mean of its windows'
+      pooled rows. Where a model has no projection of its own, pooled rows are the unit vectors, and a recording's
+      vector is their normalised mean.
+    * Text longer than ``max_text_tokens`` is cut there by the encoder itself; no input makes it fail by its length.
+    * An empty list gives an array of no rows.
+
+    Attributes:
+        name: the directory or Hub id that it was loaded from, as given; "" for a model made in memory.
+        revision: commit of the Hub repository, or None for a directory.
+        license: of the weights, as the model's card names it; None if nothing says so.
+        precision: of the weights: "float32", "bfloat16", "float16" or "int8".
+        sampling_rate: Hz of the waveforms that it takes.
+        window_seconds: length of a window; no waveform may be longer.
+        min_tail_seconds: what is left over at a recording's end makes a window of its own from this length on.
+        embedding_dim: width of the vectors.
+        max_text_tokens: tokens of a sentence that count; None without a limit.
+
+    Optional parts. A class that has one sets or overrides it; all others keep the default, which means "none":
+
+    Attributes:
+        logit_scale, logit_bias: what cosines are multiplied with, and what is then added, before a softmax or
+            sigmoid.
+        query_prompt, document_prompt: put before a sentence that asks, and before one that describes.
+        matryoshka_dims: widths that the vectors may be cut to and brought to unit length again, the largest first.
+        frame_seconds: time step of [`embed_frames`].
+    """
+
+    name: str = ""
+    revision: str | None = None
+    license: str | None = None
+    min_tail_seconds: float = 0.0
+    max_text_tokens: int | None = None
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+    query_prompt: str = ""
+    document_prompt: str = ""
+    matryoshka_dims: tuple[int, ...] = ()
+    frame_seconds: float | None = None
+    # What messages call this kind of model.
+    kind: ClassVar[str] = "audio-text encoder"
+
+    # ------------------------------------------------------------------------------------- what it is
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """
+        A digest that two encoders share if, and only if, they are to embed alike.
+
+        It covers weights, precision, front end, windows and the text side, and neither names nor paths nor versions
+        of libraries. It is computed at each access.
+
+        Raises:
+            EncoderError: if this encoder has none, such as a model that was quantised in memory.
+        """
+
+    @property
+    def text_fingerprint(self) -> str:
+        """Like [`fingerprint`], of what [`pool_texts`] depends on alone."""
+        return self.fingerprint
+
+    @property
+    @abstractmethod
+    def precision(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def sampling_rate(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def window_seconds(self) -> float: ...
+
+    @property
+    @abstractmethod
+    def embedding_dim(self) -> int: ...
+
+    @property
+    def pooled_text_dim(self) -> int:
+        """Width of what [`pool_texts`] returns."""
+        return self.embedding_dim
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of a window at ``sampling_rate``."""
+        return round(self.window_seconds * self.sampling_rate)
+
+    @property
+    def min_tail_samples(self) -> int:
+        """``min_tail_seconds`` in samples, at least 1."""
+        return max(1, round(self.min_tail_seconds * self.sampling_rate))
+
+    def to(self, device: Any) -> Self:
+        """Moves the weights to a torch device; an encoder that runs elsewhere stays where it is."""
+        return self
+
+    # ---------------------------------------------------------------------------------------- sentences
+
+    @abstractmethod
+    def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
+        """
+        Sentences in the form in which they are tokenised.
+
+        Raises:
+            ValueError: for a sentence that holds no word; the message shows it.
+        """
+
+    @abstractmethod
+    def embed_texts(
+        self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
+    ) -> np.ndarray:
+        """
+        Unit vectors ``(sentences, embedding_dim)``.
+
+        Args:
+            sentences: equal ones are embedded once.
+            batch_size: sentences at a time; bounds the memory, not the result.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: for a sentence that holds no word.
+        """
+
+    def pool_texts(
+        self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
+    ) -> np.ndarray:
+        """
+        The text tower's pooled output ``(sentences, pooled_text_dim)``, from before the projection if there is one.
+
+        Clusters are made of it, and a frozen text tower's is kept. Arguments and errors as of [`embed_texts`].
+        """
+        return self.embed_texts(sentences, batch_size=batch_size, progress=progress)
+
+    def project_texts(self, pooled: np.ndarray) -> np.ndarray:
+        """Pooled rows of [`pool_texts`] to unit vectors ``(rows, embedding_dim)``."""
+        return unit_rows(pooled)
+
+    # ------------------------------------------------------------------------------------------- sounds
+
+    @abstractmethod
+    def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+        """
+        What a window's vector is projected from, and, as a mean over windows, a recording's: ``(windows, width)``.
+
+        Args:
+            waveforms: mono float32 ``(windows, window_samples)`` at ``sampling_rate``, zeros behind what is real.
+            lengths: how many samples of each are real, at least 1.
+        """
+
+    def project_windows(self, pooled: np.ndarray) -> np.ndarray:
+        """Pooled rows of [`pool_windows`], or means of such rows, to unit vectors ``(rows, embedding_dim)``."""
+        return unit_rows(pooled)
+
+    def embed_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+        """Unit vectors ``(windows, embedding_dim)``; arguments as of [`pool_windows`]."""
+        return self.project_windows(self.pool_windows(waveforms, lengths))
+
+    @abstractmethod
+    def embed_clips(
+        self,
+        clips: Sequence[Any],
+        *,
+        batch_size: int = 16,
+        progress: bool = False,
+        description: str = "sounds",
+        skip_unreadable: bool = False,
+    ) -> tuple[np.ndarray, list[tuple[int, str]]]:
+        """
+        Unit vectors ``(clips, embedding_dim)`` of whole clips, as published figures are computed.
+
+        Args:
+            clips: paths, or dicts with ``path`` and, by choice, ``offset`` and ``duration`` (seconds), or waveforms
+                in a form that the encoder's class documents.
+            batch_size: windows that the model sees at a time; bounds the memory, not the result.
+            progress: show a progress bar.
+            description: what the bar calls the clips.
+            skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+
+        Returns:
+            The vectors, and the unreadable clips as (index, reason).
+
+        Raises:
+            AudioReadError: for a clip that cannot be read, unless ``skip_unreadable``.
+        """
+
+    def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+        """
+        Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``.
+
+        Frame vectors are compared with one another and never ranked in one list with those of windows or clips.
+
+        Raises:
+            EncoderError: if the model has no frame vectors (``frame_seconds`` is None).
+        """
+        raise EncoderError(f"{self.name or self.kind}: has no frame vectors.")
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows ``(n, width)`` brought to unit length, float32; a row of zeros stays one."""
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return (rows / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+__all__ = ["AudioTextEncoder", "EncoderError", "unit_rows"]

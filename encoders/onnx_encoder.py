@@ -1,0 +1,194 @@
+"""Exported ONNX towers behind the encoders' interface."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .interface import AudioTextEncoder, EncoderError, unit_rows
+from .model_source import license_of
+from .onnx_towers import RECORD_FILE, OnnxAudioTower, OnnxTextTower, read_any_record
+
+if TYPE_CHECKING:
+    from ..processing import AuricleFeatureExtractor
+
+
+class OnnxEncoder(AudioTextEncoder):
+    """
+    The towers that `auricle export` wrote, run by the ONNX runtime on the CPU.
+
+    Each tower is loaded when first used. Sentences need neither torch nor transformers; sounds go through the
+    project's own front end, which needs both. A directory may hold one tower alone: asking for the other one is an
+    error that says so. ``fingerprint`` is that of the model that was exported.
+
+    Args:
+        directory: written by `auricle export`.
+        num_threads: of the runtime; None leaves it to it.
+
+    Raises:
+        EncoderError: if the directory holds no export.
+        ImportError: if onnxruntime is not installed.
+    """
+
+    kind = "ONNX export"
+
+    def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):
+        try:
+            self.record = read_any_record(directory)
+        except ValueError as error:
+            raise EncoderError(str(error)) from error
+        self.name = os.fspath(directory)
+        self.max_text_tokens = self.record["max_text_tokens"]
+        self._num_threads = num_threads
+        self._text: OnnxTextTower | None = None
+        self._audio: OnnxAudioTower | None = None
+
+    @classmethod
+    def recognizes(cls, directory: Path, model_type: str | None) -> bool:
+        """Whether a directory holds an export's record."""
+        return (directory / RECORD_FILE).is_file()
+
+    @classmethod
+    def load(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        device: Any = None,
+        precision: str | None = None,
+    ) -> Self:
+        """
+        Loads an export; the precision is the one that it was exported in.
+
+        Raises:
+            EncoderError: if the directory holds no export, or one in another precision.
+        """
+        encoder = cls(name)
+        # float32 is what is asked for where nobody chose.
+        if precision not in (None, "float32", encoder.precision):
+            raise EncoderError(f"{name}: was exported in {encoder.precision}, not in {precision}.")
+        return encoder
+
+    @property
+    def text_tower(self) -> OnnxTextTower:
+        """
+        Raises:
+            EncoderError: if the export has none.
+        """
+        if self._text is None:
+            try:
+                self._text = OnnxTextTower(self.name, self._num_threads)
+            except (ValueError, OSError) as error:
+                raise EncoderError(str(error)) from error
+        return self._text
+
+    @property
+    def audio_tower(self) -> OnnxAudioTower:
+        """
+        Raises:
+            EncoderError: if the export has none.
+        """
+        if self._audio is None:
+            try:
+                self._audio = OnnxAudioTower(self.name, self._num_threads)
+            except (ValueError, OSError) as error:
+                raise EncoderError(str(error)) from error
+            self.min_tail_seconds = self._audio.extractor.min_tail_seconds
+        return self._audio
+
+    @property
+    def _extractor(self) -> "AuricleFeatureExtractor":
+        return self.audio_tower.extractor
+
+    @property
+    def license(self) -> str | None:
+        """As the export's card names it."""
+        return license_of(self.name)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model that was exported."""
+        return self.record["fingerprint"]
+
+    @property
+    def precision(self) -> str:
+        """What `auricle export` was asked for."""
+        return "int8" if self.record["int8"] else "float32"
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz, of the front end."""
+        return self._extractor.sampling_rate
+
+    @property
+    def window_seconds(self) -> float:
+        """A segment of the front end."""
+        return self._extractor.segment_seconds
+
+    @property
+    def window_samples(self) -> int:
+        """A segment of the front end."""
+        return self._extractor.segment_samples
+
+    @property
+    def min_tail_samples(self) -> int:
+        """Of the front end."""
+        return self._extractor.min_tail_samples
+
+    @property
+    def embedding_dim(self) -> int:
+        """The model's ``projection_dim``."""
+        return self.record["projection_dim"]
+
+    def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
+        """In the form in which the exported model was trained on captions."""
+        return [self.text_tower.prepare(sentence) for sentence in sentences]
+
+    def embed_texts(
+        self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
+    ) -> np.ndarray:
+        """See [`AudioTextEncoder.embed_texts`]."""
+        parts = [
+            self.text_tower.embed(sentences[start : start + batch_size])
+            for start in range(0, len(sentences), batch_size)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.embedding_dim), dtype=np.float32)
+
+    def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+        """Projected segments, not of unit length: the exported tower ends there."""
+        inputs = self._extractor.encode(waveforms, list(lengths), [1] * len(lengths), None, "cpu")
+        return self.audio_tower.run(inputs, batch_size=len(lengths))
+
+    def embed_clips(
+        self,
+        clips: Sequence[Any],
+        *,
+        batch_size: int = 16,
+        progress: bool = False,
+        description: str = "sounds",
+        skip_unreadable: bool = False,
+    ) -> tuple[np.ndarray, list[tuple[int, str]]]:
+        """See [`AudioTextEncoder.embed_clips`]."""
+        from tqdm.auto import tqdm
+
+        from ..processing import AudioReadError
+
+        vectors = np.zeros((len(clips), self.embedding_dim), dtype=np.float32)
+        failures: list[tuple[int, str]] = []
+        for index, clip in enumerate(tqdm(clips, desc=description, unit="clip", disable=not progress)):
+            try:
+                vectors[index] = self.audio_tower.embed([clip], batch_size)[0]
+            except AudioReadError as error:
+                if not skip_unreadable:
+                    raise
+                failures.append((index, str(error)))
+        return vectors, failures
+
+    def project_windows(self, pooled: np.ndarray) -> np.ndarray:
+        """Unit length."""
+        return unit_rows(pooled)
+
+
+__all__ = ["OnnxEncoder"]

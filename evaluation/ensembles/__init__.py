@@ -1,0 +1,1 @@
+"""Several encoders used as one: ensemble files, and weights found on a validation split."""

@@ -1,0 +1,1 @@
+"""Results for people and organisers: tables, pages of pictures, submission files."""

@@ -1,0 +1,227 @@
+"""The encoder that an index is made and asked with."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..encoders import AudioTextEncoder, load_encoder
+from .errors import SearchError
+
+if TYPE_CHECKING:
+    from ..encoders.recording_windows import WindowVectors
+
+
+def load_index_encoder(name: str) -> AudioTextEncoder:
+    """
+    An encoder, on the GPU if there is one.
+
+    Args:
+        name: directory or Hub id.
+
+    Raises:
+        SearchError: if there is none, or it cannot be loaded.
+    """
+    try:
+        return load_encoder(name)
+    except ValueError as error:
+        raise SearchError(str(error)) from error
+
+
+def load_encoder_on_half_the_cores(name: str) -> AudioTextEncoder:
+    """
+    [`load_index_encoder`] for a process that does nothing else: torch then computes on half of the CPU's cores.
+
+    See [`choose_cpu_threads`]: with a thread a core, any other busy program slows every file down many times.
+
+    Raises:
+        SearchError: as `load_index_encoder`.
+    """
+    from ..encoders.cpu_threads import set_cpu_threads
+
+    set_cpu_threads(None)
+    return load_index_encoder(name)
+
+
+def record_of(
+    model: str, encoder: AudioTextEncoder, hop_seconds: float | None, exact_windows: int
+) -> dict[str, Any]:
+    """
+    What an index keeps of how it is made.
+
+    Args:
+        model: directory or Hub id.
+        encoder: loaded from there.
+        hop_seconds: from one window's start to the next one's; None is a window.
+        exact_windows: up to so many windows questions are exact.
+
+    Raises:
+        SearchError: for a hop that is not above 0 and at most a window.
+    """
+    window = encoder.window_seconds
+    return {
+        "model": os.path.abspath(model) if os.path.isdir(model) else model,
+        "fingerprint": encoder.fingerprint,
+        "window_seconds": window,
+        "hop_seconds": check_hop(hop_seconds, window) or window,
+        "exact_windows": exact_windows,
+    }
+
+
+def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
+    """
+    Returns a hop, or None, as it is.
+
+    Raises:
+        SearchError: for a hop that is not above 0 and at most a window: sound would be left out.
+    """
+    if hop_seconds is not None and not 0 < hop_seconds <= window_seconds:
+        raise SearchError(
+            f"hop {hop_seconds:g} s: has to be above 0 and at most a window, {window_seconds:g} s."
+        )
+    return hop_seconds
+
+
+def check_record(
+    directory: str | os.PathLike[str], held: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    """
+    Raises:
+        SearchError: if an index holds vectors of another model, window or hop than those that are to go in.
+    """
+    for name in ("fingerprint", "window_seconds", "hop_seconds"):
+        if held[name] != wanted[name]:
+            raise SearchError(
+                f"{directory}: was made with another {name.replace('_', ' ')} ({held[name]}, "
+                f"model {held['model']}; now {wanted[name]}). "
+                "Vectors of two kinds cannot be compared: name another --index."
+            )
+
+
+class IndexEncoder:
+    """
+    The encoder of an index, loaded once there is something to embed; for any number of threads.
+
+    Args:
+        directory: of the index, for messages.
+        record: what the index keeps of how it is made.
+        loader: from a directory or Hub id to an encoder.
+        text_tower: directory of an exported text tower, which then embeds the sentences.
+
+    Raises:
+        SearchError: if the text tower is none, or of another model.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        record: Mapping[str, Any],
+        loader: Callable[[str], AudioTextEncoder],
+        *,
+        text_tower: str | os.PathLike[str] | None = None,
+    ):
+        self.directory, self.record = directory, record
+        self._loader, self._lock = loader, threading.Lock()
+        self._encoder: AudioTextEncoder | None = None
+        self._text_encoder: AudioTextEncoder | None = None
+        if text_tower is not None:
+            from ..encoders.onnx_encoder import OnnxEncoder
+
+            try:
+                self._text_encoder = OnnxEncoder(text_tower)
+                # An export may hold the audio tower alone.
+                _ = self._text_encoder.text_tower
+            except (ValueError, OSError) as error:
+                raise SearchError(str(error)) from error
+            if self._text_encoder.fingerprint != record["fingerprint"]:
+                raise SearchError(
+                    f"{text_tower}: is the text tower of another model than {directory} was made with "
+                    f"({record['model']}); export that one."
+                )
+
+    def hold(self, encoder: AudioTextEncoder) -> None:
+        """Takes an encoder that is loaded and known to be the index's."""
+        self._encoder = encoder
+
+    @property
+    def encoder(self) -> AudioTextEncoder:
+        """
+        The index's encoder.
+
+        Raises:
+            SearchError: if it cannot be loaded, or is not the one that the index was made with.
+        """
+        with self._lock:
+            if self._encoder is None:
+                encoder = self._loader(self.record["model"])
+                if encoder.fingerprint != self.record["fingerprint"]:
+                    raise SearchError(
+                        f"{self.record['model']}: has other weights than those that {self.directory} was made "
+                        "with; make the index anew."
+                    )
+                self._encoder = encoder
+            return self._encoder
+
+    def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
+        """
+        Unit vectors ``(sentences, width)``.
+
+        Raises:
+            SearchError: for a sentence without a word, or that is no valid text.
+        """
+        for sentence in sentences:
+            if any("\ud800" <= letter <= "\udfff" for letter in sentence):
+                raise SearchError(f"{sentence!r}: is no valid text.")
+        try:
+            encoder = self._text_encoder or self.encoder
+            encoder.prepare_texts(list(sentences))
+            return encoder.embed_texts(list(sentences))
+        except ValueError as error:
+            raise SearchError(str(error)) from error
+
+    def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
+        """Windows of files, as the index keeps them; see [`recording_windows.embed_files`]."""
+        from ..encoders.recording_windows import embed_files
+
+        yield from embed_files(self.encoder, paths, hop_seconds=self.record["hop_seconds"])
+
+    def embed_part(
+        self,
+        path: str | os.PathLike[str],
+        start: float,
+        seconds: float | None,
+        hop_seconds: float | None = None,
+    ) -> "WindowVectors":
+        """
+        Windows of a file, or of a part of it.
+
+        Args:
+            path: of a sound file.
+            start: of the part, seconds.
+            seconds: how much; None is to the end.
+            hop_seconds: between windows; a window if not given.
+
+        Raises:
+            SearchError: if it cannot be read, or for a hop above a window.
+        """
+        from ..encoders.recording_windows import embed_recording
+        from ..processing import AudioReadError
+
+        window = self.record["window_seconds"]
+        hop = check_hop(hop_seconds, window) or window
+        try:
+            return embed_recording(self.encoder, path, hop_seconds=hop, offset=start, duration=seconds)
+        except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+
+
+__all__ = [
+    "IndexEncoder",
+    "check_hop",
+    "check_record",
+    "load_encoder_on_half_the_cores",
+    "load_index_encoder",
+    "record_of",
+]

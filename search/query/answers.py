@@ -1,0 +1,243 @@
+"""From the rows a question is asked of to ranked answers, each file once."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.compute as compute
+
+from ..errors import SearchError
+from ..store.columns import read_columns
+from ..store.entries import matrix
+from ..store.index_store import Store, paths_among
+from ..store.vector_index import NearestQuery
+from .filters import Filters
+from .hits import Hit
+from .index_contents import IndexContents
+from .names import labels, name_scores
+from .ranking import combine_scores, fuse_ranks, percentile_of
+
+# Rows asked of an approximate index: several of one file may be among the best.
+ROWS_AN_ANSWER, FEWEST_ROWS, MOST_ROWS = 20, 200, 50_000
+# What is needed of rows to rank them; the rest is read of the answers alone.
+RANKED_BY = ("path", "window", "start", "end", "vector")
+DETAILS = ("duration", "tags", "license", "metadata")
+
+
+@dataclass(frozen=True)
+class Question:
+    """
+    What is asked, as vectors.
+
+    Attributes:
+        vector: of the question, unit length, ``(width,)``.
+        unwanted: of what should not fit, likewise.
+        top: answers at most.
+        min_score: leave out what scores lower by its cosine, less what is unwanted; None leaves nothing out.
+        name_query: rank by these words in names too; None does not.
+        background: gives the vectors of common questions ``(questions, width)`` for percentiles; None without.
+    """
+
+    vector: np.ndarray
+    unwanted: Sequence[np.ndarray] = ()
+    top: int = 10
+    min_score: float | None = None
+    name_query: str | None = None
+    background: Callable[[], np.ndarray] | None = None
+
+
+def check_question(question: Question) -> None:
+    """
+    Raises:
+        SearchError: for a number of answers below 1, or a least score that is no number.
+    """
+    if question.top < 1:
+        raise SearchError(f"top={question.top}: has to be 1 or more.")
+    if question.min_score is not None and math.isnan(question.min_score):
+        raise SearchError("min_score=nan: has to be a number.")
+
+
+def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:
+    """
+    The best files of an index that is in memory, each at its best window.
+
+    Args:
+        contents: of the index.
+        question: what is asked.
+        filters: files that they do not leave are no answers.
+    """
+    rows, by_name = contents.windows, None
+    if question.name_query is not None:
+        by_name = contents.names.scores(question.name_query)[rows["file"]]
+    ranked = _ranked(rows, question, filters.mask(rows), by_name)
+    details = [{name: rows[name][place] for name in DETAILS} for place in ranked.places]
+    return _hits(rows, ranked, ranked.places, details, question)
+
+
+def ask_table(
+    store: Store, contents: IndexContents, question: Question, filters: Filters, *, exact: bool
+) -> list[Hit]:
+    """
+    [`rank_contents`] of the rows of a large table that are near enough to matter, and of those that wait beside it.
+
+    Args:
+        store: of the index.
+        contents: of the index, for the names of its files.
+        question, filters: as above.
+        exact: compare with every vector, on disk.
+
+    Raises:
+        StoreError: if the table cannot be read.
+    """
+    condition = filters.sql()
+    limit = min(MOST_ROWS, max(FEWEST_ROWS, ROWS_AN_ANSWER * question.top))
+    columns = RANKED_BY if question.name_query is None else (*RANKED_BY, "tags")
+    # Before the table, into which it may go at this moment.
+    waiting = store.waiting()
+    allowed_waiting = None if waiting is None else _filtered(waiting, filters).select(columns)
+    named = _named(store, contents, question, condition, columns, limit)
+    while True:
+        near = store.nearest(NearestQuery(question.vector, limit, condition, columns, exact))
+        # What the table has of waiting files is out of date.
+        parts = [_without_files(near, waiting)]
+        if named is not None:
+            parts.append(_without_rows(_without_files(named, waiting), near))
+        if allowed_waiting is not None:
+            parts.append(allowed_waiting)
+        rows = read_columns(arrow.concat_tables(parts))["windows"]
+        by_name = None
+        if question.name_query is not None:
+            by_name = name_scores(question.name_query, labels(rows))
+        ranked = _ranked(rows, question, np.ones(len(rows["path"]), dtype=bool), by_name)
+        if len(ranked.places) == question.top or len(near) < limit or limit >= MOST_ROWS:
+            break
+        if question.min_score is not None and _farthest(near, question.vector) < question.min_score:
+            # All that is further away scores lower still.
+            break
+        # Few files own the best windows, or rows of whole files or unwanted ones stood among them.
+        limit *= 4
+    paths = [rows["path"][place] for place in ranked.places]
+    found = store.file_rows(["path", *DETAILS], paths).to_pylist() if paths else []
+    by_path = {row.pop("path"): {**row, "tags": tuple(row["tags"])} for row in found}
+    # A file that another process takes out at this moment is no answer.
+    there = [place for place in ranked.places if rows["path"][place] in by_path]
+    return _hits(rows, ranked, there, [by_path[rows["path"][place]] for place in there], question)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Rows of the best files, the best first; scores by row, and cosines of all rows."""
+
+    places: list[int]
+    scores: Mapping[int, float]
+    cosines: np.ndarray
+
+
+def _ranked(
+    rows: Mapping[str, np.ndarray], question: Question, allowed: np.ndarray, by_name: np.ndarray | None
+) -> _Ranked:
+    cosines = rows["vector"] @ question.vector
+    unwanted = [rows["vector"] @ other for other in question.unwanted]
+    scores = combine_scores(cosines, unwanted).astype(np.float64)
+    if question.min_score is not None:
+        allowed = allowed & (scores >= question.min_score)
+    order = np.flatnonzero(allowed)
+    order = order[np.argsort(-scores[order], kind="stable")]
+    if by_name is not None:
+        # Files are ranked by two orders, each file at its best window.
+        _, first = np.unique(rows["file"][order], return_index=True)
+        order = order[np.sort(first)]
+        scores[order] = fuse_ranks([scores[order], by_name[order]])
+        order = order[np.argsort(-scores[order], kind="stable")]
+    places: list[int] = []
+    seen: set[int] = set()
+    for place in order:
+        if len(places) == question.top:
+            break
+        if rows["file"][place] not in seen:
+            seen.add(rows["file"][place])
+            places.append(int(place))
+    return _Ranked(places, {place: float(scores[place]) for place in places}, cosines)
+
+
+def _hits(
+    rows: Mapping[str, np.ndarray],
+    ranked: _Ranked,
+    places: Sequence[int],
+    details: Sequence[Mapping[str, Any]],
+    question: Question,
+) -> list[Hit]:
+    hits = []
+    for place, known in zip(places, details, strict=True):
+        cosine, percentile = float(ranked.cosines[place]), None
+        if question.background is not None:
+            percentile = percentile_of(cosine, question.background() @ rows["vector"][place])
+        hits.append(
+            Hit(
+                path=rows["path"][place],
+                start=float(rows["start"][place]),
+                end=float(rows["end"][place]),
+                score=ranked.scores[place],
+                cosine=cosine,
+                percentile=percentile,
+                duration=float(known["duration"]),
+                tags=known["tags"],
+                license=known["license"],
+                metadata=json.loads(known["metadata"]),
+            )
+        )
+    return hits
+
+
+def _named(
+    store: Store,
+    contents: IndexContents,
+    question: Question,
+    condition: str | None,
+    columns: tuple[str, ...],
+    most: int,
+) -> arrow.Table | None:
+    """Rows of the best-named files: they may be far from the question, and are few."""
+    if question.name_query is None:
+        return None
+    scores = contents.names.scores(question.name_query)
+    best = np.argsort(-scores, kind="stable")[:most]
+    paths = [contents.files["path"][place] for place in best if np.isfinite(scores[place])]
+    if not paths:
+        return None
+    own = " OR ".join(f"({Filters(file=path).sql()})" for path in paths)
+    where = f"({own})" + (f" AND {condition}" if condition else "")
+    return store.nearest(NearestQuery(question.vector, MOST_ROWS, where, columns, exact=True))
+
+
+def _filtered(table: arrow.Table, filters: Filters) -> arrow.Table:
+    files = read_columns(table)["files"]
+    left = arrow.array(files["path"][filters.mask(files)].tolist(), arrow.string())
+    return table.filter(compute.is_in(table.column("path"), value_set=left))
+
+
+def _without_files(table: arrow.Table, others: arrow.Table | None) -> arrow.Table:
+    return table if others is None else table.filter(compute.invert(paths_among(table, others)))
+
+
+def _without_rows(table: arrow.Table, others: arrow.Table) -> arrow.Table:
+    """The rows that are not also in another table."""
+    keys = [
+        compute.binary_join_element_wise(
+            part.column("path"), part.column("window").cast(arrow.string()), "\0"
+        ).combine_chunks()
+        for part in (table, others)
+    ]
+    return table.filter(compute.invert(compute.is_in(keys[0], value_set=keys[1])))
+
+
+def _farthest(near: arrow.Table, vector: np.ndarray) -> float:
+    """Cosine of the last of the rows that an approximate index gave; they come in order."""
+    return float(matrix(near.slice(len(near) - 1))[0] @ vector)
+
+
+__all__ = ["DETAILS", "Question", "ask_table", "check_question", "rank_contents"]

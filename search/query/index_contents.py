@@ -1,0 +1,102 @@
+"""What an index holds, in memory: read once, and again when somebody has changed it."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..store.columns import read_columns
+from ..store.index_store import Store
+from .names import NameIndex, labels
+
+# Beside a process that is writing, a large index is not read anew for every file that comes.
+TIMES_AS_LONG = 10
+
+
+class IndexContents:
+    """
+    The rows of an index as arrays, as they were at one moment; each part is read when it is first asked for.
+
+    Args:
+        store: of the index.
+    """
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._lock = threading.RLock()
+        self._parts: dict[str, Any] = {}
+        self.seconds = 0.0
+
+    @property
+    def windows(self) -> dict[str, np.ndarray]:
+        """Rows of all windows; see [`columns.read_columns`]."""
+        return self._part("columns", lambda: read_columns(self._store.rows()))["windows"]
+
+    @property
+    def files(self) -> dict[str, np.ndarray]:
+        """Path and tags of every file, sorted by path."""
+        return self._part("files", self._read_files)
+
+    @property
+    def names(self) -> NameIndex:
+        """Of the files, in their order."""
+        return self._part("names", lambda: NameIndex(labels(self.files)))
+
+    def _part(self, name: str, read: Callable[[], Any]) -> Any:
+        with self._lock:
+            if name not in self._parts:
+                began = time.monotonic()
+                self._parts[name] = read()
+                self.seconds += time.monotonic() - began
+            return self._parts[name]
+
+    def _read_files(self) -> dict[str, np.ndarray]:
+        if not self._store.approximate:
+            return self._part("columns", lambda: read_columns(self._store.rows()))["files"]
+        rows = self._store.file_rows(["path", "tags"]).sort_by("path")
+        tags = np.empty(len(rows), dtype=object)
+        for place, found in enumerate(rows.column("tags").to_pylist()):
+            tags[place] = tuple(found)
+        return {"path": np.array(rows.column("path").to_pylist(), dtype=object), "tags": tags}
+
+
+class CurrentContents:
+    """
+    An index's newest [`IndexContents`], for any number of threads.
+
+    After a change they are read again, but not before ten times as long as reading took has passed.
+
+    Args:
+        store: of the index.
+    """
+
+    def __init__(self, store: Store):
+        self.store = store
+        self._lock = threading.Lock()
+        self._held: IndexContents | None = None
+        self._state: tuple | None = None
+        self._since = 0.0
+
+    def forget(self) -> None:
+        """Everything is read anew when it is next asked for."""
+        with self._lock:
+            self._held = None
+
+    def get(self) -> IndexContents:
+        """The contents now."""
+        with self._lock:
+            state = self.store.state()
+            held = self._held
+            if held is not None and state != self._state:
+                wait = TIMES_AS_LONG * held.seconds
+                if time.monotonic() >= self._since + wait:
+                    held = None
+            if held is None:
+                held = self._held = IndexContents(self.store)
+                self._state, self._since = state, time.monotonic()
+            return held
+
+
+__all__ = ["CurrentContents", "IndexContents"]

@@ -1,0 +1,82 @@
+"""Questions as vectors: short ones within a phrase, and common ones to compare scores with."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from io import BytesIO
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ..errors import SearchError
+from ..store.index_folder import IndexFolder
+from .ranking import BACKGROUND_QUERIES
+
+SHORT_QUERY_WORDS = 4
+SHORT_QUERY_TEMPLATE = "{}"
+
+
+def check_template(template: str) -> str:
+    """
+    Returns a template that has one pair of braces for the question and nothing else to fill in.
+
+    Raises:
+        SearchError: for any other.
+    """
+    if template.count("{}") != 1:
+        raise SearchError(
+            f"template {template!r}: has to hold {{}} once, where the question goes, as in 'the sound of {{}}'."
+        )
+    return template
+
+
+def phrase_query(query: str, template: str = SHORT_QUERY_TEMPLATE) -> str:
+    """
+    A question of one to four words within a phrase; a longer one as it is.
+
+    Captions, which models learn from, are sentences; people ask for "rain".
+
+    Args:
+        query: the question.
+        template: with ``{}`` where the question goes; ``"{}"`` changes nothing.
+    """
+    words = query.split()
+    return template.replace("{}", " ".join(words)) if 0 < len(words) <= SHORT_QUERY_WORDS else query
+
+
+def background_vectors(
+    folder: IndexFolder, width: int, embed: Callable[[Sequence[str]], np.ndarray], template: str
+) -> np.ndarray:
+    """
+    Vectors ``(48, width)`` of common questions; kept beside the table, since they take longer than a question.
+
+    Args:
+        folder: of the index.
+        width: of the vectors.
+        embed: gives the vectors of sentences.
+        template: for short questions, as these are.
+    """
+    queries = [phrase_query(query, template) for query in BACKGROUND_QUERIES]
+    digest = hashlib.sha256("\n".join(queries).encode()).hexdigest()[:8]
+    name = f"background-{digest}.npy"
+    # An index on a read-only disk can be asked all the same.
+    with suppress(OSError, ValueError, EOFError, BadZipFile):
+        kept = np.load(BytesIO(folder.read(name)), allow_pickle=False)
+        fits = isinstance(kept, np.ndarray) and kept.shape == (len(queries), width)
+        if fits and kept.dtype == np.float32 and np.isfinite(kept).all():
+            return kept
+    vectors = embed(queries)
+    buffer = BytesIO()
+    np.save(buffer, vectors)
+    with suppress(OSError):
+        folder.write(name, buffer.getvalue())
+    return vectors
+
+
+__all__ = [
+    "SHORT_QUERY_TEMPLATE",
+    "SHORT_QUERY_WORDS",
+    "background_vectors",
+    "check_template",
+    "phrase_query",
+]

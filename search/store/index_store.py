@@ -1,0 +1,389 @@
+"""The index on disk: a LanceDB table of files and their windows, and what they were made with."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+import pyarrow as arrow
+import pyarrow.compute as compute
+
+from ..errors import SearchError
+from .entries import WHOLE_FILE, FileEntry, from_rows, schema, to_rows
+from .index_folder import IndexFolder
+from .index_record import FORMAT, RECORD, VERSION, read_record, record_text
+from .lance_table import connect, first_line, quoted, reason_of
+from .pending import PendingFiles
+from .snapshot import drop_snapshot, read_snapshot, snapshot_state, write_snapshot
+from .vector_index import MOST_PIECES, Engine, LocalEngine, NearestQuery, is_indexed, merge_pieces, num_pieces
+
+TABLE = "sounds"
+# Above, one product with all vectors costs more than asking an approximate index (and more memory than most have).
+EXACT_WINDOWS = 250_000
+FILES_A_COMMIT = 256
+# What another process may still read in an object store; on one's own disk it notices, and reads again.
+VERSIONS_STAY, REMOTE_VERSIONS_STAY = timedelta(0), timedelta(hours=1)
+
+
+class StoreError(SearchError):
+    """An index that cannot be opened or written; the message says why and what to do."""
+
+
+class Store:
+    """
+    A place with a LanceDB table and ``index.json``.
+
+    A file that was added is never lost: on a disk its rows lie in a small file of their own until they go into the
+    table with others', in an object store they are committed at once. As long as the table is small and unchanged,
+    a snapshot beside it answers without the database.
+
+    Args:
+        place: folder, or URI in an object store, of an index.
+        engine: what makes and asks the approximate index; this process if not given.
+
+    Raises:
+        StoreError: if it is none, or damaged.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], *, engine: "Engine | None" = None):
+        self.engine = engine or LocalEngine()
+        self.folder = IndexFolder(place)
+        try:
+            if not self.folder.exists(RECORD):
+                raise StoreError(f"{place}: is no index (no {RECORD}); make one with auricle index.")
+            self.record = read_record(self.folder.read(RECORD))
+        except OSError as error:
+            raise StoreError(f"{place}: its {RECORD} cannot be read ({error.strerror or error}).") from error
+        except ValueError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{place}: its {RECORD} {first_line(error)}; make the index anew.") from error
+        path = self.folder.path
+        if path is not None and not (path / f"{TABLE}.lance").is_dir():
+            raise StoreError(f"{place}: its table {TABLE}.lance is gone; make the index anew.")
+        self._pending = None if path is None else PendingFiles(path / "pending")
+        self._counted: tuple[int, int] | None = None
+        self._mapped: tuple[Any, arrow.Table | None] = (None, None)
+
+    @classmethod
+    def create(cls, place: str | os.PathLike[str], record: dict[str, Any], width: int) -> "Store":
+        """
+        Makes an empty index.
+
+        Args:
+            place: folder, made if missing; or URI.
+            record: what the vectors are made with: model, fingerprint, window and hop.
+            width: of the vectors.
+
+        Raises:
+            ImportError: if LanceDB is not installed.
+            StoreError: if it cannot be written.
+        """
+        folder = IndexFolder(place)
+        full = {
+            "format": FORMAT,
+            "version": VERSION,
+            "exact_windows": EXACT_WINDOWS,
+            **record,
+            "width": width,
+        }
+        try:
+            if folder.path is not None:
+                folder.path.mkdir(parents=True, exist_ok=True)
+                drop_snapshot(folder.path)
+            # In an object store another process may be making the same index at this moment.
+            options = {"mode": "overwrite"} if folder.path is not None else {"exist_ok": True}
+            connect(folder).create_table(TABLE, schema=schema(width), **options)
+            folder.write(RECORD, record_text(full))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{place}: cannot be written ({reason_of(error)}).") from error
+        return cls(place)
+
+    @cached_property
+    def table(self) -> Any:
+        """
+        The LanceDB table.
+
+        Raises:
+            ImportError: if LanceDB is not installed.
+            StoreError: if it is damaged.
+        """
+        try:
+            table = connect(self.folder).open_table(TABLE)
+            table.count_rows()
+        except ImportError:
+            raise
+        except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+            raise StoreError(
+                f"{self.folder}: its table cannot be opened ({first_line(error)}); make it anew."
+            ) from error
+        return table
+
+    @property
+    def table_uri(self) -> str:
+        """Of the Lance dataset."""
+        return f"{self.folder.uri.rstrip('/')}/{TABLE}.lance"
+
+    # ------------------------------------------------------------------------------------ reading
+
+    def state(self) -> tuple:
+        """What is equal as long as nothing in the index has changed, whoever changes it."""
+        waiting = () if self._pending is None else self._pending.state()
+        snapshot = None if self.folder.path is None else snapshot_state(self.folder.path)
+        return (waiting, snapshot, self._version() if snapshot is None else None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last update came to its end."""
+        if self._pending is not None and len(self._pending):
+            return False
+        if self._snapshot() is not None:
+            return True
+        if self.approximate:
+            return self._reading(lambda: is_indexed(self.table))
+        return self.folder.path is None
+
+    @property
+    def approximate(self) -> bool:
+        """Whether there are so many windows that questions go to the approximate index."""
+        return self._snapshot() is None and self._windows() > self.record["exact_windows"]
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """By path: root, size, mtime_ns, digest and described of every file."""
+        columns = ["path", "root", "size", "mtime_ns", "digest", "described"]
+        return {row["path"]: row for row in self.file_rows(columns).to_pylist()}
+
+    def file_rows(self, columns: list[str], paths: Sequence[str] | None = None) -> arrow.Table:
+        """One row a file, some columns of it; of all files, or of a few."""
+        where = f"window = {WHOLE_FILE}"
+        if paths is not None:
+            where += f" AND path IN ({quoted(paths)})"
+        table = self.rows([*dict.fromkeys([*columns, "path"])], where)
+        if paths is not None:
+            table = table.filter(
+                compute.is_in(table.column("path"), value_set=arrow.array(paths, arrow.string()))
+            )
+        return table.select(columns)
+
+    def rows(self, columns: list[str] | None = None, where: str | None = None) -> arrow.Table:
+        """
+        Rows of files and windows.
+
+        Args:
+            columns: None is all.
+            where: ``window = -1`` and what else the table alone looks at, or None for all rows.
+        """
+        # Before the table: what goes into it meanwhile is then found twice, and not never.
+        pending = self.waiting()
+        table = self._snapshot()
+        if table is None:
+            table = self._reading(lambda: self._scan(columns, where))
+        if pending is not None:
+            fresh = table.filter(compute.invert(paths_among(table, pending)))
+            if where is not None and "window" not in table.column_names:
+                pending = _whole(pending)
+            table = arrow.concat_tables([fresh, pending.select(table.column_names)])
+        if where is not None and "window" in table.column_names:
+            table = _whole(table)
+        return table if columns is None else table.select(columns)
+
+    def entries(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """By path all that is kept of files; paths that are not in the index are left out."""
+        wanted = arrow.array(list(paths), arrow.string())
+        found, pending = [], self.waiting()
+        table = self._snapshot()
+        if table is None:
+            for start in range(0, len(paths), FILES_A_COMMIT):
+                where = f"path IN ({quoted(paths[start : start + FILES_A_COMMIT])})"
+                found.append(self._reading(lambda where=where: self._scan(None, where)))
+        else:
+            found.append(table.filter(compute.is_in(table.column("path"), value_set=wanted)))
+        entries = from_rows(arrow.concat_tables(found)) if found else {}
+        if pending is not None:
+            entries |= from_rows(pending.filter(compute.is_in(pending.column("path"), value_set=wanted)))
+        return entries
+
+    def entry(self, path: str) -> FileEntry:
+        """
+        All that is kept of a file.
+
+        Raises:
+            KeyError: if it is not in the index.
+        """
+        return self.entries([path])[path]
+
+    def waiting(self) -> arrow.Table | None:
+        """Rows of files that are not in the table yet and stand for what it has of them; None if there are none."""
+        return None if self._pending is None else self._pending.read()[0]
+
+    def nearest(self, query: NearestQuery) -> arrow.Table:
+        """
+        The table's rows that a query asks for, the nearest first, among them rows of whole files.
+
+        What waits beside the table is not looked at: see [`waiting`].
+
+        Raises:
+            StoreError: if the table cannot be read.
+        """
+        return self._reading(lambda: self.engine.nearest(self.table, self.table_uri, query))
+
+    def _version(self) -> int:
+        return self._reading(lambda: self.table.version)
+
+    def _windows(self) -> int:
+        version = self._version()
+        if self._counted is None or self._counted[0] != version:
+            count = self._reading(lambda: self.table.count_rows(f"window != {WHOLE_FILE}"))
+            self._counted = (version, count)
+        return self._counted[1]
+
+    def _snapshot(self) -> arrow.Table | None:
+        if self.folder.path is None:
+            return None
+        state = snapshot_state(self.folder.path)
+        if state is None or self._mapped[0] != state:
+            self._mapped = (state, read_snapshot(self.folder.path, schema(self.record["width"])))
+        return self._mapped[1]
+
+    def _scan(self, columns: list[str] | None, where: str | None) -> arrow.Table:
+        query = self.table.search()
+        if where is not None:
+            query = query.where(where)
+        if columns is not None:
+            query = query.select(columns)
+        return query.limit(None).to_arrow()
+
+    def _reading(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (OSError, RuntimeError, ValueError):
+            # Another process may have merged the pieces that this version of the table was made of.
+            try:
+                self.table.checkout_latest()
+                return read()
+            except StoreError:
+                raise
+            except (OSError, RuntimeError, ValueError) as error:
+                raise StoreError(f"{self.folder}: its table cannot be read ({first_line(error)}).") from error
+
+    # ------------------------------------------------------------------------------------ writing
+
+    def add(self, entries: Sequence[FileEntry]) -> None:
+        """
+        Adds files, or puts them in the place of what there is of the same paths.
+
+        Raises:
+            StoreError: if they cannot be written.
+        """
+        try:
+            if self._pending is None:
+                self._commit(to_rows(entries, self.record["width"]))
+                return
+            for entry in entries:
+                self._pending.write(entry.path, to_rows([entry], self.record["width"]))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
+        if len(self._pending) >= FILES_A_COMMIT:
+            self.flush()
+
+    def flush(self) -> None:
+        """
+        Brings files that wait beside the table into it.
+
+        Raises:
+            StoreError: if it cannot be written; they then go on waiting.
+        """
+        rows, names = self._pending.read() if self._pending is not None else (None, [])
+        if rows is not None:
+            self._writing(lambda: self._commit(rows))
+        elif not names:
+            return
+        self._pending.drop(names)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """
+        Takes files out.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        paths = list(paths)
+        if not paths:
+            return
+        self.flush()
+        for start in range(0, len(paths), FILES_A_COMMIT):
+            where = f"path IN ({quoted(paths[start : start + FILES_A_COMMIT])})"
+            self._writing(lambda where=where: self.table.delete(where))
+
+    def finish(self) -> None:
+        """
+        After an update: merges small pieces, brings the approximate index up to date or writes the snapshot.
+
+        Raises:
+            StoreError: if it cannot be written; nothing that was added is lost.
+        """
+        self.flush()
+        local = self.folder.path is not None
+        stay = VERSIONS_STAY if local else REMOTE_VERSIONS_STAY
+        if self._windows() > self.record["exact_windows"]:
+            rows = self.table.count_rows()
+            train = rows > 2 * self.record.get("trained_on", 0)
+            self._writing(lambda: self.engine.refresh(self.table, self.table_uri, stay, train=train))
+            if train:
+                self.record["trained_on"] = rows
+                self._writing(lambda: self.folder.write(RECORD, record_text(self.record)))
+            return
+        try:
+            if num_pieces(self.table) >= MOST_PIECES:
+                self._writing(lambda: merge_pieces(self.table, stay))
+        except StoreError:
+            # Beside another writer the pieces may have changed under it; the next update merges them.
+            if local:
+                raise
+        if local:
+            rows = self.rows().sort_by([("path", "ascending"), ("window", "ascending")])
+            self._writing(lambda: write_snapshot(self.folder.path, rows))
+
+    def _commit(self, rows: arrow.Table) -> None:
+        paths = compute.unique(rows.column("path")).to_pylist()
+        where = f"path IN ({quoted(paths)})"
+        if self._writing(lambda: self.table.count_rows(where)):
+            self._writing(lambda: self.table.delete(where))
+        self._writing(lambda: self.table.add(rows))
+
+    def _mend(self) -> None:
+        """Before the first change: a table that cannot be read is made anew from the snapshot."""
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return
+        try:
+            connect(self.folder).open_table(TABLE).search().select(["path"]).limit(None).to_arrow()
+        except ImportError:
+            raise
+        except Exception:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+            connect(self.folder).create_table(TABLE, data=snapshot, mode="overwrite")
+            self.__dict__.pop("table", None)
+
+    def _writing(self, write: Callable[[], Any]) -> Any:
+        try:
+            if self.folder.path is not None:
+                self._mend()
+                drop_snapshot(self.folder.path)
+            return write()
+        except StoreError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
+
+
+def paths_among(table: arrow.Table, others: arrow.Table) -> arrow.Array:
+    """Which rows of a table are of files that others are of, too."""
+    return compute.is_in(table.column("path"), value_set=others.column("path").combine_chunks())
+
+
+def _whole(table: arrow.Table) -> arrow.Table:
+    return table.filter(compute.equal(table.column("window"), WHOLE_FILE))
+
+
+__all__ = ["EXACT_WINDOWS", "TABLE", "Store", "StoreError", "paths_among"]

@@ -1,0 +1,53 @@
+"""One process at a time writes an index on a disk."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from filelock import FileLock, Timeout
+
+from ..errors import SearchError
+from .index_folder import IndexFolder
+from .index_record import RECORD
+from .index_store import TABLE
+from .known_faults import FAULTS
+from .snapshot import SNAPSHOT
+
+LOCK = "index.lock"
+LOCK_SECONDS = 1.0
+
+
+@contextmanager
+def writing(folder: IndexFolder) -> Iterator[None]:
+    """
+    Holds the index's lock; in an object store, whose commits are ordered by the table, there is none.
+
+    Raises:
+        SearchError: if another process holds it, or for an `OSError` of what is done meanwhile.
+    """
+    try:
+        with ExitStack() as stack:
+            if folder.path is not None:
+                folder.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(folder.path / LOCK, timeout=LOCK_SECONDS))
+            yield
+    except Timeout as error:
+        raise SearchError(f"{folder}: another process is writing this index; wait for it.") from error
+    except OSError as error:
+        raise SearchError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+
+
+def check_free(folder: IndexFolder) -> None:
+    """
+    Looks at a folder that is to become an index; what an interrupted start left of one is in nobody's way.
+
+    Raises:
+        SearchError: if something else lies in it.
+    """
+    if folder.path is None or not folder.path.is_dir():
+        return
+    own = {f"{TABLE}.lance", LOCK, SNAPSHOT, FAULTS, "pending", f".{RECORD}.partial"}
+    if any(entry.name not in own for entry in folder.path.iterdir()):
+        raise SearchError(f"{folder}: is a folder of something else; name a new or empty one.")
+
+
+__all__ = ["check_free", "writing"]

@@ -1,0 +1,282 @@
+"""Bringing an index up to date with the folders it covers."""
+
+import hashlib
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from ...processing import AudioReadError
+from ..store.entries import FileEntry
+from ..store.index_store import FILES_A_COMMIT, Store
+from ..store.known_faults import KnownFault, read_faults, write_faults
+from .metadata import NOTHING, Description, fields_of, merged
+from .walking import FoundFile, below
+
+if TYPE_CHECKING:
+    # Bringing an index up to date that already is does not need torch.
+    from ...encoders.recording_windows import WindowVectors
+
+    EmbedFiles = Callable[[Iterator[str]], Generator[tuple[str, WindowVectors | Exception]]]
+
+
+@dataclass
+class IndexReport:
+    """
+    What an update did.
+
+    Attributes:
+        added, changed, moved, removed, unchanged: numbers of files.
+        described: of files whose sound is unchanged, but of which a metadata file says something else.
+        windows: that were embedded.
+        faults: (path, reason) of files that are not in the index, and of metadata files that cannot be read.
+    """
+
+    added: int = 0
+    changed: int = 0
+    described: int = 0
+    moved: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    windows: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def changes(self) -> int:
+        """Number of files that the index holds otherwise than before."""
+        return self.added + self.changed + self.described + self.moved + self.removed
+
+    def line(self) -> str:
+        """For people."""
+        names = [
+            "added",
+            "changed",
+            *(["described"] if self.described else []),
+            "moved",
+            "removed",
+            "unchanged",
+        ]
+        parts = [f"{getattr(self, name):,} {name}" for name in names]
+        return f"{', '.join(parts)}; {self.windows:,} windows embedded"
+
+
+def update_index(
+    store: Store,
+    files: Sequence[FoundFile],
+    roots: Sequence[str],
+    embed_files: "EmbedFiles",
+    *,
+    descriptions: Mapping[str, Description] | None = None,
+    undescribed: Sequence[str] = (),
+    unseen: Sequence[str] = (),
+    progress: bool = True,
+) -> IndexReport:
+    """
+    Adds new files, embeds changed ones anew, follows moved ones and takes deleted ones out.
+
+    A file is known by path, size and time of change; one whose time alone has changed, or whose path is new while
+    a file of the same content is gone, is told by the hash of its content and not embedded again. Killed at any
+    moment, at most the file in work is lost. A file that cannot be decoded is told of each time and tried again
+    once it has changed.
+
+    Args:
+        store: the index.
+        files: what there is now below the roots.
+        roots: absolute; files of the index below others are left alone.
+        embed_files: from paths to (path, vectors or what was wrong), in any order.
+        descriptions: what metadata files say, by path.
+        undescribed: folders whose metadata files cannot be read: what the index has from them stays.
+        unseen: folders and files that could not be looked at: what the index has of them stays.
+        progress: show a progress bar with rate and time left.
+
+    Raises:
+        StoreError: if the index cannot be written; what was embedded stays.
+    """
+    update = _Update(
+        store, {file.path: file for file in files}, descriptions or {}, roots, undescribed, unseen
+    )
+    with tqdm(total=len(update.todo), desc="indexing", unit="file", disable=not progress) as bar:
+        update.describe(bar)
+        with closing(embed_files(update.unknown(bar))) as embedded:
+            for path, found in embedded:
+                update.take(path, found)
+                bar.update()
+    update.remove()
+    return update.report
+
+
+class _Update:
+    """One run over the files: what is known, what is gone, and what has been done."""
+
+    def __init__(
+        self,
+        store: Store,
+        files: Mapping[str, FoundFile],
+        descriptions: Mapping[str, Description],
+        roots: Sequence[str],
+        undescribed: Sequence[str],
+        unseen: Sequence[str],
+    ):
+        self.store, self.files, self.descriptions = store, files, descriptions
+        self.report = IndexReport()
+        self.known: dict[str, dict[str, Any]] = store.files()
+        self.gone = {
+            path
+            for path in self.known
+            if path not in files and below(path, roots) and not below(path, unseen)
+        }
+        # Of a root that was renamed the files are below no root that is looked at, and may be here.
+        lost_roots = {
+            root for root in {row["root"] for row in self.known.values()} if not os.path.exists(root)
+        }
+        lost = [path for path, row in self.known.items() if row["root"] in lost_roots]
+        self.moved_from: dict[str, list[str]] = {}
+        for path in sorted({*self.gone, *lost} - files.keys(), reverse=True):
+            self.moved_from.setdefault(self.known[path]["digest"], []).append(path)
+        self.digests: dict[str, str] = {}
+        self.unreadable: list[str] = []
+        self.kept_faults = read_faults(store.folder)
+        self.faults = {
+            path: fault
+            for path, fault in self.kept_faults.items()
+            if path in files or not below(path, roots) or below(path, unseen)
+        }
+        self.todo, self.said_anew = [], []
+        for path, file in files.items():
+            fault = self.faults.get(path)
+            if fault is not None and (fault.size, fault.mtime_ns) == (file.size, file.mtime_ns):
+                self.report.faults.append((path, fault.reason))
+                continue
+            self.faults.pop(path, None)
+            row = self.known.get(path)
+            if row is None or (row["size"], row["mtime_ns"]) != (file.size, file.mtime_ns):
+                self.todo.append(path)
+            elif row["described"] != self._said(path).hash and not below(path, undescribed):
+                self.todo.append(path)
+                self.said_anew.append(path)
+            else:
+                self.report.unchanged += 1
+        self.changed = bool(self.gone)
+
+    def describe(self, bar: tqdm) -> None:
+        """Files of which only the metadata differ: nothing is embedded, so many go into one commit."""
+        for start in range(0, len(self.said_anew), FILES_A_COMMIT):
+            entries = self.store.entries(self.said_anew[start : start + FILES_A_COMMIT])
+            self._add([replace(entry, **self._told(path)) for path, entry in entries.items()])
+            self.report.described += len(entries)
+            bar.update(len(entries))
+
+    def unknown(self, bar: tqdm) -> Iterator[str]:
+        """Paths whose content is new; the others are put right on the way."""
+        said_anew = set(self.said_anew)
+        for path in self.todo:
+            if path in said_anew:
+                continue
+            try:
+                if self.files[path].size == 0:
+                    raise AudioReadError(f"{path}: is empty (0 bytes).")
+                digest = self.digests[path] = _digest(path)
+            except (AudioReadError, OSError) as error:
+                self._fault(path, error)
+            else:
+                row = self.known.get(path)
+                if row is not None and row["digest"] == digest:
+                    self._add([replace(self.store.entry(path), **self._found(path), **self._told(path))])
+                    self.report.unchanged += 1
+                elif self.moved_from.get(digest):
+                    source = self.moved_from[digest].pop()
+                    self.gone.add(source)
+                    self._add([replace(self.store.entry(source), **self._found(path), **self._told(path))])
+                    self.report.moved += 1
+                else:
+                    yield path
+                    continue
+            bar.update()
+
+    def take(self, path: str, found: "WindowVectors | Exception") -> None:
+        """A file's vectors, or what was wrong with it."""
+        if isinstance(found, Exception):
+            self._fault(path, found)
+            return
+        self._add(
+            [
+                FileEntry(
+                    **self._found(path),
+                    **self._told(path),
+                    digest=self.digests[path],
+                    duration=found.duration,
+                    starts=found.starts,
+                    ends=found.ends,
+                    vectors=found.vectors,
+                    vector=found.vector,
+                )
+            ]
+        )
+        self.report.windows += len(found.starts)
+        if path in self.known:
+            self.report.changed += 1
+        else:
+            self.report.added += 1
+
+    def remove(self) -> None:
+        """What is gone, and what can no longer be read; then puts the index in order."""
+        self.store.remove(sorted(self.gone | {path for path in self.unreadable if path in self.known}))
+        # A moved file has left its old place, and is counted once.
+        self.report.removed = len(self.gone) - self.report.moved
+        if self.changed or not self.store.finished:
+            self.store.finish()
+        if self.faults != self.kept_faults:
+            write_faults(self.store.folder, self.faults)
+
+    def _add(self, entries: list[FileEntry]) -> None:
+        self.changed = True
+        self.store.add(entries)
+
+    def _fault(self, path: str, error: Exception) -> None:
+        reason = _reason(error, path)
+        self.report.faults.append((path, reason))
+        if isinstance(error, OSError):
+            # A disk or a right that is missing says nothing of the sound: what the index has of it stays.
+            return
+        file = self.files[path]
+        self.faults[path] = KnownFault(file.size, file.mtime_ns, reason)
+        self.unreadable.append(path)
+        self.changed |= path in self.known
+
+    def _said(self, path: str) -> Description:
+        return self.descriptions.get(path, NOTHING)
+
+    def _found(self, path: str) -> dict[str, Any]:
+        file = self.files[path]
+        return {"path": path, "root": file.root, "size": file.size, "mtime_ns": file.mtime_ns}
+
+    def _told(self, path: str) -> dict[str, Any]:
+        said = self._said(path)
+        license, metadata = merged(fields_of(path), said)
+        tags = dict.fromkeys((*tags_of(path, self.files[path].root), *said.tags))
+        return {"tags": tuple(tags), "license": license, "metadata": metadata, "described": said.hash}
+
+
+def tags_of(path: str, root: str) -> tuple[str, ...]:
+    """Names of the folders between root and file, the root's own included."""
+    if path == root:
+        return (Path(path).parent.name,)
+    return (Path(root).name, *Path(path).relative_to(root).parts[:-1])
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reason(error: Exception, path: str) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error).removeprefix(f"{path}: ")
+
+
+__all__ = ["IndexReport", "tags_of", "update_index"]

@@ -1,0 +1,134 @@
+"""What an index has after it was interrupted, and what files beside its table are for."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sound_libraries import contents, interrupted, same
+from tiny_models import write_sound
+from tiny_recipes import environment
+
+from auricle.search.errors import SearchError
+from auricle.search.sound_index import SoundIndex
+from auricle.search.store.index_store import Store
+
+pytest.importorskip("lancedb")
+
+
+def test_an_interrupted_update_can_be_asked_and_goes_on(made, model, tmp_path):
+    sounds, index = made
+    for number in range(5):
+        write_sound(sounds / f"new{number}.wav", 1.0, seed=100 + number)
+    write_sound(sounds / "e.wav", 1.0, seed=200)
+    interrupted(index, sounds, after=3)
+    again = SoundIndex(index.directory)
+    waiting = list((index.directory / "pending").glob("*.arrow"))
+    assert len(waiting) == 3 and len({hit.path for hit in again.search("a dog", top=20)}) == len(again)
+    assert not again.store.finished
+    report = again.update([sounds], progress=False)
+    assert report.unchanged + report.added + report.changed == 11
+    assert report.added + report.changed == 3
+    assert not list((index.directory / "pending").glob("*.arrow")) and again.store.finished
+    fresh = SoundIndex.create(tmp_path / "fresh", model)
+    fresh.update([sounds], progress=False)
+    assert same(contents(again), contents(fresh))
+
+
+def test_a_changed_file_that_waits_stands_for_the_old_one(made):
+    sounds, index = made
+    path = write_sound(sounds / "e.wav", 2.5, seed=300)
+    write_sound(sounds / "zoo.wav", 1.0, seed=301)
+    before = index.store.entry(str(path))
+    interrupted(index, sounds, after=1)
+    store = Store(index.directory)
+    assert not np.array_equal(store.entry(str(path)).vector, before.vector)
+    assert store.entry(str(path)).duration == 2.5
+    assert len(store.files()) == 6
+    assert store.rows().column("window").to_pylist().count(-1) == 6
+
+
+def test_what_a_power_cut_left_of_a_waiting_file_is_embedded_again(made):
+    sounds, index = made
+    write_sound(sounds / "new.wav", 1.0, seed=400)
+    interrupted(index, sounds, after=0)
+    (index.directory / "pending").mkdir(exist_ok=True)
+    (index.directory / "pending" / f"{'0' * 32}.arrow").write_bytes(b"ARROW1\0\0half")
+    again = SoundIndex(index.directory)
+    assert len(again) == 6
+    assert again.update([sounds], progress=False).added == 1 and len(again) == 7
+    assert again.update([sounds], progress=False).unchanged == 7
+
+
+def test_a_damaged_or_missing_snapshot_is_made_anew(made):
+    sounds, index = made
+    expected = index.search("a dog", top=6)
+    snapshot = index.directory / "snapshot.arrow"
+    for damage in (lambda: snapshot.write_bytes(snapshot.read_bytes()[:100]), snapshot.unlink):
+        damage()
+        assert SoundIndex(index.directory).search("a dog", top=6) == expected
+        assert SoundIndex(index.directory).update([sounds], progress=False).unchanged == 6
+        assert Store(index.directory).finished
+
+
+def test_asking_needs_no_database_while_there_is_a_snapshot(made):
+    _, index = made
+    code = (
+        "import sys; from auricle.search import SoundIndex\n"
+        f"index = SoundIndex({str(index.directory)!r})\n"
+        "assert len(index) == 6 and index.tags\n"
+        "assert not {'lancedb', 'lance', 'torch'} & set(sys.modules)\n"
+        "index.store.table\n"
+        "assert 'lancedb' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
+
+
+def test_two_processes_do_not_write_at_once(made):
+    from filelock import FileLock
+
+    sounds, index = made
+    with (
+        FileLock(index.directory / "index.lock"),
+        pytest.raises(SearchError, match="another process is writing this index"),
+    ):
+        index.update([sounds], progress=False)
+    assert index.update([sounds], progress=False).unchanged == 6
+
+
+# ------------------------------------------------------------------------------------- exports
+
+
+def test_links_and_tables_of_files(made, tmp_path):
+    sounds, index = made
+    hits = index.search("a dog", top=3)
+    index.export(tmp_path / "links", hits=hits)
+    links = sorted((tmp_path / "links").glob("[0-9]*"))
+    assert [link.name for link in links] == [
+        f"{place} {Path(hit.path).name}" for place, hit in enumerate(hits, 1)
+    ]
+    assert [os.readlink(link) for link in links] == [hit.path for hit in hits]
+    with pytest.raises(SearchError, match="is there already"):
+        index.export(tmp_path / "links")
+    index.export(tmp_path / "files.csv")
+    with open(tmp_path / "files.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == sorted(map(str, sounds.rglob("*.wav")))
+    assert {row["tags"] for row in rows} == {"sounds", "sounds;rain", "sounds;dogs", "sounds;more"}
+    index.export(tmp_path / "hits.csv", hits=hits)
+    with open(tmp_path / "hits.csv", newline="", encoding="utf-8") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == [hit.path for hit in hits]
+    for name, what in (("a.doc", None), ("a.parquet", hits)):
+        with pytest.raises(SearchError, match="the ending has to be"):
+            index.export(tmp_path / name, hits=what)
+
+
+def test_an_index_can_be_moved_and_copied(made, tmp_path):
+    _, index = made
+    expected = index.search("a dog", top=6)
+    shutil.copytree(index.directory, tmp_path / "elsewhere")
+    assert SoundIndex(tmp_path / "elsewhere").search("a dog", top=6) == expected

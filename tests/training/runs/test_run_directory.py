@@ -1,0 +1,137 @@
+"""A run directory belongs to one recipe; nothing in another one's is touched."""
+
+import json
+import os
+
+import pytest
+
+from auricle.training.recipe.reading import RecipeError
+from auricle.training.recipe.schema import Recipe
+from auricle.training.runs.run_directory import RunDirectory
+
+
+def recipe(tmp_path, **more) -> Recipe:
+    values = {"name": "r", "output_dir": str(tmp_path / "run"), "stages": [{"name": "one"}]}
+    return Recipe.model_validate({**values, **more})
+
+
+def started(tmp_path, **more) -> RunDirectory:
+    run = RunDirectory(recipe(tmp_path, **more))
+    run.start()
+    return run
+
+
+def files_below(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_start_records_the_recipe_and_the_packages(tmp_path):
+    run = started(tmp_path, seed=7)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["recipe"]["seed"] == 7
+    assert record["fingerprint"] == run.fingerprint
+    assert set(record["packages"]) >= {"torch", "transformers"}
+
+
+def test_the_same_recipe_opens_its_run_again(tmp_path):
+    run = started(tmp_path)
+    run.finish("one", {"steps": 3})
+    before = files_below(tmp_path)
+    again = started(tmp_path)
+    assert again.is_finished("one") and not again.is_finished("two")
+    assert again.fingerprint == run.fingerprint
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "old", "new"),
+    [
+        ({"seed": 1}, "seed", "0", "1"),
+        ({"training": {"learning_rate": 0.5}}, "training.learning_rate", "2e-05", "0.5"),
+        ({"data": {"folder": {"path": "other"}}}, "data.folder.path", "None", "'other'"),
+        ({"model": {"audio": {"config": {"hidden_size": 8}}}}, "model.audio.config.hidden_size", "None", "8"),
+        (
+            {"evaluation": {"relevance_column": "label"}},
+            "evaluation.relevance_column",
+            "'clip_id'",
+            "'label'",
+        ),
+    ],
+)
+def test_another_recipe_is_refused_naming_the_field(tmp_path, change, field, old, new):
+    started(tmp_path).finish("one", {})
+    before = files_below(tmp_path)
+    with pytest.raises(RecipeError) as caught:
+        RunDirectory(recipe(tmp_path, **change))
+    assert f"{field} is {old} there and {new} here" in str(caught.value)
+    assert str(tmp_path / "run") in str(caught.value)
+    assert files_below(tmp_path) == before
+
+
+def test_another_list_of_stages_is_refused(tmp_path):
+    started(tmp_path)
+    with pytest.raises(RecipeError, match="stages is"):
+        RunDirectory(recipe(tmp_path, stages=[{"name": "one"}, {"name": "two"}]))
+
+
+def test_what_is_asked_of_the_model_and_what_is_said_of_it_may_change(tmp_path):
+    started(tmp_path, evaluation={"questions": ["a?"]}, description="before")
+    run = RunDirectory(recipe(tmp_path, evaluation={"questions": ["b?", "c?"]}, description="after"))
+    assert run.record
+
+
+def test_how_fast_it_goes_and_how_it_reports_may_change(tmp_path):
+    started(tmp_path)
+    changed = {"num_workers": 3, "log_every": 7, "keep_checkpoints": 5, "report_to": ["tensorboard"]}
+    assert RunDirectory(recipe(tmp_path, training=changed)).record
+
+
+def test_a_run_that_was_moved_is_still_the_same(tmp_path):
+    started(tmp_path)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert RunDirectory(recipe(tmp_path, output_dir=str(tmp_path / "moved"))).record
+
+
+def test_a_directory_with_other_things_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    with pytest.raises(RecipeError, match="holds files but no run.json"):
+        RunDirectory(recipe(tmp_path))
+    assert files_below(tmp_path) == {"run/thesis.txt": b"precious"}
+
+
+def test_a_start_that_was_killed_while_writing_its_record_can_be_repeated(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run.json.1234").write_text('{"reci')
+    assert started(tmp_path).record["recipe"]["name"] == "r"
+
+
+def test_an_empty_directory_is_fine(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert started(tmp_path).record
+
+
+def test_a_file_in_its_place_and_a_broken_record_are_refused(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(RecipeError, match="is a file"):
+        RunDirectory(recipe(tmp_path))
+    (tmp_path / "run").unlink()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"recipe": ')
+    with pytest.raises(RecipeError, match="run.json: is not valid JSON"):
+        RunDirectory(recipe(tmp_path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a device file")
+def test_a_place_that_cannot_be_written_is_an_error_of_the_recipe(tmp_path):
+    run = RunDirectory(recipe(tmp_path, output_dir="/dev/null/run"))
+    with pytest.raises(RecipeError, match="cannot be written"):
+        run.start()
+
+
+def test_values_are_saved_and_loaded_by_name(tmp_path):
+    run = started(tmp_path)
+    assert run.load("results") is None
+    run.save("one/audio_check", {"bad": [["a.wav", "silent"]]})
+    assert run.load("one/audio_check") == {"bad": [["a.wav", "silent"]]}
+    assert run.model_dir("one") == tmp_path / "run" / "one" / "model"

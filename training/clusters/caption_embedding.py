@@ -1,0 +1,126 @@
+"""Vectors of captions for clustering: from an encoder's text tower or a sentence-transformers model."""
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...conversion import sha256_of
+from ...encoders import load_encoder
+from ...encoders.auricle_embedding import distinct_in_order
+from ...encoders.loading import is_encoder_directory
+from ..models.pretrained_text import PretrainedError, locate_text_encoder, looks_like_path, offline_hint
+from ..teachers.pooled_captions import PooledCaptions
+
+
+def embed_captions_with(
+    name: str,
+    captions: Sequence[str],
+    *,
+    prompt: str = "",
+    batch_size: int = 64,
+    pooled_captions: PooledCaptions | None = None,
+    progress: bool = False,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """
+    Embeds captions as the report does for its two sources of clusters (arXiv 2509.16649, stage 3).
+
+    Args:
+        name: a saved audio-text encoder, whose text tower's pooled output is taken from before the projection; or a
+            sentence-transformers model by directory or Hub id, such as ``intfloat/e5-large-v2``.
+        captions: sentences; equal ones are embedded once.
+        prompt: put before every caption of a sentence-transformers model; e5 was trained with ``"query: "``.
+        batch_size: captions at a time.
+        pooled_captions: where vectors of an encoder's text tower may be kept; used if it holds any of that
+            tower.
+        progress: show a progress bar.
+
+    Returns:
+        float32 ``(captions, width)`` of unit length, and the source's name, fingerprint and prompt.
+
+    Raises:
+        PretrainedError: if there is no such model, it cannot be loaded, a prompt is given for an audio-text
+            encoder, or sentence-transformers is missing.
+    """
+    if is_encoder_directory(name):
+        if prompt:
+            raise PretrainedError(
+                f"{name} is an audio-text encoder: it takes captions as they are, not after {prompt!r}."
+            )
+        try:
+            encoder = load_encoder(name)
+        except ValueError as error:
+            raise PretrainedError(str(error)) from error
+        options = {"batch_size": batch_size, "progress": progress}
+        if pooled_captions is not None and pooled_captions.holds(encoder):
+            vectors = pooled_captions.pooled(encoder, captions, **options)
+        else:
+            vectors = encoder.pool_texts(captions, **options)
+        fingerprint = encoder.fingerprint
+    else:
+        vectors, fingerprint = _sentence_transformer(name, captions, prompt, batch_size, progress)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors.astype(np.float32), {"name": name, "fingerprint": fingerprint, "prompt": prompt}
+
+
+def _sentence_transformer(
+    name: str, captions: Sequence[str], prompt: str, batch_size: int, progress: bool
+) -> tuple[np.ndarray, str]:
+    if looks_like_path(name) and not Path(name).is_dir():
+        raise PretrainedError(f"{name}: there is no such model directory.")
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise PretrainedError(
+            f"{name} is no audio-text encoder and needs sentence-transformers: pip install sentence-transformers."
+        )
+    from sentence_transformers import SentenceTransformer
+
+    # A directory may hold a chain of modules without a config.json of its own.
+    location = name if Path(name).is_dir() else locate_text_encoder(name).location
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # Code from a stranger's repository is not run: these models need none.
+        model = SentenceTransformer(location, device=device, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise PretrainedError(f"{name}: cannot be loaded ({reason}).{offline_hint(name)}") from error
+    distinct = distinct_in_order(captions)
+    vectors = model.encode(
+        [prompt + caption for caption in distinct],
+        batch_size=batch_size,
+        normalize_embeddings=True,
+        show_progress_bar=progress,
+        convert_to_numpy=True,
+    )
+    place = {caption: number for number, caption in enumerate(distinct)}
+    rows = np.asarray(vectors, dtype=np.float32)[[place[caption] for caption in captions]]
+    return rows, _fingerprint_of_files(_directory_of(location))
+
+
+def _directory_of(location: str) -> Path:
+    """The directory that a model was loaded from: its own, or its snapshot in the Hub's cache."""
+    if Path(location).is_dir():
+        return Path(location)
+    from huggingface_hub import snapshot_download
+
+    # sentence-transformers takes a name without owner for one of its own models.
+    return Path(
+        snapshot_download(
+            location if "/" in location else f"sentence-transformers/{location}", local_files_only=True
+        )
+    )
+
+
+def _fingerprint_of_files(directory: Path) -> str:
+    """SHA-256 of a model's weights; of several files, that of their names and hashes."""
+    files = sorted(directory.rglob("*.safetensors")) or sorted(directory.rglob("*.bin"))
+    if len(files) == 1:
+        return sha256_of(files[0])
+    listed = "".join(f"{path.relative_to(directory).as_posix()} {sha256_of(path)}\n" for path in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+__all__ = ["embed_captions_with"]

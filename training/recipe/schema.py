@@ -1,0 +1,305 @@
+"""The recipe: what a training run is, as typed and documented fields read from YAML."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from .data_section import DataSection, Settings
+
+
+class AudioSection(Settings):
+    """The audio tower."""
+
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of the tower's config; model_type chooses the tower."
+    )
+    pretrained: str | None = Field(
+        None,
+        description="Directory or Hub id of a converted encoder to start from; none trains from scratch.",
+    )
+
+
+class TextSection(Settings):
+    """The text tower."""
+
+    pretrained: str | None = Field(
+        "roberta-large", description="Directory or Hub id of the text encoder; none gives random weights."
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="Fields that replace the encoder's own, such as dropout."
+    )
+    tokenizer: str | None = Field(None, description="Directory or Hub id, if not the encoder's own.")
+    max_tokens: int = Field(32, ge=4, description="Longer captions are cut to this many tokens.")
+    normalize_captions: bool = Field(True, description="Lower-case captions and drop their punctuation.")
+
+
+class ModelSection(Settings):
+    """The dual encoder."""
+
+    audio: AudioSection = Field(default_factory=AudioSection, description="The audio tower.")
+    front_end: dict[str, Any] = Field(
+        default_factory=dict, description="Arguments of the feature extractor; must fit the audio tower."
+    )
+    text: TextSection = Field(default_factory=TextSection, description="The text tower.")
+    text_pooling: Literal["cls", "mean"] = Field("cls", description="First token, or mean over the tokens.")
+    projection_dim: int = Field(1024, ge=1, description="Width of the shared space.")
+    temperature: float = Field(0.05, gt=0, description="Divisor of the similarities in the loss.")
+    learn_temperature: bool = Field(False, description="Train the temperature.")
+
+
+class AugmentationSection(Settings):
+    """What is done to captions when they are loaded for training."""
+
+    word_deletion: float = Field(
+        0.0, ge=0, le=1, description="Probability that a caption loses one random word; the report takes 0.8."
+    )
+    synonyms: bool = Field(
+        False,
+        description="In half of these edits replace a word by a WordNet synonym in place of deleting one.",
+    )
+    back_translated: str | None = Field(
+        None, description="Directory of `auricle augment back-translate` with other wordings of the captions."
+    )
+    back_translation_probability: float = Field(
+        0.5, ge=0, le=1, description="Probability that a caption is replaced by one of its back-translations."
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether captions vary from epoch to epoch."""
+        return bool(self.word_deletion or (self.back_translated and self.back_translation_probability))
+
+
+class TeacherEntry(Settings):
+    """One teacher of a distillation."""
+
+    source: str = Field(description="A stage before, a bank's directory, a model directory or a Hub id.")
+    weight: float = Field(1.0, gt=0, description="Weight among the teachers; they are normalised.")
+
+
+class DistillationSection(Settings):
+    """Learning from the similarities of frozen teachers (AISTAT report, stage 2)."""
+
+    teachers: list[TeacherEntry] = Field(
+        default_factory=list,
+        description="Stages before, banks written by `auricle embed`, or models; each a name, or a mapping with "
+        "source and weight. None switches distillation off.",
+    )
+    weight: float = Field(1.0, ge=0, description="Weight of the distillation loss (lambda 1).")
+    softmax_temperature: float | None = Field(
+        None, gt=0, description="Temperature of both softmaxes; none takes the model's."
+    )
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _name_is_a_source(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [{"source": entry} if isinstance(entry, str) else entry for entry in value]
+
+    @model_validator(mode="after")
+    def _refuse_a_teacher_twice(self) -> "DistillationSection":
+        names = [entry.source for entry in self.teachers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"teachers: {name!r} occurs twice; give it a weight instead")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to learn from teachers."""
+        return bool(self.teachers) and self.weight > 0
+
+
+class ClusterSection(Settings):
+    """Predicting a caption's cluster from either tower (AISTAT report, stage 3)."""
+
+    labels: str | None = Field(None, description="Directory written by `auricle cluster`.")
+    embed_with: str | None = Field(
+        None,
+        description="Make the clusters in the run: a stage before or a model directory (its text tower), or a "
+        "sentence-transformers model.",
+    )
+    prompt: str = Field(
+        "", description="Put before captions for sentence-transformers, as e5 wants 'query: '."
+    )
+    method: Literal["umap-hdbscan", "bertopic", "kmeans"] = Field(
+        "umap-hdbscan", description="How captions are clustered (extra 'cluster' or 'bertopic')."
+    )
+    min_cluster_size: int = Field(30, ge=2, description="Smallest cluster that HDBSCAN makes.")
+    num_clusters: int = Field(150, ge=2, description="Clusters that k-means makes.")
+    neighbors: int = Field(15, ge=2, description="UMAP's neighbours.")
+    dimensions: int = Field(5, ge=1, description="UMAP's dimensions.")
+    clustering_seed: int = Field(42, ge=0, description="Seed of the clustering.")
+    per_clip: bool = Field(False, description="Give all captions of a clip its most frequent cluster.")
+    weight: float = Field(0.05, ge=0, description="Weight of the cluster losses (lambda 2).")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ClusterSection":
+        if self.labels and self.embed_with:
+            raise ValueError("labels and embed_with exclude each other: clusters are read or made")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether cluster heads are trained."""
+        return bool(self.labels or self.embed_with) and self.weight > 0
+
+
+class LoraSection(Settings):
+    """Low-rank adapters in place of whole weights (extra 'peft')."""
+
+    towers: list[Literal["audio", "text"]] = Field(
+        default_factory=list,
+        description="Towers with adapters, beside both projections; none trains weights.",
+    )
+    rank: int = Field(8, ge=1, description="Rank of the adapters.")
+    alpha: float = Field(16.0, gt=0, description="Scale of the adapters is alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
+    target_modules: list[str] = Field(
+        default_factory=list, description="Names of the linear layers, such as qkv; none takes all of them."
+    )
+
+
+class TrainingSection(Settings):
+    """How a stage is trained."""
+
+    contrastive_weight: float = Field(
+        1.0, ge=0, description="Weight of the contrastive loss; 0 learns from teachers alone."
+    )
+
+    epochs: float = Field(20, gt=0, description="Passes over the training rows.")
+    batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="Steps whose gradients are added up.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
+    projection_learning_rate: float | None = Field(
+        None, gt=0, description="Peak rate of projections and temperature; none takes learning_rate."
+    )
+    min_learning_rate: float = Field(1e-7, ge=0, description="Floor that the cosine ends at.")
+    warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps with a linear rise.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="AdamW's decay of matrices; biases and norms have none."
+    )
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    freeze: list[Literal["audio", "text"]] = Field(
+        default_factory=list, description="Towers that are not trained; their dropout is off too."
+    )
+    lora: LoraSection = Field(default_factory=LoraSection, description="Low-rank adapters.")
+    cache_frozen_text: bool = Field(
+        True, description="Run a frozen text tower once a caption, not each step."
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Mixed precision of a GPU.")
+    activation_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
+    num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+    cpu_threads: int | None = Field(
+        None,
+        ge=1,
+        description="Threads of torch without a GPU; none takes OMP_NUM_THREADS, else half of the cores, which "
+        "leaves room for data workers: threads that wait for a busy core slow small models many times over.",
+    )
+    save_every: Literal["epoch"] | int = Field("epoch", description="Checkpoint each epoch or every N steps.")
+    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept for resuming.")
+    log_every: int = Field(10, ge=1, description="Steps between two log lines.")
+    report_to: list[Literal["tensorboard", "trackio"]] = Field(
+        default_factory=list, description="Trackers that get the log (extra 'tracking')."
+    )
+
+    @model_validator(mode="after")
+    def _adapters_train(self) -> "TrainingSection":
+        both = sorted(set(self.lora.towers) & set(self.freeze))
+        if both:
+            raise ValueError(f"lora.towers and freeze both name {both[0]!r}: it has no adapters to train")
+        return self
+
+    @field_validator("save_every", mode="before")
+    @classmethod
+    def _check_save_every(cls, value: Any) -> Any:
+        if value == "epoch" or (str(value).isdecimal() and int(value) >= 1):
+            return value
+        raise ValueError("must be 'epoch' or a number of steps, 1 or more")
+
+
+class EvaluationSection(Settings):
+    """How checkpoints and the result are judged."""
+
+    batch_size: int = Field(32, ge=1, description="Clips or captions embedded at a time.")
+    relevance_column: str = Field(
+        "clip_id", description="A clip is relevant to captions with the same value."
+    )
+    best_metric: str = Field(
+        "text_to_audio_mAP@16", description="Validation figure that the best checkpoint is chosen by."
+    )
+    compare_untrained: bool = Field(False, description="Also score the model before training.")
+    questions: list[str] = Field(default_factory=list, description="Sentences answered from the test clips.")
+
+
+class StageSection(Settings):
+    """One named stage: only what differs from the shared sections."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name; also its folder's.")
+    starts_from: str | None = Field(
+        None,
+        description="'pretrained', an earlier stage's name, or a model directory. The first stage starts from "
+        "'pretrained', any other from the stage before it.",
+    )
+    data: dict[str, Any] = Field(default_factory=dict, description="Fields of data that differ.")
+    model: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields of model that differ, for a stage that starts from 'pretrained'.",
+    )
+    augmentation: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of augmentation that differ."
+    )
+    distillation: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of distillation that differ."
+    )
+    clusters: dict[str, Any] = Field(default_factory=dict, description="Fields of clusters that differ.")
+    training: dict[str, Any] = Field(default_factory=dict, description="Fields of training that differ.")
+
+
+class Recipe(Settings):
+    """A whole run: shared sections and a list of stages."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the recipe.")
+    description: str = Field("", description="One sentence for people.")
+    seed: int = Field(0, ge=0, description="Seed of everything random in training.")
+    output_dir: str | None = Field(None, description="Run directory; runs/<name> if not given.")
+    data: DataSection = Field(default_factory=DataSection, description="Sounds and captions.")
+    model: ModelSection = Field(default_factory=ModelSection, description="The dual encoder.")
+    augmentation: AugmentationSection = Field(
+        default_factory=AugmentationSection, description="Changes to captions in training."
+    )
+    distillation: DistillationSection = Field(
+        default_factory=DistillationSection, description="Teachers and their loss."
+    )
+    clusters: ClusterSection = Field(
+        default_factory=ClusterSection, description="Cluster heads and their loss."
+    )
+    training: TrainingSection = Field(default_factory=TrainingSection, description="How stages are trained.")
+    evaluation: EvaluationSection = Field(
+        default_factory=EvaluationSection, description="How the result is judged."
+    )
+    stages: list[StageSection] = Field(min_length=1, description="The stages, in order.")
+
+    @model_validator(mode="after")
+    def _check_stage_names(self) -> "Recipe":
+        names = [stage.name for stage in self.stages]
+        for index, stage in enumerate(self.stages):
+            if stage.name == "pretrained":
+                raise ValueError("stages: 'pretrained' is what a stage starts from, and cannot name one")
+            if stage.name in names[:index]:
+                raise ValueError(f"stages: the name {stage.name!r} occurs twice")
+            if stage.starts_from in names[index:]:
+                raise ValueError(
+                    f"stages: {stage.name!r} starts from {stage.starts_from!r}, which does not come before it"
+                )
+        return self
+
+    @property
+    def run_dir(self) -> str:
+        """The run directory: ``output_dir``, or ``runs/<name>``."""
+        return self.output_dir or f"runs/{self.name}"
+
+    def stage_names(self) -> list[str]:
+        """Names of the stages, in order."""
+        return [stage.name for stage in self.stages]

@@ -1,0 +1,78 @@
+"""Which wording of a caption a row trains on: its own or a back-translation, then an edit of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+
+from ...data import DataError
+from ...data.augmentation import read_back_translations
+from ..recipe.schema import AugmentationSection
+from .caption_edits import CaptionEditor, delete_word
+from .synonyms import SynonymReplacement, WordNet
+
+
+@dataclass(frozen=True)
+class CaptionVariants:
+    """
+    A function of row, caption and generator.
+
+    Attributes:
+        alternatives: for each row of the table other wordings of its caption, which may be none; None if there are
+            none of any.
+        probability: of taking one of them.
+        editor: edits what was chosen; None leaves it.
+    """
+
+    alternatives: Sequence[Sequence[str]] | None = None
+    probability: float = 0.0
+    editor: CaptionEditor | None = None
+
+    def choose(self, row: int, caption: str, generator: np.random.Generator) -> str:
+        """The wording of a row's caption that the generator gives."""
+        if self.alternatives is not None and self.alternatives[row]:
+            texts = self.alternatives[row]
+            if generator.random() < self.probability:
+                caption = texts[int(generator.integers(len(texts)))]
+        return caption if self.editor is None else self.editor.edit(caption, generator)
+
+
+def caption_variants(section: AugmentationSection, table: Dataset) -> CaptionVariants | None:
+    """
+    What a stage's settings do to the captions of its training table; None if nothing.
+
+    Raises:
+        DataError: if the back-translations are of other captions or of none of these rows.
+        SynonymError: if synonyms are wanted and WordNet is missing.
+    """
+    if not section.is_on:
+        return None
+    editor = alternatives = None
+    if section.word_deletion:
+        edits = (delete_word, SynonymReplacement(WordNet())) if section.synonyms else (delete_word,)
+        editor = CaptionEditor(section.word_deletion, edits)
+    if section.back_translated and section.back_translation_probability:
+        alternatives = _aligned(section.back_translated, table)
+    return CaptionVariants(alternatives, section.back_translation_probability, editor)
+
+
+def _aligned(directory: str, table: Dataset) -> list[list[str]]:
+    known = read_back_translations(directory)
+    texts: list[list[str]] = []
+    found = 0
+    for row_id, caption in zip(table["row_id"], table["caption"], strict=True):
+        before, alternatives = known.get(row_id, (caption, []))
+        if before != caption:
+            raise DataError(
+                f"{directory}: row {row_id!r} was translated from another caption than {caption!r}; translate "
+                "these."
+            )
+        found += row_id in known
+        texts.append(alternatives)
+    if not found:
+        raise DataError(f"{directory}: holds none of the {len(table)} rows that are trained on.")
+    return texts
+
+
+__all__ = ["CaptionVariants", "caption_variants"]

@@ -1,0 +1,172 @@
+"""From a recipe's data section to checked tables, one a split."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from ...data import (
+    AudioCheckReport,
+    DataError,
+    SceneSettings,
+    check_audio,
+    list_folder_splits,
+    load_captioned_folder,
+    load_scenes,
+    source_named,
+)
+from ...data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
+from ...data.sources import load_hub_dataset
+from ..recipe.data_section import DataSection, FolderSection, HubSection, PublishedSection, WavCapsSection
+from ..recipe.reading import RecipeError
+
+logger = logging.getLogger(__name__)
+
+
+def load_splits(section: DataSection, *, progress: bool = True) -> dict[str, Dataset]:
+    """
+    Loads every split of a recipe's data.
+
+    Of several data sets all train and the first one gives the other splits. Training leaves out the recordings that
+    ``exclude`` names.
+
+    Returns:
+        Tables by name: ``train``, ``validation`` where there is one, and any whose name begins with ``test``.
+
+    Raises:
+        RecipeError: if the section lacks what its source needs.
+        DataError: if the data are not as they should be.
+    """
+    loaded = [_load_source(name, section, progress) for name in section.sources]
+    splits = dict(loaded[0])
+    weights = [getattr(section, name).weight for name in section.sources]
+    splits["train"] = join_tables(
+        [weighted(one["train"], weight) for one, weight in zip(loaded, weights, strict=True)]
+    )
+    excluded = section.exclude.freesound_ids
+    evaluated = [table for name, table in splits.items() if name != "train"]
+    splits["train"] = leave_out_recordings(
+        splits["train"],
+        evaluated if section.exclude.evaluated else (),
+        read_excluded_ids(excluded) if excluded else (),
+    )
+    return splits
+
+
+def _load_source(name: str, section: DataSection, progress: bool) -> dict[str, Dataset]:
+    if name == "scenes":
+        settings = SceneSettings(**section.scenes.model_dump(exclude={"weight"}))
+        return dict(load_scenes(settings, cache_dir=section.cache_dir, progress=progress))
+    if name == "folder":
+        return _load_folder(section.folder)
+    if name == "hub":
+        return _load_hub(section.hub, section.cache_dir, progress)
+    return _load_published(name, getattr(section, name))
+
+
+def check_splits(
+    splits: dict[str, Dataset], section: DataSection, *, progress: bool = True
+) -> tuple[dict[str, Dataset], dict[str, AudioCheckReport]]:
+    """
+    Decodes every clip once and leaves out the bad ones, split by split.
+
+    Returns:
+        The tables without rows of bad clips, and a report a split.
+
+    Raises:
+        DataError: if more clips are bad than ``max_bad_share`` allows, or none are left.
+    """
+    good, reports = {}, {}
+    for name, table in splits.items():
+        good[name], reports[name] = check_audio(
+            table, max_bad_share=section.max_bad_share, num_workers=2, progress=progress
+        )
+        if not len(good[name]):
+            raise DataError(f"split {name!r}: no usable clip is left.")
+    return good, reports
+
+
+def _load_published(name: str, section: PublishedSection | WavCapsSection) -> dict[str, Dataset]:
+    source = source_named(name)
+    if section.path is None:
+        raise RecipeError(f"data.{name}.path is not set: give --data.{name}.path DIRECTORY.")
+    if not Path(section.path).is_dir():
+        raise DataError(f"{section.path}: there is no such directory; {source.title} was looked for there.")
+    options: dict[str, Any] = {"missing": section.missing}
+    if isinstance(section, WavCapsSection):
+        options["collections"] = section.collections
+        trained = ["train"]
+    else:
+        trained = list(dict.fromkeys(section.train_splits))
+    # What is trained on first: without its metadata the message is that there is nothing to train on.
+    train = join_tables([source.load(section.path, split=split, **options) for split in trained])
+    others = [split for split in source.splits(section.path) if split not in trained]
+    return {"train": train} | {
+        split: source.load(section.path, split=split, **options) for split in others if split != "train"
+    }
+
+
+def _load_hub(section: HubSection, cache_dir: str | None, progress: bool) -> dict[str, Dataset]:
+    if section.name is None:
+        raise RecipeError("data.hub.name is not set: give --data.hub.name OWNER/NAME, or a directory.")
+    if "train" not in section.splits:
+        raise RecipeError(f"data.hub.splits={section.splits} names no split to train on; add train: NAME.")
+    options = section.model_dump(exclude={"name", "splits", "weight"})
+    return {
+        ours: load_hub_dataset(
+            section.name, split=theirs, as_split=ours, cache_dir=cache_dir, progress=progress, **options
+        )
+        for ours, theirs in section.splits.items()
+    }
+
+
+def _load_folder(section: FolderSection) -> dict[str, Dataset]:
+    if section.path is None:
+        raise RecipeError("data.folder.path is not set: give --data.folder.path DIRECTORY.")
+
+    def load(split: str) -> Dataset:
+        return load_captioned_folder(
+            section.path,
+            split=split,
+            caption_column=section.caption_column,
+            license=section.license,
+            missing=section.missing,
+        )
+
+    named = list_folder_splits(section.path)
+    if named:
+        if "train" not in named:
+            raise DataError(
+                f"{Path(section.path)}: the split column holds {named}, but training needs rows of split 'train'."
+            )
+        wanted = [name for name in named if name in ("train", "validation") or name.startswith("test")]
+        if unused := sorted(set(named) - set(wanted)):
+            logger.warning(
+                "%s: rows of split %s are not used; 'train', 'validation' and 'test...' are",
+                section.path,
+                unused,
+            )
+        return {name: load(name) for name in wanted}
+    return _hold_out(load("train"), section)
+
+
+def _hold_out(table: Dataset, section: FolderSection) -> dict[str, Dataset]:
+    """Splits by a hash of each clip's id: adding files later moves no clip to another split."""
+    places = {"train": [], "validation": [], "test": []}
+    test_from = 1.0 - section.test_share
+    validation_from = test_from - section.validation_share
+    for row, clip_id in enumerate(table["clip_id"]):
+        digest = hashlib.sha256(clip_id.encode()).digest()
+        share = int.from_bytes(digest[:8], "big") / 2**64
+        name = "test" if share >= test_from else "validation" if share >= validation_from else "train"
+        places[name].append(row)
+    if not places["train"]:
+        raise DataError(f"{section.path}: too few clips to hold some out; none is left to train on.")
+    for name, share in (("validation", section.validation_share), ("test", section.test_share)):
+        if share and not places[name]:
+            logger.warning(
+                "%s: too few clips for a share of %g: none is held out for %s", section.path, share, name
+            )
+    return {name: table.select(rows) for name, rows in places.items() if rows}
