@@ -17,7 +17,7 @@ class AudioTextEncoder(ABC):
 
     Search, evaluation, teacher banks, clusters, ensembles and the commands know models by this interface alone. A
     class for another kind of model implements the abstract members, is entered in ``loading.ENCODER_CLASSES``, and
-    is tested by adding a case to ``tests/encoders/encoder_cases.py``.
+    is tested by adding a case to ``tests/encoder_cases.py``.
 
     Every implementation keeps these promises:
 

@@ -109,9 +109,9 @@ def test_each_clip_and_each_distinct_caption_is_embedded_once(built, tables, tmp
     seen = []
     real = teacher_bank.embed_in_shares
 
-    def counting(model, processor, clips, captions, **options):
+    def counting(encoder, clips, captions, **options):
         seen.append((len(clips), len(captions)))
-        return real(model, processor, clips, captions, **options)
+        return real(encoder, clips, captions, **options)
 
     monkeypatch.setattr(teacher_bank, "embed_in_shares", counting)
     table = changed(tables["train"], 3, caption=tables["train"][0]["caption"])
