@@ -67,6 +67,7 @@ def record_of(
         "window_seconds": window,
         "hop_seconds": check_hop(hop_seconds, window) or window,
         "exact_windows": exact_windows,
+        "settings": {"precision": encoder.precision, "revision": encoder.revision},
     }
 
 

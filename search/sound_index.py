@@ -164,6 +164,7 @@ class SoundIndex:
         ]
         there = [root for root in roots if os.path.exists(root)] if prune else list(map(check_root, roots))
         with writing(self.store.folder):
+            self.store.upgrade()
             known = self.store.files()
             files, faults = find_files(
                 there,

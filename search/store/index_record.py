@@ -1,44 +1,81 @@
 """What an index keeps of how it is made: ``index.json``."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from .lance_table import first_line
 
 RECORD = "index.json"
-FORMAT, VERSION = "auricle index", 2
+# Version 3 added `settings`. What version 2 kept is read as it is, and rewritten by the next update.
+FORMAT, VERSION, OLDEST_VERSION = "auricle index", 3, 2
+FIELDS = {
+    "model": str,
+    "fingerprint": str,
+    "window_seconds": int | float,
+    "hop_seconds": int | float,
+    "exact_windows": int,
+    "width": int,
+}
+# Named settings: the types that each may have, and what an index without it was made with. A new setting is a line
+# here: older indexes then have its default, and a program that does not know it refuses the index by its name.
+SETTINGS: Mapping[str, tuple[Any, Any]] = {
+    "precision": (str, "float32"),  # of the encoder's weights
+    "revision": (str | None, None),  # commit of the Hub repository that the model came from
+}
+
+
+class NewerIndexError(ValueError):
+    """An index that a later version of this program made."""
 
 
 def read_record(content: bytes) -> dict[str, Any]:
     """
     What an index keeps of how it is made, from its ``index.json``.
 
+    Returns:
+        The fields of ``FIELDS``, ``version`` as it is on disk, and ``settings`` with a value for every known name.
+
     Raises:
-        ValueError: if it is damaged, or of another kind or version.
+        NewerIndexError: if a later version of this program made it.
+        ValueError: if it is damaged, or no index.
     """
     try:
         record = json.loads(content)
     except ValueError as error:
         raise ValueError(f"is damaged ({first_line(error)})") from error
-    if not isinstance(record, dict) or (record.get("format"), record.get("version")) != (FORMAT, VERSION):
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError("is of another kind or version")
-    kinds = {
-        "model": str,
-        "fingerprint": str,
-        "window_seconds": int | float,
-        "hop_seconds": int | float,
-        "exact_windows": int,
-        "width": int,
-    }
-    for name, kind in kinds.items():
+    version = record.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise NewerIndexError(f"has version {version}, and this program reads versions up to {VERSION}")
+    if version not in range(OLDEST_VERSION, VERSION + 1):
+        raise ValueError("is of another kind or version")
+    for name, kind in FIELDS.items():
         if not isinstance(record.get(name), kind):
             raise ValueError(f"is damaged ({name} is {record.get(name)!r})")
-    return record
+    settings = record.get("settings", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f"is damaged (settings is {settings!r})")
+    for name, value in settings.items():
+        if name not in SETTINGS:
+            raise NewerIndexError(f"has the setting {name!r}, which this program does not know")
+        if not isinstance(value, SETTINGS[name][0]):
+            raise ValueError(f"is damaged (the setting {name} is {value!r})")
+    return {**record, "settings": {name: default for name, (_, default) in SETTINGS.items()} | settings}
 
 
-def record_text(record: dict[str, Any]) -> bytes:
-    """The content of ``index.json``."""
-    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+def record_text(record: Mapping[str, Any]) -> bytes:
+    """The content of ``index.json``, in the newest version."""
+    return (json.dumps({**record, "version": VERSION}, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-__all__ = ["FORMAT", "RECORD", "VERSION", "read_record", "record_text"]
+__all__ = [
+    "FORMAT",
+    "RECORD",
+    "SETTINGS",
+    "VERSION",
+    "NewerIndexError",
+    "read_record",
+    "record_text",
+]

@@ -12,7 +12,7 @@ import pyarrow.compute as compute
 from ..errors import SearchError
 from .entries import WHOLE_FILE, FileEntry, from_rows, schema, to_rows
 from .index_folder import IndexFolder
-from .index_record import FORMAT, RECORD, VERSION, read_record, record_text
+from .index_record import FORMAT, RECORD, SETTINGS, VERSION, NewerIndexError, read_record, record_text
 from .lance_table import connect, first_line, quoted, reason_of
 from .pending import PendingFiles
 from .snapshot import drop_snapshot, read_snapshot, snapshot_state, write_snapshot
@@ -58,6 +58,8 @@ class Store:
         except ValueError as error:
             if isinstance(error, StoreError):
                 raise
+            if isinstance(error, NewerIndexError):
+                raise StoreError(f"{place}: its {RECORD} {error}; upgrade auricle.") from error
             raise StoreError(f"{place}: its {RECORD} {first_line(error)}; make the index anew.") from error
         path = self.folder.path
         if path is not None and not (path / f"{TABLE}.lance").is_dir():
@@ -85,6 +87,7 @@ class Store:
             "format": FORMAT,
             "version": VERSION,
             "exact_windows": EXACT_WINDOWS,
+            "settings": {name: default for name, (_, default) in SETTINGS.items()},
             **record,
             "width": width,
         }
@@ -99,6 +102,22 @@ class Store:
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(f"{place}: cannot be written ({reason_of(error)}).") from error
         return cls(place)
+
+    def upgrade(self) -> bool:
+        """
+        Rewrites the record of an older version in the newest one; to be called by the one who writes the index.
+
+        Returns:
+            Whether it was older.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        if self.record["version"] == VERSION:
+            return False
+        self.record["version"] = VERSION
+        self._writing(lambda: self.folder.write(RECORD, record_text(self.record)))
+        return True
 
     @cached_property
     def table(self) -> Any:

@@ -48,8 +48,8 @@ def rounding_of_the_transform(features, extractor):
     """
     What float32 leaves open in a cell, in units of the normalised features: ``eps sqrt(E_peak / E)`` nepers.
 
-    A transform's error in amplitude is about eps times the frame's largest amplitude, on whichever bin. In a pure tone
-    the bins far from it hold little else, and FFT kernels of two processors then differ there.
+    A transform's error in amplitude is about eps times the frame's largest amplitude, on whichever bin. In a pure
+    tone the bins far from it hold little else, and FFT kernels of two processors then differ there.
     """
     nepers = (features.amax(dim=-1, keepdim=True) - features) * (2 * extractor.std)
     return torch.finfo(torch.float32).eps * torch.exp(nepers / 2) / (2 * extractor.std)
