@@ -10,30 +10,12 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 
-from ..modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
+from ..modeling import AuricleConfig, AuricleModel
 from ..modeling.int8 import quantize_linear_layers
-from ..processing import AuricleFeatureExtractor, AuricleProcessor
+from ..processing import AuricleProcessor
 
 ADAPTER_CONFIG = "adapter_config.json"
-
-
-def register_auto_classes() -> None:
-    """
-    Makes transformers' Auto classes find this package's classes for our checkpoints.
-
-    The installed code then runs in place of the copy that a checkpoint carries, and no `trust_remote_code` is
-    needed. Calling it again changes nothing.
-    """
-    AutoConfig.register(AuricleConfig.model_type, AuricleConfig, exist_ok=True)
-    AutoModel.register(AuricleConfig, AuricleModel, exist_ok=True)
-    AutoFeatureExtractor.register(AuricleConfig, AuricleFeatureExtractor, exist_ok=True)
-    AutoProcessor.register(AuricleConfig, AuricleProcessor, exist_ok=True)
-    for kind, config in AUDIO_CONFIGS.items():
-        AutoConfig.register(kind, config, exist_ok=True)
-        AutoModel.register(config, AUDIO_MODELS[kind], exist_ok=True)
-        AutoFeatureExtractor.register(config, AuricleFeatureExtractor, exist_ok=True)
 
 
 def load_pretrained(
@@ -59,7 +41,6 @@ def load_pretrained(
         return quantize_linear_layers(model) if int8 else model, processor
     if local and not (Path(name) / "config.json").is_file():
         raise ValueError(f"{name}: holds no saved model (no config.json).")
-    register_auto_classes()
     with _named_fault(name, "config.json" if local else "is no directory here, and from the Hub it"):
         kind = AuricleConfig.get_config_dict(name, revision=revision)[0].get("model_type")
     if kind != AuricleConfig.model_type:

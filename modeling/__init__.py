@@ -1,8 +1,10 @@
 """The model that travels: configs, towers and the dual encoder.
 
-Every checkpoint carries these files beside its weights, so nothing here knows the rest of the package.
+Every checkpoint carries these files beside its weights, so nothing here knows the rest of the package. This file
+alone stays at home; importing it registers our classes with transformers' Auto classes.
 """
 
+from ..auto_classes import register_auto_classes
 from .cluster_heads import ClusterHead
 from .configuration_auricle import AUDIO_CONFIGS, AuricleConfig
 from .configuration_beats import BeatsConfig
@@ -15,9 +17,15 @@ from .modeling_eat import EatModel, EatPreTrainedModel
 from .modeling_passt import PasstModel, PasstPreTrainedModel
 from .structured_patchout import PatchSelection
 
+MODEL_OF_CONFIG = {
+    AuricleConfig: AuricleModel,
+    **{config: AUDIO_MODELS[kind] for kind, config in AUDIO_CONFIGS.items()},
+}
+
 __all__ = [
     "AUDIO_CONFIGS",
     "AUDIO_MODELS",
+    "MODEL_OF_CONFIG",
     "AuricleConfig",
     "AuricleModel",
     "AuricleOutput",
@@ -36,3 +44,5 @@ __all__ = [
     "contrastive_loss",
     "positive_cross_entropy",
 ]
+
+register_auto_classes()

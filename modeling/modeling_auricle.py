@@ -5,6 +5,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -56,6 +57,7 @@ class AuricleOutput(ModelOutput):
 class AuriclePreTrainedModel(PreTrainedModel):
     """Loading, saving and initialisation of the dual encoder."""
 
+    config: AuricleConfig
     config_class = AuricleConfig
     base_model_prefix = "auricle"
     main_input_name = "input_features"
@@ -87,7 +89,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
     _auto_class = "AutoModel"
 
-    def __init__(self, config: AuricleConfig):
+    def __init__(self, config: AuricleConfig) -> None:
         super().__init__(config)
         audio_class = AUDIO_MODELS[config.audio_config.model_type]
         self.audio_model = audio_class(config.audio_config)
@@ -143,7 +145,7 @@ class AuricleModel(AuriclePreTrainedModel):
         segment_counts: torch.Tensor | None = None,
         audio_attention_mask: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         """
         Embeds clips.
@@ -214,7 +216,7 @@ class AuricleModel(AuriclePreTrainedModel):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         """
         Embeds sentences.
@@ -272,7 +274,7 @@ class AuricleModel(AuriclePreTrainedModel):
         return_loss: bool | None = None,
         return_cluster_logits: bool | None = None,
         generator: torch.Generator | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> AuricleOutput:
         """
         Embeds clips, sentences or both, and compares them.

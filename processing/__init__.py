@@ -2,11 +2,34 @@
 What turns sounds and sentences into model inputs; travels with every checkpoint.
 
 Names are looked up when they are first used: asking an index by the exported text tower needs one small module of
-these, and importing torch and transformers for it would take longer than the answer.
+these, and importing torch and transformers for it would take longer than the answer. The first look-up of a class
+that transformers loads registers our classes with its Auto classes.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..auto_classes import register_auto_classes
+
+if TYPE_CHECKING:
+    from .audio_inputs import as_clip_list, to_waveform
+    from .audio_reading import (
+        AudioReadError,
+        audio_seconds,
+        is_silent,
+        load_waveform,
+        read_audio,
+        resample,
+        supported_audio_extensions,
+        to_mono,
+    )
+    from .audio_streaming import stream_waveform
+    from .caption_form import normalize_caption
+    from .feature_extraction_auricle import AuricleFeatureExtractor
+    from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel
+    from .log_mel import kaldi_mel_bank, passt_log_mel
+    from .processing_auricle import AuricleProcessor
+    from .segment_blocks import SegmentBlock
 
 _MODULES = {
     "audio_inputs": ("as_clip_list", "to_waveform"),
@@ -30,14 +53,41 @@ _MODULES = {
     "segment_blocks": ("SegmentBlock",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_AUTO_CLASSES = ("AuricleFeatureExtractor", "AuricleProcessor")
 
-__all__ = list(_MODULE_OF)
+__all__ = [
+    "FRONT_ENDS",
+    "AudioReadError",
+    "AuricleFeatureExtractor",
+    "AuricleProcessor",
+    "SegmentBlock",
+    "as_clip_list",
+    "audio_seconds",
+    "beats_log_mel",
+    "eat_log_mel",
+    "is_silent",
+    "kaldi_mel_bank",
+    "load_waveform",
+    "normalize_caption",
+    "passt_log_mel",
+    "read_audio",
+    "resample",
+    "stream_waveform",
+    "supported_audio_extensions",
+    "to_mono",
+    "to_waveform",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    if name in _AUTO_CLASSES:
+        # Kept first: registering looks the name up again.
+        globals()[name] = value
+        register_auto_classes()
+    return value
 
 
 def __dir__() -> list[str]:

@@ -81,8 +81,8 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
         std: float | None = None,
         target_frames: int | None = None,
         padding_rule: str = "exact",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         if front_end not in FRONT_ENDS:
             raise ValueError(f"front_end={front_end!r}; known: {sorted(FRONT_ENDS)}.")
         preset = FRONT_ENDS[front_end]
@@ -119,7 +119,7 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
         self.mel_bank()  # an impossible mel range is an error here, not at the first clip
 
     @classmethod
-    def for_tower(cls, tower: str, **settings) -> "AuricleFeatureExtractor":
+    def for_tower(cls, tower: str, **settings: Any) -> "AuricleFeatureExtractor":
         """
         The preset of an audio tower.
 
@@ -256,7 +256,7 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
         mel_ranges: list[tuple[float, float]] | None = None,
         return_tensors: str | None = "pt",
         device: str | torch.device = "cpu",
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchFeature:
         """
         Features of one clip or of a batch.

@@ -26,12 +26,12 @@ class AuricleProcessor(ProcessorMixin):
 
     def __init__(
         self,
-        feature_extractor,
-        tokenizer,
+        feature_extractor: Any,
+        tokenizer: Any,
         normalize_captions: bool = True,
         max_text_tokens: int = 32,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(feature_extractor, tokenizer, **kwargs)
         self.normalize_captions = normalize_captions
         self.max_text_tokens = max_text_tokens
@@ -52,7 +52,7 @@ class AuricleProcessor(ProcessorMixin):
         common_kwargs: dict[str, Any] | None = None,
         images_kwargs: dict[str, Any] | None = None,
         videos_kwargs: dict[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchFeature:
         """
         Model inputs of sentences, sounds or both.
@@ -93,7 +93,7 @@ class AuricleProcessor(ProcessorMixin):
             data.update(self.feature_extractor(audio, **options))
         return BatchFeature(data)
 
-    def iter_segments(self, path: str | os.PathLike[str], **options) -> Iterator[SegmentBlock]:
+    def iter_segments(self, path: str | os.PathLike[str], **options: Any) -> Iterator[SegmentBlock]:
         """A long recording block by block; arguments and errors as of the feature extractor's method."""
         return self.feature_extractor.iter_segments(path, **options)
 

@@ -1,6 +1,12 @@
 """Searching one's own sounds: an index on disk, moments within recordings, and a page."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import SearchError
+    from .query.hits import Hit
+    from .sound_index import SoundIndex
+    from .update.indexing import IndexReport
 
 __all__ = ["Hit", "IndexReport", "SearchError", "SoundIndex"]
 

@@ -79,18 +79,22 @@ def test_headings_that_are_linked_exist():
 
 
 def test_the_page_on_use_runs_as_written(tmp_path, monkeypatch):
-    """Its examples, on a tiny model and a tone."""
+    """Its examples, on a tiny model and tones."""
     from tiny_models import tiny_model_and_processor, write_sound
+
+    from auricle import SoundIndex
 
     model, processor = tiny_model_and_processor(tmp_path)
     folder = tmp_path / "runs" / "demo" / "refinetune" / "model"
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    write_sound(tmp_path / "recording.wav", 1.0, seed=0)
+    for seed, name in enumerate(("recording.wav", "bark.wav")):
+        write_sound(tmp_path / name, 1.0, seed=seed)
     (tmp_path / "metrics").symlink_to(ROOT / "metrics")
     monkeypatch.chdir(tmp_path)
+    SoundIndex.create("sounds.auricle", str(folder)).update(["bark.wav"], progress=False)
     ran = 0
     for block in blocks(ROOT / "docs" / "using.md", "python"):
         exec(compile(block, "using.md", "exec"), {})
         ran += 1
-    assert ran == 4
+    assert ran == 6

@@ -24,7 +24,8 @@ NOT_PACKAGED = ("tests", "benchmarks", "docs", "metrics")
 
 # A room imports rooms on lower floors only.
 FLOORS = {
-    "package": 0,  # the root's __init__.py
+    "auto_classes": -1,  # below both rooms that travel: it names them, but imports nothing of ours
+    "package": 0,  # the root's __init__.py; its look-ups of names in rooms are no arrows
     "modeling": 0,
     "processing": 0,
     "files": 0,
@@ -56,7 +57,7 @@ INNER_FLOORS = {
     },
     "search": {"errors": 0, "store": 1, "update": 2, "query": 2, "": 3, "page": 4},
 }
-ROOMS = {unit for unit in FLOORS if "/" not in unit} - {"package", "scripts"}
+ROOMS = {unit for unit in FLOORS if "/" not in unit} - {"auto_classes", "package", "scripts"}
 LARGEST_FOLDER = 16  # Python files, without __init__.py
 LONGEST_MODULE = 420  # lines
 # They travel flat, or hold a module a command.
@@ -140,10 +141,26 @@ def module_of(file: str) -> tuple[str, ...]:
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
+def lazy_front_door(tree: ast.Module) -> set[int]:
+    """Nodes of the root's __init__.py that `import auricle` does not run: look-ups, and what type checkers read."""
+    lazy = set()
+    for node in ast.walk(tree):
+        body: list[ast.stmt] = []
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":
+            body = node.body
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            body = node.body  # and not its else, which runs
+        lazy |= {id(inner) for statement in body for inner in ast.walk(statement)}
+    return lazy
+
+
 def own_imports(file: str, text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Every import of a module of the package, wherever it stands, as (module, line)."""
-    folder = Path(file).parent.parts
-    for node in ast.walk(ast.parse(text)):
+    """Every import of a module of the package as (module, line), wherever it stands but in the front door."""
+    folder, tree = Path(file).parent.parts, ast.parse(text)
+    lazy = lazy_front_door(tree) if file == "__init__.py" else set()
+    for node in ast.walk(tree):
+        if id(node) in lazy:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == PACKAGE:
@@ -225,6 +242,13 @@ def test_no_import_points_up():
         ("hub/a.py", "from ..cli.main import f"),
         ("cli/a.py", "from ..train import main"),
         ("__init__.py", "from .modeling import AuricleModel"),
+        ("__init__.py", "try:\n    from . import search\nexcept ImportError:\n    search = None"),
+        ("__init__.py", "def f():\n    from .search import SoundIndex"),
+        ("__init__.py", "if TYPE_CHECKING:\n    pass\nelse:\n    from .search import SoundIndex"),
+        ("__init__.py", "if not TYPE_CHECKING:\n    from .search import SoundIndex"),
+        ("search/__init__.py", "def __getattr__(name):\n    from ..hub import f"),
+        ("auto_classes.py", "def f():\n    from .modeling import AuricleModel"),
+        ("modeling/__init__.py", "from .. import __version__"),
         ("attic/a.py", "x = 1"),
     ],
 )
@@ -249,6 +273,9 @@ def test_an_import_that_points_up_is_seen(file, text):
         ("evaluation/__init__.py", "from .metrics import f"),
         ("hub/a.py", "from ..training import f"),
         ("train.py", "from auricle.cli.train import main"),
+        ("__init__.py", "def __getattr__(name):\n    from . import modeling as room"),
+        ("__init__.py", "if TYPE_CHECKING:\n    from .search import SoundIndex\nelse:\n    x = 1"),
+        ("modeling/__init__.py", "from ..auto_classes import register_auto_classes"),
     ],
 )
 def test_an_import_that_points_down_is_allowed(file, text):
@@ -268,6 +295,11 @@ def test_a_circle_is_seen():
     assert len(cycles_between_units(files)) == 1
     del files["hub/__init__.py"]
     assert cycles_between_units(files) == []
+    files["__init__.py"] = "def __getattr__(name):\n    from . import data as room"
+    files["data/a.py"] += "\nfrom .. import __version__"
+    assert cycles_between_units(files) == []
+    files["__init__.py"] = "from . import data"
+    assert len(cycles_between_units(files)) == 1
 
 
 # ------------------------------------------------------------------------------------ size of rooms
@@ -618,6 +650,12 @@ def test_a_missing_and_a_superfluous_package_are_seen():
 def test_every_packaged_folder_has_an_init_file():
     folders = {(ROOT / file).parent for file in packaged_sources()}
     assert [folder.name for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
+def test_type_checkers_are_told_that_there_are_types():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert "py.typed" in setuptools["package-data"][PACKAGE]
+    assert (ROOT / "py.typed").is_file()
 
 
 # ------------------------------------------------------------------------------------ machine paths

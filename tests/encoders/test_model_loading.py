@@ -8,7 +8,8 @@ import torch
 from tiny_models import tiny_model_and_processor
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 
-from auricle.encoders.auricle_checkpoint import load_pretrained, register_auto_classes
+from auricle.auto_classes import register_auto_classes
+from auricle.encoders.auricle_checkpoint import load_pretrained
 from auricle.modeling import AuricleConfig, AuricleModel
 from auricle.processing import AuricleFeatureExtractor, AuricleProcessor
 

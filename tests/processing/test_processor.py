@@ -8,7 +8,6 @@ import torch
 from tiny_models import SAMPLING_RATE, sound, tiny_model_and_processor
 from transformers import AutoTokenizer
 
-from auricle.encoders.auricle_checkpoint import register_auto_classes
 from auricle.processing import AudioReadError, AuricleProcessor, normalize_caption
 
 
@@ -198,7 +197,6 @@ def test_errors_of_sounds_come_through(processor, tmp_path):
 def test_saved_and_loaded_it_is_the_same(parts, tmp_path):
     first = make(parts, normalize_captions=False, max_text_tokens=5)
     first.save_pretrained(tmp_path)
-    register_auto_classes()
     again = AuricleProcessor.from_pretrained(tmp_path)
     assert (again.normalize_captions, again.max_text_tokens) == (False, 5)
     clip, sentences = sound(1.7, seed=3), ["A dog barks, loud and long!", "rain"]
