@@ -85,11 +85,9 @@ class OnnxAudioTower:
     """
 
     def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):
+        # An export carries its processor's code; once this is imported, the installed classes are used instead.
         from ..processing import AuricleProcessor
-        from .auricle_checkpoint import register_auto_classes
 
-        # An export carries its processor's code; the installed classes read it without running that.
-        register_auto_classes()
         self.record = read_record(directory, "audio")
         self._session = _session(Path(directory) / AUDIO_FILE, num_threads)
         self._names = [entry.name for entry in self._session.get_inputs()]
