@@ -91,10 +91,10 @@ def test_a_file_that_waits_far_away_does_not_end_the_search(model, tmp_path):
     question = {"top": 9, "min_score": least - 1e-6}
     expected = index.similar(tmp_path / "asked.wav", **question)
     assert len(expected) == 7
-    vector = index._model.embed_part(tmp_path / "asked.wav", 0.0, None).vector
+    vector = index._encoder.embed_part(tmp_path / "asked.wav", 0.0, None).vector
     for seed in range(100, 200):
         far = write_sound(tmp_path / "far.wav", 0.5, seed=seed)
-        if (index._model.embed_part(far, 0.0, None).vectors @ vector).max() < least - 0.001:
+        if (index._encoder.embed_part(far, 0.0, None).vectors @ vector).max() < least - 0.001:
             break
     far.rename(sounds / "far.wav")
     write_sound(sounds / "zoo.wav", 0.5, seed=99)

@@ -35,7 +35,7 @@ import sys
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
-from auricle.training import gradient_gather
+from auricle.training.losses import gradient_gather
 from auricle.training.losses.cluster_loss import cluster_losses
 
 folder, rank = sys.argv[1], int(sys.argv[2])
