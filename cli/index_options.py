@@ -21,6 +21,10 @@ JSON = typer.Option("--json", help="Print the results as JSON.")
 MIN_SCORE = typer.Option(
     help="Minimum score. The score is the cosine similarity, minus half of that to --negative."
 )
+RANK = typer.Option(
+    "--rank",
+    help="'window' ranks files by their best window, 'clip' by the embedding of the whole file.",
+)
 PATH = typer.Option("--path", help="Only files whose path matches this pattern, such as '*/rain/*'.")
 TAG = typer.Option(help="Only files in a folder with this name or with this tag in their metadata.")
 LICENSE = typer.Option(help="Only files whose metadata name this license.")

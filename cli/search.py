@@ -17,6 +17,7 @@ from .index_options import (
     MIN_DURATION,
     MIN_SCORE,
     PATH,
+    RANK,
     RAY,
     TAG,
     TEMPLATE,
@@ -45,6 +46,7 @@ def search(
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
     min_score: Annotated[float | None, MIN_SCORE] = None,
+    rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
     text_tower: Annotated[
@@ -81,6 +83,7 @@ def search(
             names=names,
             min_score=min_score,
             exact=exact,
+            **({} if rank is None else {"rank": rank}),
             **filters,
         )
         show_hits(sounds, hits, as_json, export)

@@ -171,7 +171,8 @@ class AuricleEncoder(AudioTextEncoder):
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """The audio tower's segment vectors from before the projection."""
         extractor = self.processor.feature_extractor
-        inputs = extractor.encode(waveforms, list(lengths), [1] * len(lengths), None, self.model.device)
+        real = extractor.at_least_shortest(lengths)
+        inputs = extractor.encode(waveforms, real, [1] * len(real), None, self.model.device)
         mask = inputs.get("audio_attention_mask")
         with evaluation_mode(self.model):
             pooled = self.model.pool_audio(

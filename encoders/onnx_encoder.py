@@ -158,7 +158,8 @@ class OnnxEncoder(AudioTextEncoder):
 
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """Projected segments, not of unit length: the exported tower ends there."""
-        inputs = self._extractor.encode(waveforms, list(lengths), [1] * len(lengths), None, "cpu")
+        real = self._extractor.at_least_shortest(lengths)
+        inputs = self._extractor.encode(waveforms, real, [1] * len(real), None, "cpu")
         return self.audio_tower.run(inputs, batch_size=len(lengths))
 
     def embed_clips(

@@ -27,9 +27,6 @@ from .segment_cutting import SegmentCutting
 CPU_BLOCK_FRAMES = 1024
 
 
-SHORTEST_MASK_FRAMES = 16  # the patches of BEATs
-
-
 class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
     r"""
     Cuts clips into segments and turns each segment into the normalised log-mel of one audio tower.
@@ -183,8 +180,6 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
             win_length=self.win_length,
             rule=self.padding_rule,
         )
-        # A tower needs one whole patch: of a shorter sound, silence behind it counts as real.
-        counts = counts.clamp(min=SHORTEST_MASK_FRAMES)
         return (torch.arange(self._frames(samples)) < counts[:, None]).long()
 
     def features(

@@ -67,7 +67,7 @@ def record_of(
         "window_seconds": window,
         "hop_seconds": check_hop(hop_seconds, window) or window,
         "exact_windows": exact_windows,
-        "settings": {"precision": encoder.precision, "revision": encoder.revision},
+        "settings": {"clip_vector": "model", "precision": encoder.precision, "revision": encoder.revision},
     }
 
 
@@ -186,7 +186,12 @@ class IndexEncoder:
         """Windows of files, as the index keeps them; see [`recording_windows.embed_files`]."""
         from ..encoders.recording_windows import embed_files
 
-        yield from embed_files(self.encoder, paths, hop_seconds=self.record["hop_seconds"])
+        yield from embed_files(
+            self.encoder,
+            paths,
+            hop_seconds=self.record["hop_seconds"],
+            clip_vector=self.record["settings"]["clip_vector"],
+        )
 
     def embed_part(
         self,
@@ -213,7 +218,14 @@ class IndexEncoder:
         window = self.record["window_seconds"]
         hop = check_hop(hop_seconds, window) or window
         try:
-            return embed_recording(self.encoder, path, hop_seconds=hop, offset=start, duration=seconds)
+            return embed_recording(
+                self.encoder,
+                path,
+                hop_seconds=hop,
+                clip_vector=self.record["settings"]["clip_vector"],
+                offset=start,
+                duration=seconds,
+            )
         except (AudioReadError, OSError) as error:
             raise SearchError(str(error)) from error
 

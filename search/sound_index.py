@@ -15,7 +15,7 @@ from ..encoders import AudioTextEncoder
 from .errors import SearchError
 from .exports import export_hits, export_index
 from .index_encoder import IndexEncoder, check_record, load_index_encoder, record_of
-from .query.answers import Question, ask_table, check_question, rank_contents
+from .query.answers import DEFAULT_RANKING, Question, ask_table, check_question, rank_contents
 from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
@@ -203,7 +203,11 @@ class SoundIndex:
             return
         record = self.store.record
         yield from self._cluster.embed_files(
-            list(paths), record["model"], record["fingerprint"], record["hop_seconds"]
+            list(paths),
+            record["model"],
+            record["fingerprint"],
+            hop_seconds=record["hop_seconds"],
+            clip_vector=record["settings"]["clip_vector"],
         )
 
     def __len__(self) -> int:
@@ -248,6 +252,7 @@ class SoundIndex:
         negative: str | Sequence[str] = (),
         names: bool = False,
         min_score: float | None = None,
+        rank: str = DEFAULT_RANKING,
         exact: bool = False,
         **filters: Any,
     ) -> list[Hit]:
@@ -260,6 +265,7 @@ class SoundIndex:
             negative: a sentence that should not fit, or several; half of their cosine is taken off.
             names: rank by the words of file names and folders too, by reciprocal rank fusion.
             min_score: leave out what scores lower by its cosine, less what is unwanted.
+            rank: "window", by a file's best window; "clip", by the vector of the whole file, as published figures.
             exact: compare with every window even where there is an approximate index.
             filters: fields of [`Filters`]: ``glob`` (of the path), ``tag``, ``min_duration``, ``max_duration``
                 (seconds), ``file``, ``license``, ``metadata``.
@@ -277,6 +283,7 @@ class SoundIndex:
             min_score=min_score,
             name_query=query if names else None,
             background=lambda: self.background_vectors,
+            rank=rank,
         )
         return self._answers(question, kept, exact=exact)
 
