@@ -177,6 +177,9 @@ def _export(
         optimize=True,
         verbose=False,
     )
+    # The exporter notes at each node the source files that it came from, with this machine's paths.
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
     program.save(path)
 
 

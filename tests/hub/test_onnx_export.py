@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_models import saved_tiny_model
 from typer.testing import CliRunner
 
@@ -42,6 +44,12 @@ def test_captions_alone_and_together(exported):
         assert np.abs(tower.embed([caption])[0] - row).max() < 1e-5
     assert record["towers"]["text"]["largest_difference"] < 1e-5
     assert tower.fingerprint == record["fingerprint"]
+
+
+@pytest.mark.parametrize("name", ["text_tower.onnx", "audio_tower.onnx"])
+def test_an_export_names_no_path_of_this_machine(exported, name):
+    content = (exported[0] / "onnx" / name).read_bytes()
+    assert b".py" not in content and str(Path(torch.__file__).parents[1]).encode() not in content
 
 
 def test_long_captions_are_cut_alike(exported):
