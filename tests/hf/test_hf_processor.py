@@ -1,0 +1,29 @@
+"""transformers' common tests of processors, on ours."""
+
+import unittest
+
+from common_tests import common
+from tiny_models import tiny_front_end, tiny_vocabulary
+from transformers import BertTokenizerFast
+
+from auricle.evaluation.model_loading import register_auto_classes
+from auricle.processing import AuricleFeatureExtractor, AuricleProcessor
+
+ProcessorTesterMixin = common("test_processing_common").ProcessorTesterMixin
+
+
+class AuricleProcessorTest(ProcessorTesterMixin, unittest.TestCase):
+    processor_class = AuricleProcessor
+
+    @classmethod
+    def setUpClass(cls):
+        register_auto_classes()
+        super().setUpClass()
+
+    @classmethod
+    def _setup_feature_extractor(cls):
+        return AuricleFeatureExtractor(**tiny_front_end())
+
+    @classmethod
+    def _setup_tokenizer(cls):
+        return BertTokenizerFast(vocab=tiny_vocabulary(), do_lower_case=True)
