@@ -44,7 +44,7 @@ def classify_sounds(
         raise ValueError(f"template {template!r}: has no {{}} for the label.")
     text = embed_captions(model, processor, [template.replace("{}", label) for label in labels])
     audio, _ = embed_clips(model, processor, list(sounds), batch_size=batch_size)
-    logits = float(model.current_logit_scale()) * audio.astype(np.float64) @ text.astype(np.float64).T
+    logits = float(model.current_logit_scale("cpu")) * audio.astype(np.float64) @ text.astype(np.float64).T
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return [

@@ -22,7 +22,8 @@ class AuricleProcessor(PicklingByName, ProcessorMixin):
         feature_extractor: an [`AuricleFeatureExtractor`].
         tokenizer: the text tower's tokenizer.
         normalize_captions: lower-case sentences and remove ASCII punctuation before tokenising.
-        max_text_tokens: longer sentences are cut to so many tokens, special ones included.
+        max_text_tokens: longer sentences are cut to so many tokens, special ones included; becomes the tokenizer's
+            ``model_max_length``. A lower value set there later is heeded.
     """
 
     _auto_class = "AutoProcessor"
@@ -40,6 +41,8 @@ class AuricleProcessor(PicklingByName, ProcessorMixin):
         super().__init__(feature_extractor, tokenizer, **kwargs)
         self.normalize_captions = normalize_captions
         self.max_text_tokens = max_text_tokens
+        # What others, such as sentence-transformers, show and use as the model's limit.
+        tokenizer.model_max_length = max_text_tokens
 
     @property
     def model_input_names(self) -> list[str]:
@@ -80,7 +83,9 @@ class AuricleProcessor(PicklingByName, ProcessorMixin):
         data: dict[str, Any] = {}
         if text is not None:
             allow_file_names = bool(for_text.pop("allow_file_names", False))
-            options = {**self.text_kwargs, "max_length": self.max_text_tokens}
+            # sentence-transformers sets its max_seq_length there.
+            limit = min(self.max_text_tokens, self.tokenizer.model_max_length)
+            options = {**self.text_kwargs, "max_length": limit}
             saved = self.tokenizer.init_kwargs.get("padding")
             options |= {} if saved is None else {"padding": saved}
             # Generic callers pass explicit Nones and padding alone; our limit must survive them.
