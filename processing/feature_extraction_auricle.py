@@ -33,7 +33,7 @@ _WITHOUT_EFFECT = {
 CPU_BLOCK_FRAMES = 1024
 
 
-class AuricleFeatureExtractor(PicklingByName, SegmentCutting, SequenceFeatureExtractor):
+class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, PicklingByName):
     r"""
     Cuts clips into segments and turns each segment into the normalised log-mel of one audio tower.
 

@@ -14,7 +14,7 @@ from .segment_blocks import SegmentBlock
 from .sound_file_names import looks_like_sound_file
 
 
-class AuricleProcessor(PicklingByName, ProcessorMixin):
+class AuricleProcessor(ProcessorMixin, PicklingByName):
     r"""
     Wraps the feature extractor for sounds and the text tower's tokenizer for sentences.
 

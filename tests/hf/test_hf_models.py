@@ -4,7 +4,7 @@ import unittest
 
 import torch
 from common_tests import common
-from tiny_models import tiny_audio_config, tiny_text_config
+from tiny_models import tiny_text_config
 
 from auricle.modeling import (
     AuricleConfig,
@@ -110,15 +110,15 @@ class DualEncoderTester:
     is_training = True
 
     def get_config(self):
+        text_config = tiny_text_config()
+        text_config.initializer_range = 0.02  # the usual one; the mixin's tolerances are made for it
         return AuricleConfig(
-            audio_config=tiny_audio_config(patchout_time=0, patchout_frequency=0),
-            text_config=tiny_text_config(),
-            projection_dim=12,
+            audio_config={"model_type": "auricle_passt", **TOWER}, text_config=text_config, projection_dim=12
         )
 
     def prepare_config_and_inputs_for_common(self):
         inputs = {
-            "input_features": torch.randn(self.batch_size, 100, 32),
+            "input_features": torch.randn(self.batch_size, 64, 32),
             "input_ids": torch.randint(5, 90, (self.batch_size, self.seq_length)),
             "attention_mask": torch.ones(self.batch_size, self.seq_length, dtype=torch.int64),
             "return_loss": True,
@@ -131,6 +131,7 @@ class AuricleModelTest(CommonModelTests, unittest.TestCase):
     config_class = AuricleConfig
     config_arguments = {"projection_dim": 37}  # noqa: RUF012
     _is_composite = True
+    additional_model_inputs = ("input_ids",)
 
     def make_tester(self):
         return DualEncoderTester()

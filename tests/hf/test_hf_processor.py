@@ -3,7 +3,7 @@
 import unittest
 
 from common_tests import common
-from tiny_models import tiny_front_end, tiny_vocabulary
+from tiny_models import SAMPLING_RATE, tiny_front_end, tiny_vocabulary
 from transformers import BertTokenizerFast
 
 from auricle.evaluation.model_loading import register_auto_classes
@@ -27,3 +27,9 @@ class AuricleProcessorTest(ProcessorTesterMixin, unittest.TestCase):
     @classmethod
     def _setup_tokenizer(cls):
         return BertTokenizerFast(vocab=tiny_vocabulary(), do_lower_case=True)
+
+    def prepare_audio_inputs(self, batch_size=None):
+        """As the mixin's, with the sampling rate, which our processor does not guess."""
+        return [
+            {"array": array, "sampling_rate": SAMPLING_RATE} for array in super().prepare_audio_inputs(batch_size)
+        ]
