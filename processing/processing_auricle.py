@@ -41,8 +41,11 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
         super().__init__(feature_extractor, tokenizer, **kwargs)
         self.normalize_captions = normalize_captions
         self.max_text_tokens = max_text_tokens
-        # What others, such as sentence-transformers, show and use as the model's limit.
-        tokenizer.model_max_length = max_text_tokens
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "max_text_tokens":  # what others, such as sentence-transformers, show and use as the limit
+            self.tokenizer.model_max_length = value
 
     @property
     def model_input_names(self) -> list[str]:
