@@ -28,7 +28,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
 
     _auto_class = "AutoProcessor"
     valid_processor_kwargs = AuricleProcessorKwargs
-    text_kwargs = {"padding": True, "truncation": True}  # noqa: RUF012
+    text_kwargs = {"padding": True, "truncation": True, "return_tensors": "pt"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
         """
         if text is None and audio is None:
             raise ValueError("nothing to process: give text, audio, or both.")
-        for_text, for_audio = split_keywords({"return_tensors": "pt", **kwargs})
+        for_text, for_audio = split_keywords(kwargs)
         data: dict[str, Any] = {}
         if text is not None:
             allow_file_names = bool(for_text.pop("allow_file_names", False))
