@@ -93,4 +93,4 @@ def test_the_page_on_use_runs_as_written(tmp_path, monkeypatch):
     for block in blocks(ROOT / "docs" / "using.md", "python"):
         exec(compile(block, "using.md", "exec"), {})
         ran += 1
-    assert ran == 4
+    assert ran == 5
