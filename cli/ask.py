@@ -66,6 +66,7 @@ def _rank(
 ) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]]]:
     import torch
 
+    from ..evaluation.caption_lengths import caption_lengths
     from ..evaluation.embedding import embed_captions, embed_clips
     from ..evaluation.model_loading import load_pretrained
     from ..training.cpu_threads import set_cpu_threads
@@ -73,7 +74,13 @@ def _rank(
     quiet_libraries()
     set_cpu_threads(None)
     model, processor = load_pretrained(model_name, int8=int8)
-    processor.prepare_text(sentence)
+    lengths = caption_lengths(processor, [sentence])
+    if lengths.cut:
+        typer.echo(
+            f"the sentence has {lengths.longest} tokens; the model reads the first {lengths.limit} and leaves out the "
+            "rest",
+            err=True,
+        )
     if not int8:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
     query = embed_captions(model, processor, [sentence])[0]

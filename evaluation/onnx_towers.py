@@ -43,6 +43,25 @@ class OnnxTextTower:
         """Of the model that was exported."""
         return self.record["fingerprint"]
 
+    @property
+    def limit(self) -> int:
+        """Tokens that are read of a caption, special ones included."""
+        return self.record["max_text_tokens"]
+
+    def longest(self, captions: Sequence[str]) -> int:
+        """
+        Tokens of the longest caption before it is cut, special ones included.
+
+        Raises:
+            ValueError: for a caption without a word.
+        """
+        lengths = [0]
+        for encoding in self._tokenizer.encode_batch([self._prepare(caption) for caption in captions]):
+            special = sum(encoding.special_tokens_mask) - encoding.attention_mask.count(0)
+            rest = sum(part.attention_mask.count(1) - special for part in encoding.overflowing)
+            lengths.append(encoding.attention_mask.count(1) + rest)
+        return max(lengths)
+
     def embed(self, captions: Sequence[str]) -> np.ndarray:
         """
         Unit vectors ``(captions, projection_dim)``, float32.

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from ..data.schema import unique_clips
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
+from .caption_lengths import caption_lengths
 from .embedding import embed_captions, embed_clips
 from .inner_products import InnerProducts, Scores, first_not_finite, weighted_inner_products
 from .json_files import read_json, write_json
@@ -191,7 +192,7 @@ def compute_similarities(
         source=table["source"][0],
         split=table["split"][0],
         name=name,
-        origin={"model": name},
+        origin={"model": name, "caption_lengths": caption_lengths(processor, list(table["caption"])).as_record()},
     )
 
 
@@ -219,6 +220,11 @@ def weighted_sum(members: Sequence[Similarities], weights: Sequence[float], name
         pairs = zip(scores, numbers, strict=True)
         total = sum(weight * np.asarray(one, dtype=np.float64) for one, weight in pairs).astype(np.float32)
     origin = {"members": [member.name for member in members], "weights": numbers.tolist()}
+    lengths = {
+        member.name: member.origin["caption_lengths"] for member in members if "caption_lengths" in member.origin
+    }
+    if lengths:
+        origin["caption_lengths_of_members"] = lengths
     return replace(members[0], scores=total, name=name, origin=origin)
 
 

@@ -1,5 +1,6 @@
 """The model that an index is made and asked with."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from .hits import SearchError
 
 if TYPE_CHECKING:
     from .windows import WindowVectors
+
+logger = logging.getLogger(__name__)
 
 
 def load_model(model: str) -> tuple[Any, Any]:
@@ -137,6 +140,7 @@ class IndexModel:
         self.directory, self.record = directory, record
         self._loader, self._lock = loader, threading.Lock()
         self._built: tuple[Any, Any] | None = None
+        self._told_of_cutting = False
         self._onnx = None
         if text_tower is not None:
             from ..evaluation.onnx_towers import OnnxTextTower
@@ -186,14 +190,25 @@ class IndexModel:
                 raise SearchError(f"{sentence!r}: is no valid text.")
         try:
             if self._onnx is not None:
+                self._tell_of_cutting(self._onnx.limit, self._onnx.longest(sentences))
                 return self._onnx.embed(sentences)
+            from ..evaluation.caption_lengths import caption_lengths
             from ..evaluation.embedding import embed_captions
 
             model, processor = self.built
-            processor.prepare_text(list(sentences))
+            lengths = caption_lengths(processor, list(sentences))
+            self._tell_of_cutting(lengths.limit, lengths.longest)
             return embed_captions(model, processor, list(sentences))
         except ValueError as error:
             raise SearchError(str(error)) from error
+
+    def _tell_of_cutting(self, limit: int, longest: int) -> None:
+        """Says once that a question is longer than the model reads."""
+        if longest > limit and not self._told_of_cutting:
+            self._told_of_cutting = True
+            logger.warning(
+                "a question has %d tokens; the model reads the first %d and leaves out the rest", longest, limit
+            )
 
     def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
         """Windows of files, as the index keeps them; see [`windows.embed_files`]."""

@@ -47,6 +47,8 @@ def test_captions_alone_and_together(exported):
 def test_long_captions_are_cut_alike(exported):
     root, model, processor, _ = exported
     caption = "dog rain bell siren bird engine " * 20
+    tower = OnnxTextTower(root / "onnx")
+    assert (tower.limit, tower.longest(["rain", caption]), tower.longest(["a dog"])) == (32, 122, 4)
     assert (
         np.abs(
             OnnxTextTower(root / "onnx").embed([caption]) - embed_captions(model, processor, [caption])
