@@ -18,6 +18,7 @@ from .evaluate import evaluate
 from .export import export
 from .failures import leave_at_once
 from .map import draw_map
+from .mteb import mteb
 from .push import push
 from .report import report
 from .search import index, moments, search, serve, similar
@@ -47,6 +48,7 @@ app.command("ensemble")(ensemble)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("map")(draw_map)
+app.command("mteb")(mteb)
 app.command("push")(push)
 app.command("report")(report)
 for command in (index, search, similar, moments, serve):
