@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-browser test-cluster test-full-size lint format bench clean
+.PHONY: help venv demo test test-slow test-browser test-cluster test-full-size test-hf test-versions lint format bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,11 @@ test-cluster: $(VENV)/.installed-ray ## run the tests that start a Ray cluster o
 
 test-full-size: venv ## run every recipe of recipes/clotho for two steps, networks at published size
 	$(BIN)/python -m pytest -m full_size --durations=0
+
+# Nothing of transformers' tests enters the repository: they are fetched into a cache for the installed version.
+test-hf: venv ## run transformers' own common tests of models, configs and processors on our classes
+	source="$$($(BIN)/python tests/hf/fetch_common_tests.py)" && \
+		AURICLE_TRANSFORMERS_TESTS="$$source" $(BIN)/python -m pytest tests/hf
 
 lint: venv ## check format and style
 	$(BIN)/ruff format --check .

@@ -18,6 +18,7 @@ from .model_fingerprint import model_fingerprint, text_fingerprint
 from .model_source import license_of
 
 PRECISIONS = ("float32", "int8")
+TEXTS_COUNTED_AT_A_TIME = 4096
 
 
 class AuricleEncoder(AudioTextEncoder):
@@ -50,7 +51,7 @@ class AuricleEncoder(AudioTextEncoder):
         self.name, self.revision, self.license = name, revision, license
         extractor = processor.feature_extractor
         self.min_tail_seconds = extractor.min_tail_seconds
-        self.max_text_tokens = processor.max_text_tokens
+        self.max_text_tokens = min(processor.max_text_tokens, processor.tokenizer.model_max_length)
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
@@ -136,7 +137,7 @@ class AuricleEncoder(AudioTextEncoder):
     @property
     def logit_scale(self) -> float:
         """``1 / temperature``."""
-        return float(self.model.current_logit_scale())
+        return float(self.model.current_logit_scale("cpu"))
 
     def to(self, device: Any) -> Self:
         """Moves the model to a device."""
@@ -146,6 +147,16 @@ class AuricleEncoder(AudioTextEncoder):
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """See [`AuricleProcessor.prepare_text`]."""
         return self.processor.prepare_text(list(sentences))
+
+    def count_tokens(self, sentences: Sequence[str]) -> list[int]:
+        """See [`AudioTextEncoder.count_tokens`]."""
+        prepared, lengths = self.prepare_texts(sentences), []
+        for start in range(0, len(prepared), TEXTS_COUNTED_AT_A_TIME):
+            part = prepared[start : start + TEXTS_COUNTED_AT_A_TIME]
+            # Quiet: that a caption is longer than the model's limit is what is asked here.
+            tokens = self.processor.tokenizer(part, padding=False, truncation=False, verbose=False)
+            lengths += [len(ids) for ids in tokens["input_ids"]]
+        return lengths
 
     def embed_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False

@@ -133,6 +133,15 @@ class AudioTextEncoder(ABC):
             ValueError: for a sentence that holds no word; the message shows it.
         """
 
+    def count_tokens(self, sentences: Sequence[str]) -> list[int] | None:
+        """
+        Tokens of each sentence before it is cut to ``max_text_tokens``, special ones included; None if not known.
+
+        Raises:
+            ValueError: for a sentence that holds no word.
+        """
+        return None
+
     @abstractmethod
     def embed_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False

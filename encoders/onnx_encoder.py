@@ -146,6 +146,10 @@ class OnnxEncoder(AudioTextEncoder):
         """In the form in which the exported model was trained on captions."""
         return [self.text_tower.prepare(sentence) for sentence in sentences]
 
+    def count_tokens(self, sentences: Sequence[str]) -> list[int]:
+        """See [`AudioTextEncoder.count_tokens`]."""
+        return self.text_tower.count_tokens(sentences)
+
     def embed_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:

@@ -43,6 +43,20 @@ class OnnxTextTower:
         """Of the model that was exported."""
         return self.record["fingerprint"]
 
+    def count_tokens(self, captions: Sequence[str]) -> list[int]:
+        """
+        Tokens of each caption before it is cut, special ones included.
+
+        Raises:
+            ValueError: for a caption without a word.
+        """
+        lengths = []
+        for encoding in self._tokenizer.encode_batch([self.prepare(caption) for caption in captions]):
+            special = sum(encoding.special_tokens_mask) - encoding.attention_mask.count(0)
+            rest = sum(part.attention_mask.count(1) - special for part in encoding.overflowing)
+            lengths.append(encoding.attention_mask.count(1) + rest)
+        return lengths
+
     def embed(self, captions: Sequence[str]) -> np.ndarray:
         """
         Unit vectors ``(captions, projection_dim)``, float32.

@@ -1,5 +1,6 @@
 """The encoder that an index is made and asked with."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..encoders import AudioTextEncoder, load_encoder
+from ..encoders.caption_lengths import caption_lengths
 from .errors import SearchError
 
 if TYPE_CHECKING:
     from ..encoders.recording_windows import WindowVectors
+
+logger = logging.getLogger(__name__)
 
 
 def load_index_encoder(name: str) -> AudioTextEncoder:
@@ -127,6 +131,7 @@ class IndexEncoder:
         self._loader, self._lock = loader, threading.Lock()
         self._encoder: AudioTextEncoder | None = None
         self._text_encoder: AudioTextEncoder | None = None
+        self._told_of_cutting = False
         if text_tower is not None:
             from ..encoders.onnx_encoder import OnnxEncoder
 
@@ -178,9 +183,21 @@ class IndexEncoder:
         try:
             encoder = self._text_encoder or self.encoder
             encoder.prepare_texts(list(sentences))
+            self._tell_of_cutting(encoder, sentences)
             return encoder.embed_texts(list(sentences))
         except ValueError as error:
             raise SearchError(str(error)) from error
+
+    def _tell_of_cutting(self, encoder: AudioTextEncoder, sentences: Sequence[str]) -> None:
+        """Says once that a question is longer than the model reads."""
+        lengths = None if self._told_of_cutting else caption_lengths(encoder, list(sentences))
+        if lengths is not None and lengths.cut:
+            self._told_of_cutting = True
+            logger.warning(
+                "a question has %d tokens; the model reads the first %d and ignores the rest",
+                lengths.longest,
+                lengths.limit,
+            )
 
     def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
         """Windows of files, as the index keeps them; see [`recording_windows.embed_files`]."""

@@ -55,6 +55,8 @@ def test_an_export_names_no_path_of_this_machine(exported, name):
 def test_long_captions_are_cut_alike(exported):
     root, model, processor, _ = exported
     caption = "dog rain bell siren bird engine " * 20
+    tower = OnnxTextTower(root / "onnx")
+    assert (tower.limit, tower.longest(["rain", caption]), tower.longest(["a dog"])) == (32, 122, 4)
     assert (
         np.abs(
             OnnxTextTower(root / "onnx").embed([caption]) - embed_captions(model, processor, [caption])
