@@ -31,7 +31,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "test_processor_from_and_save_pretrained_as_nested_dict": _AUTO_MAP,
         "test_subprocessor_defaults_preserved_by_kwargs_2_audio": (
             "saves the tokenizer with max_length=300 and expects it to hold; published encoders carry such values (128 "
-            "in all-MiniLM) beside the limit a dual encoder was trained with, max_text_tokens, which is what counts; the "
+            "in all-MiniLM) beside the limit a dual encoder was trained with, max_text_tokens, which counts; the "
             "saved padding is heeded"
         ),
     },
