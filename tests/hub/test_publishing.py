@@ -216,7 +216,7 @@ def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(client, server, 
     assert files_of(server) == {}
     server.fault = lambda method, path: "cut" if "/commit/" in path else None
     done = client.push(run, code=2)
-    assert f"{REPO}: cannot be published" in done.stderr and len(done.stderr.strip().splitlines()) <= 3
+    assert f"{REPO}: cannot publish" in done.stderr and len(done.stderr.strip().splitlines()) <= 3
     assert files_of(server) == {}
     server.fault = lambda method, path: None
     client.push(run)
@@ -226,9 +226,9 @@ def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(client, server, 
 @pytest.mark.slow
 def test_tokens(client, server, run, tmp_path):
     assert "no access token for the Hub found" in client.push(run, code=2, token=None).stderr
-    assert "the token is not accepted" in client.push(run, code=2, token="hf_wrong").stderr
+    assert "the token is not valid" in client.push(run, code=2, token="hf_wrong").stderr
     done = client.push(run, code=2, token=READ_ONLY_TOKEN)
-    assert "the token may not write there" in done.stderr
+    assert "the token has no write access" in done.stderr
     assert READ_ONLY_TOKEN not in done.stderr and not server.repos
 
 
