@@ -1,10 +1,11 @@
 """From a published checkpoint file to a directory that loads by itself, checked at every step."""
 
-import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,14 @@ from transformers import PreTrainedModel
 from ..modeling import AUDIO_MODELS
 from ..processing import AuricleFeatureExtractor
 from .beats_plan import plan_beats
+from .checkpoint_kinds import TOWERS, check_kind
+from .checkpoint_parts import sha256_of_parts
 from .checkpoint_reading import read_checkpoint
 from .eat_plan import plan_eat
-from .key_plan import ConversionError, KeyPlan, check_plan, identify, take_apart
+from .key_plan import ConversionError, KeyPlan, check_plan, take_apart
+from .key_wrappers import without_wrappers
 from .passt_plan import plan_passt
 
-TOWERS = {"passt": "PaSST", "beats": "BEATs", "eat": "EAT"}
 RECORD_NAME = "conversion.json"
 
 
@@ -29,11 +32,12 @@ class ConversionReport:
     What was converted.
 
     Attributes:
-        tower: ``"passt"``, ``"beats"`` or ``"eat"``.
-        source_sha256: of the checkpoint file, hexadecimal.
+        tower: ``"passt"``, ``"beats"`` or ``"eat"``, or ``"retrieval"`` for a whole retrieval model.
+        source_sha256: of the checkpoint file, hexadecimal; of its joined parts if it came in parts.
         weights_sha256: of the written ``model.safetensors``; None if nothing was written.
         parameters: number of weights, the fixed tables included.
         dropped: published name of each tensor that was left out, to the reason.
+        notes: what was done to the names of the weights, and what a user should know, a sentence each.
     """
 
     tower: str
@@ -41,6 +45,7 @@ class ConversionReport:
     weights_sha256: str | None
     parameters: int
     dropped: dict[str, str]
+    notes: list[str] = field(default_factory=list)
 
 
 def load_published(
@@ -68,8 +73,8 @@ def load_published(
     if tower not in TOWERS:
         raise ConversionError(f"unknown encoder {tower!r}; known: {sorted(TOWERS)}.")
     path = Path(checkpoint)
-    parts = take_apart(read_checkpoint(path), str(path))
-    _check_tower(tower, identify(parts.weights), parts.weights, str(path))
+    parts, notes = without_wrappers(take_apart(read_checkpoint(path), str(path)))
+    check_kind(tower, parts.weights, str(path))
     if tower == "passt":
         plan = plan_passt(parts, attention_heads)
     elif tower == "beats":
@@ -78,7 +83,7 @@ def load_published(
         plan = plan_eat(parts, attention_heads, pooling)
     model = _build(plan, str(path))
     parameters = sum(tensor.numel() for tensor in plan.tensors.values())
-    return model, ConversionReport(tower, sha256_of(path), None, parameters, plan.dropped)
+    return model, ConversionReport(tower, sha256_of(path), None, parameters, plan.dropped, notes)
 
 
 def convert_checkpoint(
@@ -105,20 +110,32 @@ def convert_checkpoint(
         ConversionError: see [`load_published`]; also if ``out_dir`` is in use, or what was written does not load
             back equal. Nothing is left behind.
     """
-    out_dir = Path(out_dir)
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise ConversionError(f"{out_dir}: exists and is not an empty directory; give a new one.")
-    model, report = load_published(tower, checkpoint, attention_heads=attention_heads, pooling=pooling)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    building = out_dir.parent / f".{out_dir.name}.{os.getpid()}.partial"
-    try:
-        building.mkdir()
+    with new_directory(out_dir) as building:
+        model, report = load_published(tower, checkpoint, attention_heads=attention_heads, pooling=pooling)
         model.save_pretrained(building)
         extractor = AuricleFeatureExtractor.for_tower(tower)
         extractor.save_pretrained(building)
         _verify(model, extractor, building)
-        report.weights_sha256 = sha256_of(building / "model.safetensors")
-        (building / RECORD_NAME).write_text(json.dumps(_record(report, Path(checkpoint)), indent=2) + "\n")
+        write_record(report, [Path(checkpoint)], building)
+    return report
+
+
+@contextmanager
+def new_directory(out_dir: str | os.PathLike[str]) -> Iterator[Path]:
+    """
+    A directory to write into, which appears under its name only when all went well.
+
+    Raises:
+        ConversionError: if the name is in use, or it cannot be written. Nothing is left behind.
+    """
+    out_dir = Path(out_dir)
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise ConversionError(f"{out_dir}: exists and is not an empty directory; give a new one.")
+    building = out_dir.parent / f".{out_dir.name}.{os.getpid()}.partial"
+    try:
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        building.mkdir()
+        yield building
         if out_dir.exists():
             out_dir.rmdir()
         building.rename(out_dir)
@@ -126,48 +143,40 @@ def convert_checkpoint(
         raise ConversionError(f"{out_dir}: cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return report
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_tower(tower: str, found: str | None, weights: dict[str, Any], name: str) -> None:
-    if found == tower:
-        return
-    if found is not None:
-        raise ConversionError(
-            f"{name}: is a checkpoint of {TOWERS[found]}, not of {TOWERS[tower]}; run "
-            f"`auricle convert {found}` on it."
-        )
-    raise ConversionError(
-        f"{name}: is no {TOWERS[tower]} checkpoint, nor one of {', '.join(TOWERS.values())}; its first keys are "
-        f"{sorted(weights)[:4]}."
-    )
+    return sha256_of_parts([Path(path)])
 
 
 def _build(plan: KeyPlan, name: str) -> PreTrainedModel:
     model = AUDIO_MODELS[plan.config.model_type](plan.config)
     check_plan(plan, model.state_dict(), name)
+    refuse_broken_numbers(plan, name)
+    model.load_state_dict(plan.tensors, strict=True)
+    return model.eval()
+
+
+def refuse_broken_numbers(plan: KeyPlan, name: str) -> None:
+    """
+    Looks at every weight.
+
+    Raises:
+        ConversionError: if one is NaN or infinite.
+    """
     broken = [key for key, tensor in plan.tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise ConversionError(
             f"{name}: {len(broken)} tensors hold NaN or infinite values, the first is "
             f"{plan.published_name(broken[0])}; a usable checkpoint has none."
         )
-    model.load_state_dict(plan.tensors, strict=True)
-    return model.eval()
 
 
 def _verify(model: PreTrainedModel, extractor: AuricleFeatureExtractor, directory: Path) -> None:
     """Loads what was written and compares every tensor and one output."""
     again = type(model).from_pretrained(directory).eval()
-    before, after = model.state_dict(), again.state_dict()
-    if before.keys() != after.keys() or not all(torch.equal(before[key], after[key]) for key in before):
-        raise ConversionError(f"{directory}: the written weights do not load back equal; this is a defect.")
+    refuse_other_weights(model.state_dict(), again.state_dict(), directory)
     config = model.config
     generator = torch.Generator().manual_seed(0)
     sound = 0.1 * torch.randn(1, extractor.sampling_rate // 2, generator=generator)
@@ -185,15 +194,33 @@ def _verify(model: PreTrainedModel, extractor: AuricleFeatureExtractor, director
         )
 
 
-def _record(report: ConversionReport, checkpoint: Path) -> dict[str, Any]:
-    return {
+def refuse_other_weights(
+    before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], directory: Path
+) -> None:
+    """
+    Compares what was written with what is loaded again.
+
+    Raises:
+        ConversionError: if they differ anywhere.
+    """
+    if before.keys() != after.keys() or not all(torch.equal(before[key], after[key]) for key in before):
+        raise ConversionError(f"{directory}: the written weights do not load back equal; this is a defect.")
+
+
+def write_record(report: ConversionReport, sources: Sequence[Path], directory: Path, **more: Any) -> None:
+    """Completes the report with the digest of the written weights, and writes it beside them."""
+    report.weights_sha256 = sha256_of(directory / "model.safetensors")
+    record = {
         "tower": report.tower,
-        "source": checkpoint.name,
+        "source": sources[0].name if len(sources) == 1 else [source.name for source in sources],
         "source_sha256": report.source_sha256,
         "weights_sha256": report.weights_sha256,
         "parameters": report.parameters,
+        **more,
         "dropped": report.dropped,
+        "notes": report.notes,
     }
+    (directory / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 __all__ = ["ConversionError", "ConversionReport", "convert_checkpoint", "load_published", "sha256_of"]
