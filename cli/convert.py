@@ -32,8 +32,8 @@ def convert(
     checkpoint: Annotated[
         list[Path],
         typer.Argument(
-            help="The publisher's file (.pt, .pth, .ckpt or .safetensors). Of a retrieval model cut into parts: the "
-            "first one, or all."
+            help="The publisher's file (.pt, .pth, .ckpt or .safetensors). Of a retrieval model cut into parts: "
+            "the first one, or all."
         ),
     ],
     out_dir: Annotated[Path, typer.Argument(help="Directory to write; must be new or empty.")],
@@ -66,8 +66,8 @@ def convert(
         if kind is Kind.retrieval:
             if tokenizer is None:
                 raise ConversionError(
-                    "a retrieval checkpoint holds no tokenizer: add --tokenizer with its directory or Hub id; salsa and "
-                    "the DCASE 2025 baseline take that of roberta-large."
+                    "a retrieval checkpoint holds no tokenizer: add --tokenizer with its directory or Hub id; "
+                    "salsa and the DCASE 2025 baseline take that of roberta-large."
                 )
             _refuse(kind, {"--attention-heads": attention_heads, "--pooling": pooling})
             report = convert_retrieval(checkpoint, out_dir, tokenizer=tokenizer, progress=True)

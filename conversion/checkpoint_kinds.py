@@ -34,8 +34,8 @@ def identify(names: Collection[str]) -> str | None:
     What the names of the weights belong to.
 
     Returns:
-        ``"passt"``, ``"beats"`` or ``"eat"`` for an audio encoder, ``"retrieval"`` for a whole retrieval model in the
-        DCASE baselines' format, None for anything else.
+        ``"passt"``, ``"beats"`` or ``"eat"`` for an audio encoder, ``"retrieval"`` for a whole retrieval model in
+        the DCASE baselines' format, None for anything else.
     """
     names = set(names)
     if any(name.startswith(RETRIEVAL_AUDIO) for name in names) and publisher_of(names):
@@ -76,14 +76,15 @@ def check_kind(wanted: str, names: Collection[str], file: str) -> None:
         return
     if found == RETRIEVAL:
         raise ConversionError(
-            f"{file}: is a whole retrieval model in the format of {publisher_of(names)}, not {TOWERS[wanted]} alone; "
-            "run `auricle convert retrieval` on it, with --tokenizer."
+            f"{file}: is a whole retrieval model in the format of {publisher_of(names)}, not {TOWERS[wanted]} "
+            "alone; run `auricle convert retrieval` on it, with --tokenizer."
         )
     asked = TOWERS.get(wanted, "a retrieval model")
     if found is not None:
         alone = ", an audio encoder alone" if wanted == RETRIEVAL else ""
         raise ConversionError(
-            f"{file}: is a checkpoint of {TOWERS[found]}{alone}, not of {asked}; run `auricle convert {found}` on it."
+            f"{file}: is a checkpoint of {TOWERS[found]}{alone}, not of {asked}; run `auricle convert {found}` "
+            "on it."
         )
     for beginnings, what, advice in _FOREIGN:
         if all(any(name.startswith(beginning) for name in names) for beginning in beginnings):

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from .key_plan import ConversionError
 
-# Settings, numbers and containers that files of the fairseq family, and of sacred's experiments, hold beside tensors.
+# Settings, numbers and containers that files of the fairseq family and of sacred's experiments hold beside tensors.
 INERT_MODULES = ("argparse", "omegaconf", "fairseq", "sacred", "numpy", "typing", "pathlib", "enum")
 CHECKPOINT_ENDINGS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
 INERT_NAMES = frozenset(

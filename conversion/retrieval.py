@@ -17,6 +17,7 @@ from .checkpoint_parts import one_file, parts_of, sha256_of_parts
 from .checkpoint_reading import read_checkpoint
 from .convert import (
     ConversionReport,
+    digest_of,
     new_directory,
     refuse_broken_numbers,
     refuse_other_weights,
@@ -49,8 +50,8 @@ def convert_retrieval(
     compared.
 
     Args:
-        checkpoint: the Lightning checkpoint of salsa or of the DCASE 2025 baseline; where it is cut into parts, one of
-            them, with the others beside it, or all.
+        checkpoint: the Lightning checkpoint of salsa or of the DCASE 2025 baseline; where it is cut into parts, one
+            of them, with the others beside it, or all.
         out_dir: must not exist, or be empty.
         tokenizer: directory or Hub id of the text tower's tokenizer, which no checkpoint holds.
         progress: show bars.
@@ -59,9 +60,9 @@ def convert_retrieval(
         The report, which is also written to ``conversion.json`` in the directory.
 
     Raises:
-        ConversionError: if the file cannot be read safely, is another model's, has settings that these classes do not
-            have, or does not fit key by key; if the tokenizer does not fit; if ``out_dir`` is in use, or what was
-            written does not load back equal. Nothing is left behind.
+        ConversionError: if the file cannot be read safely, is another model's, has settings that these classes do
+            not have, or does not fit key by key; if the tokenizer does not fit; if ``out_dir`` is in use, or what
+            was written does not load back equal. Nothing is left behind.
     """
     given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint)
     parts = parts_of([Path(path) for path in given])
@@ -103,11 +104,13 @@ def _read(path: Path, name: str) -> tuple[RetrievalPlan, list[str]]:
 
 
 def _write(plan: RetrievalPlan, processor: AuricleProcessor, directory: Path, name: str) -> None:
+    """Writes and loads again; gives up the plan's tensors between: one set of weights is mapped at a time."""
     with torch.device("meta"):
         expected = AuricleModel(plan.config).state_dict()
     check_plan(plan, expected, name)
     refuse_broken_numbers(plan, name)
-    # The weights become the mapped file's pages: no second copy of them is made.
+    written = {key: digest_of(tensor) for key, tensor in plan.tensors.items()}
+    # The weights stay the mapped file's pages: no copy of them is made.
     model = AuricleModel.from_pretrained(
         None, config=plan.config, state_dict=dict(plan.tensors), dtype=torch.float32
     )
@@ -115,9 +118,10 @@ def _write(plan: RetrievalPlan, processor: AuricleProcessor, directory: Path, na
     processor.save_pretrained(directory)
     before = _answers(model, processor)
     del model
+    plan.tensors.clear()
     gc.collect()
     again = AuricleModel.from_pretrained(directory, dtype=torch.float32).eval()
-    refuse_other_weights(plan.tensors, again.state_dict(), directory)
+    refuse_other_weights(written, {key: digest_of(t) for key, t in again.state_dict().items()}, directory)
     after = _answers(again, _load_processor(directory))
     if any(not torch.equal(first, second) for first, second in zip(before, after, strict=True)):
         raise ConversionError(

@@ -154,8 +154,8 @@ def _check_segment(config: PreTrainedConfig, seconds: float, name: str) -> None:
     frames = round(seconds * FRAMES_A_SECOND)
     if config.num_frames != frames:
         raise ConversionError(
-            f"{name}: audio_features.segment_length is {seconds:g} s, {frames} frames, but the audio tower's positions "
-            f"are for {config.num_frames}; only segments of the tower's own length are supported."
+            f"{name}: audio_features.segment_length is {seconds:g} s, {frames} frames, but the audio tower's "
+            f"positions are for {config.num_frames}; only segments of the tower's own length are supported."
         )
 
 

@@ -17,8 +17,8 @@ TEXT_MODELS = (
     "prajjwal1/bert-medium",
 )
 LONGEST_SECONDS = 30
-# Setting, the only value that is supported, and what another one would be. Settings that are absent have that value:
-# older versions of the publisher's code did not have them.
+# Setting, the only value that is supported, and what another one would be. Absent settings have that value: older
+# versions of the publisher's code did not have them.
 _FIXED: tuple[tuple[str, Any, str], ...] = (
     ("normalize", True, "similarities that are no cosines"),
     ("audio_features.aggregate", "mean", "a clip's vector that is not the mean of its segments'"),
@@ -56,8 +56,8 @@ def check_salsa(checkpoint: Checkpoint) -> None:
     settings, name = checkpoint.settings, checkpoint.name
     if not settings:
         raise ConversionError(
-            f"{name}: has no hyper_parameters, which tell how salsa's captions and segments become vectors; give the "
-            "whole checkpoint, not its state_dict alone."
+            f"{name}: has no hyper_parameters, which tell how salsa's captions and segments become vectors; give "
+            "the whole checkpoint, not its state_dict alone."
         )
     for path, only, what in _FIXED:
         value = setting(settings, path, only)
@@ -68,7 +68,8 @@ def check_salsa(checkpoint: Checkpoint) -> None:
     audio = str(setting(settings, "audio_features.model", "passt"))
     if not audio.startswith("passt"):
         raise ConversionError(
-            f"{name}: its setting audio_features.model is {audio!r}; only PaSST ('passt', 'passt_s', ...) is supported."
+            f"{name}: its setting audio_features.model is {audio!r}; only PaSST ('passt', 'passt_s', ...) is "
+            "supported."
         )
     text = setting(settings, "sentence_features.model", "roberta-large")
     if text not in TEXT_MODELS:
@@ -83,8 +84,8 @@ def _check_segments(settings: Mapping[str, Any], name: str) -> None:
     hop = setting(settings, "audio_features.hop_length", length)
     if not isinstance(length, int | float) or length <= 0 or LONGEST_SECONDS % length:
         raise ConversionError(
-            f"{name}: its setting audio_features.segment_length is {length!r}; only a number of seconds that divides "
-            f"{LONGEST_SECONDS} is supported."
+            f"{name}: its setting audio_features.segment_length is {length!r}; only a number of seconds that "
+            f"divides {LONGEST_SECONDS} is supported."
         )
     if hop != length:
         raise ConversionError(

@@ -33,15 +33,15 @@ def load_text_tokenizer(location: str | os.PathLike[str], config: PreTrainedConf
         raise ConversionError(f"tokenizer {location}: knows no word; a file is missing there.")
     if size > config.vocab_size:
         raise ConversionError(
-            f"tokenizer {location}: has {size:,} tokens, the checkpoint's text tower knows {config.vocab_size:,}; give "
-            "the tokenizer that it was trained with."
+            f"tokenizer {location}: has {size:,} tokens, the checkpoint's text tower knows {config.vocab_size:,}; "
+            "give the tokenizer that it was trained with."
         )
     for kind in ("pad", "bos", "eos"):
         wanted, found = getattr(config, f"{kind}_token_id"), getattr(tokenizer, f"{kind}_token_id")
         if wanted is not None and found != wanted:
             raise ConversionError(
-                f"tokenizer {location}: its {kind} token is {found}, that of the checkpoint's {config.model_type} is "
-                f"{wanted}; give the tokenizer that it was trained with."
+                f"tokenizer {location}: its {kind} token is {found}, that of the checkpoint's {config.model_type} "
+                f"is {wanted}; give the tokenizer that it was trained with."
             )
     notes = []
     if size != config.vocab_size:
@@ -67,8 +67,8 @@ def _load(location: str, kind: str) -> Any:
         )
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise ConversionError(
-            f"tokenizer {location}: {where} ({lines[0].rstrip('.:')}); needed is a directory with tokenizer.json or with "
-            f"{' and '.join(files)}, or a Hub id such as roberta-large."
+            f"tokenizer {location}: {where} ({lines[0].rstrip('.:')}); needed is a directory with tokenizer.json "
+            f"or with {' and '.join(files)}, or a Hub id such as roberta-large."
         ) from error
 
 

@@ -5,8 +5,8 @@ What is done to a caption is a setting with a name, saved with a model and part 
 
 * ``"auricle-2"``: lower case; punctuation, symbols, emoji and invisible characters removed, typographic ones like
   those of ASCII; runs of white space made one. The default of new models.
-* ``"auricle-1"``: lower case; ASCII punctuation removed; runs of white space made one. The report's form, and that of
-  directories saved with ``normalize_captions: true``.
+* ``"auricle-1"``: lower case; ASCII punctuation removed; runs of white space made one. The report's form, and that
+  of directories saved with ``normalize_captions: true``.
 * ``"publisher"``: lower case; ASCII punctuation removed; white space left as it is. The form of the challenge's
   published checkpoints.
 * ``"none"``: only outer white space is removed. That of directories saved with ``normalize_captions: false``.
@@ -22,10 +22,10 @@ NEWEST_CAPTION_NORMALIZATION = CAPTION_NORMALIZATIONS[0]
 
 _DROP_ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
-# What "auricle-2" removes, in hexadecimal: control characters, punctuation and symbols of the scripts in use, dingbats
-# and emoji with what joins and colours them, invisible format characters, private use. A frozen list: the Unicode
-# tables of Python and of the tokenizers differ from version to version, a named form must not. Modifier letters that
-# serve as quotes (U+02B9 to U+02DF) count as quotes; letters, digits, fractions and CJK characters stay.
+# What "auricle-2" removes, in hexadecimal: control characters, punctuation and symbols of the scripts in use,
+# dingbats and emoji with what joins and colours them, invisible format characters, private use. A frozen list: the
+# Unicode tables of Python and of the tokenizers differ from version to version, a named form must not. Modifier
+# letters that serve as quotes and accents (U+02B9 to U+02DF) count as such; letters, digits and fractions stay.
 _REMOVED_BY_AURICLE_2 = """
     0-8 e-1b 21-2f 3a-40 5b-60 7b-84 86-9f a1-a9 ab-b1 b4 b6-b8 bb bf d7 f7 2b9-2bd 2c2-2df 2e5-2eb 2ed-2ff 375 37e
     384-385 387 3f6 482 55a-55f 589-58a 58d-58f 5be 5c0 5c3 5c6 5f3-5f4 600-60f 61b-61f 66a-66d 6d4 6dd-6de 6e9

@@ -1,9 +1,9 @@
 """
 Puts a named form of captions into the library's tokenizer, as a part of its `tokenizer.json`.
 
-`AutoTokenizer` and the pipelines call the tokenizer without the processor. With the form inside it they get what the
-processor gets. The form comes first in the tokenizer's normalizer, the tokenizer's own normalizer after it; captions
-that the processor has normalised already pass it unchanged.
+`AutoTokenizer` and the pipelines call the tokenizer without the processor. With the form inside it they get
+what the processor gets. The form comes first in the tokenizer's normalizer, the tokenizer's own normalizer after
+it; captions that the processor has normalised already pass it unchanged.
 """
 
 import json
@@ -18,11 +18,10 @@ _WHITE_SPACE = (
     "\t-\r\x1c- \x85\xa0\N{OGHAM SPACE MARK}\N{EN QUAD}-\N{HAIR SPACE}\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}"
     "\N{NARROW NO-BREAK SPACE}\N{MEDIUM MATHEMATICAL SPACE}\N{IDEOGRAPHIC SPACE}"
 )
-# Python's lower case of a capital sigma at the end of a word is another letter; the library's looks at one letter.
-_LETTER = r"[\p{Cased}&&\P{Case_Ignorable}]"
-_FINAL_SIGMA = rf"(?<={_LETTER}\p{{Case_Ignorable}}*)\u03a3(?!\p{{Case_Ignorable}}*{_LETTER})".replace(
-    r"\u03a3", "\N{GREEK CAPITAL LETTER SIGMA}"
-)
+# At a word's end Python's lower case of a capital sigma is another letter; the library looks at one letter only.
+_SIGMA, _FINAL_SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
+_LETTER, _SKIPPED = r"[\p{Cased}&&\P{Case_Ignorable}]", r"\p{Case_Ignorable}*"
+_SIGMA_AT_END = rf"(?<={_LETTER}{_SKIPPED}){_SIGMA}(?!{_SKIPPED}{_LETTER})"
 
 
 def caption_steps(normalization: str) -> list[dict[str, Any]]:
@@ -33,13 +32,13 @@ def caption_steps(normalization: str) -> list[dict[str, Any]]:
         normalization: one of the names of `caption_form.py`.
 
     Returns:
-        The steps; none for ``"none"``, whose removal of outer white space is left to the processor: a normalizer also
-        works on the pieces between special tokens, whose white space counts.
+        The steps; none for ``"none"``, whose removal of outer white space is left to the processor: a normalizer
+        also works on the pieces between special tokens, whose white space counts.
     """
     if normalization == "none":
         return []
     steps: list[dict[str, Any]] = [
-        _replace(_FINAL_SIGMA, "\N{GREEK SMALL LETTER FINAL SIGMA}"),
+        _replace(_SIGMA_AT_END, _FINAL_SIGMA),
         {"type": "Lowercase"},
         _replace(removed_characters(normalization), ""),
     ]
@@ -55,15 +54,15 @@ def with_caption_normalization(tokenizer: Any, normalization: str) -> Any:
     """
     A tokenizer that brings captions into a form by itself.
 
-    Special tokens in a caption, such as ``<mask>``, are text to it as to the processor, which removes their brackets.
+    Special tokens in a caption, such as ``<mask>``, are text to it as to the processor, which removes the brackets.
 
     Args:
         tokenizer: any; another form that it holds already is replaced.
         normalization: one of the names of `caption_form.py`.
 
     Returns:
-        The tokenizer itself if it is as wanted, else a copy. A tokenizer written in Python, or one with words of the
-        user's that are looked for before normalisation, stays as it is: there the processor alone normalises.
+        The tokenizer itself if it is as wanted, else a copy. A tokenizer written in Python, or one with words of
+        the user's that are looked for before normalisation, stays as it is: there the processor alone normalises.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -77,11 +76,18 @@ def with_caption_normalization(tokenizer: Any, normalization: str) -> Any:
     own = own_normalizer(pipeline["normalizer"])
     if steps:
         own = {"type": "Sequence", "normalizers": steps if own is None else [*steps, own]}
-    # What the last call left behind would be taken for a wish of whoever saved it.
     pipeline |= {"normalizer": own, "truncation": None, "padding": None}
     # With a form inside, the splitting was ours; without one it is the tokenizer's.
     split = tokenizer.split_special_tokens and not _leading_steps(_normalizer_of(backend))
     return _copy_with(tokenizer, type(backend).from_str(json.dumps(pipeline)), split or bool(steps))
+
+
+def forget_last_call(tokenizer: Any) -> None:
+    """Takes the truncation and padding of the last call out of a tokenizer, which would save them as its own."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
 
 
 def own_normalizer(normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -143,4 +149,4 @@ def _replace(pattern: str, content: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
 
 
-__all__ = ["caption_steps", "own_normalizer", "with_caption_normalization"]
+__all__ = ["caption_steps", "forget_last_call", "own_normalizer", "with_caption_normalization"]

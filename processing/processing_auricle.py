@@ -13,7 +13,7 @@ from .caption_form import (
     check_caption_normalization,
     normalize_caption,
 )
-from .caption_normalizer import with_caption_normalization
+from .caption_normalizer import forget_last_call, with_caption_normalization
 from .segment_blocks import SegmentBlock
 
 
@@ -79,7 +79,7 @@ class AuricleProcessor(ProcessorMixin):
 
     @classmethod
     def from_args_and_dict(cls, args, processor_dict: dict[str, Any], **kwargs):
-        """As the base class, but what was saved without a word about captions normalised them as ``"auricle-1"``."""
+        """As the base class; what was saved without a word about captions normalised them as ``"auricle-1"``."""
         given = {**processor_dict, **kwargs}
         if "caption_normalization" in given:
             # Saved for older versions only, and beside it a caller may choose another form.
@@ -89,6 +89,16 @@ class AuricleProcessor(ProcessorMixin):
         elif "normalize_captions" not in given:
             processor_dict = {**processor_dict, "normalize_captions": True}
         return super().from_args_and_dict(args, processor_dict, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs):
+        """As the base class; the tokenizer is saved with this limit of tokens, without the last call's padding."""
+        limit = self.tokenizer.model_max_length
+        forget_last_call(self.tokenizer)
+        try:
+            self.tokenizer.model_max_length = self.max_text_tokens
+            return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        finally:
+            self.tokenizer.model_max_length = limit
 
     def to_dict(self) -> dict[str, Any]:
         """What ``processor_config.json`` holds; ``normalize_captions`` for versions that know no other form."""
