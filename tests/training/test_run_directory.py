@@ -7,7 +7,7 @@ import pytest
 
 from auricle.training.recipe import Recipe
 from auricle.training.recipe_reading import RecipeError
-from auricle.training.run_directory import RunDirectory
+from auricle.training.run_directory import RunDirectory, as_it_began
 
 
 def recipe(tmp_path, **more) -> Recipe:
@@ -135,3 +135,37 @@ def test_values_are_saved_and_loaded_by_name(tmp_path):
     run.save("one/audio_check", {"bad": [["a.wav", "silent"]]})
     assert run.load("one/audio_check") == {"bad": [["a.wav", "silent"]]}
     assert run.model_dir("one") == tmp_path / "run" / "one" / "model"
+
+
+def begun_before_names(tmp_path, normalize_captions: bool) -> None:
+    """A run's record as it was when `normalize_captions` was all there was to say."""
+    started(tmp_path)
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    text = record["recipe"]["model"]["text"]
+    del text["caption_normalization"]
+    text["normalize_captions"] = normalize_captions
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(("older", "name"), [(True, "auricle-1"), (False, "none")])
+def test_a_run_from_before_forms_of_captions_had_names_goes_on_with_its_own(tmp_path, older, name):
+    begun_before_names(tmp_path, older)
+    before = files_below(tmp_path)
+    again = recipe(tmp_path)
+    assert again.model.text.caption_normalization == "auricle-2"
+    assert as_it_began(again).model.text.caption_normalization == name
+    assert again.model.text.caption_normalization == "auricle-2"
+    run = started(tmp_path)
+    assert run.recipe["model"]["text"]["caption_normalization"] == name
+    started(tmp_path, model={"text": {"normalize_captions": older}})
+    started(tmp_path, model={"text": {"caption_normalization": name}})
+    assert files_below(tmp_path) == before
+    with pytest.raises(RecipeError, match=f"caption_normalization is '{name}' there and 'auricle-2' here"):
+        RunDirectory(recipe(tmp_path, model={"text": {"caption_normalization": "auricle-2"}}))
+
+
+def test_a_run_that_names_its_form_is_held_to_it(tmp_path):
+    started(tmp_path, model={"text": {"caption_normalization": "publisher"}})
+    with pytest.raises(RecipeError, match="caption_normalization is 'publisher' there and 'auricle-2' here"):
+        RunDirectory(recipe(tmp_path))
