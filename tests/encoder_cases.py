@@ -6,9 +6,11 @@ A new class adds a function that saves a tiny model of its kind, and an entry in
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
+from public_models import save_clap
 from tiny_models import saved_tiny_model, tiny_text_config, tiny_text_encoder_dir
 from transformers import AutoTokenizer
 
@@ -92,6 +94,8 @@ CASES = {
     "auricle-beats": EncoderCase(save_auricle_beats, "AuricleEncoder"),
     "auricle-int8": EncoderCase(save_auricle, "AuricleEncoder", precision="int8", exact_in_batch=False),
     "adapter": EncoderCase(save_adapter_directory, "AuricleEncoder", needs=("peft",)),
+    "clap": EncoderCase(save_clap, "ClapEncoder"),
+    "clap-fused": EncoderCase(partial(save_clap, fused=True), "ClapEncoder"),
     "onnx": EncoderCase(save_onnx, "OnnxEncoder", needs=("onnx", "onnxruntime", "onnxscript")),
 }
 
