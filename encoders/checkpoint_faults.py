@@ -1,5 +1,6 @@
 """One line about whatever is wrong with a checkpoint, in place of the loaders' many kinds of errors."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -56,4 +57,19 @@ def check_complete(name: str, report: Mapping[str, Any]) -> None:
         )
 
 
-__all__ = ["check_complete", "first_line", "named_fault"]
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """
+    Leaves out what transformers warns of while it loads, such as a table of all tensors that a part of a model does
+    not need; [`check_complete`] says what is missing.
+    """
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+__all__ = ["check_complete", "first_line", "named_fault", "quiet_loading"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .auricle_embedding import evaluation_mode
-from .checkpoint_faults import check_complete, named_fault
+from .checkpoint_faults import check_complete, named_fault, quiet_loading
 from .interface import EncoderError
 from .model_source import license_of
 from .transformers_encoder import (
@@ -64,7 +64,7 @@ class ClapEncoder(TransformersEncoder):
                 extractor = AutoFeatureExtractor.from_pretrained(name, revision=revision)
             with named_fault(name, "tokenizer"):
                 tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-            with named_fault(name, "weights"):
+            with named_fault(name, "weights"), quiet_loading():
                 model, report = ClapModel.from_pretrained(
                     name,
                     revision=revision,

@@ -15,8 +15,8 @@ ENCODER_CLASSES = (
     ("onnx_encoder", "OnnxEncoder"),
     ("auricle_encoder", "AuricleEncoder"),
     ("clap_encoder", "ClapEncoder"),
-    # ("pe_audio_encoder", "PeAudioEncoder"),
-    # ("sentence_transformers_encoder", "SentenceTransformersEncoder"),
+    ("pe_audio_encoder", "PeAudioEncoder"),
+    ("sentence_transformers_encoder", "SentenceTransformersEncoder"),
 )
 
 

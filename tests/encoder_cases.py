@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from public_models import save_clap
+from public_models import save_clap, save_pe_audio
+from public_sentence_transformers import save_embedding_gemma2, save_two_towers
 from tiny_models import saved_tiny_model, tiny_text_config, tiny_text_encoder_dir
 from transformers import AutoTokenizer
 
@@ -96,6 +97,16 @@ CASES = {
     "adapter": EncoderCase(save_adapter_directory, "AuricleEncoder", needs=("peft",)),
     "clap": EncoderCase(save_clap, "ClapEncoder"),
     "clap-fused": EncoderCase(partial(save_clap, fused=True), "ClapEncoder"),
+    "pe-av": EncoderCase(partial(save_pe_audio, video=True), "PeAudioEncoder"),
+    "pe-a-frame": EncoderCase(partial(save_pe_audio, frames=True), "PeAudioEncoder"),
+    "embedding-gemma-2": EncoderCase(
+        save_embedding_gemma2,
+        "SentenceTransformersEncoder",
+        needs=("sentence_transformers", "torchvision"),
+    ),
+    "two-towers": EncoderCase(
+        save_two_towers, "SentenceTransformersEncoder", needs=("sentence_transformers",)
+    ),
     "onnx": EncoderCase(save_onnx, "OnnxEncoder", needs=("onnx", "onnxruntime", "onnxscript")),
 }
 

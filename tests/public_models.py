@@ -5,8 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
-from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, RobertaTokenizer
+from transformers import (
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
+    PeAudioConfig,
+    PeAudioFrameLevelModel,
+    PeAudioModel,
+    RobertaTokenizer,
+)
 
 # preprocessor_config.json of laion/clap-htsat-fused (refs/pr/2, seen on huggingface.co) but for its class names; that
 # of laion/clap-htsat-unfused has its size, 541 bytes, and was seen in a derivative,
@@ -108,3 +117,97 @@ def write_json(path: Path, value: Any) -> None:
     """Writes a file as the Hub's tools do."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+# feature_extractor of processor_config.json in facebook/pe-a-frame-small (as seen on huggingface.co).
+PE_EXTRACTOR = {
+    "feature_extractor_type": "PeAudioFeatureExtractor",
+    "feature_size": 1,
+    "hop_length": 1920,
+    "padding_side": "right",
+    "padding_value": 0.0,
+    "processor_class": "PeAudioProcessor",
+    "return_attention_mask": True,
+    "sampling_rate": 48000,
+}
+
+
+def save_pe_audio(folder: Path, *, frames: bool = False, video: bool = False, seed: int = 0) -> None:
+    """
+    A PE-AV model's audio and text part, as in facebook/pe-av-small, or as facebook/pe-a-frame-small is published.
+
+    Checked on huggingface.co: the frame model's processor_config.json, its model type and architecture; that
+    facebook/pe-av-small loads as PeAudioVideoModel (mteb's wrapper does). The fields of both config.json are those of
+    the library's classes, with the downsampling of the codec and the text model that these name as published.
+    Not checked: values of facebook/pe-av-small's config.json, and the names in its weights. With `video` they are what
+    `save_pretrained` of PeAudioVideoModel leaves of tied weights, since that class itself needs timm.
+    """
+    text = {
+        "model_type": "modernbert",
+        "vocab_size": 261,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 8192,
+        **{"pad_token_id": 1, "bos_token_id": 0, "cls_token_id": 0, "eos_token_id": 2, "sep_token_id": 2},
+    }
+    audio = {
+        "model_type": "pe_audio_encoder",
+        "hidden_size": 24,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "head_dim": 12,
+        "max_position_embeddings": 10000,
+        "dac_config": {
+            "model_type": "dac",
+            "downsampling_ratios": [2, 8, 10, 12],
+            "encoder_hidden_size": 2,
+            "hidden_size": 32,
+            "codebook_dim": 8,
+            "sampling_rate": 48000,
+        },
+    }
+    kind = PeAudioFrameLevelModel if frames else PeAudioModel
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = kind(PeAudioConfig(text_config=text, audio_config=audio)).eval()
+        spread_weights(model)
+        with torch.no_grad():
+            model.text_audio_logit_scale.fill_(9.0)
+            model.text_audio_logit_bias.fill_(-8.0)
+    RobertaTokenizer(
+        vocab=byte_vocabulary(["<s>", "<pad>", "</s>", "<unk>", "<mask>"]), merges=[], model_max_length=8192
+    ).save_pretrained(folder)
+    if video:
+        write_json(
+            folder / "config.json",
+            {
+                "architectures": ["PeAudioVideoModel"],
+                "model_type": "pe_audio_video",
+                "text_config": model.config.text_config.to_dict(),
+                "audio_video_config": {
+                    "model_type": "pe_audio_video_encoder",
+                    "audio_config": model.config.audio_config.to_dict(),
+                    "video_config": {"model_type": "pe_video_encoder", "hidden_size": 24},
+                    "hidden_size": 24,
+                },
+            },
+        )
+        tensors = {
+            name if name.startswith("text_model.") else f"audio_model.{name}": tensor.contiguous()
+            for name, tensor in model.state_dict().items()
+        }
+        others = {
+            "video_model.video_head.proj.weight": torch.ones(16, 24),
+            "audio_video_logit_scale": torch.ones(1),
+        }
+        save_file({**tensors, **others}, folder / "model.safetensors", metadata={"format": "pt"})
+    else:
+        model.save_pretrained(folder)
+    write_json(
+        folder / "processor_config.json",
+        {"feature_extractor": PE_EXTRACTOR, "processor_class": "PeAudioProcessor"},
+    )
+    (folder / "README.md").write_text(LICENSE_CARD)
