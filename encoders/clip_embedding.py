@@ -1,4 +1,4 @@
-"""Vectors of whole clips, from their consecutive windows, in memory that grows neither with clips nor their length."""
+"""Vectors of whole clips from their consecutive windows, in memory that does not grow with their length."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence

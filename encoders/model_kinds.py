@@ -34,7 +34,8 @@ def unfit_model(name: str, directory: Path) -> str:
     config = read_json(directory / "config.json")
     if config is None and not (directory / "modules.json").is_file():
         return f"{name}: holds no saved model (no config.json, modules.json or adapter_config.json)."
-    return f"{name}: holds {_kind(directory, config or {})}, which does not embed sounds and sentences; needed is one of {ACCEPTED}."
+    kind = _kind(directory, config or {})
+    return f"{name}: holds {kind}, which does not embed sounds and sentences; accepted are {ACCEPTED}."
 
 
 def needed_remote_code(directory: Path, config: dict[str, Any] | None) -> list[str]:
@@ -74,7 +75,7 @@ def _kind(directory: Path, config: dict[str, Any]) -> str:
     model_type = config.get("model_type")
     said = f" (model type {model_type!r})" if model_type else ""
     if (directory / "modules.json").is_file():
-        return f"a text-only sentence-transformers model{said}"
+        return f"a sentence-transformers model that takes no sound{said}"
     architectures = config.get("architectures") or []
     tables = [(kind, [getattr(modeling_auto, table, {}) for table in tables]) for kind, tables in _TABLES]
     for matches in (

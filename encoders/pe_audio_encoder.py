@@ -66,7 +66,8 @@ class PeAudioEncoder(TransformersEncoder):
         from transformers import AutoFeatureExtractor, AutoTokenizer, PeAudioConfig
 
         name = os.fspath(name)
-        dtype = checked_precision(name, precision)
+        # The authors compute in bfloat16; the norms over a whole sound leave the range of float16.
+        dtype = checked_precision(name, precision, ("float32", "bfloat16"))
         try:
             with named_fault(name, "config.json"):
                 values, _ = transformers.PreTrainedConfig.get_config_dict(name, revision=revision)

@@ -26,11 +26,15 @@ from .transformers_encoder import (
     checked_precision,
     checked_window,
     chosen_device,
+    finite_rows,
     prepared_sentence,
     real_samples,
 )
 
 LONGEST_TEXT = 8192
+SHORTEST_SECONDS = 0.1
+# As the cards of the EmbeddingGemma models say.
+NO_FLOAT16 = ("embedding_gemma2",)
 # Widths that vectors may be cut to, where a model's card alone names them.
 MATRYOSHKA_DIMS = {"embedding_gemma2": (768, 512, 256, 128)}
 
@@ -77,7 +81,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
         if missing or self._extractor is None:
             takes = ", ".join(map(str, model.modalities))
             raise EncoderError(
-                f"{name or self.kind}: is a sentence-transformers model that takes {takes}; needed is one of "
+                f"{name or self.kind}: is a sentence-transformers model that takes {takes}; accepted are "
                 f"{ACCEPTED}."
             )
         longest = longest_sound(self._extractor, next(_parts(model, "processor", "audio_seq_length"), None))
@@ -140,6 +144,10 @@ class SentenceTransformersEncoder(AudioTextEncoder):
                     model_kwargs={"dtype": dtype},
                     **options,
                 )
+            if precision == "float16" and any(part.config.model_type in NO_FLOAT16 for part in _models(model)):
+                raise EncoderError(f"{name}: its numbers leave the range of float16; take bfloat16 or float32.")
+            # The library leaves layers behind each tower of a router as they are.
+            model.to(dtype)
             with named_fault(name, "weights"), quiet_loading():
                 reports = list(_loading_reports(model, name, options))
             for report in reports:
@@ -235,8 +243,11 @@ class SentenceTransformersEncoder(AudioTextEncoder):
         return rows.reshape(-1, self.embedding_dim)
 
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-        """Unit vectors."""
+        """Unit vectors; of less than a tenth of a second with silence behind it."""
         rows = np.zeros((len(lengths), self.embedding_dim), dtype=np.float32)
+        # Convolutions fail on fewer samples than they are wide.
+        shortest = min(round(SHORTEST_SECONDS * self.sampling_rate), self.window_samples)
+        lengths = [max(length, shortest) for length in lengths]
         windows = real_samples(waveforms, lengths)
         for length in sorted(set(lengths)):
             places = [place for place, other in enumerate(lengths) if other == length]
@@ -250,14 +261,13 @@ class SentenceTransformersEncoder(AudioTextEncoder):
 
     def _encode_texts(self, sentences: list[str], batch_size: int) -> np.ndarray:
         # As a plain string, the path of an existing sound or its address would be read, downloaded and embedded.
-        return _float_rows(
-            self.model.encode_query(
-                [{"text": sentence} for sentence in sentences],
-                batch_size=batch_size,
-                show_progress_bar=False,
-                convert_to_tensor=True,
-            )
+        rows = self.model.encode_query(
+            [{"text": sentence} for sentence in sentences],
+            batch_size=batch_size,
+            show_progress_bar=False,
+            convert_to_tensor=True,
         )
+        return finite_rows(_float_rows(rows), self)
 
 
 def longest_sound(extractor: Any, processor: Any = None) -> float:

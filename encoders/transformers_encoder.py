@@ -141,7 +141,7 @@ class TransformersEncoder(AudioTextEncoder):
             )
             with torch.no_grad(), evaluation_mode(self.model):
                 rows = self._text_rows(inputs.to(self.model.device))
-            vectors.update(zip(part, unit_vectors(rows), strict=True))
+            vectors.update(zip(part, finite_rows(unit_vectors(rows), self), strict=True))
         rows = np.array([vectors[text] for text in prepared], dtype=np.float32)
         return rows.reshape(-1, self.embedding_dim)
 
@@ -161,15 +161,15 @@ def checked_window(name: str, chosen: float | None, default: float, longest: flo
     return seconds
 
 
-def checked_precision(name: str, precision: str) -> torch.dtype:
+def checked_precision(name: str, precision: str, allowed: Sequence[str] = tuple(PRECISIONS)) -> torch.dtype:
     """
     The type that a precision means.
 
     Raises:
-        EncoderError: for one that is not known; the message lists them.
+        EncoderError: for one that is not among those allowed; the message lists them.
     """
-    if precision not in PRECISIONS:
-        raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(PRECISIONS)}.")
+    if precision not in allowed:
+        raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(allowed)}.")
     return PRECISIONS[precision]
 
 
@@ -202,6 +202,20 @@ def features_of(output: Any) -> torch.Tensor:
     return output if isinstance(output, torch.Tensor) else output.pooler_output
 
 
+def finite_rows(rows: np.ndarray, encoder: AudioTextEncoder) -> np.ndarray:
+    """
+    The same rows.
+
+    Raises:
+        EncoderError: if a number among them is not finite, as half precision may cause.
+    """
+    if not np.isfinite(rows).all():
+        raise EncoderError(
+            f"{encoder.name or encoder.kind}: its numbers overflow in {encoder.precision}; take another precision."
+        )
+    return rows
+
+
 def unit_vectors(rows: torch.Tensor) -> np.ndarray:
     """Rows on any device and of any type as unit vectors, float32."""
     return unit_rows(rows.float().cpu().numpy())
@@ -214,6 +228,7 @@ __all__ = [
     "checked_window",
     "chosen_device",
     "features_of",
+    "finite_rows",
     "prepared_sentence",
     "real_samples",
     "unit_vectors",
