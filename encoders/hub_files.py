@@ -18,11 +18,13 @@ class ModelFiles:
         name: a directory or a Hub id, without a revision.
         revision: commit of the Hub repository, 40 hexadecimal digits; None for a directory.
         directory: where the files lie that say what it is; of a repository, in the cache.
+        reachable: whether a repository's further files may be fetched; otherwise all that there is lies in the cache.
     """
 
     name: str
     revision: str | None
     directory: Path
+    reachable: bool = True
 
 
 def split_revision(name: str, revision: str | None = None) -> tuple[str, str | None]:
@@ -65,8 +67,7 @@ def find_model_files(name: str | os.PathLike[str], revision: str | None = None) 
         return ModelFiles(name, None, Path(name))
     if Path(name).is_file():
         raise EncoderError(f"{name}: is a file; needed is a model's directory or a Hub id.")
-    directory = _fetched(name, revision, DESCRIBING_FILES)
-    return ModelFiles(name, directory.name, directory)
+    return _fetched(name, revision, DESCRIBING_FILES)
 
 
 def fetch_all(files: ModelFiles) -> ModelFiles:
@@ -78,10 +79,10 @@ def fetch_all(files: ModelFiles) -> ModelFiles:
     """
     if files.revision is None:
         return files
-    return ModelFiles(files.name, files.revision, _fetched(files.name, files.revision, None))
+    return _fetched(files.name, files.revision, None)
 
 
-def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) -> Path:
+def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) -> ModelFiles:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -99,7 +100,15 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
     if patterns is not None:
         disable_progress_bars()  # these files are small
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        try:
+            directory, reachable = snapshot_download(name, revision=revision, allow_patterns=patterns), True
+        except Exception as error:
+            # The client takes the cache if nobody answers, but not if an answer breaks off.
+            if not _is_broken_connection(error):
+                raise
+            directory = snapshot_download(name, revision=revision, local_files_only=True)
+            reachable = False
+        return ModelFiles(name, Path(directory).name, Path(directory), reachable)
     except HFValidationError as error:
         raise EncoderError(f"{name}: is no directory here, and no name that the Hub could have.") from error
     except GatedRepoError as error:
@@ -127,6 +136,10 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
     finally:
         if patterns is not None and not silent:
             enable_progress_bars()
+
+
+def _is_broken_connection(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "requests", "urllib3")
 
 
 __all__ = ["DESCRIBING_FILES", "ModelFiles", "fetch_all", "find_model_files", "split_revision"]

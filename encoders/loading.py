@@ -59,7 +59,9 @@ def load_encoder(
     if kind is None or kind.may_run_remote_code:
         kind = _class_if_its_code_may_run(files, kind, trust_remote_code)
     location = files.name
-    if files.revision is not None and kind.directories_only(files.directory):
+    if not files.reachable:
+        location = os.fspath(files.directory)
+    elif files.revision is not None and kind.directories_only(files.directory):
         location = os.fspath(fetch_all(files).directory)
     options = {"window_seconds": window_seconds} if window_seconds is not None else {}
     if trust_remote_code and kind.may_run_remote_code:

@@ -144,8 +144,12 @@ class SentenceTransformersEncoder(AudioTextEncoder):
                     model_kwargs={"dtype": dtype},
                     **options,
                 )
-            if precision == "float16" and any(part.config.model_type in NO_FLOAT16 for part in _models(model)):
-                raise EncoderError(f"{name}: its numbers leave the range of float16; take bfloat16 or float32.")
+            if precision == "float16" and any(
+                part.config.model_type in NO_FLOAT16 for part in _models(model)
+            ):
+                raise EncoderError(
+                    f"{name}: its numbers leave the range of float16; take bfloat16 or float32."
+                )
             # The library leaves layers behind each tower of a router as they are.
             model.to(dtype)
             with named_fault(name, "weights"), quiet_loading():
@@ -161,7 +165,19 @@ class SentenceTransformersEncoder(AudioTextEncoder):
             revision=revision,
             license=license_of(name, revision),
         )
-        return encoder.to(chosen_device(device))
+        encoder.to(chosen_device(device))
+        if precision != "float32":
+            encoder._check_half_precision()
+        return encoder
+
+    def _check_half_precision(self) -> None:
+        # Not every model brings what its extractor makes to the type of its weights.
+        silence = np.zeros((1, self.window_samples), dtype=np.float32)
+        try:
+            self.embed_texts(["sound"])
+            self.embed_windows(silence, [min(self.sampling_rate, self.window_samples)])
+        except RuntimeError as error:
+            raise EncoderError(f"{self.name}: does not compute in {self.precision}; take float32.") from error
 
     @property
     def fingerprint(self) -> str:

@@ -30,9 +30,7 @@ class Moments(AudioTextEncoder):
         self.calls.append(len(lengths))
         assert waveforms.shape == (len(lengths), self.window_samples)
         assert all(not row[length:].any() for row, length in zip(waveforms, lengths, strict=True))
-        return np.stack(
-            [row_of(row[:length]) for row, length in zip(waveforms, lengths, strict=True)]
-        )
+        return np.stack([row_of(row[:length]) for row, length in zip(waveforms, lengths, strict=True)])
 
 
 def row_of(samples):
@@ -53,7 +51,9 @@ def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     rng = np.random.default_rng(0)
     seconds = (0.01, 0.6, 1.0, 1.2, 1.3, 2.0, 3.249, 3.25, 25.5)
-    waves = [rng.normal(scale=0.2, size=round(length * RATE)).clip(-1, 1).astype(np.float32) for length in seconds]
+    waves = [
+        rng.normal(scale=0.2, size=round(length * RATE)).clip(-1, 1).astype(np.float32) for length in seconds
+    ]
     paths = []
     for number, wave in enumerate(waves):
         paths.append(str(folder / f"{number}.wav"))

@@ -83,9 +83,7 @@ def test_clap_gives_the_vectors_of_the_library(saved, kind):
     inputs = processor(audio=sounds, sampling_rate=48_000, return_tensors="pt")
     # The fused processor calls one of them long, by lot.
     inputs["is_longer"] = torch.tensor([[False]] * 3)
-    tokens = processor(
-        text=SENTENCES, padding=True, truncation=True, max_length=77, return_tensors="pt"
-    )
+    tokens = processor(text=SENTENCES, padding=True, truncation=True, max_length=77, return_tensors="pt")
     with torch.no_grad():
         outputs = model(**inputs, **tokens)
     assert np.abs(encoder.embed_windows(waveforms, lengths) - unit(outputs.audio_embeds)).max() <= 1e-6
@@ -231,7 +229,12 @@ def test_a_sentence_that_is_a_path_stays_a_sentence(saved, tmp_path, monkeypatch
 
 @pytest.mark.parametrize(
     ("kind", "precision"),
-    [("clap", "bfloat16"), ("clap", "float16"), ("pe", "bfloat16"), ("towers", "bfloat16")],
+    [
+        ("clap", "bfloat16"),
+        ("clap", "float16"),
+        ("pe", "bfloat16"),
+        pytest.param("gemma", "bfloat16", marks=needs_torchvision),
+    ],
 )
 def test_half_precision_is_kept_and_told_apart(saved, kind, precision):
     whole = load_encoder(saved(kind), device="cpu", window_seconds=1.0)
@@ -248,6 +251,11 @@ def test_half_precision_is_kept_and_told_apart(saved, kind, precision):
 def test_float16_is_refused_where_numbers_leave_its_range(saved, kind):
     with pytest.raises(EncoderError, match="bfloat16"):
         load_encoder(saved(kind), precision="float16")
+
+
+def test_half_precision_is_refused_where_the_library_cannot(saved):
+    with pytest.raises(EncoderError, match="does not compute in bfloat16; take float32"):
+        load_encoder(saved("towers"), device="cpu", precision="bfloat16")
 
 
 def test_sentences_whose_numbers_overflow_are_no_vectors(saved):
