@@ -26,7 +26,6 @@ def named_fault(name: str, part: str) -> Iterator[None]:
         KeyError,
         AttributeError,
         RuntimeError,
-        ImportError,
         SafetensorError,
         StrictDataclassError,
     ) as error:

@@ -18,7 +18,7 @@ class ModelFiles:
         name: a directory or a Hub id, without a revision.
         revision: commit of the Hub repository, 40 hexadecimal digits; None for a directory.
         directory: where the files lie that say what it is; of a repository, in the cache.
-        reachable: whether a repository's further files may be fetched; otherwise all that there is lies in the cache.
+        reachable: whether a repository's further files can be fetched; if not, the cache holds all that there is.
     """
 
     name: str

@@ -14,9 +14,9 @@ from .model_source import read_model_type
 ENCODER_CLASSES = (
     ("onnx_encoder", "OnnxEncoder"),
     ("auricle_encoder", "AuricleEncoder"),
-    ("clap_encoder", "ClapEncoder"),
-    ("pe_audio_encoder", "PeAudioEncoder"),
-    ("sentence_transformers_encoder", "SentenceTransformersEncoder"),
+    ("public.clap_encoder", "ClapEncoder"),
+    ("public.pe_audio_encoder", "PeAudioEncoder"),
+    ("public.sentence_transformers_encoder", "SentenceTransformersEncoder"),
 )
 
 
@@ -90,7 +90,7 @@ def is_encoder_directory(name: str | os.PathLike[str]) -> bool:
 def _recognized_class(directory: Path) -> Any:
     model_type = read_model_type(directory)
     for module, class_name in ENCODER_CLASSES:
-        kind = getattr(importlib.import_module(f".{module}", __package__), class_name)
+        kind = _class_of(module, class_name)
         if kind.recognizes(directory, model_type):
             return kind
     return None
@@ -110,9 +110,11 @@ def _class_if_its_code_may_run(files: ModelFiles, kind: Any, trusted: bool) -> A
             "you trust it load the model with trust_remote_code=True."
         )
     # sentence-transformers wraps any model that has features of text and audio.
-    from .sentence_transformers_encoder import SentenceTransformersEncoder
+    return _class_of("public.sentence_transformers_encoder", "SentenceTransformersEncoder")
 
-    return SentenceTransformersEncoder
+
+def _class_of(module: str, class_name: str) -> Any:
+    return getattr(importlib.import_module(f".{module}", __package__), class_name)
 
 
 __all__ = ["ENCODER_CLASSES", "AudioTextEncoder", "EncoderError", "is_encoder_directory", "load_encoder"]

@@ -17,9 +17,9 @@ from transformers import (
     RobertaTokenizer,
 )
 
-# preprocessor_config.json of laion/clap-htsat-fused (refs/pr/2, seen on huggingface.co) but for its class names; that
-# of laion/clap-htsat-unfused has its size, 541 bytes, and was seen in a derivative,
-# sanchit-gandhi/clap-htsat-unfused-s-full-v2: the same but for "truncation": "rand_trunc".
+# preprocessor_config.json of laion/clap-htsat-fused, as huggingface.co showed it (refs/pr/2). That of
+# laion/clap-htsat-unfused was seen in a derivative of the same 541 bytes, sanchit-gandhi/clap-htsat-unfused-s-full-v2:
+# the same but for "truncation": "rand_trunc".
 CLAP_PREPROCESSOR = {
     "chunk_length_s": 10,
     "feature_extractor_type": "ClapFeatureExtractor",
@@ -136,11 +136,12 @@ def save_pe_audio(folder: Path, *, frames: bool = False, video: bool = False, se
     """
     A PE-AV model's audio and text part, as in facebook/pe-av-small, or as facebook/pe-a-frame-small is published.
 
-    Checked on huggingface.co: the frame model's processor_config.json, its model type and architecture; that
-    facebook/pe-av-small loads as PeAudioVideoModel (mteb's wrapper does). The fields of both config.json are those of
-    the library's classes, with the downsampling of the codec and the text model that these name as published.
-    Not checked: values of facebook/pe-av-small's config.json, and the names in its weights. With `video` they are what
-    `save_pretrained` of PeAudioVideoModel leaves of tied weights, since that class itself needs timm.
+    Checked on huggingface.co: the frame model's processor_config.json, its model type and architecture. That the PE-AV
+    repositories hold a PeAudioVideoModel, and that PeAudioModel loads from them, the library's documentation and
+    mteb's wrapper show. The fields of both config.json are those of the library's classes, with the codec's
+    downsampling and the kind of text model that these name. Not checked: the values in facebook/pe-av-small's
+    config.json and the names in its weights. With `video` they are what `save_pretrained` of PeAudioVideoModel leaves
+    of tied weights; that class itself needs timm.
     """
     text = {
         "model_type": "modernbert",
@@ -150,7 +151,11 @@ def save_pe_audio(folder: Path, *, frames: bool = False, video: bool = False, se
         "num_hidden_layers": 3,
         "num_attention_heads": 2,
         "max_position_embeddings": 8192,
-        **{"pad_token_id": 1, "bos_token_id": 0, "cls_token_id": 0, "eos_token_id": 2, "sep_token_id": 2},
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "cls_token_id": 0,
+        "eos_token_id": 2,
+        "sep_token_id": 2,
     }
     audio = {
         "model_type": "pe_audio_encoder",

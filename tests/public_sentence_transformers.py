@@ -27,7 +27,8 @@ NORMALIZE = "sentence_transformers.base.modules.normalize.Normalize"
 # (blob 3d02572a0455), sentence_bert_config.json (b1bcd9f2dce3), config_sentence_transformers.json (031e56a498d3, of
 # which the prompts used here), the audio tower's part of config.json (0673b3292afd), preprocessor_config.json
 # (ea2ae257e901), processor_config.json (168f6a08522f, cut off behind the video processor), and tokens and length of
-# tokenizer_config.json (17bd5d6e9364). Not seen: 1_Pooling/config.json, said to be the mean, and chat_template.jinja.
+# tokenizer_config.json (17bd5d6e9364). Not seen: 1_Pooling/config.json, which is said to be the mean, and
+# chat_template.jinja.
 GEMMA_MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": TRANSFORMER},
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": POOLING},
@@ -37,7 +38,7 @@ _FORWARD = {"method": "forward", "method_output_name": "last_hidden_state"}
 GEMMA_SENTENCE_BERT = {
     "transformer_task": "feature-extraction",
     "modality_config": {
-        **{kind: _FORWARD for kind in ("text", "image", "audio", "video")},
+        **dict.fromkeys(("text", "image", "audio", "video"), _FORWARD),
         "message": {**_FORWARD, "format": "structured"},
     },
     "module_output_name": "token_embeddings",
@@ -98,8 +99,12 @@ GEMMA_PROCESSOR = {
     "video_processor": {"add_timestamps": False, "video_processor_type": "EmbeddingGemma2VideoProcessor"},
 }
 GEMMA_TOKENS = {
-    **{"boi_token": "<|image>", "image_token": "<|image|>", "eoi_token": "<image|>"},
-    **{"boa_token": "<|audio>", "audio_token": "<|audio|>", "eoa_token": "<audio|>"},
+    "boi_token": "<|image>",
+    "image_token": "<|image|>",
+    "eoi_token": "<image|>",
+    "boa_token": "<|audio>",
+    "audio_token": "<|audio|>",
+    "eoa_token": "<audio|>",
     "video_token": "<|video|>",
 }
 GEMMA_TEMPLATE = (
@@ -111,7 +116,7 @@ GEMMA_TEMPLATE = (
 
 
 def save_embedding_gemma2(folder: Path, *, seed: int = 0) -> None:
-    """google/embeddinggemma-2 with its fields as noted above; needs torchvision, as the original's processor does."""
+    """google/embeddinggemma-2 with its fields as noted above; needs torchvision, as the published processor does."""
     words = [f"{word}▁" for word in WORDS.split()] + WORDS.split()
     letters = ["▁", *string.ascii_letters, *string.digits, *string.punctuation]
     pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *GEMMA_TOKENS.values(), *words, *letters]
@@ -187,8 +192,8 @@ def save_two_towers(folder: Path, *, seed: int = 0) -> None:
     """
     A BERT and a wav2vec 2.0 behind a `Router` of sentence-transformers, each pooled and projected to one width.
 
-    The library documents this form and writes it itself; it is no published model's. The wav2vec 2.0 normalises over
-    time ("group", as facebook/wav2vec2-base), so that padding would change its vectors.
+    The library documents this form and writes it itself; it is no published model's. The wav2vec 2.0 normalises
+    over time ("group", as facebook/wav2vec2-base), so that padding would change its vectors.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Dense, Router, Transformer

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -306,6 +307,19 @@ def test_auricle_models_have_their_own_windows(tmp_path):
     assert load_encoder(tmp_path / "model", window_seconds=1.0).window_seconds == 1.0
     with pytest.raises(EncoderError, match="its windows last 1 s, not window_seconds=2"):
         load_encoder(tmp_path / "model", window_seconds=2.0)
+
+
+def test_missing_packages_are_named_with_the_extra_that_has_them(saved, monkeypatch):
+    folder = saved("towers")
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(EncoderError, match=r"needs sentence-transformers: pip install 'auricle\[public\]'"):
+        load_encoder(folder)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_embedding_gemma_2_needs_torchvision(saved):
+    with pytest.raises(EncoderError, match=r"Torchvision .*pip install 'auricle\[public\]'"):
+        load_encoder(saved("gemma"))
 
 
 def test_the_card_names_the_licence(saved):

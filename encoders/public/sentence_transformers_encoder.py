@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .checkpoint_faults import check_complete, named_fault, quiet_loading
-from .interface import AudioTextEncoder, EncoderError, unit_rows
+from ..checkpoint_faults import check_complete, first_line, named_fault, quiet_loading
+from ..interface import AudioTextEncoder, EncoderError, unit_rows
+from ..model_kinds import ACCEPTED, read_json
+from ..model_source import license_of
 from .library_fingerprint import (
     config_settings,
     extractor_settings,
     library_fingerprint,
     tokenizer_settings,
 )
-from .model_kinds import ACCEPTED, read_json
-from .model_source import license_of
 from .transformers_encoder import (
     MIN_TAIL_SECONDS,
     checked_precision,
@@ -156,6 +156,10 @@ class SentenceTransformersEncoder(AudioTextEncoder):
                 reports = list(_loading_reports(model, name, options))
             for report in reports:
                 check_complete(name, report)
+        except ImportError as error:
+            raise EncoderError(
+                f"{name}: needs a package that is not installed ({first_line(error)}): pip install 'auricle[public]'."
+            ) from error
         except ValueError as error:
             raise EncoderError(str(error)) from error
         encoder = cls(

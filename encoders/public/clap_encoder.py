@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from .auricle_embedding import evaluation_mode
-from .checkpoint_faults import check_complete, named_fault, quiet_loading
-from .interface import EncoderError
-from .model_source import license_of
+from ..auricle_embedding import evaluation_mode
+from ..checkpoint_faults import check_complete, named_fault, quiet_loading
+from ..interface import EncoderError
+from ..model_source import license_of
 from .transformers_encoder import (
     TransformersEncoder,
     checked_precision,

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .auricle_embedding import evaluation_mode
-from .interface import AudioTextEncoder, EncoderError, unit_rows
+from ..auricle_embedding import evaluation_mode
+from ..interface import AudioTextEncoder, EncoderError, unit_rows
 from .library_fingerprint import (
     config_settings,
     extractor_settings,

@@ -1,4 +1,4 @@
-"""Perception Encoder models of sound and text behind the encoders' interface: PE-AV's audio part, and PE-A-Frame."""
+"""Perception Encoder models of sound and text behind the encoders' interface: PE-AV and PE-A-Frame."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from .auricle_embedding import evaluation_mode
-from .checkpoint_faults import check_complete, named_fault, quiet_loading
-from .interface import EncoderError, unit_rows
-from .model_source import license_of
+from ..auricle_embedding import evaluation_mode
+from ..checkpoint_faults import check_complete, named_fault, quiet_loading
+from ..interface import EncoderError, unit_rows
+from ..model_source import license_of
 from .transformers_encoder import (
     TransformersEncoder,
     checked_precision,
@@ -28,9 +28,9 @@ SECONDS_AT_A_TIME = 40.0
 
 class PeAudioEncoder(TransformersEncoder):
     """
-    Meta's PE-AV, of which the audio-text part is loaded alone, and PE-A-Frame (Vyas et al., 2025, arXiv:2512.19687).
+    Meta's PE-AV, of which the part of sound and text is loaded alone, and PE-A-Frame.
 
-    Both take the waveform. PE-A-Frame gives a vector every 40 ms ([`embed_frames`]) and none of a whole sound: the
+    Vyas et al., 2025, arXiv:2512.19687. Both take the waveform. PE-A-Frame gives a vector every 40 ms ([`embed_frames`]) and none of a whole sound: the
     mean of its frames' unit vectors stands for a window here, which is not a use its authors report on.
 
     The models name no length of their own; positions allow for 400 s. A window is 10 s where nobody chose: long
