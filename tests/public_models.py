@@ -18,8 +18,8 @@ from transformers import (
 )
 
 # preprocessor_config.json of laion/clap-htsat-fused, as huggingface.co showed it (refs/pr/2). That of
-# laion/clap-htsat-unfused was seen in a derivative of the same 541 bytes, sanchit-gandhi/clap-htsat-unfused-s-full-v2:
-# the same but for "truncation": "rand_trunc".
+# laion/clap-htsat-unfused has 541 bytes; a file of that size was seen in a derivative of it,
+# sanchit-gandhi/clap-htsat-unfused-s-full-v2: the same but for "truncation": "rand_trunc".
 CLAP_PREPROCESSOR = {
     "chunk_length_s": 10,
     "feature_extractor_type": "ClapFeatureExtractor",
@@ -136,12 +136,12 @@ def save_pe_audio(folder: Path, *, frames: bool = False, video: bool = False, se
     """
     A PE-AV model's audio and text part, as in facebook/pe-av-small, or as facebook/pe-a-frame-small is published.
 
-    Checked on huggingface.co: the frame model's processor_config.json, its model type and architecture. That the PE-AV
-    repositories hold a PeAudioVideoModel, and that PeAudioModel loads from them, the library's documentation and
-    mteb's wrapper show. The fields of both config.json are those of the library's classes, with the codec's
+    Checked on huggingface.co: the frame model's processor_config.json, its model type and architecture. That the
+    PE-AV repositories hold a PeAudioVideoModel, and that PeAudioModel loads from them, the library's documentation
+    and mteb's wrapper show. The fields of both config.json are those of the library's classes, with the codec's
     downsampling and the kind of text model that these name. Not checked: the values in facebook/pe-av-small's
-    config.json and the names in its weights. With `video` they are what `save_pretrained` of PeAudioVideoModel leaves
-    of tied weights; that class itself needs timm.
+    config.json and the names in its weights. With `video` they are what `save_pretrained` of PeAudioVideoModel
+    leaves of tied weights; that class itself needs timm.
     """
     text = {
         "model_type": "modernbert",

@@ -116,7 +116,7 @@ GEMMA_TEMPLATE = (
 
 
 def save_embedding_gemma2(folder: Path, *, seed: int = 0) -> None:
-    """google/embeddinggemma-2 with its fields as noted above; needs torchvision, as the published processor does."""
+    """google/embeddinggemma-2 with its fields as noted above; its processor needs torchvision."""
     words = [f"{word}▁" for word in WORDS.split()] + WORDS.split()
     letters = ["▁", *string.ascii_letters, *string.digits, *string.punctuation]
     pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *GEMMA_TOKENS.values(), *words, *letters]

@@ -30,8 +30,9 @@ class PeAudioEncoder(TransformersEncoder):
     """
     Meta's PE-AV, of which the part of sound and text is loaded alone, and PE-A-Frame.
 
-    Vyas et al., 2025, arXiv:2512.19687. Both take the waveform. PE-A-Frame gives a vector every 40 ms ([`embed_frames`]) and none of a whole sound: the
-    mean of its frames' unit vectors stands for a window here, which is not a use its authors report on.
+    Vyas et al., 2025, arXiv:2512.19687. Both take the waveform. PE-A-Frame gives a vector every 40 ms
+    ([`embed_frames`]) and none of a whole sound: the mean of its frames' unit vectors stands for a window here,
+    which is not a use its authors report on.
 
     The models name no length of their own; positions allow for 400 s. A window is 10 s where nobody chose: long
     enough for most events, and for moments short enough. ``window_seconds=30`` hears every clip of Clotho as one.

@@ -157,8 +157,9 @@ class SentenceTransformersEncoder(AudioTextEncoder):
             for report in reports:
                 check_complete(name, report)
         except ImportError as error:
+            reason = first_line(error)
             raise EncoderError(
-                f"{name}: needs a package that is not installed ({first_line(error)}): pip install 'auricle[public]'."
+                f"{name}: needs a package that is not installed ({reason}): pip install 'auricle[public]'."
             ) from error
         except ValueError as error:
             raise EncoderError(str(error)) from error
