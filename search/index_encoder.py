@@ -13,7 +13,7 @@ from ..encoders.caption_lengths import caption_lengths
 from .errors import SearchError
 
 if TYPE_CHECKING:
-    from ..encoders.recording_windows import WindowVectors
+    from ..encoders.recordings.recording_windows import WindowVectors
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class IndexEncoder:
 
     def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
         """Windows of files, as the index keeps them; see [`recording_windows.embed_files`]."""
-        from ..encoders.recording_windows import embed_files
+        from ..encoders.recordings.recording_windows import embed_files
 
         yield from embed_files(
             self.encoder,
@@ -251,7 +251,7 @@ class IndexEncoder:
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.
         """
-        from ..encoders.recording_windows import embed_recording
+        from ..encoders.recordings.recording_windows import embed_recording
         from ..processing import AudioReadError
 
         window = self.record["window_seconds"]

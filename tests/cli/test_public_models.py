@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from auricle.cli.main import app
 from auricle.encoders import load_encoder
-from auricle.encoders.recording_windows import embed_recording
+from auricle.encoders.recordings.recording_windows import embed_recording
 
 SENTENCE = "a dog barks while rain falls"
 

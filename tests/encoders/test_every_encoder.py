@@ -9,7 +9,7 @@ from encoder_cases import CASES, missing_packages, save_case
 from tiny_models import sound, write_sound
 
 from auricle.encoders import AudioTextEncoder, EncoderError, load_encoder
-from auricle.encoders.recording_windows import embed_recording
+from auricle.encoders.recordings.recording_windows import embed_recording
 from auricle.processing import AudioReadError
 
 SENTENCES = ["a dog barks", "rain", "two short tones then a long low tone while a bell rings"]
