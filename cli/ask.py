@@ -77,8 +77,8 @@ def _rank(
     lengths = caption_lengths(processor, [sentence])
     if lengths.cut:
         typer.echo(
-            f"the sentence has {lengths.longest} tokens; the model reads the first {lengths.limit} and leaves out the "
-            "rest",
+            f"the sentence has {lengths.longest} tokens; the model reads the first {lengths.limit} and leaves out "
+            "the rest",
             err=True,
         )
     if not int8:

@@ -192,7 +192,10 @@ def compute_similarities(
         source=table["source"][0],
         split=table["split"][0],
         name=name,
-        origin={"model": name, "caption_lengths": caption_lengths(processor, list(table["caption"])).as_record()},
+        origin={
+            "model": name,
+            "caption_lengths": caption_lengths(processor, list(table["caption"])).as_record(),
+        },
     )
 
 
@@ -221,7 +224,9 @@ def weighted_sum(members: Sequence[Similarities], weights: Sequence[float], name
         total = sum(weight * np.asarray(one, dtype=np.float64) for one, weight in pairs).astype(np.float32)
     origin = {"members": [member.name for member in members], "weights": numbers.tolist()}
     lengths = {
-        member.name: member.origin["caption_lengths"] for member in members if "caption_lengths" in member.origin
+        member.name: member.origin["caption_lengths"]
+        for member in members
+        if "caption_lengths" in member.origin
     }
     if lengths:
         origin["caption_lengths_of_members"] = lengths

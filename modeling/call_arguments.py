@@ -7,7 +7,9 @@ from typing import Any
 from transformers.utils.generic import TransformersKwargs
 
 # What every model of the library takes, heeded or not: what to return, and what generic training code passes.
-COMMON_KEYWORDS = frozenset({*TransformersKwargs.__annotations__, "return_dict", "use_cache"}) - {"position_ids"}
+COMMON_KEYWORDS = frozenset({*TransformersKwargs.__annotations__, "return_dict", "use_cache"}) - {
+    "position_ids"
+}
 
 
 def named_arguments(function: Callable) -> frozenset[str]:
@@ -21,7 +23,7 @@ def checked_keywords(
     caller: str, keywords: Mapping[str, Any], known: Iterable[str] = (), ignored: Iterable[str] = ()
 ) -> dict[str, Any]:
     """
-    The keywords of a call that are to be passed on; one that nothing would heed, such as a misspelt one, is an error.
+    The keywords of a call that are to be passed on; one that nothing would heed is an error.
 
     Args:
         caller: whose call it is, for the message.

@@ -63,9 +63,7 @@ class AuricleOutput(ModelOutput):
 
     def to_tuple(self) -> tuple:
         """The fields that are filled, in their order; the towers' outputs as tuples of their own."""
-        return tuple(
-            value.to_tuple() if isinstance(value, ModelOutput) else value for value in self.values()
-        )
+        return tuple(value.to_tuple() if isinstance(value, ModelOutput) else value for value in self.values())
 
 
 class AuriclePreTrainedModel(PreTrainedModel):

@@ -93,7 +93,6 @@ def read_audio(
     if source is None:
         _check_openable(path)
         if is_mix(path):
-
             # By way of `load_waveform` two functions would name each other, and what hashes functions by their
             # contents, as datasets does for its cache, would never end.
             def load(part: str, *, sampling_rate: int, **span) -> np.ndarray:
@@ -180,7 +179,11 @@ def resample(waveform: np.ndarray, *, source_rate: int, target_rate: int) -> np.
 
 
 def load_waveform(
-    path: str | os.PathLike[str] | BinaryIO, *, sampling_rate: int, offset: float = 0.0, duration: float | None = None
+    path: str | os.PathLike[str] | BinaryIO,
+    *,
+    sampling_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
 ) -> np.ndarray:
     """`read_audio` followed by `resample`: float32 (samples,) at `sampling_rate` Hz; errors as theirs."""
     waveform, rate = read_audio(path, offset=offset, duration=duration)

@@ -41,7 +41,11 @@ TEXT_KEYWORDS = frozenset({*TextKwargs.__annotations__, *AuricleTextKwargs.__ann
 AUDIO_KEYWORDS = frozenset({*AudioKwargs.__annotations__, *AuricleAudioKwargs.__annotations__})
 # Callers that serve all models pass these always.
 _OTHER_MODALITIES = ("images_kwargs", "videos_kwargs")
-_FOR_OTHERS = frozenset(ProcessingKwargs.__annotations__) - {"text_kwargs", "audio_kwargs", *_OTHER_MODALITIES}
+_FOR_OTHERS = frozenset(ProcessingKwargs.__annotations__) - {
+    "text_kwargs",
+    "audio_kwargs",
+    *_OTHER_MODALITIES,
+}
 
 
 def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -49,8 +53,8 @@ def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     The keywords of one call, sorted by whom they concern.
 
     Args:
-        keywords: flat ones, and ``text_kwargs``, ``audio_kwargs`` and ``common_kwargs``, each a dict or None. What a
-            dict of one modality says outweighs the flat ones, and those outweigh ``common_kwargs``.
+        keywords: flat ones, and ``text_kwargs``, ``audio_kwargs`` and ``common_kwargs``, each a dict or None.
+            Flat ones outweigh ``common_kwargs``.
 
     Returns:
         Keywords for sentences and keywords for sounds.

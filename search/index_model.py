@@ -207,7 +207,9 @@ class IndexModel:
         if longest > limit and not self._told_of_cutting:
             self._told_of_cutting = True
             logger.warning(
-                "a question has %d tokens; the model reads the first %d and leaves out the rest", longest, limit
+                "a question has %d tokens; the model reads the first %d and leaves out the rest",
+                longest,
+                limit,
             )
 
     def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":

@@ -25,14 +25,20 @@ def test_lengths_are_those_of_the_uncut_tokens(built):
     processor = built[1]
     lengths = caption_lengths(processor, [SHORT, LONG, SHORT, LONGEST])
     assert (lengths.limit, lengths.captions, lengths.cut, lengths.longest) == (32, 3, 2, 92)
-    by_hand = [
-        len(processor(text=[text], max_length=512)["input_ids"][0]) for text in (SHORT, LONG, LONGEST)
-    ]
+    by_hand = [len(processor(text=[text], max_length=512)["input_ids"][0]) for text in (SHORT, LONG, LONGEST)]
     assert by_hand == [5, 42, 92]
     exact = " ".join(["rain"] * 30)  # and two special tokens
-    assert caption_lengths(processor, [exact]).cut == 0 and caption_lengths(processor, [exact + " rain"]).cut == 1
-    assert str(lengths) == describe(json.loads(json.dumps(lengths.as_record()))) == (
-        "2 of 3 captions (66.7 %) are longer than the 32 tokens that the model reads and are cut; the longest has 92"
+    assert (
+        caption_lengths(processor, [exact]).cut == 0
+        and caption_lengths(processor, [exact + " rain"]).cut == 1
+    )
+    assert (
+        str(lengths)
+        == describe(json.loads(json.dumps(lengths.as_record())))
+        == (
+            "2 of 3 captions (66.7 %) are longer than the 32 tokens that the model reads and are cut; the longest "
+            "has 92"
+        )
     )
     assert caption_lengths(processor, []).share == 0.0
 

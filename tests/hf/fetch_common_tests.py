@@ -40,7 +40,16 @@ def fetch(version: str) -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "transformers"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary",
+            "transformers",
+        ]
         done = subprocess.run(
             [*command, f"transformers=={version}", "--dest", work], capture_output=True, text=True
         )

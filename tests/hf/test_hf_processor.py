@@ -31,5 +31,6 @@ class AuricleProcessorTest(ProcessorTesterMixin, unittest.TestCase):
     def prepare_audio_inputs(self, batch_size=None):
         """As the mixin's, with the sampling rate, which our processor does not guess."""
         return [
-            {"array": array, "sampling_rate": SAMPLING_RATE} for array in super().prepare_audio_inputs(batch_size)
+            {"array": array, "sampling_rate": SAMPLING_RATE}
+            for array in super().prepare_audio_inputs(batch_size)
         ]

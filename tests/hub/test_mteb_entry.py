@@ -108,7 +108,15 @@ def test_a_task_like_clothos_gives_our_figures(saved, tmp_path, monkeypatch):
 
     root, model, processor = saved
     clips = [sound(0.4 + 0.5 * n, seed=n) for n in range(7)]
-    words = ("a dog barks", "rain falls", "a bell rings", "a siren wails", "a bird sings", "an engine idles", "noise")
+    words = (
+        "a dog barks",
+        "rain falls",
+        "a bell rings",
+        "a siren wails",
+        "a bird sings",
+        "an engine idles",
+        "noise",
+    )
     captions = [f"{first} {second}" for first in words for second in ("", "loud", "while a dog barks")]
     clip_of = [number for number in range(len(words)) for _ in range(3)]
     rows = [{"array": clip.tolist(), "sampling_rate": SAMPLING_RATE} for clip in clips]
@@ -144,7 +152,9 @@ def test_a_task_like_clothos_gives_our_figures(saved, tmp_path, monkeypatch):
     )
     theirs = results[0].scores["test"][0]
     text = embed_captions(model, processor, captions)
-    audio, _ = embed_clips(model, processor, [{"array": clip, "sampling_rate": SAMPLING_RATE} for clip in clips])
+    audio, _ = embed_clips(
+        model, processor, [{"array": clip, "sampling_rate": SAMPLING_RATE} for clip in clips]
+    )
     ours = retrieval_metrics(text, audio, relevance_from_groups(clip_of, list(range(7))))
     for name, other in {"R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "mAP@10": "map_at_10"}.items():
         assert theirs[other] == pytest.approx(ours[name], abs=2e-5), name

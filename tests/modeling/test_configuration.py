@@ -82,7 +82,9 @@ def test_config_survives_a_round_trip(tmp_path):
 
 def test_an_attribute_that_resembles_a_field_warns_and_still_loads(tmp_path):
     config = tiny_config()
-    with pytest.warns(UserWarning, match="AuricleConfig has no field 'temperatures'.*'temperature'") as caught:
+    with pytest.warns(
+        UserWarning, match="AuricleConfig has no field 'temperatures'.*'temperature'"
+    ) as caught:
         config.temperatures = 1
     assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match="PasstConfig has no field 'layer_norm_epsilon'"):

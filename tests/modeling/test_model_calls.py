@@ -47,7 +47,9 @@ def test_forward_gives_both_towers_outputs(inputs, pooling):
     output = model(**inputs, output_hidden_states=True, output_attentions=True)
     audio, text = output.audio_model_output, output.text_model_output
     assert audio.last_hidden_state.shape == (4, 20, 24) and text.last_hidden_state.shape == (3, 6, 16)
-    assert torch.equal(model.project_audio(audio.pooler_output, inputs["segment_counts"]), output.audio_embeds)
+    assert torch.equal(
+        model.project_audio(audio.pooler_output, inputs["segment_counts"]), output.audio_embeds
+    )
     assert torch.equal(model.project_text(text.pooler_output), output.text_embeds)
     assert len(audio.hidden_states) == len(text.hidden_states) == 3
     assert len(audio.attentions) == len(text.attentions) == 2
@@ -77,7 +79,9 @@ def test_one_batch_of_both_can_be_given_to_either_method(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["get_audio_features", "get_text_features", "__call__"])
-@pytest.mark.parametrize("wrong", [{"foo": 3}, {"pixel_values": torch.zeros(1)}, {"output_hidden_state": True}])
+@pytest.mark.parametrize(
+    "wrong", [{"foo": 3}, {"pixel_values": torch.zeros(1)}, {"output_hidden_state": True}]
+)
 def test_an_unknown_keyword_is_refused_by_name(inputs, call, wrong):
     with pytest.raises(TypeError, match=f"takes no argument '{next(iter(wrong))}'"):
         getattr(tiny_model(), call)(**inputs, **wrong)
@@ -100,7 +104,9 @@ def test_towers_refuse_unknown_keywords_too(name):
 def test_what_every_model_takes_is_taken(inputs):
     model = tiny_model()
     expected = model(**inputs).logits_per_audio
-    got = model(**inputs, num_items_in_batch=torch.tensor(3), use_cache=False, inputs_embeds=None, labels=None)
+    got = model(
+        **inputs, num_items_in_batch=torch.tensor(3), use_cache=False, inputs_embeds=None, labels=None
+    )
     assert torch.equal(got.logits_per_audio, expected)
 
 

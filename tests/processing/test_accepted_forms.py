@@ -117,7 +117,7 @@ AUDIO_FORMS = [
         CLIP,
         OWN,
         [
-            lambda folder: open(saved(folder), "rb"),
+            lambda folder: saved(folder).open("rb"),
             lambda _: io.BytesIO(wav()),
             lambda _: Stream(wav()),
         ],
@@ -137,7 +137,7 @@ AUDIO_FORMS = [
         ],
     ),
     Form(
-        '`{"bytes": ..., "path": ...}`, a row of a column `Audio(decode=False)`; the bytes are read if there are any',
+        '`{"bytes": ..., "path": ...}`, a row of a column `Audio(decode=False)`; the bytes go before the path',
         CLIP,
         OWN,
         [
@@ -241,7 +241,7 @@ REFUSED_AUDIO = [
     (
         "an array `(samples, channels)`: one clip, or thousands of clips of two samples?",
         [lambda: STEREO.T, lambda: torch.from_numpy(STEREO.T), lambda: STEREO.T.tolist()],
-        r"two ways: as \(batch, samples\) it is 24000 clips of 2 samples each, as \(samples, channels\) one clip with 2",
+        r"two ways: as \(batch, samples\) it is 24000 clips of 2 samples each, as \(samples, channels\) one clip",
     ),
     (
         "a bare array without a sampling rate",
@@ -250,7 +250,7 @@ REFUSED_AUDIO = [
     ),
     (
         "an empty sequence",
-        [lambda: [], lambda: np.array([], dtype=object), lambda: torch.zeros(0, 5)],
+        [list, lambda: np.array([], dtype=object), lambda: torch.zeros(0, 5)],
         "give at least one sound",
     ),
     ("anything else", [lambda: 3.5, lambda: object()], "accepted: a file path, the bytes of a file"),
@@ -260,7 +260,7 @@ WORDS = ["a dog barks", "rain"]
 TEXT_FORMS = [
     ("a `str`", "one sentence", [lambda: "a dog barks"], 1),
     (
-        "a list, tuple or any other sequence of `str`: a column of `datasets`, a series of pandas, an array of NumPy",
+        "a list, tuple or other sequence of `str`: a column of `datasets`, a series of pandas, an array of NumPy",
         "a sentence an item",
         [
             lambda: WORDS,
@@ -275,11 +275,15 @@ TEXT_FORMS = [
 ]
 REFUSED_TEXT = [
     ("a sentence without a word", [lambda: ["rain", " ?! "]], r"text\[1\] is ' \?! ': it holds no word"),
-    ("an empty sequence", [lambda: []], "give at least one sentence"),
-    ("`bytes`, a dict, an item that is no `str`", [lambda: b"rain", lambda: {"a": 1}, lambda: ["a", 3]], "string"),
+    ("an empty sequence", [list], "give at least one sentence"),
     (
-        "the name of a sound file, by its ending or because there is such a file; with `allow_file_names=True` it is a "
-        "sentence",
+        "`bytes`, a dict, an item that is no `str`",
+        [lambda: b"rain", lambda: {"a": 1}, lambda: ["a", 3]],
+        "string",
+    ),
+    (
+        "the name of a sound file, by its ending or because there is such a file; with `allow_file_names=True` it "
+        "is a sentence",
         [lambda: "clip.opus", lambda: ["rain", "/sounds/Dog Bark.AIFF "], lambda: __file__],
         "the name of a sound file: it would be embedded as words",
     ),
@@ -303,7 +307,9 @@ def test_every_form_of_sound_gives_the_same_features(form, example, tmp_path):
     torch.testing.assert_close(got["input_features"], torch.cat(expected), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("given", "examples", "message"), REFUSED_AUDIO, ids=[row[0] for row in REFUSED_AUDIO])
+@pytest.mark.parametrize(
+    ("given", "examples", "message"), REFUSED_AUDIO, ids=[row[0] for row in REFUSED_AUDIO]
+)
 def test_what_is_no_form_of_sound_is_refused(given, examples, message):
     for example in examples:
         with pytest.raises(ValueError, match=message):
@@ -337,7 +343,9 @@ def test_a_name_meant_as_a_sentence_has_two_ways_in(model_and_processor):
     processor = model_and_processor[1]
     allowed = processor(text="rain.wav", allow_file_names=True)["input_ids"]
     assert torch.equal(processor(text="rain.wav.")["input_ids"], allowed)
-    assert torch.equal(processor(text="rain.wav", text_kwargs={"allow_file_names": True})["input_ids"], allowed)
+    assert torch.equal(
+        processor(text="rain.wav", text_kwargs={"allow_file_names": True})["input_ids"], allowed
+    )
     for sentence in ("the format is wav", "a 3.5 mm jack", "rain / wind", "mp3"):
         assert processor(text=sentence)["input_ids"].shape[0] == 1
 
@@ -400,7 +408,9 @@ def with_tables(page: str) -> str:
     for name, table in tables().items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         assert page.count(start) == page.count(end) == 1, name
-        page = re.sub(f"{start}.*?{end}", lambda _, t=table, s=start, e=end: f"{s}\n{t}\n{e}", page, flags=re.S)
+        page = re.sub(
+            f"{start}.*?{end}", lambda _, t=table, s=start, e=end: f"{s}\n{t}\n{e}", page, flags=re.S
+        )
     return page
 
 

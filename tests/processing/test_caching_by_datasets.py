@@ -107,7 +107,12 @@ def test_hashing_ends_and_follows_the_settings(travelled):
 
     assert type(travelled).__module__.startswith("transformers_modules.")
     processor = copy.deepcopy(travelled)
-    values = [processor, processor.feature_extractor, processor.feature_extractor.load, lambda b: processor(text=b)]
+    values = [
+        processor,
+        processor.feature_extractor,
+        processor.feature_extractor.load,
+        lambda b: processor(text=b),
+    ]
     hashes = [Hasher.hash(value) for value in values]
     processor(text="a dog barks", audio=sound(1.0), sampling_rate=SAMPLING_RATE)
     assert [Hasher.hash(value) for value in values] == hashes

@@ -21,6 +21,7 @@ def extractor(**settings):
 
 WAVE = sound(1.5, seed=3)
 
+
 @pytest.mark.parametrize("name", ["clip.wav", "clip.flac"])
 def test_files(tmp_path, name):
     path = write_sound(tmp_path / name, 1.5, seed=3)

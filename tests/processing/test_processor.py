@@ -217,7 +217,10 @@ def test_saved_and_loaded_it_is_the_same(parts, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_length": 4, "text_kwargs": {"max_length": 9}}, "'max_length' is given twice.* within text_kwargs"),
+        (
+            {"max_length": 4, "text_kwargs": {"max_length": 9}},
+            "'max_length' is given twice.* within text_kwargs",
+        ),
         ({"padding": True, "text_kwargs": {"padding": "max_length"}}, "'padding' is given twice"),
         (
             {"sampling_rate": 8_000, "audio_kwargs": {"sampling_rate": SAMPLING_RATE}},
@@ -259,7 +262,9 @@ def test_the_keywords_are_typed_as_the_librarys_are(processor):
     kinds = AuricleProcessor.valid_processor_kwargs.__annotations__
     assert {"padding", "max_length", "allow_file_names"} <= set(kinds["text_kwargs"].__annotations__)
     assert {"sampling_rate", "segment_seconds", "mel_ranges"} <= set(kinds["audio_kwargs"].__annotations__)
-    merged = processor._merge_kwargs(processor.valid_processor_kwargs, tokenizer_init_kwargs={}, sampling_rate=8)
+    merged = processor._merge_kwargs(
+        processor.valid_processor_kwargs, tokenizer_init_kwargs={}, sampling_rate=8
+    )
     assert merged["audio_kwargs"]["sampling_rate"] == 8
     assert merged["text_kwargs"]["padding"] is True
 
