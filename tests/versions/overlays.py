@@ -67,7 +67,11 @@ def ends_of_range(requirement: Requirement, published: Iterable[Version]) -> tup
     Raises:
         OverlayError: if none is in it, or the lowest is not of the series that the range begins with.
     """
-    inside = [version for version in published if requirement.specifier.contains(version)]
+    inside = [
+        version
+        for version in published
+        if not version.is_prerelease and requirement.specifier.contains(version)
+    ]
     if not inside:
         raise OverlayError(f"{requirement}: no published version is in this range")
     return min(inside), max(inside)
