@@ -63,11 +63,17 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n")
 
 
-def quiet_libraries() -> None:
-    """Switches off messages of libraries about normal conditions; imports none of them."""
+def quiet_libraries(*, download_bars: bool = False) -> None:
+    """
+    Switches off messages of libraries about normal conditions; imports none of them.
+
+    Args:
+        download_bars: leave the Hub client's progress bars on.
+    """
     # An unused pooler and loading bars mean nothing to a user; real problems raise our own errors.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not download_bars:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if "transformers" in sys.modules:
         # It read those when it was imported.
         from transformers.utils import logging as transformers_logging

@@ -9,12 +9,21 @@ import typer
 from .failures import one_line, one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
 
+# What a person without the default model can name instead.
+OTHER_MODELS = (
+    "Or give a model with --model: a local directory, a checkpoint converted with `auricle convert retrieval`, or the "
+    "model that `make demo` trains (runs/demo/refinetune/model)."
+)
+
 
 def index(
     folders: Annotated[list[Path], typer.Argument(help="Folders of recordings, or single files.")],
     model: Annotated[
         str | None,
-        typer.Option(help="Saved model: a directory or a Hub id. Needed for a new index only."),
+        typer.Option(
+            help="Model of a new index: a directory or a Hub id, also owner/name@revision. "
+            "Default: laion/clap-htsat-unfused."
+        ),
     ] = None,
     index_dir: Annotated[str, INDEX] = DEFAULT_INDEX,
     hop: Annotated[
@@ -59,7 +68,7 @@ def index(
     'auricle[search]'.
     """
     with one_line_errors():
-        quiet_libraries()
+        quiet_libraries(download_bars=progress)
         from ..search.index_encoder import load_encoder_on_half_the_cores
         from ..search.sound_index import SearchError, SoundIndex
         from ..search.store.index_folder import IndexFolder
@@ -75,16 +84,22 @@ def index(
                 # Before the model is loaded and a folder made for the index.
                 for folder in folders:
                     check_root(folder)
-            if model is not None:
-                sounds = SoundIndex.create(
-                    index_dir, model, hop_seconds=hop, exact_windows=exact_windows, **process
-                )
-            elif IndexFolder(index_dir).exists("index.json"):
+            chosen = model
+            if model is None and not IndexFolder(index_dir).exists("index.json"):
+                chosen = _default_model()
+            if chosen is not None:
+                try:
+                    sounds = SoundIndex.create(
+                        index_dir, chosen, hop_seconds=hop, exact_windows=exact_windows, **process
+                    )
+                except SearchError as error:
+                    if model is None:
+                        raise SearchError(f"{error} {OTHER_MODELS}") from error
+                    raise
+            else:
                 # The model is loaded once there is something to embed.
                 sounds = SoundIndex(index_dir, **process)
                 sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows)
-            else:
-                raise SearchError(f"{index_dir}: no index found; to create one, give a model with --model.")
 
             reported: list[tuple[str, str]] | None = None
             while True:
@@ -107,3 +122,20 @@ def index(
                     break
                 time.sleep(watch)
             typer.echo(printable(f"{len(sounds):,} files in {index_dir}"))
+
+
+def _default_model() -> str:
+    """Says which public model will be used, under which license, and how much will be downloaded."""
+    from ..encoders.default_model import DEFAULT_MODEL, expected_download
+
+    expected = expected_download(DEFAULT_MODEL)
+    facts = []
+    if expected is not None:
+        facts.append(f"license {expected.license}" if expected.license else "no license named")
+        if expected.num_bytes:
+            facts.append(f"downloading {expected.num_bytes / 1e6:,.1f} MB")
+        elif expected.num_bytes == 0:
+            facts.append("already downloaded")
+    shown = f" ({', '.join(facts)})" if facts else ""
+    typer.echo(f"no --model given: using {DEFAULT_MODEL}{shown}", err=True)
+    return DEFAULT_MODEL

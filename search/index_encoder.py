@@ -66,7 +66,7 @@ def record_of(
     """
     window = encoder.window_seconds
     return {
-        "model": place_of(model),
+        "model": encoder.name if encoder.revision else place_of(model),
         "fingerprint": encoder.fingerprint,
         "window_seconds": window,
         "hop_seconds": check_hop(hop_seconds, window) or window,
@@ -173,7 +173,7 @@ class IndexEncoder:
         with self._lock:
             if self._encoder is None:
                 name = self._elsewhere or self.record["model"]
-                encoder = self._load(name)
+                encoder = self._load(name if self._elsewhere else self._at_its_commit(name))
                 if encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
                         f"{name}: the weights or settings differ from those that {self.directory} was made with "
@@ -183,6 +183,11 @@ class IndexEncoder:
                 if self._elsewhere and self._remember is not None:
                     self._remember(name, encoder.revision)
             return self._encoder
+
+    def _at_its_commit(self, name: str) -> str:
+        """The repository may have moved on; the index goes on with the commit that it was made with."""
+        revision = self.record["settings"]["revision"]
+        return name if revision is None or os.path.isdir(name) else f"{name}@{revision}"
 
     def _load(self, name: str) -> AudioTextEncoder:
         try:

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
+
 _KINDS = ("models", "datasets", "spaces")
 _PREFIX = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
 TOKEN = "hf_loopback"
@@ -294,6 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "downloads": 0,
                 "likes": 0,
                 "siblings": siblings,
+                "cardData": _card_data(commit.files.get("README.md", b"")),
             }
         )
 
@@ -375,6 +378,12 @@ class _Handler(BaseHTTPRequestHandler):
         first, last = int(found[1]), int(found[2] or len(content) - 1)
         headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
         self._send(content[first : last + 1], 206, headers)
+
+
+def _card_data(card: bytes) -> dict[str, Any] | None:
+    """The YAML block at a card's beginning."""
+    parts = card.decode().split("---\n")
+    return yaml.safe_load(parts[1]) if len(parts) > 2 and not parts[0] else None
 
 
 def _entry(path: str, content: bytes) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""The public model that an index is made with where nobody names one."""
+
+from dataclasses import dataclass
+
+# Apache-2.0, 0.15 billion parameters, 10 s windows, runs on a CPU, loads with transformers alone (docs/models.md).
+DEFAULT_MODEL = "laion/clap-htsat-unfused"
+
+
+@dataclass(frozen=True)
+class Download:
+    """
+    What the Hub says of a repository before anything large is fetched.
+
+    Attributes:
+        license: as its card names it, or None.
+        num_bytes: of the files that are not in the cache yet; 0 if all are, None if the Hub does not say.
+    """
+
+    license: str | None
+    num_bytes: int | None
+
+
+def expected_download(name: str) -> Download | None:
+    """
+    Asks the Hub what loading a model will fetch; None if the Hub cannot be asked.
+
+    Of weights in several formats only those that are loaded count: safetensors where there are any.
+
+    Args:
+        name: a Hub id.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        found = HfApi().model_info(name, files_metadata=True)
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+        return None
+    except Exception as error:  # connection errors of the client's HTTP library
+        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "requests", "urllib3"):
+            raise
+        return None
+    files = {file.rfilename: file.size for file in found.siblings or []}
+    has_safetensors = any(path.endswith(".safetensors") for path in files)
+    other_weights = (".h5", ".msgpack", ".onnx", *((".bin", ".pt") if has_safetensors else ()))
+    missing = [
+        size
+        for path, size in files.items()
+        if not path.endswith(other_weights)
+        and not isinstance(try_to_load_from_cache(name, path, revision=found.sha), str)
+    ]
+    card = found.card_data
+    license = card.get("license") if card is not None else None
+    size = None if any(one is None for one in missing) else sum(missing)
+    return Download(license if isinstance(license, str) else None, size)
+
+
+__all__ = ["DEFAULT_MODEL", "Download", "expected_download"]
