@@ -15,6 +15,7 @@ from ..interface import EncoderError
 from ..model_source import license_of
 from .transformers_encoder import (
     TransformersEncoder,
+    check_vocabulary,
     checked_precision,
     chosen_device,
     features_of,
@@ -51,7 +52,6 @@ class ClapEncoder(TransformersEncoder):
         revision: str | None = None,
         device: Any = None,
         precision: str = "float32",
-        trust_remote_code: bool = False,
         window_seconds: float | None = None,
     ) -> Self:
         """Loads a directory or a Hub id; arguments and errors as of [`load_encoder`]."""
@@ -60,10 +60,11 @@ class ClapEncoder(TransformersEncoder):
         name = os.fspath(name)
         dtype = checked_precision(name, precision)
         try:
-            with named_fault(name, "preprocessor_config.json"):
+            with named_fault(name, "feature extractor"):
                 extractor = AutoFeatureExtractor.from_pretrained(name, revision=revision)
             with named_fault(name, "tokenizer"):
                 tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+                check_vocabulary(tokenizer)
             with named_fault(name, "weights"), quiet_loading():
                 model, report = ClapModel.from_pretrained(
                     name,

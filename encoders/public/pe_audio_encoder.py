@@ -14,6 +14,7 @@ from ..interface import EncoderError, unit_rows
 from ..model_source import license_of
 from .transformers_encoder import (
     TransformersEncoder,
+    check_vocabulary,
     checked_precision,
     chosen_device,
     real_samples,
@@ -59,7 +60,6 @@ class PeAudioEncoder(TransformersEncoder):
         revision: str | None = None,
         device: Any = None,
         precision: str = "float32",
-        trust_remote_code: bool = False,
         window_seconds: float | None = None,
     ) -> Self:
         """Loads a directory or a Hub id; arguments and errors as of [`load_encoder`]."""
@@ -79,10 +79,11 @@ class PeAudioEncoder(TransformersEncoder):
                 )
             frames = FRAME_MODEL in (values.get("architectures") or [])
             model_class = getattr(transformers, FRAME_MODEL if frames else "PeAudioModel")
-            with named_fault(name, "processor"):
+            with named_fault(name, "feature extractor"):
                 extractor = AutoFeatureExtractor.from_pretrained(name, revision=revision)
             with named_fault(name, "tokenizer"):
                 tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+                check_vocabulary(tokenizer)
             with named_fault(name, "weights"), quiet_loading():
                 model, report = model_class.from_pretrained(
                     name,

@@ -173,6 +173,16 @@ def checked_precision(name: str, precision: str, allowed: Sequence[str] = tuple(
     return PRECISIONS[precision]
 
 
+def check_vocabulary(tokenizer: Any) -> None:
+    """
+    Raises:
+        ValueError: if a tokenizer knows special tokens alone, as one is made without its file of words: every
+            sentence would become unknown words.
+    """
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise ValueError("it knows no word; a file is missing")
+
+
 def chosen_device(device: Any) -> Any:
     """A device, or if none was chosen the GPU if there is one."""
     return device if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
@@ -224,6 +234,7 @@ def unit_vectors(rows: torch.Tensor) -> np.ndarray:
 __all__ = [
     "PRECISIONS",
     "TransformersEncoder",
+    "check_vocabulary",
     "checked_precision",
     "checked_window",
     "chosen_device",

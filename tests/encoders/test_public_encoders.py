@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -134,6 +135,22 @@ def test_an_extractor_of_a_fused_model_does_not_fit_an_unfused_one(saved, tmp_pa
     )
     with pytest.raises(EncoderError, match="truncation 'fusion'.*enable_fusion false"):
         load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("preprocessor_config.json", "feature extractor"),
+        ("tokenizer.json", "tokenizer"),
+        ("model.safetensors", "weights"),
+    ],
+)
+def test_a_file_that_is_missing_is_told_by_its_part(saved, tmp_path, file, part):
+    shutil.copytree(saved("clap"), tmp_path / "clap")
+    (tmp_path / "clap" / file).unlink()
+    with pytest.raises(EncoderError, match=f"{part} cannot be loaded") as caught:
+        load_encoder(tmp_path / "clap")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 # ------------------------------------------------------------------------------------------ PE-AV
