@@ -43,7 +43,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
     "Sharing": [
         ("card", "Write the model card of a finished run.", "card:card"),
         ("push", "Publish a finished run on the Hub.", "push:push"),
-        ("mteb", "Print the entry of a published model for MTEB.", "mteb:mteb"),
+        ("mteb", "Print the MTEB entry of a published model.", "mteb:mteb"),
     ],
 }
 # They accept every field of a recipe as an option.

@@ -22,7 +22,9 @@ def mteb(
     training_code: Annotated[str | None, typer.Option(help="Address of the code.")] = None,
 ) -> None:
     """
-    Print the file of a pull request that enters a published model in MTEB.
+    Print the MTEB entry of a published model.
+
+    The output is the file of the pull request that adds the model to MTEB.
 
     Sizes, dimensions, limits and the sampling rate are read from the model. See docs/mteb.md.
     """

@@ -58,15 +58,26 @@ def load_pretrained(
             output_loading_info=True,
         )
     _check_complete(name, report)
-    with _named_fault(name, "processor"):
-        processor = AuricleProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
-    # Without its file of words a tokenizer is made all the same, and every sentence becomes unknown words.
-    if set(processor.tokenizer.get_vocab()) <= set(processor.tokenizer.all_special_tokens):
-        raise ValueError(
-            f"{name}: processor cannot be used (its tokenizer knows no word; a file is missing)."
-        )
+    processor = _load_processor(name, revision)
     model = model.eval()
     return quantize_linear_layers(model) if int8 else model, processor
+
+
+def _load_processor(name: str, revision: str | None) -> AuricleProcessor:
+    no_words = f"{name}: processor cannot be used (its tokenizer knows no word; a file is missing)."
+    with _named_fault(name, "processor"):
+        try:
+            processor = AuricleProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
+        except ValueError as error:
+            if "instantiate the backend tokenizer" not in str(error):
+                raise
+            processor = None
+    # Without its file of words a tokenizer of some classes is made all the same; every word is unknown to it.
+    if processor is None or set(processor.tokenizer.get_vocab()) <= set(
+        processor.tokenizer.all_special_tokens
+    ):
+        raise ValueError(no_words)
+    return processor
 
 
 def _load_adapted(directory: Path) -> tuple[AuricleModel, AuricleProcessor]:

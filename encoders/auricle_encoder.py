@@ -151,7 +151,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """See [`AuricleProcessor.prepare_text`]."""
-        return self.processor.prepare_text(list(sentences))
+        return self.processor.prepare_text(list(sentences)) if len(sentences) else []
 
     def count_tokens(self, sentences: Sequence[str]) -> list[int]:
         """See [`AudioTextEncoder.count_tokens`]."""

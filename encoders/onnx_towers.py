@@ -77,10 +77,14 @@ class OnnxTextTower:
         Raises:
             ValueError: for a caption without a word.
         """
-        from ..processing.caption_form import normalize_caption
+        from ..processing.caption_form import caption_normalization_of, normalize_caption
 
-        words = normalize_caption(caption) if self.record["normalize_captions"] else caption.strip()
-        if not words:
+        # Exports from before forms had names say whether there was one.
+        name = self.record.get("caption_normalization")
+        words = normalize_caption(
+            caption, name or caption_normalization_of(self.record["normalize_captions"])
+        )
+        if not words.strip():
             raise ValueError(f"{caption[:50]!r} holds no word to search for.")
         return words
 

@@ -105,7 +105,7 @@ def export_onnx(
         "fingerprint": model_fingerprint(model, processor),
         "projection_dim": model.config.projection_dim,
         "int8": int8,
-        "normalize_captions": processor.normalize_captions,
+        "caption_normalization": processor.caption_normalization,
         "max_text_tokens": processor.max_text_tokens,
         "towers": {},
     }

@@ -8,7 +8,13 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin, Unpack
 
 from .call_options import AuricleProcessorKwargs, split_keywords
-from .caption_form import normalize_caption
+from .caption_form import (
+    NEWEST_CAPTION_NORMALIZATION,
+    caption_normalization_of,
+    check_caption_normalization,
+    normalize_caption,
+)
+from .caption_normalizer import forget_last_call, with_caption_normalization
 from .pickling_by_name import PicklingByName
 from .segment_blocks import SegmentBlock
 from .sound_file_names import looks_like_sound_file
@@ -21,9 +27,16 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
     Args:
         feature_extractor: an [`AuricleFeatureExtractor`].
         tokenizer: the text tower's tokenizer.
-        normalize_captions: lower-case sentences and remove ASCII punctuation before tokenising.
+        normalize_captions: the old form of ``caption_normalization``: True is ``"auricle-1"``, False ``"none"``.
         max_text_tokens: longer sentences are cut to so many tokens, special ones included; becomes the tokenizer's
             ``model_max_length``. A lower value set there later is heeded.
+        caption_normalization: what is done to sentences before tokenising, by name: ``"auricle-2"`` (lower case, no
+            punctuation, symbols or emoji; the default), ``"auricle-1"`` (lower case, no ASCII punctuation),
+            ``"publisher"`` (the same, white space left alone) or ``"none"``; see ``caption_form.py``. The
+            tokenizer is given it too, in a copy, so that it does by itself what the processor does.
+
+    Raises:
+        ValueError: for an unknown ``caption_normalization``, or one that ``normalize_captions`` contradicts.
     """
 
     _auto_class = "AutoProcessor"
@@ -34,18 +47,77 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
         self,
         feature_extractor: Any,
         tokenizer: Any,
-        normalize_captions: bool = True,
+        normalize_captions: bool | None = None,
         max_text_tokens: int = 32,
+        caption_normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_extractor, tokenizer, **kwargs)
-        self.normalize_captions = normalize_captions
+        if normalize_captions is not None:
+            older = caption_normalization_of(normalize_captions)
+            if caption_normalization not in (None, older):
+                raise ValueError(
+                    f"normalize_captions={normalize_captions} means caption_normalization={older!r}, but that is "
+                    f"{caption_normalization!r}; give caption_normalization alone."
+                )
+            caption_normalization = older
+        self.caption_normalization = caption_normalization or NEWEST_CAPTION_NORMALIZATION
         self.max_text_tokens = max_text_tokens
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "max_text_tokens":  # what others, such as sentence-transformers, show and use as the limit
             self.tokenizer.model_max_length = value
+
+    @property
+    def caption_normalization(self) -> str:
+        """What is done to sentences before tokenising, by name; setting it changes the tokenizer as well."""
+        return self._caption_normalization
+
+    @caption_normalization.setter
+    def caption_normalization(self, name: str) -> None:
+        self._caption_normalization = check_caption_normalization(name)
+        self.tokenizer = with_caption_normalization(self.tokenizer, name)
+
+    @property
+    def normalize_captions(self) -> bool:
+        """Whether anything but outer white space is removed; the old form of `caption_normalization`."""
+        return self.caption_normalization != "none"
+
+    @normalize_captions.setter
+    def normalize_captions(self, value: bool) -> None:
+        self.caption_normalization = caption_normalization_of(value)
+
+    @classmethod
+    def from_args_and_dict(cls, args, processor_dict: dict[str, Any], **kwargs):
+        """As the base class; what was saved without a word about captions normalised them as ``"auricle-1"``."""
+        given = {**processor_dict, **kwargs}
+        if "caption_normalization" in given:
+            # Saved for older versions only, and beside it a caller may choose another form.
+            processor_dict = {
+                key: value for key, value in processor_dict.items() if key != "normalize_captions"
+            }
+        elif "normalize_captions" not in given:
+            processor_dict = {**processor_dict, "normalize_captions": True}
+        return super().from_args_and_dict(args, processor_dict, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs):
+        """As the base class; the tokenizer is saved with this limit of tokens, without the last call's padding."""
+        limit = self.tokenizer.model_max_length
+        forget_last_call(self.tokenizer)
+        try:
+            self.tokenizer.model_max_length = self.max_text_tokens
+            return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        finally:
+            self.tokenizer.model_max_length = limit
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``processor_config.json`` holds; ``normalize_captions`` for versions that know no other form."""
+        captions = {
+            "caption_normalization": self.caption_normalization,
+            "normalize_captions": self.normalize_captions,
+        }
+        return {**super().to_dict(), **captions}
 
     @property
     def model_input_names(self) -> list[str]:
@@ -123,8 +195,8 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
         for index, sentence in enumerate(sentences):
             if not isinstance(sentence, str):
                 raise ValueError(f"text[{index}] is a {type(sentence).__name__}, but must be a string.")
-            words = normalize_caption(sentence) if self.normalize_captions else sentence.strip()
-            if not words:
+            words = normalize_caption(sentence, self.caption_normalization)
+            if not words.strip():
                 raise ValueError(f"text[{index}] is {sentence[:50]!r}: it holds no word to search for.")
             if not allow_file_names and looks_like_sound_file(sentence):
                 raise ValueError(
