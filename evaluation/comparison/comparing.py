@@ -28,6 +28,8 @@ from .system_facts import (
 from .systems import System, check_reference
 
 FORMAT, VERSION = "auricle comparison", 1
+# Looking for garbage takes a third of a second; what a model with fewer parameters leaves is not worth it.
+SMALL_MODEL = 10_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -193,10 +195,8 @@ class _Comparison:
         except Exception as error:
             logger.debug("%s failed", system.name, exc_info=True)
             outcome.error = _one_line(error)
-        finally:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        if outcome.error is not None:
+            _release_memory()
         return outcome
 
     def _fill(self, outcome: _Outcome) -> None:
@@ -266,12 +266,22 @@ class _Comparison:
         facts = self._timed(facts, encoder)
         if key is not None:
             self._known[location] = (key, facts)
+        del encoder
+        if (facts.num_parameters or SMALL_MODEL) >= SMALL_MODEL:
+            _release_memory()
         return _Part(key, similarities, facts, kept)
 
     def _timed(self, facts: SystemFacts, encoder: AudioTextEncoder) -> SystemFacts:
         clips = spread(list(self.split.clips["audio"]), self.options.speed_clips)
         sentences = list(dict.fromkeys(self.split.queries))
         return with_speed(facts, encoder, clips, sentences, batch_size=self.options.batch_size)
+
+
+def _release_memory() -> None:
+    """Before the next model is loaded: reference cycles may still hold the last one."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _reference(outcomes: Sequence[_Outcome], choice: str, part: tuple[str, str]) -> _Outcome | None:

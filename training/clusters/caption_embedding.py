@@ -13,7 +13,13 @@ from ...conversion import sha256_of
 from ...encoders import load_encoder
 from ...encoders.auricle_embedding import distinct_in_order
 from ...encoders.loading import is_encoder_directory
-from ..models.pretrained_text import PretrainedError, locate_text_encoder, looks_like_path, offline_hint
+from ..models.pretrained_text import (
+    PACKAGED_ENCODERS,
+    PretrainedError,
+    locate_text_encoder,
+    looks_like_path,
+    offline_hint,
+)
 from ..teachers.pooled_captions import PooledCaptions
 
 
@@ -72,7 +78,7 @@ def _is_encoder(name: str) -> bool:
     if Path(name).is_dir():
         return is_encoder_directory(name)
     repository, _, revision = name.partition("@")
-    if looks_like_path(name) or repository.count("/") != 1:
+    if name in PACKAGED_ENCODERS or looks_like_path(name) or repository.count("/") != 1:
         return False
     from huggingface_hub import snapshot_download
 

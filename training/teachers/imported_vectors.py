@@ -152,19 +152,19 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NamedVectors, NamedVector
             id is empty or occurs twice, or a vector is zero or not finite; the message names the array and the id.
     """
     names = ("audio", "audio_ids", "captions", "caption_ids")
+    if not os.path.isfile(path):
+        raise BankError(f"{path}: no such file.")
+    if not zipfile.is_zipfile(path):
+        raise BankError(f"{path}: is no .npz file; expected one of np.savez with {', '.join(names)}.")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise BankError(f"{path}: is a single array; expected an .npz file with {', '.join(names)}.")
             missing = [name for name in names if name not in archive.files]
             if missing:
                 raise BankError(
                     f"{path}: lacks the arrays {missing}; it holds {archive.files}, expected are {', '.join(names)}."
                 )
             found = {name: archive[name] for name in names}
-    except FileNotFoundError as error:
-        raise BankError(f"{path}: no such file.") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, BankError):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
