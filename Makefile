@@ -27,7 +27,7 @@ demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
 	$(BIN)/python train.py recipes/demo.yaml
 
 test: venv ## run the fast tests
-	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser"
+	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser and not versions"
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
@@ -48,9 +48,16 @@ test-full-size: venv ## run every recipe of recipes/clotho for two steps, networ
 	$(BIN)/python -m pytest -m full_size --durations=0
 
 # Nothing of transformers' tests enters the repository: they are fetched into a cache for the installed version.
-test-hf: venv ## run transformers' own common tests of models, configs and processors on our classes
+$(VENV)/.installed-mteb: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,mteb]'
+	@touch $@
+
+test-hf: $(VENV)/.installed-mteb ## run transformers' own common tests of models, configs and processors on our classes
 	source="$$($(BIN)/python tests/hf/fetch_common_tests.py)" && \
-		AURICLE_TRANSFORMERS_TESTS="$$source" $(BIN)/python -m pytest tests/hf
+		AURICLE_TRANSFORMERS_TESTS="$$source" $(BIN)/python -m pytest tests/hf tests/hub/test_mteb_entry.py
+
+test-versions: venv ## try the lowest and the newest supported transformers, datasets, sentence-transformers, peft
+	$(BIN)/python -m pytest -m versions -s tests/versions
 
 lint: venv ## check format and style
 	$(BIN)/ruff format --check .

@@ -19,7 +19,7 @@ import soundfile
 
 from auricle.data import load_captioned_folder, unique_clips
 from auricle.encoders import AudioTextEncoder, load_encoder
-from auricle.encoders.recording_windows import embed_recording
+from auricle.encoders.recordings.recording_windows import embed_recording
 from auricle.evaluation.metrics.retrieval_metrics import retrieval_metrics_from_similarities
 from auricle.processing import load_waveform
 

@@ -36,6 +36,10 @@ RAY = typer.Option("--ray", help="Run on a Ray cluster: its address, such as 10.
 TEMPLATE = typer.Option(
     help="Prompt template for queries of one to four words; {} stands for the query. '{}' turns the template off."
 )
+MODEL = typer.Option(
+    "--model",
+    help="Model of the index, if it was moved: its new directory or Hub id. The index remembers it.",
+)
 MIN_DURATION = typer.Option(min=0.0, help="Minimum duration of a file in seconds.")
 MAX_DURATION = typer.Option(min=0.0, help="Maximum duration of a file in seconds.")
 EXPORT = typer.Option(
@@ -52,7 +56,11 @@ def search_errors() -> Any:
 
 
 def open_index(
-    index_dir: str, text_tower: Path | None, ray: str | None = None, template: str | None = None
+    index_dir: str,
+    text_tower: Path | None,
+    ray: str | None = None,
+    template: str | None = None,
+    model: str | None = None,
 ) -> "SoundIndex":
     """Opens an index; the model is loaded when a query needs it."""
     from ..search.index_encoder import load_encoder_on_half_the_cores
@@ -60,7 +68,12 @@ def open_index(
 
     chosen = {} if template is None else {"template": template}
     return SoundIndex(
-        index_dir, text_tower=text_tower, ray=ray, loader=load_encoder_on_half_the_cores, **chosen
+        index_dir,
+        text_tower=text_tower,
+        ray=ray,
+        model=model,
+        loader=load_encoder_on_half_the_cores,
+        **chosen,
     )
 
 

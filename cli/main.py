@@ -21,7 +21,11 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
         ("map", "Draw a map of an index as an HTML page.", "map:draw_map"),
     ],
     "Models": [
-        ("convert", "Convert a published PaSST, BEATs or EAT checkpoint.", "convert:convert"),
+        (
+            "convert",
+            "Convert a published checkpoint of an audio encoder or a retrieval model.",
+            "convert:convert",
+        ),
         ("embed", "Embed a dataset or a folder with a model.", "embed:embed"),
         ("export", "Export the towers of a model to ONNX.", "export:export"),
     ],

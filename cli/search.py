@@ -16,6 +16,7 @@ from .index_options import (
     METADATA,
     MIN_DURATION,
     MIN_SCORE,
+    MODEL,
     PATH,
     RANK,
     RAY,
@@ -54,6 +55,7 @@ def search(
         typer.Option(help="Exported text tower (ONNX directory). Queries then run without torch."),
     ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
+    model: Annotated[str | None, MODEL] = None,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -75,7 +77,7 @@ def search(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = open_index(index_dir, text_tower, ray, template)
+        sounds = open_index(index_dir, text_tower, ray, template, model)
         hits = sounds.search(
             sentence,
             top=top,

@@ -26,14 +26,16 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
         paths: the whole file; or one of its parts, whose others lie beside it; or all parts.
 
     Raises:
-        ConversionError: if a part is missing.
+        ConversionError: if a part is missing, or among several files one is whole by itself.
     """
     if not paths:
         raise ConversionError("no checkpoint file is given.")
-    for path in paths:
-        if len(paths) > 1 and not path.is_file():
-            raise ConversionError(f"{path}: no such file; all parts of a checkpoint are needed.")
     if len(paths) > 1:
+        for path in paths:
+            if not path.is_file():
+                raise ConversionError(f"{path}: no such file; all parts of a checkpoint are needed.")
+            if _is_whole(path):
+                raise ConversionError(f"{path}: is a whole checkpoint, no part of one; give that file alone.")
         return _complete(_in_order(paths))
     (path,) = paths
     match = _NUMBERED.fullmatch(path.name)

@@ -141,7 +141,13 @@ def new_directory(out_dir: str | os.PathLike[str]) -> Iterator[Path]:
             out_dir.rmdir()
         building.rename(out_dir)
     except OSError as error:
-        raise ConversionError(f"{out_dir}: cannot write the directory: {error.strerror or error}.") from error
+        # What is read meanwhile, such as a checkpoint, may be at fault as well.
+        named = Path(os.fsdecode(error.filename)) if error.filename else building
+        place = out_dir if named.is_relative_to(building) or building.is_relative_to(named) else named
+        what = "write" if place is out_dir else "read"
+        raise ConversionError(
+            f"{place}: cannot {what} the file or directory: {error.strerror or error}."
+        ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

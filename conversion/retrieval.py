@@ -67,7 +67,7 @@ def convert_retrieval(
     given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint)
     parts = parts_of([Path(path) for path in given])
     with new_directory(out_dir) as building, one_file(parts, building.parent, progress) as path:
-        plan, notes = _read(path, str(parts[0]))
+        plan, notes = _read(path, _name_of(parts))
         words, more = load_text_tokenizer(tokenizer, plan.config.text_config)
         processor = AuricleProcessor(
             AuricleFeatureExtractor.for_tower(
@@ -78,7 +78,7 @@ def convert_retrieval(
             caption_normalization=CAPTION_NORMALIZATION,
         )
         parameters = sum(tensor.numel() for tensor in plan.tensors.values())
-        _write(plan, processor, building, str(parts[0]))
+        _write(plan, processor, building, _name_of(parts))
         report = ConversionReport(
             RETRIEVAL,
             sha256_of_parts(parts, progress),
@@ -96,8 +96,16 @@ def convert_retrieval(
     return report
 
 
+def _name_of(parts: Sequence[Path]) -> str:
+    """What messages call the checkpoint; where its joined parts lie for a while means nothing to anyone."""
+    return f"{parts[0]} and {len(parts) - 1} more parts" if len(parts) > 1 else str(parts[0])
+
+
 def _read(path: Path, name: str) -> tuple[RetrievalPlan, list[str]]:
-    contents = read_checkpoint(path)
+    try:
+        contents = read_checkpoint(path)
+    except ConversionError as error:
+        raise ConversionError(str(error).replace(str(path), name)) from error
     parts, notes = without_wrappers(take_apart(contents, name, ("hyper_parameters",)))
     check_kind(RETRIEVAL, parts.weights, name)
     return plan_retrieval(parts), notes

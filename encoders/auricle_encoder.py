@@ -56,8 +56,12 @@ class AuricleEncoder(AudioTextEncoder):
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
         """Whether files of a directory, and the model type in its ``config.json``, say that it is of this kind."""
-        adapter = (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
-        return adapter or model_type == "auricle"
+        return cls.directories_only(directory) or model_type == "auricle"
+
+    @classmethod
+    def directories_only(cls, directory: Path) -> bool:
+        """Whether a directory holds adapters alone."""
+        return (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
 
     @classmethod
     def load(
@@ -67,9 +71,12 @@ class AuricleEncoder(AudioTextEncoder):
         revision: str | None = None,
         device: Any = None,
         precision: str = "float32",
+        window_seconds: float | None = None,
     ) -> Self:
         """
         Loads a directory, an adapter's directory or a Hub id; arguments and errors as of [`load_encoder`].
+
+        The window is part of the model: only its own length is accepted.
         """
         if precision not in PRECISIONS:
             raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(PRECISIONS)}.")
@@ -78,7 +85,13 @@ class AuricleEncoder(AudioTextEncoder):
         except ValueError as error:
             raise EncoderError(str(error)) from error
         commit = getattr(model.config, "_commit_hash", None)
-        encoder = cls(model, processor, name=os.fspath(name), revision=commit, license=license_of(name))
+        encoder = cls(
+            model, processor, name=os.fspath(name), revision=commit, license=license_of(name, revision)
+        )
+        if window_seconds not in (None, encoder.window_seconds):
+            raise EncoderError(
+                f"{name}: its windows last {encoder.window_seconds:g} s, not window_seconds={window_seconds:g}."
+            )
         if device is None:
             # 8-bit layers run on the CPU.
             device = "cuda" if torch.cuda.is_available() and precision != "int8" else "cpu"

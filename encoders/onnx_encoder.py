@@ -51,6 +51,11 @@ class OnnxEncoder(AudioTextEncoder):
         return (directory / RECORD_FILE).is_file()
 
     @classmethod
+    def directories_only(cls, directory: Path) -> bool:
+        """Always."""
+        return True
+
+    @classmethod
     def load(
         cls,
         name: str | os.PathLike[str],
@@ -58,17 +63,22 @@ class OnnxEncoder(AudioTextEncoder):
         revision: str | None = None,
         device: Any = None,
         precision: str | None = None,
+        window_seconds: float | None = None,
     ) -> Self:
         """
-        Loads an export; the precision is the one that it was exported in.
+        Loads an export; precision and windows are those that it was exported with.
 
         Raises:
-            EncoderError: if the directory holds no export, or one in another precision.
+            EncoderError: if the directory holds no export, or one in another precision or of other windows.
         """
         encoder = cls(name)
         # float32 is what is asked for where nobody chose.
         if precision not in (None, "float32", encoder.precision):
             raise EncoderError(f"{name}: was exported in {encoder.precision}, not in {precision}.")
+        if window_seconds is not None and window_seconds != encoder.window_seconds:
+            raise EncoderError(
+                f"{name}: its windows last {encoder.window_seconds:g} s, not window_seconds={window_seconds:g}."
+            )
         return encoder
 
     @property

@@ -19,6 +19,8 @@ TASKS_OF_SOURCE = {
     "wavcaps": (),
 }
 
+_LONGEST_LINE = 88  # MTEB's formatter
+
 
 @dataclass(frozen=True)
 class MtebEntry:
@@ -51,7 +53,7 @@ class MtebEntry:
         variable = "".join(
             letter if letter.isalnum() else "_" for letter in self.values["name"].split("/")[-1]
         ).lower()
-        lines = [f"    {name}={_written(value)}," for name, value in self.values.items()]
+        lines = [_argument(name, value) for name, value in self.values.items()]
         return "\n".join(
             [
                 "from mteb.models.model_meta import ModelMeta",
@@ -129,6 +131,21 @@ def mteb_entry(
         "training_datasets": tasks,
     }
     return MtebEntry(values)
+
+
+def _argument(name: str, value: Any) -> str:
+    """One line of the call, or a line for each of its items where it would be a long one."""
+    line = f"    {name}={_written(value)},"
+    if len(line) <= _LONGEST_LINE:
+        return line
+    if isinstance(value, dict):
+        items = [f"        {_written(key)}: {_written(one)}," for key, one in value.items()]
+    elif isinstance(value, set | list):
+        items = [f"        {_written(one)}," for one in sorted(value)]
+    else:
+        return line
+    opening, closing = "[]" if isinstance(value, list) else "{}"
+    return "\n".join([f"    {name}={opening}", *items, f"    {closing},"])
 
 
 def _written(value: Any) -> str:

@@ -11,6 +11,9 @@ COMMON_KEYWORDS = frozenset({*TransformersKwargs.__annotations__, "return_dict",
     "position_ids"
 }
 
+# A tower alone can be given all that the feature extractor returns; it encodes segments, not clips.
+EXTRACTOR_OUTPUTS = ("segment_counts", "audio_attention_mask")
+
 
 def named_arguments(function: Callable) -> frozenset[str]:
     """The names of a function's own arguments, without ``**kwargs`` and ``self``."""
@@ -23,7 +26,7 @@ def checked_keywords(
     caller: str, keywords: Mapping[str, Any], known: Iterable[str] = (), ignored: Iterable[str] = ()
 ) -> dict[str, Any]:
     """
-    The keywords of a call that are to be passed on; one that nothing would heed, such as a misspelt one, is an error.
+    The keywords of a call that are to be passed on; one that nothing would heed is an error.
 
     Args:
         caller: whose call it is, for the message.
@@ -41,4 +44,4 @@ def checked_keywords(
     return given
 
 
-__all__ = ["COMMON_KEYWORDS", "checked_keywords", "named_arguments"]
+__all__ = ["COMMON_KEYWORDS", "EXTRACTOR_OUTPUTS", "checked_keywords", "named_arguments"]

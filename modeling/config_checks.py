@@ -12,8 +12,8 @@ class FieldNameChecks:
     """
     For configs: a misspelt field is refused as a keyword, and a warning as an attribute or in a saved file.
 
-    Configs keep unknown names as plain attributes, which the Hub's own tooling relies on; a misspelt field would pass
-    in the same way and leave the default in force. What was saved, though, must load again.
+    Configs keep unknown names as plain attributes, which the Hub's own tooling relies on; a misspelt field would
+    pass in the same way and leave the default in force. What was saved, though, must load again.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -54,9 +54,9 @@ def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, posit
 
     Args:
         clip: a file path; the bytes of a sound file, or an open one; an array, tensor or list of samples, mono or
-            with channels; a dict with ``array`` and ``sampling_rate``, or with ``bytes`` or ``path`` (and optionally
-            ``offset`` and ``duration`` in seconds), of which ``bytes`` comes first; or an audio object of the
-            ``datasets`` library.
+            with channels; a dict with ``array`` and ``sampling_rate``, or with ``bytes`` or ``path`` (and, if
+            wanted, ``offset`` and ``duration`` in seconds), of which ``bytes`` comes first; or an audio object of
+            the ``datasets`` library.
         sampling_rate: wanted rate in Hz.
         source_rate: rate in Hz of bare arrays. Files, dicts and audio objects state their own.
         position: place of the clip in its batch, for messages.
@@ -178,10 +178,10 @@ def _refuse_channels_last(shape: tuple[int, int]) -> None:
     rows, columns = shape
     if 0 < columns <= MAX_CHANNELS and rows > columns:
         raise ValueError(
-            f"audio has the shape {shape}, which can be read in two ways: as (batch, samples) it is {rows} clips of "
-            f"{columns} samples each, as (samples, channels) one clip with {columns} channels. For the first, pass a "
-            "list of 1-D arrays; for the second, a dict with 'array' and 'sampling_rate', or a list that holds "
-            "the array."
+            f"audio has the shape {shape}, which can be read in two ways: as (batch, samples) it is {rows} clips "
+            f"of {columns} samples each, as (samples, channels) one clip with {columns} channels. For the first, "
+            "pass a list of 1-D arrays; for the second, a dict with 'array' and 'sampling_rate', or a list that "
+            "holds the array."
         )
 
 

@@ -53,8 +53,8 @@ def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     The keywords of one call, sorted by whom they concern.
 
     Args:
-        keywords: flat ones, and ``text_kwargs``, ``audio_kwargs`` and ``common_kwargs``, each a dict or None. What a
-            dict of one modality says outweighs the flat ones, and those outweigh ``common_kwargs``.
+        keywords: flat ones, and ``text_kwargs``, ``audio_kwargs`` and ``common_kwargs``, each a dict or None.
+            Flat ones outweigh ``common_kwargs``.
 
     Returns:
         Keywords for sentences and keywords for sounds.

@@ -22,9 +22,9 @@ class PicklingByName:
     """
     For classes that travel: an instance is pickled as the name of its class and its state.
 
-    A class from a checkpoint's code cannot be looked up the way dill does, which `datasets` hashes functions with for
-    its cache; dill then pickles the class itself, with all that its methods refer to, and the hash differs from
-    process to process. The module's name holds a digest of the code.
+    dill, with which `datasets` hashes functions for its cache, cannot look up a class from a checkpoint's code; it
+    then pickles the class itself, with all that its methods refer to, and the hash differs from process to process.
+    The module's name holds a digest of the code.
     """
 
     def __reduce_ex__(self, protocol: int) -> Any:

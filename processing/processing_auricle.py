@@ -137,11 +137,12 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
             text: a sentence or a sequence of sentences, none of them empty.
             audio: a sound or a sequence of sounds, see [`AuricleFeatureExtractor.__call__`].
             kwargs: ``sampling_rate``, the rate in Hz of bare arrays in ``audio``; ``return_tensors``, which is
-                ``"pt"`` if not given, ``"np"``, or None for lists; keywords of the tokenizer, of which ``padding`` and
-                ``truncation`` are on by default and ``max_length`` is ``max_text_tokens``; and the extractor's.
-                Each may also stand in ``text_kwargs`` or ``audio_kwargs``, which reach one modality alone and outweigh
-                ``common_kwargs``. The tokenizer's own saved ``padding`` is heeded; its saved ``max_length`` is not,
-                since most published encoders carry another limit than the one the model was trained with.
+                ``"pt"`` if not given, ``"np"``, or None for lists; keywords of the tokenizer, of which ``padding``
+                and ``truncation`` are on by default and ``max_length`` is ``max_text_tokens``; and keywords of the
+                feature extractor. Each may also stand in ``text_kwargs`` or ``audio_kwargs``, which reach one
+                modality alone, or in ``common_kwargs``. The tokenizer's own saved ``padding`` is heeded; its saved
+                ``max_length`` is not, since most published encoders carry another limit than the one the model was
+                trained with.
 
         Returns:
             ``input_ids`` and ``attention_mask`` ``(captions, tokens)``, ``input_features``
@@ -200,9 +201,10 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
                 raise ValueError(f"text[{index}] is {sentence[:50]!r}: it holds no word to search for.")
             if not allow_file_names and looks_like_sound_file(sentence):
                 raise ValueError(
-                    f"text[{index}] is {sentence[-80:]!r}, the name of a sound file: it would be embedded as words. "
-                    "Give sounds as audio=...; to sentence-transformers, as a dict with 'array' and 'sampling_rate'. "
-                    "If it is meant as a sentence, end it with a full stop, or pass allow_file_names=True."
+                    f"text[{index}] is {sentence[-80:]!r}, the name of a sound file: it would be embedded as "
+                    "words. Give sounds as audio=...; to sentence-transformers, as a dict with 'array' and "
+                    "'sampling_rate'. If it is meant as a sentence, end it with a full stop, or pass "
+                    "allow_file_names=True."
                 )
             prepared.append(words)
         return prepared

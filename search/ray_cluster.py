@@ -185,7 +185,7 @@ class _FileEmbedder:
         self.options = {"hop_seconds": hop_seconds, "clip_vector": clip_vector}
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        from ..encoders.recording_windows import embed_recording
+        from ..encoders.recordings.recording_windows import embed_recording
         from ..processing import AudioReadError
 
         try:
@@ -219,7 +219,7 @@ def _packed(path: str, **values: Any) -> dict[str, Any]:
 
 
 def _unpacked(row: dict[str, Any]) -> Any:
-    from ..encoders.recording_windows import WindowVectors
+    from ..encoders.recordings.recording_windows import WindowVectors
     from ..processing import AudioReadError
 
     if row["fault"]:

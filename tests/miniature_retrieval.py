@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
+from auricle.conversion import ConversionError, convert_retrieval
 from auricle.modeling import AuricleConfig, AuricleModel
 
 TOKENIZER = Path(__file__).parent / "fixtures" / "saved_before_named_captions" / "roberta_normalized"
@@ -202,3 +204,40 @@ def cut(path: Path, pieces: int, pattern: str = "passt_roberta.{}.ckpt") -> list
         parts.append(part)
     path.unlink()
     return parts
+
+
+def write_miniature(
+    folder: Path,
+    publisher: str,
+    *,
+    compiled: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    text: str = "roberta",
+    tau: float = 0.05,
+) -> Path:
+    """
+    A miniature checkpoint, ``model.ckpt`` in a folder.
+
+    Args:
+        folder: exists.
+        publisher: ``"salsa"`` or ``"dcase2025_baseline"``.
+        compiled: with the names that torch.compile gives the baseline's towers.
+        settings: replaced ones, by dotted path.
+        text: kind of the text tower, ``"roberta"`` or ``"bert"``.
+        tau: the temperature in the file.
+    """
+    weights = published_weights(miniature(text=text), publisher, tau=tau)
+    if compiled:
+        for inner in (AUDIO, "text_embedding_model."):
+            weights = {name.replace(inner, f"{inner}_orig_mod."): value for name, value in weights.items()}
+    return write_lightning(folder / "model.ckpt", weights, settings_of(publisher, settings))
+
+
+def refused(checkpoint: Any, out: Path, tokenizer: Path) -> str:
+    """The one line of a conversion that fails and leaves nothing behind in ``out``."""
+    out.mkdir(exist_ok=True)
+    with pytest.raises(ConversionError) as caught:
+        convert_retrieval(checkpoint, out / "out", tokenizer=tokenizer)
+    assert "\n" not in str(caught.value)
+    assert list(out.iterdir()) == []
+    return str(caught.value)

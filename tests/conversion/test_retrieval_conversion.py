@@ -3,7 +3,6 @@
 import json
 import mmap
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,16 +14,18 @@ from miniature_retrieval import (
     cut,
     miniature,
     published_weights,
+    refused,
     settings_of,
     tokenizer_dir,
     write_lightning,
+    write_miniature,
 )
 from parity_cases import parity_roots
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
-from auricle.conversion import ConversionError, convert_retrieval
+from auricle.conversion import convert_retrieval
 from auricle.conversion.convert import sha256_of
 from auricle.encoders.auricle_checkpoint import load_pretrained
 from auricle.encoders.model_fingerprint import model_fingerprint
@@ -43,27 +44,6 @@ RECORDED = [
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory) -> Path:
     return tokenizer_dir(tmp_path_factory.mktemp("tokenizer"))
-
-
-def written(
-    folder: Path, publisher: str, *, compiled: bool = False, settings=None, text="roberta", **more
-) -> Path:
-    """A miniature checkpoint; ``more`` are arguments of `published_weights`."""
-    weights = published_weights(miniature(text=text), publisher, **more)
-    if compiled:
-        for inner in (AUDIO, "text_embedding_model."):
-            weights = {name.replace(inner, f"{inner}_orig_mod."): value for name, value in weights.items()}
-    return write_lightning(folder / "model.ckpt", weights, settings_of(publisher, settings))
-
-
-def refused(checkpoint, out: Path, tokenizer: Path) -> str:
-    """The one line of a conversion that fails and leaves nothing behind."""
-    out.mkdir(exist_ok=True)
-    with pytest.raises(ConversionError) as caught:
-        convert_retrieval(checkpoint, out / "out", tokenizer=tokenizer)
-    assert "\n" not in str(caught.value)
-    assert list(out.iterdir()) == []
-    return str(caught.value)
 
 
 # ------------------------------------------------------------------------------ the publishers' outputs
@@ -125,7 +105,7 @@ def test_similarities_are_the_publishers_in_a_process_without_the_package(tmp_pa
     ("publisher", "compiled"), [("salsa", False), ("dcase2025_baseline", False), ("dcase2025_baseline", True)]
 )
 def test_every_weight_goes_to_its_place(publisher, compiled, tokenizer, tmp_path):
-    path = written(tmp_path, publisher, compiled=compiled)
+    path = write_miniature(tmp_path, publisher, compiled=compiled)
     report = convert_retrieval(path, tmp_path / "out", tokenizer=tokenizer)
     model, processor = load_pretrained(tmp_path / "out")
     expected = miniature().state_dict()
@@ -162,7 +142,7 @@ def test_every_weight_goes_to_its_place(publisher, compiled, tokenizer, tmp_path
 
 def test_inputs_follow_the_publishers_rules(tokenizer, tmp_path):
     """White space is kept, and a rest of 50 ms makes a segment."""
-    convert_retrieval(written(tmp_path, "salsa"), tmp_path / "out", tokenizer=tokenizer)
+    convert_retrieval(write_miniature(tmp_path, "salsa"), tmp_path / "out", tokenizer=tokenizer)
     _, processor = load_pretrained(tmp_path / "out")
     assert processor.prepare_text(CAPTIONS) == ["a dog barks twice", "rain  and  wind", "its raining loudly "]
     with pytest.raises(ValueError, match="holds no word"):
@@ -182,7 +162,7 @@ def test_inputs_follow_the_publishers_rules(tokenizer, tmp_path):
     ],
 )
 def test_settings_become_the_configs(publisher, settings, expected, tokenizer, tmp_path):
-    path = written(tmp_path, publisher, settings=settings, tau=-0.07)
+    path = write_miniature(tmp_path, publisher, settings=settings, tau=-0.07)
     convert_retrieval(path, tmp_path / "out", tokenizer=tokenizer)
     model, _ = load_pretrained(tmp_path / "out")
     for name, value in expected.items():
@@ -197,7 +177,7 @@ def test_settings_become_the_configs(publisher, settings, expected, tokenizer, t
 def test_a_bert_and_another_limit_of_tokens(tmp_path):
     from tiny_models import tiny_text_encoder_dir
 
-    path = written(
+    path = write_miniature(
         tmp_path,
         "salsa",
         text="bert",
@@ -230,62 +210,6 @@ def test_a_bare_state_dict_of_the_baseline_is_enough_and_salsas_is_not(tokenizer
     assert "has no hyper_parameters" in refused(tmp_path / "salsa.pt", tmp_path / "other", tokenizer)
 
 
-# ---------------------------------------------------------------------------------------------- parts
-
-
-@pytest.mark.parametrize("pattern", ["passt_roberta.{}.ckpt", "passt_roberta.ckpt.00{}", "part{}"])
-def test_parts_are_joined_by_the_first_one_by_any_and_by_all(pattern, tokenizer, tmp_path):
-    path = written(tmp_path, "salsa")
-    whole = sha256_of(path)
-    parts = cut(path, 5, pattern)
-    (tmp_path / "passt_roberta.note.txt").write_text("beside them")
-    shuffled = random.Random(0).sample(parts, k=5)
-    for number, given in enumerate((parts[0], parts[3], shuffled)):
-        report = convert_retrieval(given, tmp_path / f"out{number}", tokenizer=tokenizer)
-        assert report.source_sha256 == whole
-    record = json.loads((tmp_path / "out0" / "conversion.json").read_text())
-    assert record["source"] == [part.name for part in parts]
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *(part.name for part in parts),
-        "passt_roberta.note.txt",
-        "out0",
-        "out1",
-        "out2",
-    }
-
-
-def test_ten_parts_stand_in_the_order_of_their_numbers(tokenizer, tmp_path):
-    parts = cut(written(tmp_path, "salsa"), 11)
-    convert_retrieval(sorted(parts, key=str), tmp_path / "out", tokenizer=tokenizer)
-    assert (tmp_path / "out" / "model.safetensors").is_file()
-
-
-def test_a_missing_part_is_named(tokenizer, tmp_path):
-    parts = cut(written(tmp_path, "salsa"), 5)
-    parts[2].rename(tmp_path / "elsewhere")
-    message = refused(parts[0], tmp_path / "target", tokenizer)
-    assert (
-        "part 3 is missing; found are passt_roberta.1.ckpt, passt_roberta.2.ckpt, passt_roberta.4" in message
-    )
-    (tmp_path / "elsewhere").rename(parts[2])
-    parts[4].unlink()
-    assert "its end, which lists its contents, is missing" in refused(
-        parts[0], tmp_path / "target", tokenizer
-    )
-    assert "no such file" in refused([*parts[:4], parts[4]], tmp_path / "target", tokenizer)
-    for part in parts[1:4]:
-        part.unlink()
-    assert "one of several parts" in refused(parts[0], tmp_path / "target", tokenizer)
-
-
-def test_numbered_files_that_are_no_parts_are_left_alone(tokenizer, tmp_path):
-    first = written(tmp_path, "salsa").rename(tmp_path / "epoch.1.ckpt")
-    second = written(tmp_path, "dcase2025_baseline").rename(tmp_path / "epoch.2.ckpt")
-    for number, path in enumerate((first, second)):
-        report = convert_retrieval(path, tmp_path / str(number), tokenizer=tokenizer)
-        assert report.source_sha256 == sha256_of(path)
-
-
 # ------------------------------------------------------------------------------------------- refusals
 
 
@@ -314,7 +238,7 @@ def test_settings_that_are_not_supported_are_named(path, value, tokenizer, tmp_p
     changes = {path: value}
     if path == "audio_features.segment_length":
         changes["audio_features.hop_length"] = value
-    message = refused(written(tmp_path, "salsa", settings=changes), tmp_path / "target", tokenizer)
+    message = refused(write_miniature(tmp_path, "salsa", settings=changes), tmp_path / "target", tokenizer)
     assert path in message and repr(value).strip("'") in message and "model.ckpt" in message
     assert "support" in message
 
@@ -346,7 +270,7 @@ def test_missing_extra_and_misshapen_keys_go_by_the_publishers_names(publisher, 
 
 
 def test_tokenizers_that_do_not_fit_are_refused(tokenizer, tmp_path):
-    path = written(tmp_path, "salsa")
+    path = write_miniature(tmp_path, "salsa")
     (tmp_path / "empty").mkdir()
     assert "empty: cannot be loaded" in refused(path, tmp_path / "target", tmp_path / "empty")
     missing = refused(path, tmp_path / "target", "no/such-tokenizer")
@@ -366,7 +290,7 @@ def test_tokenizers_that_do_not_fit_are_refused(tokenizer, tmp_path):
 
 
 def test_a_form_of_captions_in_the_given_tokenizer_gives_way(tokenizer, tmp_path):
-    path = written(tmp_path, "salsa")
+    path = write_miniature(tmp_path, "salsa")
     convert_retrieval(path, tmp_path / "first", tokenizer=tokenizer)
     model, processor = load_pretrained(tmp_path / "first")
     processor.caption_normalization = "auricle-2"
@@ -388,7 +312,7 @@ def run(*arguments) -> tuple[int, str]:
 
 
 def test_the_command_says_what_was_done(tokenizer, tmp_path):
-    parts = cut(written(tmp_path, "salsa"), 3)
+    parts = cut(write_miniature(tmp_path, "salsa"), 3)
     code, output = run("retrieval", *parts, tmp_path / "out", "--tokenizer", tokenizer)
     assert code == 0, output
     for sign in (
@@ -401,7 +325,7 @@ def test_the_command_says_what_was_done(tokenizer, tmp_path):
 
 
 def test_the_command_refuses_options_of_the_other_kind(tokenizer, tmp_path):
-    path = written(tmp_path, "salsa")
+    path = write_miniature(tmp_path, "salsa")
     for arguments, message in (
         (["retrieval", path, tmp_path / "out"], "add --tokenizer"),
         (

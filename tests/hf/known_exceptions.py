@@ -5,16 +5,16 @@ list. Tests that transformers itself skips for a model of the kind are reported 
 """
 
 _CONVOLUTION = (
-    "asks for nn.Embedding; a spectrogram's input layer is a convolution, for which transformers' own tests of AST and "
-    "ViT replace this one"
+    "asks for nn.Embedding; a spectrogram's input layer is a convolution, for which transformers' own tests of AST "
+    "and ViT replace this one"
 )
 _TWO_TOWERS = (
     "asks the output itself for the states of the layers; those of a dual encoder are in audio_model_output and "
     "text_model_output, and transformers' own test of CLAP skips this one"
 )
 _AUTO_MAP = (
-    "save_pretrained of any class that travels as code sets auto_map on the object that is saved, and loading takes it "
-    "away again; the two are then not equal"
+    "save_pretrained of any class that travels as code sets auto_map on the object that is saved, and loading "
+    "takes it away again; the two are then not equal"
 )
 
 EXCEPTIONS: dict[str, dict[str, str]] = {
@@ -30,9 +30,9 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "test_processor_from_and_save_pretrained": _AUTO_MAP,
         "test_processor_from_and_save_pretrained_as_nested_dict": _AUTO_MAP,
         "test_subprocessor_defaults_preserved_by_kwargs_2_audio": (
-            "saves the tokenizer with max_length=300 and expects it to hold; published encoders carry such values (128 "
-            "in all-MiniLM) beside the limit a dual encoder was trained with, max_text_tokens, which counts; the "
-            "saved padding is heeded"
+            "saves the tokenizer with max_length=300 and expects it to hold; published encoders carry such values "
+            "(128 in all-MiniLM) beside the limit a dual encoder was trained with, max_text_tokens, which is what "
+            "counts; the saved padding is heeded"
         ),
     },
 }

@@ -6,7 +6,7 @@ from common_tests import common
 from tiny_models import SAMPLING_RATE, tiny_front_end, tiny_vocabulary
 from transformers import BertTokenizerFast
 
-from auricle.encoders.auricle_checkpoint import register_auto_classes
+from auricle.auto_classes import register_auto_classes
 from auricle.processing import AuricleFeatureExtractor, AuricleProcessor
 
 ProcessorTesterMixin = common("test_processing_common").ProcessorTesterMixin

@@ -99,6 +99,8 @@ def test_towers_refuse_unknown_keywords_too(name):
     plain = model(features).pooler_output
     # What training code passes to every model, and what wrappers pass as None.
     assert torch.equal(model(features, num_items_in_batch=4, inputs_embeds=None).pooler_output, plain)
+    # And all that the feature extractor returns.
+    assert torch.equal(model(features, segment_counts=torch.tensor([1])).pooler_output, plain)
 
 
 def test_what_every_model_takes_is_taken(inputs):

@@ -117,7 +117,7 @@ AUDIO_FORMS = [
         CLIP,
         OWN,
         [
-            lambda folder: open(saved(folder), "rb"),  # noqa: SIM115
+            lambda folder: saved(folder).open("rb"),
             lambda _: io.BytesIO(wav()),
             lambda _: Stream(wav()),
         ],
@@ -137,7 +137,7 @@ AUDIO_FORMS = [
         ],
     ),
     Form(
-        '`{"bytes": ..., "path": ...}`, a row of a column `Audio(decode=False)`; the bytes are read if there are any',
+        '`{"bytes": ..., "path": ...}`, a row of a column `Audio(decode=False)`; the bytes go before the path',
         CLIP,
         OWN,
         [
@@ -241,7 +241,7 @@ REFUSED_AUDIO = [
     (
         "an array `(samples, channels)`: one clip, or thousands of clips of two samples?",
         [lambda: STEREO.T, lambda: torch.from_numpy(STEREO.T), lambda: STEREO.T.tolist()],
-        r"two ways: as \(batch, samples\) it is 24000 clips of 2 samples each, as \(samples, channels\) one clip with",
+        r"two ways: as \(batch, samples\) it is 24000 clips of 2 samples each, as \(samples, channels\) one clip",
     ),
     (
         "a bare array without a sampling rate",
@@ -260,7 +260,7 @@ WORDS = ["a dog barks", "rain"]
 TEXT_FORMS = [
     ("a `str`", "one sentence", [lambda: "a dog barks"], 1),
     (
-        "a list, tuple or any other sequence of `str`: a column of `datasets`, a series of pandas, an array of NumPy",
+        "a list, tuple or other sequence of `str`: a column of `datasets`, a series of pandas, an array of NumPy",
         "a sentence an item",
         [
             lambda: WORDS,
@@ -282,8 +282,8 @@ REFUSED_TEXT = [
         "string",
     ),
     (
-        "the name of a sound file, by its ending or because there is such a file; with `allow_file_names=True` it is a "
-        "sentence",
+        "the name of a sound file, by its ending or because there is such a file; with `allow_file_names=True` it "
+        "is a sentence",
         [lambda: "clip.opus", lambda: ["rain", "/sounds/Dog Bark.AIFF "], lambda: __file__],
         "the name of a sound file: it would be embedded as words",
     ),

@@ -16,7 +16,7 @@ from tiny_models import saved_tiny_model, tiny_front_end, tiny_vocabulary, write
 from tokenizers import AddedToken, ByteLevelBPETokenizer
 from transformers import AutoTokenizer, BertTokenizerFast, RobertaTokenizer, pipeline
 
-from auricle.encoders.auricle_checkpoint import load_pretrained, register_auto_classes
+from auricle.encoders.auricle_checkpoint import load_pretrained
 from auricle.processing import (
     CAPTION_NORMALIZATIONS,
     AuricleFeatureExtractor,
@@ -86,7 +86,6 @@ def test_the_saved_tokenizer_gives_what_the_processor_gives(tokenizers, kind, na
     alone = AutoTokenizer.from_pretrained(tmp_path)
     assert ids_of(alone, TYPED) == expected["input_ids"].tolist()
     assert alone.model_input_names == tokenizers[kind].model_input_names
-    register_auto_classes()
     again = AuricleProcessor.from_pretrained(tmp_path)
     assert again.caption_normalization == name
     for key, tensor in expected.items():
@@ -258,7 +257,6 @@ def test_the_pipeline_and_bare_tokenizers_answer_like_the_processor(tmp_path):
         expected = model.get_text_features(**processor(text=labels)).pooler_output
         assert torch.equal(model.get_text_features(**tokens).pooler_output, expected)
         logits = model(**processor(text=labels, audio=str(clip))).logits_per_audio
-    register_auto_classes()
     pipe = pipeline("zero-shot-audio-classification", model=str(tmp_path / "model"), device="cpu")
     sound = processor.feature_extractor.load(str(clip))
     scores = {

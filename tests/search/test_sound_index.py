@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from auricle.cli.main import app
 from auricle.encoders.auricle_embedding import embed_captions, embed_clips
 from auricle.encoders.auricle_encoder import AuricleEncoder
-from auricle.encoders.recording_windows import embed_recording
+from auricle.encoders.recordings.recording_windows import embed_recording
 from auricle.search.query.ranking import BACKGROUND_QUERIES, percentile_of
 from auricle.search.sound_index import SearchError, SoundIndex
 from auricle.search.store.index_store import Store

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..processing.audio_streaming import regroup
+from ...processing.audio_streaming import regroup
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from ..processing import AudioReadError, stream_waveform
+from ...processing import AudioReadError, stream_waveform
+from ..interface import AudioTextEncoder
 from .decoding import decode_ahead
-from .interface import AudioTextEncoder
 from .window_cutting import Cut, windows_and_segments, windows_reaching_back
 
 ClipVector = Literal["model", "windows"]

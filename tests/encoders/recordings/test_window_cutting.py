@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from auricle.encoders.window_cutting import windows_and_segments, windows_reaching_back
+from auricle.encoders.recordings.window_cutting import windows_and_segments, windows_reaching_back
 
 LENGTH, TAIL = 12, 3
 HOPS = (12, 6, 4, 5, 7, 11, 1)
