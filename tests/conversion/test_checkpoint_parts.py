@@ -70,7 +70,9 @@ def test_whole_files_are_not_joined(tokenizer, tmp_path):
 def test_what_cannot_be_read_while_a_directory_is_made_is_named(tmp_path):
     out = tmp_path / "out"
     with (
-        pytest.raises(ConversionError, match=r"absent\.ckpt: cannot read the file or directory: No such file"),
+        pytest.raises(
+            ConversionError, match=r"absent\.ckpt: cannot read the file or directory: No such file"
+        ),
         new_directory(out),
     ):
         (tmp_path / "absent.ckpt").read_bytes()

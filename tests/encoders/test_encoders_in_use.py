@@ -21,7 +21,7 @@ from auricle.training.recipe.reading import read_recipe, resolve_stages
 from auricle.training.runs.stage_objective import prepare_objective
 from auricle.training.teachers.teacher_bank import BankError, TeacherBank
 
-KINDS = ("adapter", "onnx")
+KINDS = ("adapter", "onnx", "clap", "pe-av", "two-towers")
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,10 @@ def test_it_teaches_beside_a_bank(place, kind, tmp_path):
     text = encoder.embed_texts(list(train["caption"]))
     for row in range(len(train)):
         vectors = made.teachers.audio_vectors(row), made.teachers.caption_vectors(row)
-        assert [len(vector) for vector in vectors] == [20, 20]
-        np.testing.assert_allclose(vectors[0][:12], 0.75**0.5 * audio[row], atol=2e-6)
-        np.testing.assert_allclose(vectors[1][:12], 0.75**0.5 * text[row], atol=2e-6)
+        own = encoder.embedding_dim
+        assert [len(vector) for vector in vectors] == [own + 8, own + 8]
+        np.testing.assert_allclose(vectors[0][:own], 0.75**0.5 * audio[row], atol=2e-6)
+        np.testing.assert_allclose(vectors[1][:own], 0.75**0.5 * text[row], atol=2e-6)
     kept = TeacherBank.load(tmp_path / "teachers" / f"0-{kind}")
     assert kept.fingerprint == encoder.fingerprint == made.record["teachers"][0]["fingerprint"]
 
@@ -95,12 +96,12 @@ def test_its_sentences_are_clustered(place, kind):
 
 def test_it_sorts_sounds_into_classes(place, kind):
     encoder = load_encoder(place / kind, device="cpu")
-    assert encoder.logit_scale == pytest.approx(20)
+    scale = encoder.logit_scale or 15.0
     clips = list(load_captioned_folder(place / "sounds", split="test")["audio"])[::2]
     labels = ["dog", "rain", "bell"]
-    answers = classify_sounds(encoder, clips, labels)
+    answers = classify_sounds(encoder, clips, labels, logit_scale=None if encoder.logit_scale else scale)
     cosines = encoder.embed_clips(clips)[0] @ encoder.embed_texts([f"the sound of {x}" for x in labels]).T
-    for row, answer in zip(np.exp(20 * cosines.astype(np.float64)), answers, strict=True):
+    for row, answer in zip(np.exp(scale * cosines.astype(np.float64)), answers, strict=True):
         assert dict(answer) == pytest.approx(dict(zip(labels, row / row.sum(), strict=True)), abs=1e-6)
     # A scale of one's own moves shares, not the order.
     flat = classify_sounds(encoder, clips, labels, logit_scale=0.01)
@@ -112,6 +113,7 @@ def test_an_encoder_without_a_scale_needs_one(place):
     if missing_packages("onnx"):
         pytest.skip("onnx is not installed")
     encoder = load_encoder(place / "onnx")
+    assert encoder.logit_scale == pytest.approx(20)
     encoder.record = {name: value for name, value in encoder.record.items() if name != "logit_scale"}
     with pytest.raises(ValueError, match="has no logit_scale.*give one, such as logit_scale=20"):
         classify_sounds(encoder, [], ["dog", "rain"])
@@ -139,9 +141,11 @@ def test_all_of_them_are_members_and_compared(place, tmp_path):
     for name in kinds:
         encoder = load_encoder(place / name, device="cpu")
         assert rows[name]["fingerprint"] == encoder.fingerprint
-        # Every kind here is made of one tiny model.
-        assert rows[name]["num_parameters"] == rows[kinds[0]]["num_parameters"] > 20_000
+        assert rows[name]["num_parameters"] > 2_000
         assert rows[name]["query_milliseconds"] > 0
+    if {"adapter", "onnx"} <= set(kinds):
+        # Both are of one tiny model.
+        assert rows["adapter"]["num_parameters"] == rows["onnx"]["num_parameters"] > 20_000
     assert rows["all"]["num_parameters"] == sum(rows[name]["num_parameters"] for name in names)
     assert [member["name"] for member in rows["all"]["members"]] == names
 

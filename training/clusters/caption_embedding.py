@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from ...conversion import sha256_of
-from ...encoders import load_encoder
+from ...encoders import EncoderError, load_encoder
 from ...encoders.auricle_embedding import distinct_in_order
+from ...encoders.hub_files import find_model_files
 from ...encoders.loading import is_encoder_directory
 from ..models.pretrained_text import (
     PACKAGED_ENCODERS,
@@ -77,17 +78,13 @@ def _is_encoder(name: str) -> bool:
     """Whether a directory, or the files that describe a Hub repository, are an audio-text encoder's."""
     if Path(name).is_dir():
         return is_encoder_directory(name)
-    repository, _, revision = name.partition("@")
-    if name in PACKAGED_ENCODERS or looks_like_path(name) or repository.count("/") != 1:
+    if name in PACKAGED_ENCODERS or looks_like_path(name):
         return False
-    from huggingface_hub import snapshot_download
-
     try:
-        described = snapshot_download(repository, revision=revision or None, allow_patterns=["*.json"])
-    except (OSError, ValueError):
+        return is_encoder_directory(find_model_files(name).directory)
+    except EncoderError:
         # Whoever loads it says what is wrong.
         return False
-    return is_encoder_directory(described)
 
 
 def _sentence_transformer(
