@@ -17,8 +17,13 @@ _SHOWN = 20
 
 
 def embed(
-    model: Annotated[str, typer.Argument(help="Saved model: a directory or a Hub id.")],
-    dataset: Annotated[str, typer.Argument(help=f"{HELP} With OUT.parquet: any folder of recordings.")],
+    model: Annotated[
+        str | None, typer.Argument(help="Saved model: a directory or a Hub id. Not with --from.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help=f"{HELP} With OUT.parquet: any folder of recordings. Not with --from."),
+    ] = None,
     parquet: Annotated[
         Path | None,
         typer.Argument(metavar="OUT.parquet", help="Write the embeddings of a folder to this file."),
@@ -28,6 +33,25 @@ def embed(
         typer.Option(
             help="Write a teacher bank to this directory: new, empty, or with an earlier bank, which is replaced."
         ),
+    ] = None,
+    arrays: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="ARRAYS.npz",
+            help="Make the teacher bank of vectors of another program: audio, audio_ids, captions, caption_ids.",
+        ),
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="With --from: what the vectors belong to. A CSV file with the columns row_id, clip_id, source, split, "
+            "caption and file_name, or a dataset, whose row and clip ids then are the ids of the vectors."
+        ),
+    ] = None,
+    model_name: Annotated[
+        str | None,
+        typer.Option(help="With --from: name of the model, for the record. Default: the file's name."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Embed this split only. Default: all splits.")] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
@@ -43,13 +67,25 @@ def embed(
     dataset. MODEL FOLDER OUT.parquet writes a table of paths and unit-length embeddings for all recordings
     below the folder; it needs no captions.
 
+    --from ARRAYS.npz --rows ROWS.csv --out DIR writes a teacher bank of vectors that another program made.
+    docs/teachers.md describes both files.
+
     A recipe uses teacher banks for distillation (distillation.teachers) and never loads the teacher itself. A
     bank identifies its rows by dataset, split and row id, so it also fits copies of the dataset in other
     places. Unreadable clips are skipped and listed at the end.
 
     To use several processes: accelerate launch -m auricle embed MODEL DATASET --out DIR
     """
+    if arrays is not None or rows is not None or model_name is not None:
+        extra = [text for text in (model, dataset, parquet) if text is not None]
+        data = {"split": split, "stage": stage}
+        _import_vectors(arrays, rows, out, extra, data, model_name=model_name, progress=progress)
+        return
     with one_line_errors(ValueError):
+        if model is None or dataset is None:
+            raise ValueError(
+                "give MODEL and DATASET, or --from ARRAYS.npz --rows ROWS.csv for vectors of another program."
+            )
         if (parquet is None) == (out is None):
             raise ValueError(
                 "give either --out DIR for a teacher bank or OUT.parquet for the embeddings of a folder, not both."
@@ -87,6 +123,40 @@ def embed(
         if process.is_main_process:
             _report(bank)
         process.destroy_process_group()
+
+
+def _import_vectors(
+    arrays: Path | None,
+    rows: str | None,
+    out: Path | None,
+    extra: list,
+    data: dict[str, str | None],
+    *,
+    model_name: str | None,
+    progress: bool,
+) -> None:
+    with one_line_errors(OSError, ValueError, ImportError):
+        if arrays is None or rows is None or out is None:
+            raise ValueError(
+                "vectors of another program need --from ARRAYS.npz, --rows ROWS.csv and --out DIR."
+            )
+        if extra:
+            raise ValueError(f"--from takes neither MODEL nor DATASET; got {str(extra[0])!r}.")
+        from ..training.teachers.imported_vectors import import_bank, read_rows, rows_of_tables
+
+        if Path(rows).suffix.lower() == ".csv":
+            for name, value in data.items():
+                if value is not None:
+                    raise ValueError(f"--{name} needs a dataset as --rows; {rows} is a CSV file.")
+            wanted = read_rows(rows)
+        else:
+            quiet_libraries()
+            wanted = rows_of_tables(load_dataset_argument(rows, **data, progress=progress))
+        bank, unused = import_bank(out, arrays, wanted, model_name=model_name or arrays.name)
+    _report(bank)
+    for name, count in unused.items():
+        if count:
+            typer.echo(f"{count} vectors of {name} belong to no row and are left out", err=True)
 
 
 def _embed_folder(

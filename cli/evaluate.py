@@ -1,7 +1,7 @@
 """`auricle evaluate`: evaluates the retrieval of a model or an ensemble on a split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,6 +69,7 @@ def evaluate(
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
         from ..evaluation.protocol import evaluate_similarities
+        from ..evaluation.relevance import relevant_clips
         from ..evaluation.reports.report_table import format_report
         from ..evaluation.reports.submission import write_submission
         from ..files.json_files import write_json
@@ -82,9 +83,16 @@ def evaluate(
             leaks = _find_leaks(training, table, progress)
             options = {"batch_size": batch_size, "progress": progress}
             similarities = similarities_of(model, table, **options)
+            relevant = relevant_clips(
+                table,
+                similarities.queries,
+                similarities.clip_ids,
+                file=relevance,
+                column=relevance_column,
+            )
             report = evaluate_similarities(
                 similarities,
-                relevant=_relevant(similarities, table, relevance, relevance_column),
+                relevant=relevant,
                 against=similarities_of(against, table, **options) if against else None,
                 resamples=resamples,
                 seed=seed,
@@ -95,7 +103,7 @@ def evaluate(
             if submission:
                 chosen = None
                 if relevance:
-                    chosen = sorted(_relevant(similarities, table, relevance, None))
+                    chosen = sorted(relevant or {})
                 write_submission(submission, similarities, queries=chosen)
             if json_file:
                 write_json(json_file, report)
@@ -125,30 +133,6 @@ def similarities_of(model: str, table: "Dataset", *, batch_size: int, progress: 
             table, name=Path(model).stem, batch_size=batch_size, progress=progress
         )
     return member_similarities(model, table, name=model, batch_size=batch_size, progress=progress)
-
-
-def _relevant(
-    similarities: "Similarities", table: "Dataset", file: Path | None, column: str | None
-) -> dict[int, Any] | None:
-    from ..data import unique_clips
-    from ..evaluation.protocol import relevance_by_value
-    from ..evaluation.relevance import match_relevance, read_relevance
-
-    if file:
-        return match_relevance(read_relevance(file), similarities.queries, similarities.clip_ids)
-    if column is None:
-        return None
-    if column not in table.column_names:
-        raise ValueError(
-            f"--relevance-column {column!r}: no such column; the columns are {table.column_names}."
-        )
-    # Equal sentences of one group are one query, as everywhere.
-    groups = list(table[column])
-    relevant = relevance_by_value(groups, list(unique_clips(table)[column]))
-    first: dict[tuple[str, Any], int] = {}
-    for query, pair in enumerate(zip(similarities.queries, groups, strict=True)):
-        first.setdefault(pair, query)
-    return {query: relevant[query] for query in sorted(first.values())}
 
 
 def _find_leaks(training: str | None, table: "Dataset", progress: bool) -> list | None:

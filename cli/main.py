@@ -35,6 +35,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "Evaluation": [
         ("evaluate", "Evaluate retrieval on a split of a dataset.", "evaluate:evaluate"),
+        ("compare", "Compare any number of models and ensembles on a split.", "compare:compare"),
         ("ensemble", "Find weights for an ensemble of models.", "ensemble:ensemble"),
         ("report", "Draw a training run as an HTML page.", "report:report"),
     ],

@@ -14,7 +14,7 @@ from ..processing import AuricleProcessor
 from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained
 from .auricle_embedding import embed_captions, embed_clips, evaluation_mode
 from .interface import AudioTextEncoder, EncoderError
-from .model_fingerprint import model_fingerprint, text_fingerprint
+from .model_fingerprint import count_parameters, model_fingerprint, text_fingerprint
 from .model_source import license_of
 
 PRECISIONS = ("float32", "int8")
@@ -146,6 +146,11 @@ class AuricleEncoder(AudioTextEncoder):
     def pooled_text_dim(self) -> int:
         """The text tower's ``hidden_size``."""
         return self.model.config.text_config.hidden_size
+
+    @property
+    def num_parameters(self) -> int:
+        """Of both towers and their projections."""
+        return count_parameters(self.model)
 
     @property
     def logit_scale(self) -> float:

@@ -43,6 +43,7 @@ class AudioTextEncoder(ABC):
         min_tail_seconds: what is left over at a recording's end makes a window of its own from this length on.
         embedding_dim: width of the vectors.
         max_text_tokens: tokens of a sentence that count; None without a limit.
+        num_parameters: weights that vectors depend on; None if the class does not count them.
 
     Optional parts. A class that has one sets or overrides it; all others keep the default, which means "none":
 
@@ -60,6 +61,7 @@ class AudioTextEncoder(ABC):
     license: str | None = None
     min_tail_seconds: float = 0.0
     max_text_tokens: int | None = None
+    num_parameters: int | None = None
     logit_scale: float | None = None
     logit_bias: float | None = None
     query_prompt: str = ""

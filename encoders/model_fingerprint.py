@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -72,6 +72,26 @@ def text_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
         "processor": _caption_settings(processor),
     }
     return _digest(settings, model.text_model.state_dict())
+
+
+def count_parameters(model: AuricleModel, towers: Collection[str] = ("audio", "text")) -> int:
+    """
+    How many weights the embeddings of some towers depend on: without cluster heads and the temperature.
+
+    Args:
+        model: on any device; layers that were quantised count with their weights.
+        towers: "audio", "text" or both, each with its projection.
+    """
+    counts = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    for name, module in model.named_modules():
+        if isinstance(module, Int8Linear):
+            weight, bias = torch.ops.quantized.linear_unpack(module.packed)
+            counts[name] = weight.numel() + (0 if bias is None else bias.numel())
+    return sum(
+        count
+        for name, count in counts.items()
+        if name.startswith(tuple(f"{tower}_" for tower in towers)) and not _NOT_EMBEDDING.fullmatch(name)
+    )
 
 
 def _digest(settings: dict[str, Any], weights: Mapping[str, torch.Tensor]) -> str:

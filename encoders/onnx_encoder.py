@@ -123,6 +123,16 @@ class OnnxEncoder(AudioTextEncoder):
         return self.record["fingerprint"]
 
     @property
+    def num_parameters(self) -> int | None:
+        """Of the towers that were exported; older exports do not say."""
+        return self.record.get("num_parameters")
+
+    @property
+    def logit_scale(self) -> float | None:
+        """Of the model that was exported; older exports do not say."""
+        return self.record.get("logit_scale")
+
+    @property
     def precision(self) -> str:
         """What `auricle export` was asked for."""
         return "int8" if self.record["int8"] else "float32"

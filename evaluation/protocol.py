@@ -88,16 +88,6 @@ def evaluate_similarities(
     """
     if against is not None:
         similarities.check_same_pairs(against)
-    options = {"resamples": resamples, "seed": seed}
-
-    def part(select, *arguments) -> dict[str, Any]:
-        values = select(similarities, *arguments)
-        result = _summary(values, bootstrap_means(values, **options))
-        if against is not None:
-            gains = bootstrap_differences(values, select(against, *arguments), **options)
-            result["difference"] = _as_mapping(gains)
-        return result
-
     report: dict[str, Any] = {
         "name": similarities.name,
         "origin": similarities.origin,
@@ -106,17 +96,74 @@ def evaluate_similarities(
         "clips": len(similarities.clip_ids),
         "resamples": resamples,
         "seed": seed,
-        "single": {TEXT_TO_AUDIO: part(query_values), AUDIO_TO_TEXT: part(clip_values)},
+        **summarize_values(
+            split_values(similarities, relevant),
+            None if against is None else split_values(against, relevant),
+            resamples=resamples,
+            seed=seed,
+        ),
     }
     if against is not None:
         report["against"] = against.name
+    return report
+
+
+def split_values(
+    similarities: Similarities, relevant: Mapping[int, Sequence[int]] | None = None
+) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+    """
+    Every query's own metrics, by the parts of a report that [`evaluate_similarities`] describes.
+
+    Args:
+        similarities: of the split.
+        relevant: multiple annotations, or None.
+
+    Returns:
+        What [`query_values`] and [`clip_values`] return, by ``("single", direction)``, ``("multi", direction)`` and
+        ``("multi_by_relevant", name of the group)``.
+
+    Raises:
+        ValueError: as [`query_values`].
+    """
+    values = {
+        ("single", TEXT_TO_AUDIO): query_values(similarities),
+        ("single", AUDIO_TO_TEXT): clip_values(similarities),
+    }
     if relevant is not None:
-        report["multi"] = {TEXT_TO_AUDIO: part(query_values, relevant)}
-        report["multi_by_relevant"] = {
-            name: part(query_values, chosen)
-            for name, fewest, most in AMBIGUITY
-            if (chosen := _with_count(relevant, fewest, most))
+        values["multi", TEXT_TO_AUDIO] = query_values(similarities, relevant)
+        for name, fewest, most in AMBIGUITY:
+            if chosen := _with_count(relevant, fewest, most):
+                values["multi_by_relevant", name] = query_values(similarities, chosen)
+    return values
+
+
+def summarize_values(
+    values: Mapping[tuple[str, str], Mapping[str, np.ndarray]],
+    against: Mapping[tuple[str, str], Mapping[str, np.ndarray]] | None = None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """
+    Means of what [`split_values`] returns, with bootstrap intervals, as nested mappings.
+
+    Args:
+        values: one system's.
+        against: another system's of the same queries; adds the paired differences.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    options = {"resamples": resamples, "seed": seed}
+    report: dict[str, dict[str, Any]] = {}
+    for (kind, name), part in values.items():
+        result = {
+            "queries": len(next(iter(part.values()))),
+            "metrics": _as_mapping(bootstrap_means(part, **options)),
         }
+        if against is not None:
+            gains = bootstrap_differences(part, against[kind, name], **options)
+            result["difference"] = _as_mapping(gains)
+        report.setdefault(kind, {})[name] = result
     return report
 
 
@@ -138,12 +185,15 @@ def _with_count(
     }
 
 
-def _summary(values: Mapping[str, np.ndarray], intervals: Mapping[str, Interval]) -> dict[str, Any]:
-    return {"queries": len(next(iter(values.values()))), "metrics": _as_mapping(intervals)}
-
-
 def _as_mapping(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
     return {name: interval._asdict() for name, interval in intervals.items()}
 
 
-__all__ = ["clip_values", "evaluate_similarities", "query_values", "relevance_by_value"]
+__all__ = [
+    "clip_values",
+    "evaluate_similarities",
+    "query_values",
+    "relevance_by_value",
+    "split_values",
+    "summarize_values",
+]

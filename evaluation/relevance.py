@@ -5,6 +5,12 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from datasets import Dataset
+
+from ..data.schema import unique_clips
+from .protocol import relevance_by_value
 
 
 class RelevanceError(ValueError):
@@ -94,6 +100,50 @@ def match_relevance(
     return matched
 
 
+def relevant_clips(
+    table: Dataset,
+    queries: Sequence[str],
+    clip_ids: Sequence[str],
+    *,
+    file: str | os.PathLike[str] | None = None,
+    column: str | None = None,
+) -> dict[int, list[int]] | None:
+    """
+    The multiple annotations of a split, from an annotation file or from a column of its table.
+
+    Args:
+        table: the split.
+        queries: its captions.
+        clip_ids: its distinct clips.
+        file: as [`read_relevance`] takes it.
+        column: such as a class: all clips with the same value are relevant. Equal sentences with one value are one
+            query.
+
+    Returns:
+        By place of a query the places of its right clips; None without a file and without a column.
+
+    Raises:
+        RelevanceError: if both are given, the table has no such column, or as [`read_relevance`] and
+            [`match_relevance`].
+    """
+    if file and column:
+        raise RelevanceError("--relevance and --relevance-column cannot be combined; give one of them.")
+    if file:
+        return match_relevance(read_relevance(file), queries, clip_ids)
+    if column is None:
+        return None
+    if column not in table.column_names:
+        raise RelevanceError(
+            f"--relevance-column {column!r}: no such column; the columns are {table.column_names}."
+        )
+    groups = list(table[column])
+    relevant = relevance_by_value(groups, list(unique_clips(table)[column]))
+    first: dict[tuple[str, Any], int] = {}
+    for query, pair in enumerate(zip(queries, groups, strict=True)):
+        first.setdefault(pair, query)
+    return {query: relevant[query] for query in sorted(first.values())}
+
+
 def _file_names(text: str, where: str) -> list[str]:
     try:
         # Reads a list written as a Python literal; nothing in it is run.
@@ -110,4 +160,4 @@ def _file_names(text: str, where: str) -> list[str]:
     return names
 
 
-__all__ = ["RelevanceError", "match_relevance", "read_relevance"]
+__all__ = ["RelevanceError", "match_relevance", "read_relevance", "relevant_clips"]

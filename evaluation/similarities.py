@@ -101,14 +101,15 @@ class Similarities:
                 f"{target}: holds something else than similarities; choose another directory."
             )
         target.mkdir(parents=True, exist_ok=True)
-        save_file({**self._score_tensors(), "clip_of_query": self.clip_of_query}, target / SCORES)
+        save_file({**self.score_tensors(), "clip_of_query": self.clip_of_query}, target / SCORES)
         names = {
             key: getattr(self, key)
             for key in ("query_ids", "queries", "clip_ids", "source", "split", "name", "origin")
         }
         write_json(target / INFO, {"format": FORMAT, "version": VERSION, **names})
 
-    def _score_tensors(self) -> dict[str, np.ndarray]:
+    def score_tensors(self) -> dict[str, np.ndarray]:
+        """The scores as they are saved, float32: ``scores``, or ``query_vectors`` and ``clip_vectors``."""
         if isinstance(self.scores, InnerProducts):
             named = {"query_vectors": self.scores.row_vectors, "clip_vectors": self.scores.column_vectors}
         else:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..encoders.auricle_checkpoint import load_pretrained
-from ..encoders.model_fingerprint import model_fingerprint
+from ..encoders.model_fingerprint import count_parameters, model_fingerprint
 from ..encoders.onnx_towers import AUDIO_FILE, RECORD_FILE, TEXT_FILE
 from ..modeling import AuricleModel
 from ..modeling.segment_pooling import pool_tokens
@@ -109,6 +109,8 @@ def export_onnx(
         "max_text_tokens": processor.max_text_tokens,
         "towers": {},
     }
+    record["num_parameters"] = count_parameters(model, towers)
+    record["logit_scale"] = float(model.current_logit_scale("cpu"))
     for tower in towers:
         export = _export_text if tower == "text" else _export_audio
         path = out / (TEXT_FILE if tower == "text" else AUDIO_FILE)

@@ -41,6 +41,15 @@ def library_fingerprint(settings: Mapping[str, Any], weights: Mapping[str, torch
     return digest.hexdigest()
 
 
+def count_parameters(model: torch.nn.Module) -> int:
+    """How many weights a library's model has, without temperatures; a shared one counts once."""
+    return sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if not _NOT_IN_VECTORS.fullmatch(name)
+    )
+
+
 def config_settings(config: Any) -> dict[str, Any]:
     """
     The settings of a transformers configuration, of its parts too, that are not the library's defaults.
@@ -95,4 +104,10 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-__all__ = ["config_settings", "extractor_settings", "library_fingerprint", "tokenizer_settings"]
+__all__ = [
+    "config_settings",
+    "count_parameters",
+    "extractor_settings",
+    "library_fingerprint",
+    "tokenizer_settings",
+]

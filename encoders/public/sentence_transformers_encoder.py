@@ -17,6 +17,7 @@ from ..model_kinds import ACCEPTED, read_json
 from ..model_source import license_of
 from .library_fingerprint import (
     config_settings,
+    count_parameters,
     extractor_settings,
     library_fingerprint,
     tokenizer_settings,
@@ -205,6 +206,11 @@ class SentenceTransformersEncoder(AudioTextEncoder):
             "query_prompt": self.query_prompt,
         }
         return library_fingerprint(settings, self.model.state_dict())
+
+    @property
+    def num_parameters(self) -> int:
+        """Of the whole model."""
+        return count_parameters(self.model)
 
     @property
     def precision(self) -> str:

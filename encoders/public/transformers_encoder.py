@@ -11,6 +11,7 @@ from ..auricle_embedding import evaluation_mode
 from ..interface import AudioTextEncoder, EncoderError, unit_rows
 from .library_fingerprint import (
     config_settings,
+    count_parameters,
     extractor_settings,
     library_fingerprint,
     tokenizer_settings,
@@ -96,6 +97,11 @@ class TransformersEncoder(AudioTextEncoder):
     def fingerprint(self) -> str:
         """Of weights, precision, preprocessing, windows, tokenizer and text limit."""
         return library_fingerprint(self._settings(), self.model.state_dict())
+
+    @property
+    def num_parameters(self) -> int:
+        """Of the whole model."""
+        return count_parameters(self.model)
 
     @property
     def precision(self) -> str:

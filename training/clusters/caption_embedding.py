@@ -10,10 +10,17 @@ import numpy as np
 import torch
 
 from ...conversion import sha256_of
-from ...encoders import load_encoder
+from ...encoders import EncoderError, load_encoder
 from ...encoders.auricle_embedding import distinct_in_order
+from ...encoders.hub_files import find_model_files
 from ...encoders.loading import is_encoder_directory
-from ..models.pretrained_text import PretrainedError, locate_text_encoder, looks_like_path, offline_hint
+from ..models.pretrained_text import (
+    PACKAGED_ENCODERS,
+    PretrainedError,
+    locate_text_encoder,
+    looks_like_path,
+    offline_hint,
+)
 from ..teachers.pooled_captions import PooledCaptions
 
 
@@ -30,8 +37,8 @@ def embed_captions_with(
     Embeds captions as the report does for its two sources of clusters (arXiv 2509.16649, stage 3).
 
     Args:
-        name: a saved audio-text encoder, whose text tower's pooled output is taken from before the projection; or a
-            sentence-transformers model by directory or Hub id, such as ``intfloat/e5-large-v2``.
+        name: an audio-text encoder by directory or Hub id, whose text tower's pooled output is taken from before the
+            projection; or a sentence-transformers model of text alone, such as ``intfloat/e5-large-v2``.
         captions: sentences; equal ones are embedded once.
         prompt: put before every caption of a sentence-transformers model; e5 was trained with ``"query: "``.
         batch_size: captions at a time.
@@ -46,7 +53,7 @@ def embed_captions_with(
         PretrainedError: if there is no such model, it cannot be loaded, a prompt is given for an audio-text
             encoder, or sentence-transformers is missing.
     """
-    if is_encoder_directory(name):
+    if _is_encoder(name):
         if prompt:
             raise PretrainedError(
                 f"{name} is an audio-text encoder: it takes captions as they are, not after {prompt!r}."
@@ -65,6 +72,19 @@ def embed_captions_with(
         vectors, fingerprint = _sentence_transformer(name, captions, prompt, batch_size, progress)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors.astype(np.float32), {"name": name, "fingerprint": fingerprint, "prompt": prompt}
+
+
+def _is_encoder(name: str) -> bool:
+    """Whether a directory, or the files that describe a Hub repository, are an audio-text encoder's."""
+    if Path(name).is_dir():
+        return is_encoder_directory(name)
+    if name in PACKAGED_ENCODERS or looks_like_path(name):
+        return False
+    try:
+        return is_encoder_directory(find_model_files(name).directory)
+    except EncoderError:
+        # Whoever loads it says what is wrong.
+        return False
 
 
 def _sentence_transformer(
