@@ -20,8 +20,8 @@ class NameMatch(NamedTuple):
     What a written name stands for.
 
     Attributes:
-        how: ``"same"``: character by character; ``"form"``: in another Unicode form, or with backslashes for slashes;
-            ``"case"``: with upper for lower case or back; ``"blanks"``: only without the blanks at its ends.
+        how: ``"same"``: character by character; ``"form"``: in another Unicode form, or with backslashes for
+            slashes; ``"case"``: with upper for lower case or back; ``"blanks"``: without the blanks at its ends.
         names: the files, as they are stored; several where none fits better than the others.
     """
 

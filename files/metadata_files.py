@@ -118,9 +118,9 @@ def read_metadata_file(path: str | os.PathLike[str], meanings: re.Pattern[str]) 
     """
     Reads a `metadata.csv` or `metadata.jsonl`.
 
-    Both are UTF-8, with or without byte-order mark. A CSV has a header line; its cells are separated by commas, or by
-    the semicolons or tabs with which its header has a column ``file_name``. A row that is not valid is left out,
-    and the next line begins a new one. Columns with a meaning are found whatever the case of their letters.
+    Both are UTF-8, with or without byte-order mark. A CSV has a header line; its cells are separated by commas, or
+    by the semicolons or tabs with which its header has a column ``file_name``. A row that is not valid is left
+    out, and the next line begins a new one. Columns with a meaning are found whatever the case of their letters.
 
     Args:
         path: the file; its ending says what it is.
@@ -197,7 +197,9 @@ def _read_csv(table: MetadataTable, text: str, meanings: re.Pattern[str]) -> Non
         table.note(start, f"columns {twice} occur more than once; the last one counts")
     for line, cells, error in _records(lines, start, delimiter):
         if error is not None:
-            table.refuse(line, f"not valid CSV ({error})", _name_in_broken(lines[line - 1], delimiter, columns))
+            table.refuse(
+                line, f"not valid CSV ({error})", _name_in_broken(lines[line - 1], delimiter, columns)
+            )
         elif any(cell.strip() for cell in cells):
             _take_cells(table, line, cells, columns)
 
@@ -219,9 +221,7 @@ def _take_cells(table: MetadataTable, line: int, cells: list[str], columns: list
     table.add(line, values)
 
 
-def _header(
-    lines: list[str], start: int, delimiters: Sequence[str]
-) -> tuple[int, str, list[str]]:
+def _header(lines: list[str], start: int, delimiters: Sequence[str]) -> tuple[int, str, list[str]]:
     """Where the rows begin, the delimiter that gives a column ``file_name``, and the header's cells."""
     found = None
     for delimiter in delimiters:
@@ -233,9 +233,7 @@ def _header(
     return found
 
 
-def _records(
-    lines: list[str], start: int, delimiter: str
-) -> Iterator[tuple[int, list[str], str | None]]:
+def _records(lines: list[str], start: int, delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:
     """
     Line, cells, and what is wrong, of each record from a line on; blank lines are none.
 
@@ -262,7 +260,9 @@ def _fault(error: csv.Error) -> str:
     if "unexpected end of data" in text:
         return "a double quote is not closed"
     if "field larger" in text:
-        return f"a cell of more than {csv.field_size_limit():,} characters; perhaps a double quote is not closed"
+        return (
+            f"a cell of more than {csv.field_size_limit():,} characters; perhaps a double quote is not closed"
+        )
     return f"{text}; perhaps a double quote is not closed" if "expected after" in text else text
 
 

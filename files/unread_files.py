@@ -1,4 +1,4 @@
-"""Files that lie among sounds and are not read: which of them are worth a word, and a count by reason and ending."""
+"""Files among sounds that are not read: which of them are worth a word, and a count by reason and ending."""
 
 import os
 import re
@@ -14,26 +14,27 @@ def _endings(text: str) -> frozenset[str]:
 
 # Sound, and video that may hold sound.
 SOUND_ENDINGS = _endings(
-    "8svx 16svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bwf bw64 caf cda dff divx dsd dsf dts "
-    "dtshd ec3 eac3 f4a f4v flac flv gsm htk iff ircam kar m1v m2ts m2v m4a m4b m4p m4r m4v  mid midi mka "
-    "mkv mlp mod mogg mov mp1 mp2 mp3 mp4 mpa mpc mpeg mpg mpga mpp mpt mts mxf nist nsp nut oga ogg ogm ogv ogx oma omg "
-    "opus paf pcm pvf qcp qoa qt ra ram raw rf64 rm rmvb rmi sd2 sds sf shn sln snd sph spx svx tak thd truehd tta ts vob "
-    "voc vox vqf w64 wav wave weba webm wma wmv wv wve xa xi xm xwma 3ga 3gp 3g2"
+    "8svx 16svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bwf bw64 caf cda dff divx "
+    "dsd dsf dts dtshd ec3 eac3 f4a f4v flac flv gsm htk iff ircam kar m1v m2ts m2v m4a m4b m4p m4r m4v mid "
+    "midi mka mkv mlp mod mogg mov mp1 mp2 mp3 mp4 mpa mpc mpeg mpg mpga mpp mpt mts mxf nist nsp nut oga ogg "
+    "ogm ogv ogx oma omg opus paf pcm pvf qcp qoa qt ra ram raw rf64 rm rmvb rmi sd2 sds sf shn sln snd sph "
+    "spx svx tak thd truehd tta ts vob voc vox vqf w64 wav wave weba webm wma wmv wv wve xa xi xm xwma 3ga "
+    "3gp 3g2 "
 )
 # What people and programs put beside sounds, and nobody expects to be heard.
 SILENT_ENDINGS = _endings(
     # texts, tables, settings
-    "txt md rst rtf log nfo pdf doc docx odt pages xls xlsx ods numbers csv tsv json jsonl ndjson xml html htm css yaml "
-    "yml toml ini cfg conf url webloc lnk eml bib tex "
+    "txt md rst rtf log nfo pdf doc docx odt pages xls xlsx ods numbers csv tsv json jsonl ndjson xml html "
+    "htm css yaml yml toml ini cfg conf url webloc lnk eml bib tex "
     # pictures
     "jpg jpeg jpe png gif webp svg bmp tif tiff heic heif avif ico psd ai eps cr2 nef dng "
     # playlists, cue sheets, subtitles, annotations
     "m3u m3u8 pls xspf cue toc srt vtt lrc ass ssa textgrid lab eaf rttm ctm stm trs selections jams "
     # sums of files, and what programs keep of the look of sounds
-    "md5 sha1 sha256 sha512 sfv ffp par2 sig asc asd reapeaks reapindex pkf pk peak peaks pek cfa sfk sfap0 sfl wfm ovw "
-    "gpk wpk db "
+    "md5 sha1 sha256 sha512 sfv ffp par2 sig asc asd reapeaks reapindex pkf pk peak peaks pek cfa sfk sfap0 "
+    "sfl wfm ovw gpk wpk db "
     # programs, vectors, models and indexes
-    "py pyc ipynb js sh bat parquet arrow npy npz pt pth onnx safetensors lance lock"
+    "py pyc ipynb js sh bat parquet arrow npy npz pt pth onnx safetensors lance lock "
 )
 _SILENT_NAMES = frozenset(
     ("readme", "license", "licence", "copying", "notice", "authors", "changelog", "makefile", "icon\r")
@@ -85,9 +86,9 @@ def unread_reason(name: str, readable: frozenset[str]) -> str | None:
     """
     Why a file among sounds is not read; None if it is, or nobody expects it to be.
 
-    Not a word is said of hidden files, and of texts, tables, pictures, playlists, annotations, sums and what programs
-    write beside sounds. Sound and video that cannot be read here, AppleDouble files of sounds, and all other endings
-    are counted.
+    Not a word is said of hidden files, and of texts, tables, pictures, playlists, annotations, sums and what
+    programs write beside sounds. Sound and video that cannot be read here, AppleDouble files of sounds, and all
+    other endings are counted.
 
     Args:
         name: without folders.

@@ -155,40 +155,32 @@ class SoundIndex:
         """
         from ..processing import supported_audio_extensions
         from .update.indexing import update_index
-        from .update.metadata import read_descriptions
-        from .update.walking import check_root, emptied_folders, find_files, outer_roots
+        from .update.survey import survey
+        from .update.walking import check_root
 
-        extensions = supported_audio_extensions()
         roots = [
             os.path.abspath(root) for root in ([roots] if isinstance(roots, str | os.PathLike) else roots)
         ]
-        there = [root for root in roots if os.path.exists(root)] if prune else list(map(check_root, roots))
+        if not prune:
+            # Before the index's lock is waited for.
+            for root in roots:
+                check_root(root)
         with writing(self.store.folder):
             self.store.upgrade()
-            known = self.store.files()
-            files, faults = find_files(
-                there,
-                extensions,
-                outer=outer_roots(roots, {row["root"] for row in known.values()}),
-            )
-            if not files and not known:
-                told = "".join(f"; {path}: {reason}" for path, reason in faults[:3])
-                raise SearchError(
-                    f"{', '.join(roots)}: no sound file ({', '.join(sorted(extensions))}){told}."
-                )
-            descriptions, unread = read_descriptions((file.path, file.root) for file in files)
-            faults += [] if prune else emptied_folders(roots, files, known)
+            found = survey(roots, supported_audio_extensions(), self.store.files(), prune=prune)
             report = update_index(
                 self.store,
-                files,
+                found.files,
                 roots,
                 self._embed_files,
-                descriptions=descriptions,
-                undescribed=[os.path.dirname(path) for path, _ in unread],
-                unseen=[path for path, _ in faults],
+                descriptions=found.said.by_path,
+                undescribed=found.said.kept,
+                unseen=[path for path, _ in found.faults],
                 progress=progress,
             )
-        report.faults = faults + unread + report.faults
+        told = [(row.file, row.text) for row in found.said.rows]
+        report.faults = found.faults + found.said.unread + told + report.faults
+        report.rows, report.unread = found.said.rows, found.unread
         self._contents.forget()
         return report
 
