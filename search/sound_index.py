@@ -299,10 +299,10 @@ class SoundIndex:
             raise SearchError(
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
-        kept, own = Filters.of(filters), os.path.abspath(path)
+        kept, own = Filters.of(filters), self._stored_path(path)
         vector = self._known_vector(own, start, end)
         if vector is None:
-            vector = self._encoder.embed_part(path, start, None if end is None else end - start).vector
+            vector = self._encoder.embed_part(own, start, None if end is None else end - start).vector
         hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
 
@@ -316,6 +316,14 @@ class SoundIndex:
         near = np.abs(entry.starts - start) < SAME_MOMENT_SECONDS
         near &= np.abs(entry.ends - (entry.duration if end is None else end)) < SAME_MOMENT_SECONDS
         return entry.vectors[int(np.argmax(near))] if near.any() else None
+
+    def _stored_path(self, path: str | os.PathLike[str]) -> str:
+        """The absolute path of a file, in the Unicode form in which the index has it."""
+        own = os.path.abspath(path)
+        if own.isascii() or len(self.store.file_rows(["path"], [own])):
+            return own
+        match = self._contents.get().paths.find(own)
+        return match.names[0] if match and match.how == "form" else own
 
     def _entry(self, path: str) -> FileEntry | None:
         """All that the index has of a file, if that is unchanged."""
@@ -350,9 +358,9 @@ class SoundIndex:
         Raises:
             SearchError: for an empty question, a hop above a window, or a file that cannot be read.
         """
-        vector, own = self._embed_queries([query])[0], os.path.abspath(path)
+        vector, own = self._embed_queries([query])[0], self._stored_path(path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
-        found = self._encoder.embed_part(path, 0.0, None, hop)
+        found = self._encoder.embed_part(own, 0.0, None, hop)
         hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
         entry = self._entry(own)
         if entry is None:
@@ -364,9 +372,12 @@ class SoundIndex:
         check_question(question)
         contents = self._contents.get()
         if filters.file is not None:
-            path = os.path.abspath(filters.file)
+            path = self._stored_path(filters.file)
             if not len(self.store.file_rows(["path"], [path])):
-                raise SearchError(f"{filters.file}: is not in the index {self.directory}.")
+                near = contents.paths.find(path)
+                meant = f"; did you mean {near.names[0]}?" if near else ""
+                raise SearchError(f"{filters.file}: is not in the index {self.directory}{meant}.")
+            filters = replace(filters, file=path)
         if self.store.approximate:
             return ask_table(self.store, contents, question, filters, exact=exact)
         if not len(contents.windows["path"]):
