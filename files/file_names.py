@@ -28,6 +28,17 @@ class NameMatch(NamedTuple):
     how: How
     names: tuple[str, ...]
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether the name is the same text as the file's; otherwise a person has to be told."""
+        return self.how in ("same", "form")
+
+    def told(self, written: str, stored: str) -> str:
+        """What is told of a name that is taken for a file's with a loosely fitting one."""
+        blanks = "without the blanks at its ends"
+        what = blanks if self.how == "blanks" else "which differs in upper and lower case"
+        return f"{written!r} is taken for {stored!r}, {what}"
+
 
 def composed(text: str) -> str:
     """The text in Unicode's form NFC, in which equal texts are equal strings."""

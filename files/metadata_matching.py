@@ -6,7 +6,6 @@ from .file_names import NameMatch, NameTable, composed
 from .metadata_files import MetadataRow, MetadataTable, RowFault
 
 _HOW = ("same", "form", "case", "blanks")
-_LOOSELY = {"case": "which differs in upper and lower case", "blanks": "without the blanks at its ends"}
 
 
 @dataclass
@@ -71,10 +70,9 @@ def match_rows(table: MetadataTable, names: NameTable, folder: str = "") -> Matc
     found.by_name = {name: row for name, (row, _) in best.items()}
     found.unmatched = list(absent.values())
     for name, (row, match) in best.items():
-        if match.how in _LOOSELY:
+        if not match.is_certain:
             (shown,) = _short([name], folder)
-            reason = f"{row.name!r} is taken for {shown!r}, {_LOOSELY[match.how]}"
-            found.loose.append(RowFault(table.file, row.line, reason, used=True))
+            found.loose.append(RowFault(table.file, row.line, match.told(row.name, shown), used=True))
     return found
 
 

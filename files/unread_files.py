@@ -4,8 +4,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import NamedTuple
 
 
 def _endings(text: str) -> frozenset[str]:
@@ -47,7 +47,8 @@ _ENDING = re.compile(r"\.[^\W_][\w+-]{0,11}")
 _SHOWN = 12
 
 
-class Unread(NamedTuple):
+@dataclass(frozen=True)
+class Unread:
     """
     A file that is not read.
 
@@ -153,7 +154,9 @@ def unread_lines(unread: Iterable[Unread]) -> list[str]:
 
 def fault_lines(faults: Iterable[tuple[str, str]]) -> list[str]:
     """
-    Sounds that cannot be read, a line a reason, the commonest first: ``"3 files skipped, is empty: .wav (3)"``.
+    Sounds that cannot be read, a line a reason, the commonest first.
+
+    As ``"3 files skipped: the file is empty: .wav (3)"``.
 
     Args:
         faults: (path, reason); numbers and names within reasons are not told apart.
@@ -162,13 +165,14 @@ def fault_lines(faults: Iterable[tuple[str, str]]) -> list[str]:
     for path, reason in faults:
         counts.setdefault(_kind(reason), Counter())[ending_of(path)] += 1
     order = sorted(counts, key=lambda reason: (-counts[reason].total(), reason))
-    return [_line(f"skipped, {reason}", counts[reason]) for reason in order]
+    return [_line(f"skipped: {reason}", counts[reason]) for reason in order]
 
 
 def _kind(reason: str) -> str:
-    first = reason.strip().splitlines()[0] if reason.strip() else "no reason is told"
-    text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first.split("; ")[0])
-    return re.sub(r"\d[\d.,:]*", "N", text).rstrip(".")
+    # What stands behind is of the single file.
+    first = re.split(r"; |: |, | \(|\n", reason.strip() or "no reason is told")[0]
+    text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first)
+    return re.sub(r"\d[\d.,]*", "N", text).rstrip(".")
 
 
 def _line(what: str, endings: Counter[str]) -> str:
