@@ -14,12 +14,12 @@ def _endings(text: str) -> frozenset[str]:
 
 # Sound, and video that may hold sound.
 SOUND_ENDINGS = _endings(
-    "8svx 16svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bwf bw64 caf cda dff divx "
-    "dsd dsf dts dtshd ec3 eac3 f4a f4v flac flv gsm htk iff ircam kar m1v m2ts m2v m4a m4b m4p m4r m4v mid "
-    "midi mka mkv mlp mod mogg mov mp1 mp2 mp3 mp4 mpa mpc mpeg mpg mpga mpp mpt mts mxf nist nsp nut oga ogg "
-    "ogm ogv ogx oma omg opus paf pcm pvf qcp qoa qt ra ram raw rf64 rm rmvb rmi sd2 sds sf shn sln snd sph "
-    "spx svx tak thd truehd tta ts vob voc vox vqf w64 wav wave weba webm wma wmv wv wve xa xi xm xwma 3ga "
-    "3gp 3g2 "
+    "16svx 3g2 3ga 3gp 8svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bw64 bwf caf "
+    "cda dff divx dsd dsf dts dtshd eac3 ec3 f4a f4v flac flv gsm htk iff ircam kar m1v m2ts m2v m4a m4b m4p "
+    "m4r m4v mat4 mat5 mid midi mka mkv mlp mod mogg mov mp1 mp2 mp3 mp4 mpa mpc mpc2k mpeg mpg mpga mpp mpt "
+    "mts mxf nist nsp nut oga ogg ogm ogv ogx oma omg opus paf pcm pvf qcp qoa qt ra ram raw rf64 rm rmi rmvb "
+    "sd2 sds sf shn sln snd sph spx svx tak thd truehd ts tta vob voc vox vqf w64 wav wave wavex weba webm "
+    "wma wmv wv wve xa xi xm xwma "
 )
 # What people and programs put beside sounds, and nobody expects to be heard.
 SILENT_ENDINGS = _endings(
@@ -68,7 +68,7 @@ class Unread:
 
 NOT_READ = "with endings that are not read"
 NOT_HERE = "of sound or video that this installation cannot read"
-MAC_SIDECARS = "written beside sounds by macOS (AppleDouble, '._' before the name), which hold no sound"
+MAC_SIDECARS = "that macOS wrote beside sounds (AppleDouble, '._' before the name)"
 
 
 def ending_of(path: str) -> str:

@@ -119,7 +119,14 @@ def list_folder_clips(
     columns = table.columns
     if FILE_NAME not in columns:
         raise DataError(f"{metadata}: no column 'file_name'; {_found(columns, 'file_name')}")
-    caption_columns = _find_caption_columns(metadata, columns, caption_column)
+    try:
+        caption_columns = _find_caption_columns(metadata, columns, caption_column)
+    except DataError as error:
+        if strict:
+            raise
+        # The sounds can be looked at all the same.
+        caption_columns = []
+        faults.append(RowFault(table.file, 1, str(error).removeprefix(f"{metadata}: ")))
     if not table.rows:
         raise DataError(f"{metadata}: the file has no rows")
     faults += _refuse_names_outside(table)
@@ -139,7 +146,7 @@ def list_folder_clips(
             continue
         stored = path_of[row.line]
         try:
-            captions = _captions(row, caption_columns)
+            captions = _captions(row, caption_columns) if caption_columns else []
         except _RowError as error:
             faults.append(RowFault(table.file, row.line, str(error), name=name))
             _stop_at(faults, strict)
