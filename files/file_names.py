@@ -82,18 +82,20 @@ class NameTable:
         target = _joined(folder, name)
         if target in self._names:
             return NameMatch("same", (target,))
-        steps: list[tuple[How, Callable[[str], str], str]] = [("form", _composed_path, name)]
-        if not folder or _lies_in(_composed_path(target), _composed_path(folder), "/"):
-            steps += [
-                ("case", _folded_path, name),
-                ("blanks", _composed_path, name.strip()),
-                ("blanks", _folded_path, name.strip()),
-            ]
+        same_text = self._table(_composed_path).get(_composed_path(target))
+        if same_text:
+            return NameMatch("form", tuple(same_text))
+        if folder and not _lies_in(_composed_path(target), _composed_path(folder), "/"):
+            return None
+        steps: list[tuple[How, Callable[[str], str], str]] = [
+            ("case", _folded_path, name),
+            ("blanks", _composed_path, name.strip()),
+            ("blanks", _folded_path, name.strip()),
+        ]
         for how, key, written in steps:
             found = self._table(key).get(key(_joined(folder, written)), ())
             # Folders above are as they are stored: "Rain" is not what a file in "rain" speaks of.
-            if how != "form":
-                found = [path for path in found if not folder or _lies_in(path, folder)]
+            found = [path for path in found if not folder or _lies_in(path, folder)]
             if found:
                 return NameMatch(how, tuple(found))
         return None
