@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-browser test-cluster test-full-size lint format bench clean
+.PHONY: help venv demo test test-slow test-browser test-cluster test-full-size test-hf test-versions lint format bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
 	$(BIN)/python train.py recipes/demo.yaml
 
 test: venv ## run the fast tests
-	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser"
+	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser and not versions"
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
@@ -46,6 +46,18 @@ test-cluster: $(VENV)/.installed-ray ## run the tests that start a Ray cluster o
 
 test-full-size: venv ## run every recipe of recipes/clotho for two steps, networks at published size
 	$(BIN)/python -m pytest -m full_size --durations=0
+
+# Nothing of transformers' tests enters the repository: they are fetched into a cache for the installed version.
+$(VENV)/.installed-mteb: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,mteb]'
+	@touch $@
+
+test-hf: $(VENV)/.installed-mteb ## run transformers' own common tests of models, configs and processors on our classes
+	source="$$($(BIN)/python tests/hf/fetch_common_tests.py)" && \
+		AURICLE_TRANSFORMERS_TESTS="$$source" $(BIN)/python -m pytest tests/hf tests/hub/test_mteb_entry.py
+
+test-versions: venv ## try the lowest and the newest supported transformers, datasets, sentence-transformers, peft
+	$(BIN)/python -m pytest -m versions -s tests/versions
 
 lint: venv ## check format and style
 	$(BIN)/ruff format --check .

@@ -81,12 +81,20 @@ def _rank(
     model_name: str, paths: list[Path], sentence: str, batch_size: int, int8: bool, progress: bool
 ) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]]]:
     from ..encoders import load_encoder
+    from ..encoders.caption_lengths import caption_lengths
     from ..encoders.cpu_threads import set_cpu_threads
 
     quiet_libraries()
     set_cpu_threads(None)
     encoder = load_encoder(model_name, precision="int8" if int8 else "float32")
     encoder.prepare_texts([sentence])
+    lengths = caption_lengths(encoder, [sentence])
+    if lengths is not None and lengths.cut:
+        typer.echo(
+            f"the sentence has {lengths.longest} tokens; the model reads the first {lengths.limit} and ignores the "
+            "rest",
+            err=True,
+        )
     query = encoder.embed_texts([sentence])[0]
     embeddings, failures = encoder.embed_clips(
         [str(path) for path in paths], batch_size=batch_size, progress=progress, skip_unreadable=True

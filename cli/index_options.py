@@ -21,6 +21,10 @@ JSON = typer.Option("--json", help="Print the results as JSON.")
 MIN_SCORE = typer.Option(
     help="Minimum score. The score is the cosine similarity, minus half of that to --negative."
 )
+RANK = typer.Option(
+    "--rank",
+    help="'window' ranks files by their best window, 'clip' by the embedding of the whole file.",
+)
 PATH = typer.Option("--path", help="Only files whose path matches this pattern, such as '*/rain/*'.")
 TAG = typer.Option(help="Only files in a folder with this name or with this tag in their metadata.")
 LICENSE = typer.Option(help="Only files whose metadata name this license.")
@@ -31,6 +35,10 @@ EXACT = typer.Option(
 RAY = typer.Option("--ray", help="Run on a Ray cluster: its address, such as 10.0.0.1:6379, or 'auto'.")
 TEMPLATE = typer.Option(
     help="Prompt template for queries of one to four words; {} stands for the query. '{}' turns the template off."
+)
+MODEL = typer.Option(
+    "--model",
+    help="Model of the index, if it was moved: its new directory or Hub id. The index remembers it.",
 )
 MIN_DURATION = typer.Option(min=0.0, help="Minimum duration of a file in seconds.")
 MAX_DURATION = typer.Option(min=0.0, help="Maximum duration of a file in seconds.")
@@ -48,7 +56,11 @@ def search_errors() -> Any:
 
 
 def open_index(
-    index_dir: str, text_tower: Path | None, ray: str | None = None, template: str | None = None
+    index_dir: str,
+    text_tower: Path | None,
+    ray: str | None = None,
+    template: str | None = None,
+    model: str | None = None,
 ) -> "SoundIndex":
     """Opens an index; the model is loaded when a query needs it."""
     from ..search.index_encoder import load_encoder_on_half_the_cores
@@ -56,7 +68,12 @@ def open_index(
 
     chosen = {} if template is None else {"template": template}
     return SoundIndex(
-        index_dir, text_tower=text_tower, ray=ray, loader=load_encoder_on_half_the_cores, **chosen
+        index_dir,
+        text_tower=text_tower,
+        ray=ray,
+        model=model,
+        loader=load_encoder_on_half_the_cores,
+        **chosen,
     )
 
 

@@ -57,6 +57,29 @@ def lazy_group(commands: list[LazyCommand]) -> type[LazyGroup]:
     return Group
 
 
+class CommandAsWritten(TyperCommand):
+    """A command whose help shows every character of its text, see [`show_text_as_written`]."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        show_text_as_written(self)
+
+
+def single_command(target: Callable, name: str, *, open_options: bool = False) -> typer.Typer:
+    """
+    A program of one command, such as a script.
+
+    Args:
+        target: a function that typer can read.
+        name: of the command.
+        open_options: see [`LazyCommand`].
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    settings = OPEN_OPTIONS if open_options else {}
+    app.command(name, cls=CommandAsWritten, context_settings=settings)(target)
+    return app
+
+
 def build_command(target: Callable | typer.Typer, name: str, *, open_options: bool = False) -> Any:
     """
     A command, or a group of commands, whose help shows every character of its text.
@@ -66,12 +89,9 @@ def build_command(target: Callable | typer.Typer, name: str, *, open_options: bo
         name: of the command.
         open_options: see [`LazyCommand`].
     """
-    if isinstance(target, typer.Typer):
-        app = target
-    else:
-        app = typer.Typer(add_completion=False)
-        app.command(name, context_settings=OPEN_OPTIONS if open_options else {})(target)
-    command = typer.main.get_command(app)
+    if not isinstance(target, typer.Typer):
+        return typer.main.get_command(single_command(target, name, open_options=open_options))
+    command = typer.main.get_command(target)
     command.name = name
     show_text_as_written(command)
     return command

@@ -21,7 +21,11 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
         ("map", "Draw a map of an index as an HTML page.", "map:draw_map"),
     ],
     "Models": [
-        ("convert", "Convert a published PaSST, BEATs or EAT checkpoint.", "convert:convert"),
+        (
+            "convert",
+            "Convert a published checkpoint of an audio encoder or a retrieval model.",
+            "convert:convert",
+        ),
         ("embed", "Embed a dataset or a folder with a model.", "embed:embed"),
         ("export", "Export the towers of a model to ONNX.", "export:export"),
     ],
@@ -42,6 +46,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
     "Sharing": [
         ("card", "Write the model card of a finished run.", "card:card"),
         ("push", "Publish a finished run on the Hub.", "push:push"),
+        ("mteb", "Print the MTEB entry of a published model.", "mteb:mteb"),
     ],
 }
 # They accept every field of a recipe as an option.

@@ -10,6 +10,7 @@ from .index_options import (
     EXPORT,
     INDEX,
     JSON,
+    MODEL,
     TEMPLATE,
     TOP,
     open_index,
@@ -28,6 +29,7 @@ def moments(
         typer.Option(min=0.1, help="Hop between windows in seconds. Default: half the length of a window."),
     ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
+    model: Annotated[str | None, MODEL] = None,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -37,5 +39,5 @@ def moments(
     The result is a ranked list of time spans.
     """
     with search_errors():
-        sounds = open_index(index_dir, None, template=template)
+        sounds = open_index(index_dir, None, template=template, model=model)
         show_hits(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)

@@ -16,7 +16,9 @@ from .index_options import (
     METADATA,
     MIN_DURATION,
     MIN_SCORE,
+    MODEL,
     PATH,
+    RANK,
     RAY,
     TAG,
     TEMPLATE,
@@ -45,6 +47,7 @@ def search(
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
     min_score: Annotated[float | None, MIN_SCORE] = None,
+    rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
     text_tower: Annotated[
@@ -52,6 +55,7 @@ def search(
         typer.Option(help="Exported text tower (ONNX directory). Queries then run without torch."),
     ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
+    model: Annotated[str | None, MODEL] = None,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -73,7 +77,7 @@ def search(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = open_index(index_dir, text_tower, ray, template)
+        sounds = open_index(index_dir, text_tower, ray, template, model)
         hits = sounds.search(
             sentence,
             top=top,
@@ -81,6 +85,7 @@ def search(
             names=names,
             min_score=min_score,
             exact=exact,
+            **({} if rank is None else {"rank": rank}),
             **filters,
         )
         show_hits(sounds, hits, as_json, export)

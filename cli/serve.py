@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .index_options import DEFAULT_INDEX, open_index, search_errors
+from .index_options import DEFAULT_INDEX, MODEL, open_index, search_errors
 
 
 def serve(
@@ -29,6 +29,7 @@ def serve(
     text_tower: Annotated[
         Path | None, typer.Option(help="Exported text tower (ONNX directory), for faster queries.")
     ] = None,
+    model: Annotated[str | None, MODEL] = None,
 ) -> None:
     """
     Serve a search page on this machine.
@@ -39,7 +40,9 @@ def serve(
     with search_errors():
         from ..search.page.app import serve as launch
 
-        page = launch(open_index(index_dir, text_tower), host=host, port=port, open_browser=open_browser)
+        page = launch(
+            open_index(index_dir, text_tower, model=model), host=host, port=port, open_browser=open_browser
+        )
         typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
         while True:
             time.sleep(3600)

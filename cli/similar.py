@@ -16,6 +16,7 @@ from .index_options import (
     METADATA,
     MIN_DURATION,
     MIN_SCORE,
+    MODEL,
     PATH,
     RAY,
     TAG,
@@ -44,6 +45,7 @@ def similar(
     min_score: Annotated[float | None, MIN_SCORE] = None,
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
+    model: Annotated[str | None, MODEL] = None,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -63,7 +65,7 @@ def similar(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = open_index(index_dir, None, ray)
+        sounds = open_index(index_dir, None, ray, model=model)
         hits = sounds.similar(
             file, start=start, end=end, top=top, min_score=min_score, exact=exact, **filters
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .failures import one_line_errors, quiet_libraries
-from .lazy_commands import build_command
+from .lazy_commands import single_command
 
 if TYPE_CHECKING:
     from ..training.recipe.schema import Recipe
@@ -136,4 +136,4 @@ def format_results(results: dict) -> list[str]:
 
 def main() -> None:
     """Entry point of train.py."""
-    build_command(train, "train.py", open_options=True)()
+    single_command(train, "train.py", open_options=True)()

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 from .key_plan import ConversionError
 
-# Settings, numbers and containers that files of the fairseq family hold beside their tensors.
-INERT_MODULES = ("argparse", "omegaconf", "fairseq", "numpy", "typing", "pathlib", "enum")
+# Settings, numbers and containers that files of the fairseq family and of sacred's experiments hold beside tensors.
+INERT_MODULES = ("argparse", "omegaconf", "fairseq", "sacred", "numpy", "typing", "pathlib", "enum")
+CHECKPOINT_ENDINGS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
 INERT_NAMES = frozenset(
     {"collections.defaultdict"}
     | {f"builtins.{name}" for name in ("dict", "list", "tuple", "int", "float", "bool", "str", "object")}
@@ -107,10 +108,14 @@ def _read_torch_zip(path: Path) -> Any:
     except zipfile.BadZipFile as error:
         raise ConversionError(
             f"{path}: the file is truncated or corrupt: the table of contents at its end is missing. Download it "
-            "again and compare the size."
+            "again and compare the size; if it is one of several parts, put the others beside it."
         ) from error
+    if any(name.endswith("constants.pkl") for name in names):
+        raise ConversionError(f"{path}: is a TorchScript program, not a checkpoint: it holds code.")
     if not any(name.endswith("data.pkl") for name in names):
-        raise ConversionError(f"{path}: this zip archive was not written by torch.")
+        packed = [name for name in names if name.endswith(CHECKPOINT_ENDINGS)]
+        hint = f" It contains {packed[0]}: unpack it and give that file." if packed else ""
+        raise ConversionError(f"{path}: this zip archive was not written by torch.{hint}")
     try:
         wanted = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What of a checkpoint goes where: the parts that the three towers' plans share."""
+"""What of a checkpoint goes where: the parts that all plans share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,10 +33,10 @@ class Checkpoint:
 @dataclass
 class KeyPlan:
     """
-    A tower's config and weights as taken from a checkpoint.
+    A model's config and weights as taken from a checkpoint.
 
     Attributes:
-        config: of the tower.
+        config: of the model.
         tensors: float32 tensors by our names.
         dropped: published name to the reason why it is left out.
         published_name: our name of a tensor to the published one, for messages.
@@ -48,21 +48,22 @@ class KeyPlan:
     published_name: Callable[[str], str] = str
 
 
-def take_apart(contents: Any, name: str) -> Checkpoint:
+def take_apart(contents: Any, name: str, settings_keys: tuple[str, ...] = ("cfg", "args")) -> Checkpoint:
     """
     Finds weights and settings in what a checkpoint file holds.
 
     Args:
         contents: a flat dict of tensors, or a dict with them under ``model`` (or ``state_dict``) and settings
-            under ``cfg`` or, in old files, ``args``.
+            beside them.
         name: the file's, for messages.
+        settings_keys: where the settings may lie, the first that is there; those of fairseq by default.
 
     Raises:
         ConversionError: if there are no weights.
     """
     settings: Any = {}
     if isinstance(contents, Mapping):
-        settings = contents.get("cfg") or contents.get("args") or {}
+        settings = next((contents[key] for key in settings_keys if contents.get(key)), {})
         for key in ("model", "state_dict"):
             if isinstance(contents.get(key), Mapping):
                 contents = contents[key]
@@ -73,20 +74,6 @@ def take_apart(contents: Any, name: str) -> Checkpoint:
         )
         raise ConversionError(f"{name}: no model weights in this file; found {found}.")
     return Checkpoint(name, dict(contents), dict(settings) if isinstance(settings, Mapping) else {})
-
-
-def identify(weights: Mapping[str, Any]) -> str | None:
-    """Which tower the names of the weights belong to: ``"passt"``, ``"beats"``, ``"eat"`` or None."""
-    names = set(weights)
-    if {"cls_token", "dist_token"} & names and {"time_new_pos_embed", "freq_new_pos_embed"} & names:
-        return "passt"
-    if any(name.endswith("fixed_positional_encoder.positions") for name in names) or any(
-        "local_encoder.proj" in name for name in names
-    ):
-        return "eat"
-    if "patch_embedding.weight" in names or any(".self_attn.grep_a" in name for name in names):
-        return "beats"
-    return None
 
 
 def split_dropped(

@@ -14,13 +14,16 @@ STRIDES = (10, 12, 14, 16, 20)
 FULL_SEGMENT_FRAMES = 1000
 
 
-def plan_passt(checkpoint: Checkpoint, heads: int | None = None) -> KeyPlan:
+def plan_passt(
+    checkpoint: Checkpoint, heads: int | None = None, frames: int = FULL_SEGMENT_FRAMES
+) -> KeyPlan:
     """
     Config and weights of a PaSST.
 
     Args:
         checkpoint: of PaSST.
         heads: number of attention heads where it is not one for every 64 channels.
+        frames: of a full segment; another number is taken where the table of positions is not made for it.
 
     Raises:
         ConversionError: if the geometry cannot be read from the shapes.
@@ -31,7 +34,6 @@ def plan_passt(checkpoint: Checkpoint, heads: int | None = None) -> KeyPlan:
     frequency_stride = _stride(rows, checkpoint.name)
     # All published variants step equally far in time and frequency, except that short inputs tell no stride.
     time_stride = frequency_stride
-    frames = FULL_SEGMENT_FRAMES
     if (frames - PATCH_SIZE) // time_stride + 1 != columns:
         frames = PATCH_SIZE + (columns - 1) * time_stride
     config = PasstConfig(

@@ -2,18 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 
 from ..modeling import AuricleConfig, AuricleModel
 from ..modeling.int8 import quantize_linear_layers
 from ..processing import AuricleProcessor
+from .checkpoint_faults import check_complete, named_fault
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -41,13 +37,13 @@ def load_pretrained(
         return quantize_linear_layers(model) if int8 else model, processor
     if local and not (Path(name) / "config.json").is_file():
         raise ValueError(f"{name}: holds no saved model (no config.json).")
-    with _named_fault(name, "config.json" if local else "is no directory here, and from the Hub it"):
+    with named_fault(name, "config.json" if local else "is no directory here, and from the Hub it"):
         kind = AuricleConfig.get_config_dict(name, revision=revision)[0].get("model_type")
     if kind != AuricleConfig.model_type:
         raise ValueError(f"{name}: holds a model of type {kind!r}; needed is {AuricleConfig.model_type!r}.")
-    with _named_fault(name, "config.json"):
+    with named_fault(name, "config.json"):
         config = AuricleConfig.from_pretrained(name, revision=revision)
-    with _named_fault(name, "weights"):
+    with named_fault(name, "weights"):
         # Tensors of another shape are reported like missing ones, so that the message can name them.
         model, report = AuricleModel.from_pretrained(
             name,
@@ -57,16 +53,27 @@ def load_pretrained(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    _check_complete(name, report)
-    with _named_fault(name, "processor"):
-        processor = AuricleProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
-    # Without its file of words a tokenizer is made all the same, and every sentence becomes unknown words.
-    if set(processor.tokenizer.get_vocab()) <= set(processor.tokenizer.all_special_tokens):
-        raise ValueError(
-            f"{name}: processor cannot be used (its tokenizer knows no word; a file is missing)."
-        )
+    check_complete(name, report)
+    processor = _load_processor(name, revision)
     model = model.eval()
     return quantize_linear_layers(model) if int8 else model, processor
+
+
+def _load_processor(name: str, revision: str | None) -> AuricleProcessor:
+    no_words = f"{name}: processor cannot be used (its tokenizer knows no word; a file is missing)."
+    with named_fault(name, "processor"):
+        try:
+            processor = AuricleProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
+        except ValueError as error:
+            if "instantiate the backend tokenizer" not in str(error):
+                raise
+            processor = None
+    # Without its file of words a tokenizer of some classes is made all the same; every word is unknown to it.
+    if processor is None or set(processor.tokenizer.get_vocab()) <= set(
+        processor.tokenizer.all_special_tokens
+    ):
+        raise ValueError(no_words)
+    return processor
 
 
 def _load_adapted(directory: Path) -> tuple[AuricleModel, AuricleProcessor]:
@@ -75,7 +82,7 @@ def _load_adapted(directory: Path) -> tuple[AuricleModel, AuricleProcessor]:
         from peft import PeftModel
     except ImportError as error:
         raise ValueError(f"{directory}: adapters need PEFT: pip install 'auricle[peft]'.") from error
-    with _named_fault(str(directory), ADAPTER_CONFIG):
+    with named_fault(str(directory), ADAPTER_CONFIG):
         base = json.loads((directory / ADAPTER_CONFIG).read_text(encoding="utf-8")).get(
             "base_model_name_or_path"
         )
@@ -84,28 +91,6 @@ def _load_adapted(directory: Path) -> tuple[AuricleModel, AuricleProcessor]:
             f"{directory}: its {ADAPTER_CONFIG} names no model to load it on top of, but {base!r}."
         )
     model, processor = load_pretrained(base)
-    with _named_fault(str(directory), "adapter"):
+    with named_fault(str(directory), "adapter"):
         merged = PeftModel.from_pretrained(model, str(directory)).merge_and_unload()
     return merged.eval(), processor
-
-
-def _check_complete(name: str, report: dict[str, Any]) -> None:
-    # The loader draws such weights at random and goes on; the answers would be noise.
-    missing = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
-    missing |= set(report["missing_keys"])
-    if missing:
-        raise ValueError(
-            f"{name}: the weights do not fit config.json: {len(missing)} tensors are missing or of another "
-            f"shape, such as {min(missing)}."
-        )
-
-
-@contextmanager
-def _named_fault(name: str, part: str) -> Iterator[None]:
-    """Turns the loaders' many kinds of errors into one line that names the model and the part at fault."""
-    try:
-        yield
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-        raise ValueError(f"{name}: {part} cannot be loaded ({reason})") from error

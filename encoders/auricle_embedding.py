@@ -112,7 +112,7 @@ def embed_captions(
         starts = range(0, len(distinct), batch_size)
         for start in tqdm(starts, desc="captions", unit="batch", disable=not progress):
             part = distinct[start : start + batch_size]
-            inputs = processor(text=part).to(model.device)
+            inputs = processor(text=part, allow_file_names=True).to(model.device)
             if pooled:
                 rows = model.pool_text(**inputs)
             else:

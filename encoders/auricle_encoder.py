@@ -18,6 +18,7 @@ from .model_fingerprint import model_fingerprint, text_fingerprint
 from .model_source import license_of
 
 PRECISIONS = ("float32", "int8")
+TEXTS_COUNTED_AT_A_TIME = 4096
 
 
 class AuricleEncoder(AudioTextEncoder):
@@ -50,13 +51,17 @@ class AuricleEncoder(AudioTextEncoder):
         self.name, self.revision, self.license = name, revision, license
         extractor = processor.feature_extractor
         self.min_tail_seconds = extractor.min_tail_seconds
-        self.max_text_tokens = processor.max_text_tokens
+        self.max_text_tokens = min(processor.max_text_tokens, processor.tokenizer.model_max_length)
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
         """Whether files of a directory, and the model type in its ``config.json``, say that it is of this kind."""
-        adapter = (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
-        return adapter or model_type == "auricle"
+        return cls.directories_only(directory) or model_type == "auricle"
+
+    @classmethod
+    def directories_only(cls, directory: Path) -> bool:
+        """Whether a directory holds adapters alone."""
+        return (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
 
     @classmethod
     def load(
@@ -66,9 +71,12 @@ class AuricleEncoder(AudioTextEncoder):
         revision: str | None = None,
         device: Any = None,
         precision: str = "float32",
+        window_seconds: float | None = None,
     ) -> Self:
         """
         Loads a directory, an adapter's directory or a Hub id; arguments and errors as of [`load_encoder`].
+
+        The window is part of the model: only its own length is accepted.
         """
         if precision not in PRECISIONS:
             raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(PRECISIONS)}.")
@@ -77,7 +85,13 @@ class AuricleEncoder(AudioTextEncoder):
         except ValueError as error:
             raise EncoderError(str(error)) from error
         commit = getattr(model.config, "_commit_hash", None)
-        encoder = cls(model, processor, name=os.fspath(name), revision=commit, license=license_of(name))
+        encoder = cls(
+            model, processor, name=os.fspath(name), revision=commit, license=license_of(name, revision)
+        )
+        if window_seconds not in (None, encoder.window_seconds):
+            raise EncoderError(
+                f"{name}: its windows last {encoder.window_seconds:g} s, not window_seconds={window_seconds:g}."
+            )
         if device is None:
             # 8-bit layers run on the CPU.
             device = "cuda" if torch.cuda.is_available() and precision != "int8" else "cpu"
@@ -136,7 +150,7 @@ class AuricleEncoder(AudioTextEncoder):
     @property
     def logit_scale(self) -> float:
         """``1 / temperature``."""
-        return float(self.model.current_logit_scale())
+        return float(self.model.current_logit_scale("cpu"))
 
     def to(self, device: Any) -> Self:
         """Moves the model to a device."""
@@ -145,7 +159,17 @@ class AuricleEncoder(AudioTextEncoder):
 
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """See [`AuricleProcessor.prepare_text`]."""
-        return self.processor.prepare_text(list(sentences))
+        return self.processor.prepare_text(list(sentences)) if len(sentences) else []
+
+    def count_tokens(self, sentences: Sequence[str]) -> list[int]:
+        """See [`AudioTextEncoder.count_tokens`]."""
+        prepared, lengths = self.prepare_texts(sentences), []
+        for start in range(0, len(prepared), TEXTS_COUNTED_AT_A_TIME):
+            part = prepared[start : start + TEXTS_COUNTED_AT_A_TIME]
+            # Quiet: that a caption is longer than the model's limit is what is asked here.
+            tokens = self.processor.tokenizer(part, padding=False, truncation=False, verbose=False)
+            lengths += [len(ids) for ids in tokens["input_ids"]]
+        return lengths
 
     def embed_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
@@ -171,7 +195,8 @@ class AuricleEncoder(AudioTextEncoder):
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """The audio tower's segment vectors from before the projection."""
         extractor = self.processor.feature_extractor
-        inputs = extractor.encode(waveforms, list(lengths), [1] * len(lengths), None, self.model.device)
+        real = extractor.at_least_shortest(lengths)
+        inputs = extractor.encode(waveforms, real, [1] * len(real), None, self.model.device)
         mask = inputs.get("audio_attention_mask")
         with evaluation_mode(self.model):
             pooled = self.model.pool_audio(

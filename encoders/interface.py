@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -33,7 +34,7 @@ class AudioTextEncoder(ABC):
     * An empty list gives an array of no rows.
 
     Attributes:
-        name: the directory or Hub id that it was loaded from, as given; "" for a model made in memory.
+        name: the directory or Hub id that it was loaded from, without a revision; "" for a model made in memory.
         revision: commit of the Hub repository, or None for a directory.
         license: of the weights, as the model's card names it; None if nothing says so.
         precision: of the weights: "float32", "bfloat16", "float16" or "int8".
@@ -48,7 +49,8 @@ class AudioTextEncoder(ABC):
     Attributes:
         logit_scale, logit_bias: what cosines are multiplied with, and what is then added, before a softmax or
             sigmoid.
-        query_prompt, document_prompt: put before a sentence that asks, and before one that describes.
+        query_prompt, document_prompt: put before a sentence that asks, and before a text that describes.
+            [`prepare_texts`] and [`embed_texts`] put ``query_prompt`` themselves: a sentence asks for sounds.
         matryoshka_dims: widths that the vectors may be cut to and brought to unit length again, the largest first.
         frame_seconds: time step of [`embed_frames`].
     """
@@ -66,6 +68,13 @@ class AudioTextEncoder(ABC):
     frame_seconds: float | None = None
     # What messages call this kind of model.
     kind: ClassVar[str] = "audio-text encoder"
+    # Whether it may be made of classes that a repository brings, if the user allows that.
+    may_run_remote_code: ClassVar[bool] = False
+
+    @classmethod
+    def directories_only(cls, directory: Path) -> bool:
+        """Whether a model whose describing files lie there loads from a directory only, not by its Hub id."""
+        return False
 
     # ------------------------------------------------------------------------------------- what it is
 
@@ -133,6 +142,15 @@ class AudioTextEncoder(ABC):
             ValueError: for a sentence that holds no word; the message shows it.
         """
 
+    def count_tokens(self, sentences: Sequence[str]) -> list[int] | None:
+        """
+        Tokens of each sentence before it is cut to ``max_text_tokens``, special ones included; None if not known.
+
+        Raises:
+            ValueError: for a sentence that holds no word.
+        """
+        return None
+
     @abstractmethod
     def embed_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
@@ -183,7 +201,6 @@ class AudioTextEncoder(ABC):
         """Unit vectors ``(windows, embedding_dim)``; arguments as of [`pool_windows`]."""
         return self.project_windows(self.pool_windows(waveforms, lengths))
 
-    @abstractmethod
     def embed_clips(
         self,
         clips: Sequence[Any],
@@ -196,9 +213,12 @@ class AudioTextEncoder(ABC):
         """
         Unit vectors ``(clips, embedding_dim)`` of whole clips, as published figures are computed.
 
+        By default of consecutive windows, with what is left over at the end as a padded window of its own
+        ([`clip_embedding.embed_clips`]).
+
         Args:
-            clips: paths, or dicts with ``path`` and, by choice, ``offset`` and ``duration`` (seconds), or waveforms
-                in a form that the encoder's class documents.
+            clips: paths, or dicts with ``path`` and, by choice, ``offset`` and ``duration`` (seconds), or dicts
+                with ``array`` and ``sampling_rate``, or waveforms in a form that the encoder's class documents.
             batch_size: windows that the model sees at a time; bounds the memory, not the result.
             progress: show a progress bar.
             description: what the bar calls the clips.
@@ -210,10 +230,20 @@ class AudioTextEncoder(ABC):
         Raises:
             AudioReadError: for a clip that cannot be read, unless ``skip_unreadable``.
         """
+        from .clip_embedding import embed_clips  # that module is written in terms of this one
+
+        return embed_clips(
+            self,
+            clips,
+            batch_size=batch_size,
+            progress=progress,
+            description=description,
+            skip_unreadable=skip_unreadable,
+        )
 
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """
-        Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``.
+        Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``; zeros behind what is real.
 
         Frame vectors are compared with one another and never ranked in one list with those of windows or clips.
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .hub_files import ModelFiles, fetch_all, find_model_files
 from .interface import AudioTextEncoder, EncoderError
 from .model_source import read_model_type
 
@@ -13,6 +14,9 @@ from .model_source import read_model_type
 ENCODER_CLASSES = (
     ("onnx_encoder", "OnnxEncoder"),
     ("auricle_encoder", "AuricleEncoder"),
+    ("public.clap_encoder", "ClapEncoder"),
+    ("public.pe_audio_encoder", "PeAudioEncoder"),
+    ("public.sentence_transformers_encoder", "SentenceTransformersEncoder"),
 )
 
 
@@ -22,30 +26,55 @@ def load_encoder(
     revision: str | None = None,
     device: Any = None,
     precision: str = "float32",
+    trust_remote_code: bool = False,
+    window_seconds: float | None = None,
 ) -> AudioTextEncoder:
     """
     Loads a model that embeds sounds and sentences, whatever its kind.
 
+    What it is, its own files say: ``config.json``, ``modules.json``, ``adapter_config.json`` or the record of an
+    export. Of a Hub repository they are fetched first, and all further files come from the same commit.
+
     Args:
         name: a saved model's directory, a directory of LoRA adapters (merged into the model that it names), a
-            directory written by `auricle export`, or a Hub id.
+            directory written by `auricle export`, a Hub id ``owner/name``, or ``owner/name@revision``.
         revision: branch, tag or commit of a Hub repository.
         device: a torch device; None takes the GPU if there is one.
-        precision: "float32", or "int8" for 8-bit linear layers on the CPU, whose vectors differ a little
-            (docs/results_encoders.md): vectors of two precisions must not be mixed.
+        precision: "float32"; for Auricle models "int8", 8-bit linear layers on the CPU, whose vectors differ a
+            little (docs/results_encoders.md); for public models "bfloat16" or "float16". Vectors of two
+            precisions must not be mixed.
+        trust_remote_code: run Python code that the repository brings, where no library has the model. Read it
+            first: it may do anything that you may.
+        window_seconds: length of a window, at most what the model takes; None is the model's own.
 
     Returns:
         The encoder, in evaluation mode.
 
     Raises:
-        EncoderError: if there is no such model, it is of a kind that is not known, or incomplete; one line that
-            names the model and the part at fault.
+        EncoderError: if there is no such model or revision, it is of a kind that is not known, it needs code of
+            its own, or it is incomplete; one line that names the model and the part at fault.
     """
-    kind = _recognized_class(os.fspath(name))
-    if kind is None:
-        # Our own loader says what a directory lacks, and asks the Hub for what is no directory.
-        from .auricle_encoder import AuricleEncoder as kind
-    return kind.load(name, revision=revision, device=device, precision=precision)
+    files = find_model_files(name, revision)
+    kind = _recognized_class(files.directory)
+    if kind is None or kind.may_run_remote_code:
+        kind = _class_if_its_code_may_run(files, kind, trust_remote_code)
+    location = files.name
+    if not files.reachable:
+        location = os.fspath(files.directory)
+    elif files.revision is not None and kind.directories_only(files.directory):
+        location = os.fspath(fetch_all(files).directory)
+    options = {"window_seconds": window_seconds} if window_seconds is not None else {}
+    if trust_remote_code and kind.may_run_remote_code:
+        options["trust_remote_code"] = True
+    encoder = kind.load(
+        location,
+        revision=files.revision if location == files.name else None,
+        device=device,
+        precision=precision,
+        **options,
+    )
+    encoder.name, encoder.revision = files.name, files.revision
+    return encoder
 
 
 def is_encoder_directory(name: str | os.PathLike[str]) -> bool:
@@ -55,19 +84,37 @@ def is_encoder_directory(name: str | os.PathLike[str]) -> bool:
     Raises:
         EncoderError: if its ``config.json`` cannot be read.
     """
-    return _recognized_class(os.fspath(name)) is not None
+    return Path(name).is_dir() and _recognized_class(Path(name)) is not None
 
 
-def _recognized_class(name: str) -> Any:
-    directory = Path(name)
-    if not directory.is_dir():
-        return None
+def _recognized_class(directory: Path) -> Any:
     model_type = read_model_type(directory)
     for module, class_name in ENCODER_CLASSES:
-        kind = getattr(importlib.import_module(f".{module}", __package__), class_name)
+        kind = _class_of(module, class_name)
         if kind.recognizes(directory, model_type):
             return kind
     return None
+
+
+def _class_if_its_code_may_run(files: ModelFiles, kind: Any, trusted: bool) -> Any:
+    from .model_kinds import needed_remote_code, read_json, unfit_model
+
+    classes = needed_remote_code(files.directory, read_json(files.directory / "config.json"))
+    if not classes:
+        if kind is None:
+            raise EncoderError(unfit_model(files.name, files.directory))
+        return kind
+    if not trusted:
+        raise EncoderError(
+            f"{files.name}: needs Python code from its repository ({', '.join(classes)}). Read that code, and if "
+            "you trust it load the model with trust_remote_code=True."
+        )
+    # sentence-transformers wraps any model that has features of text and audio.
+    return _class_of("public.sentence_transformers_encoder", "SentenceTransformersEncoder")
+
+
+def _class_of(module: str, class_name: str) -> Any:
+    return getattr(importlib.import_module(f".{module}", __package__), class_name)
 
 
 __all__ = ["ENCODER_CLASSES", "AudioTextEncoder", "EncoderError", "is_encoder_directory", "load_encoder"]

@@ -13,6 +13,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from ..modeling import AuricleModel
 from ..modeling.int8 import Int8Linear
 from ..processing import AuricleFeatureExtractor, AuricleProcessor
+from ..processing.caption_normalizer import own_normalizer
 
 # Weights that no embedding passes through: of the loss, and of the third stage's cluster heads.
 _NOT_EMBEDDING = re.compile(r"logit_scale|(audio|text)_cluster_head\..*")
@@ -127,8 +128,12 @@ def _processor_settings(processor: AuricleProcessor) -> dict[str, Any]:
 
 
 def _caption_settings(processor: AuricleProcessor) -> dict[str, Any]:
+    name = processor.caption_normalization
+    # The two forms that there were before forms had names go by their old names: digests of then still hold.
+    older = {"auricle-1": True, "none": False}
+    form = {"normalize_captions": older[name]} if name in older else {"caption_normalization": name}
     return {
-        "normalize_captions": processor.normalize_captions,
+        **form,
         "max_text_tokens": processor.max_text_tokens,
         "tokenizer": _tokenizer_settings(processor.tokenizer),
     }
@@ -142,8 +147,10 @@ def _tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
         return {**sides, "vocabulary": tokenizer.get_vocab(), "special": special}
     pipeline = json.loads(backend.to_str())
     # Truncation and padding are leftovers of the last call; a decoder only writes text.
-    names = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
-    return {**sides, **{name: pipeline.get(name) for name in names}}
+    names = ("added_tokens", "pre_tokenizer", "post_processor", "model")
+    # The form of captions that the processor put into the tokenizer counts by its name, not a second time.
+    own = own_normalizer(pipeline.get("normalizer"))
+    return {**sides, "normalizer": own, **{name: pipeline.get(name) for name in names}}
 
 
 def _plain(value: Any) -> Any:

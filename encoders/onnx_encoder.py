@@ -51,6 +51,11 @@ class OnnxEncoder(AudioTextEncoder):
         return (directory / RECORD_FILE).is_file()
 
     @classmethod
+    def directories_only(cls, directory: Path) -> bool:
+        """Always."""
+        return True
+
+    @classmethod
     def load(
         cls,
         name: str | os.PathLike[str],
@@ -58,17 +63,22 @@ class OnnxEncoder(AudioTextEncoder):
         revision: str | None = None,
         device: Any = None,
         precision: str | None = None,
+        window_seconds: float | None = None,
     ) -> Self:
         """
-        Loads an export; the precision is the one that it was exported in.
+        Loads an export; precision and windows are those that it was exported with.
 
         Raises:
-            EncoderError: if the directory holds no export, or one in another precision.
+            EncoderError: if the directory holds no export, or one in another precision or of other windows.
         """
         encoder = cls(name)
         # float32 is what is asked for where nobody chose.
         if precision not in (None, "float32", encoder.precision):
             raise EncoderError(f"{name}: was exported in {encoder.precision}, not in {precision}.")
+        if window_seconds is not None and window_seconds != encoder.window_seconds:
+            raise EncoderError(
+                f"{name}: its windows last {encoder.window_seconds:g} s, not window_seconds={window_seconds:g}."
+            )
         return encoder
 
     @property
@@ -146,6 +156,10 @@ class OnnxEncoder(AudioTextEncoder):
         """In the form in which the exported model was trained on captions."""
         return [self.text_tower.prepare(sentence) for sentence in sentences]
 
+    def count_tokens(self, sentences: Sequence[str]) -> list[int]:
+        """See [`AudioTextEncoder.count_tokens`]."""
+        return self.text_tower.count_tokens(sentences)
+
     def embed_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:
@@ -158,7 +172,8 @@ class OnnxEncoder(AudioTextEncoder):
 
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """Projected segments, not of unit length: the exported tower ends there."""
-        inputs = self._extractor.encode(waveforms, list(lengths), [1] * len(lengths), None, "cpu")
+        real = self._extractor.at_least_shortest(lengths)
+        inputs = self._extractor.encode(waveforms, real, [1] * len(real), None, "cpu")
         return self.audio_tower.run(inputs, batch_size=len(lengths))
 
     def embed_clips(

@@ -43,6 +43,20 @@ class OnnxTextTower:
         """Of the model that was exported."""
         return self.record["fingerprint"]
 
+    def count_tokens(self, captions: Sequence[str]) -> list[int]:
+        """
+        Tokens of each caption before it is cut, special ones included.
+
+        Raises:
+            ValueError: for a caption without a word.
+        """
+        lengths = []
+        for encoding in self._tokenizer.encode_batch([self.prepare(caption) for caption in captions]):
+            special = sum(encoding.special_tokens_mask) - encoding.attention_mask.count(0)
+            rest = sum(part.attention_mask.count(1) - special for part in encoding.overflowing)
+            lengths.append(encoding.attention_mask.count(1) + rest)
+        return lengths
+
     def embed(self, captions: Sequence[str]) -> np.ndarray:
         """
         Unit vectors ``(captions, projection_dim)``, float32.
@@ -63,10 +77,14 @@ class OnnxTextTower:
         Raises:
             ValueError: for a caption without a word.
         """
-        from ..processing.caption_form import normalize_caption
+        from ..processing.caption_form import caption_normalization_of, normalize_caption
 
-        words = normalize_caption(caption) if self.record["normalize_captions"] else caption.strip()
-        if not words:
+        # Exports from before forms had names say whether there was one.
+        name = self.record.get("caption_normalization")
+        words = normalize_caption(
+            caption, name or caption_normalization_of(self.record["normalize_captions"])
+        )
+        if not words.strip():
             raise ValueError(f"{caption[:50]!r} holds no word to search for.")
         return words
 

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from ..data.schema import unique_clips
 from ..encoders import AudioTextEncoder
+from ..encoders.caption_lengths import caption_lengths
 from ..files.json_files import read_json, write_json
 from .metrics.inner_products import InnerProducts, Scores, first_not_finite, weighted_inner_products
 
@@ -173,6 +174,7 @@ def compute_similarities(
         list(clips["audio"]), batch_size=batch_size, progress=progress, description="evaluating"
     )
     text = encoder.embed_texts(list(table["caption"]), batch_size=batch_size)
+    lengths = caption_lengths(encoder, list(table["caption"]))
     return Similarities(
         scores=InnerProducts(text, audio),
         query_ids=list(table["row_id"]),
@@ -182,7 +184,7 @@ def compute_similarities(
         source=table["source"][0],
         split=table["split"][0],
         name=name,
-        origin={"model": name},
+        origin={"model": name, **({"caption_lengths": lengths.as_record()} if lengths else {})},
     )
 
 
@@ -210,6 +212,13 @@ def weighted_sum(members: Sequence[Similarities], weights: Sequence[float], name
         pairs = zip(scores, numbers, strict=True)
         total = sum(weight * np.asarray(one, dtype=np.float64) for one, weight in pairs).astype(np.float32)
     origin = {"members": [member.name for member in members], "weights": numbers.tolist()}
+    lengths = {
+        member.name: member.origin["caption_lengths"]
+        for member in members
+        if "caption_lengths" in member.origin
+    }
+    if lengths:
+        origin["caption_lengths_of_members"] = lengths
     return replace(members[0], scores=total, name=name, origin=origin)
 
 

@@ -105,7 +105,7 @@ def export_onnx(
         "fingerprint": model_fingerprint(model, processor),
         "projection_dim": model.config.projection_dim,
         "int8": int8,
-        "normalize_captions": processor.normalize_captions,
+        "caption_normalization": processor.caption_normalization,
         "max_text_tokens": processor.max_text_tokens,
         "towers": {},
     }
@@ -177,6 +177,9 @@ def _export(
         optimize=True,
         verbose=False,
     )
+    # The exporter notes at each node the source files that it came from, with this machine's paths.
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
     program.save(path)
 
 

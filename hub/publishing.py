@@ -361,9 +361,9 @@ def _reason(error: Exception) -> str:
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     told = {
-        401: "the token is not accepted",
-        403: "the token may not write there",
-        409: "the repository has changed meanwhile; try again",
+        401: "the token is not valid",
+        403: "the token has no write access",
+        409: "the repository has changed in the meantime; try again",
     }.get(status)
     text = " ".join(str(error).split())[:300]
     return f"{told} ({text})" if told else text or type(error).__name__

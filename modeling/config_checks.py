@@ -1,17 +1,55 @@
 """Guards that every configuration shares."""
 
 import difflib
+import warnings
 from collections.abc import Iterable
+from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
+
+
+class FieldNameChecks:
+    """
+    For configs: a misspelt field is refused as a keyword, and a warning as an attribute or in a saved file.
+
+    Configs keep unknown names as plain attributes, which the Hub's own tooling relies on; a misspelt field would
+    pass in the same way and leave the default in force. What was saved, though, must load again.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not hasattr(self, name) and (meant := misspelt_fields(type(self), [name]).get(name)):
+            warnings.warn(
+                f"{type(self).__name__} has no field {name!r} and nothing heeds it; did you mean {meant!r}?",
+                stacklevel=3,
+            )
+        super().__setattr__(name, value)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:
+        """As in the library; a name that resembles a field's is kept as an attribute, with a warning."""
+        odd = misspelt_fields(cls, config_dict)
+        loaded = super().from_dict({key: config_dict[key] for key in config_dict if key not in odd}, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in odd:
+            setattr(config, name, config_dict[name])
+        return loaded
+
+
+def misspelt_fields(config_class: type, names: Iterable[str]) -> dict[str, str]:
+    """The names that are no field of a config class but nearly the name of one, and the one that was meant."""
+    fields = list(config_class.__dataclass_fields__)
+    known = {*fields, *config_class.attribute_map}
+    found = {}
+    for name in names:
+        if name not in known and not name.startswith("_"):
+            nearest = difflib.get_close_matches(name, fields, n=1, cutoff=0.85)
+            found |= {name: nearest[0]} if nearest else {}
+    return found
 
 
 def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> None:
     """
     Raises for a keyword that is no field of the config but nearly the name of one.
-
-    Configs keep unknown keywords as plain attributes, which the Hub's own tooling relies on; a misspelt field
-    would pass in the same way and leave the default in force.
 
     Args:
         config: the config being built.
@@ -20,11 +58,8 @@ def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> No
     Raises:
         ValueError: names the keyword and the field that was probably meant.
     """
-    fields = list(type(config).__dataclass_fields__)
-    for name in extra:
-        nearest = difflib.get_close_matches(name, fields, n=1, cutoff=0.85)
-        if nearest and name not in fields:
-            raise ValueError(f"{type(config).__name__} has no field {name!r}; did you mean {nearest[0]!r}?")
+    for name, meant in misspelt_fields(type(config), extra).items():
+        raise ValueError(f"{type(config).__name__} has no field {name!r}; did you mean {meant!r}?")
 
 
 def refuse_numbers_below_one(config: PreTrainedConfig, fields: Iterable[str]) -> None:

@@ -1,13 +1,13 @@
 """Configuration of the dual encoder: one audio tower, one text tower, a shared space."""
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING, AutoConfig
 
-from .config_checks import refuse_impossible_cluster_count, refuse_misspelt_fields
+from .config_checks import FieldNameChecks, refuse_impossible_cluster_count, refuse_misspelt_fields
 from .configuration_beats import BeatsConfig
 from .configuration_eat import EatConfig
 from .configuration_passt import PasstConfig
@@ -16,7 +16,7 @@ AUDIO_CONFIGS = {config.model_type: config for config in (PasstConfig, BeatsConf
 
 
 @strict
-class AuricleConfig(PreTrainedConfig):
+class AuricleConfig(FieldNameChecks, PreTrainedConfig):
     r"""
     Settings of [`AuricleModel`].
 
@@ -35,6 +35,8 @@ class AuricleConfig(PreTrainedConfig):
 
     model_type = "auricle"
     _auto_class = "AutoConfig"
+    # Tokens of all segments: Trainer would gather and keep them over a whole evaluation.
+    keys_to_ignore_at_inference = ("audio_model_output", "text_model_output")
     sub_configs_defaults = {  # noqa: RUF012
         "audio_config": PasstConfig,
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta"),
@@ -59,6 +61,14 @@ class AuricleConfig(PreTrainedConfig):
             raise ValueError(f"projection_dim={self.projection_dim} must be at least 1.")
         refuse_impossible_cluster_count(self.num_clusters)
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:
+        """As in the library; what a saved audio tower's settings hold beyond its fields is kept, with a warning."""
+        audio = config_dict.get("audio_config")
+        if isinstance(audio, dict) and (tower := AUDIO_CONFIGS.get(audio.get("model_type"))) is not None:
+            config_dict = {**config_dict, "audio_config": tower.from_dict(audio)}
+        return super().from_dict(config_dict, **kwargs)
 
 
 def _build_audio_config(given: dict | PreTrainedConfig | None) -> PreTrainedConfig:

@@ -5,12 +5,12 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from .config_checks import refuse_misspelt_fields, refuse_numbers_below_one
+from .config_checks import FieldNameChecks, refuse_misspelt_fields, refuse_numbers_below_one
 from .square_patches import SquarePatchGeometry
 
 
 @strict
-class BeatsConfig(SquarePatchGeometry, PreTrainedConfig):
+class BeatsConfig(FieldNameChecks, SquarePatchGeometry, PreTrainedConfig):
     r"""
     Settings of [`BeatsModel`], audio pre-training with acoustic tokenizers (Chen et al., ICML 2023).
 

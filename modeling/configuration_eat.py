@@ -5,12 +5,12 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from .config_checks import refuse_misspelt_fields
+from .config_checks import FieldNameChecks, refuse_misspelt_fields
 from .square_patches import SquarePatchGeometry
 
 
 @strict
-class EatConfig(SquarePatchGeometry, PreTrainedConfig):
+class EatConfig(FieldNameChecks, SquarePatchGeometry, PreTrainedConfig):
     r"""
     Settings of [`EatModel`], the Efficient Audio Transformer (Chen et al., IJCAI 2024).
 

@@ -3,12 +3,12 @@
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from .config_checks import refuse_misspelt_fields, refuse_numbers_below_one
+from .config_checks import FieldNameChecks, refuse_misspelt_fields, refuse_numbers_below_one
 from .square_patches import SquarePatchGeometry
 
 
 @strict
-class PasstConfig(SquarePatchGeometry, PreTrainedConfig):
+class PasstConfig(FieldNameChecks, SquarePatchGeometry, PreTrainedConfig):
     r"""
     Settings of [`PasstModel`], the Patchout faSt Spectrogram Transformer (Koutini et al., Interspeech 2022).
 

@@ -16,6 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
+from .call_arguments import COMMON_KEYWORDS, checked_keywords, named_arguments
 from .cluster_heads import ClusterHead, ClusterHeadLayer
 from .config_checks import refuse_impossible_cluster_count
 from .configuration_auricle import AuricleConfig
@@ -26,6 +27,9 @@ from .modeling_passt import PasstModel
 from .segment_pooling import mean_over_segments, pool_tokens
 
 AUDIO_MODELS = {"auricle_passt": PasstModel, "auricle_beats": BeatsModel, "auricle_eat": EatModel}
+# One batch of both modalities can be given to the method of either.
+_AUDIO_INPUTS = ("input_features", "segment_counts", "audio_attention_mask")
+_TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass
@@ -42,6 +46,8 @@ class AuricleOutput(ModelOutput):
         logit_scale: ``1 / temperature``, a scalar tensor.
         audio_cluster_logits: ``(clips, num_clusters)``; only with ``return_cluster_logits=True``.
         text_cluster_logits: ``(captions, num_clusters)``; only with ``return_cluster_logits=True``.
+        audio_model_output: of the audio tower; ``pooler_output`` is a vector a segment before the projection.
+        text_model_output: of the text tower; ``pooler_output`` is the pooled vector before the projection.
     """
 
     loss: torch.Tensor | None = None
@@ -52,6 +58,12 @@ class AuricleOutput(ModelOutput):
     logit_scale: torch.Tensor | None = None
     audio_cluster_logits: torch.Tensor | None = None
     text_cluster_logits: torch.Tensor | None = None
+    audio_model_output: BaseModelOutputWithPooling | None = None
+    text_model_output: BaseModelOutputWithPooling | None = None
+
+    def to_tuple(self) -> tuple:
+        """The fields that are filled, in their order; the towers' outputs as tuples of their own."""
+        return tuple(value.to_tuple() if isinstance(value, ModelOutput) else value for value in self.values())
 
 
 class AuriclePreTrainedModel(PreTrainedModel):
@@ -101,14 +113,28 @@ class AuricleModel(AuriclePreTrainedModel):
         if config.num_clusters:
             self.audio_cluster_head = ClusterHead(config.audio_config.hidden_size, config.num_clusters)
             self.text_cluster_head = ClusterHead(config.text_config.hidden_size, config.num_clusters)
-        self._audio_arguments = frozenset(inspect.signature(self.audio_model.forward).parameters)
-        self._text_arguments = frozenset(inspect.signature(self.text_model.forward).parameters)
+        self._audio_arguments = named_arguments(self.audio_model.forward)
+        self._text_arguments = named_arguments(self.text_model.forward)
         self.post_init()
 
-    def current_logit_scale(self) -> torch.Tensor:
-        """``1 / temperature`` as a float32 scalar, at most 100; carries a gradient if it is learned."""
+    def get_input_embeddings(self) -> nn.Module:
+        """The text tower's token embeddings."""
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replaces the text tower's token embeddings."""
+        self.text_model.set_input_embeddings(value)
+
+    def current_logit_scale(self, device: torch.device | str | None = None) -> torch.Tensor:
+        """
+        ``1 / temperature`` as a float32 scalar, at most 100; carries a gradient if it is learned.
+
+        Args:
+            device: where to make a fixed one, which has no weight; that of the audio projection if not given.
+        """
         if self.logit_scale is None:
-            return torch.tensor(1.0 / self.config.temperature, device=self.audio_projection.weight.device)
+            device = self.audio_projection.weight.device if device is None else device
+            return torch.tensor(1.0 / self.config.temperature, device=device)
         # A learned temperature that runs towards zero ends in overflow; CLIP stops it at the same 100.
         return self.logit_scale.float().clamp(max=math.log(100.0)).exp()
 
@@ -156,6 +182,8 @@ class AuricleModel(AuriclePreTrainedModel):
             audio_attention_mask: 1 for real frames, 0 for padding, ``(segments, frames)``; passed on to towers
                 that take it (BEATs), ignored for others.
             generator: CPU generator for the audio tower's training-time token drop.
+            kwargs: what to return, as ``output_hidden_states``; further arguments of the audio tower; and inputs of
+                sentences, which are ignored.
 
         Returns:
             ``pooler_output`` ``(clips, projection_dim)``, unit length; ``last_hidden_state``, the tower's
@@ -163,7 +191,9 @@ class AuricleModel(AuriclePreTrainedModel):
 
         Raises:
             ValueError: if the counts do not add up to the segments given, or one is below 1.
+            TypeError: for an unknown keyword.
         """
+        kwargs = checked_keywords("get_audio_features", kwargs, self._audio_arguments, ignored=_TEXT_INPUTS)
         outputs = self._run_audio_model(input_features, audio_attention_mask, generator=generator, **kwargs)
         outputs.pooler_output = self.project_audio(outputs.pooler_output, segment_counts)
         return outputs
@@ -225,16 +255,20 @@ class AuricleModel(AuriclePreTrainedModel):
             input_ids: int64 ``(captions, tokens)``.
             attention_mask: 1 for real tokens, 0 for padding, ``(captions, tokens)``; None means all real.
             token_type_ids: passed on to text towers that take them, ignored for others.
+            kwargs: what to return, as ``output_hidden_states``; further arguments of the text tower; and inputs of
+                sounds, which are ignored.
 
         Returns:
             ``pooler_output`` ``(captions, projection_dim)``, unit length; ``last_hidden_state``
             ``(captions, tokens, hidden_size)``.
+
+        Raises:
+            TypeError: for an unknown keyword.
         """
+        kwargs = checked_keywords("get_text_features", kwargs, self._text_arguments, ignored=_AUDIO_INPUTS)
         outputs = self._run_text_model(input_ids, attention_mask, token_type_ids, **kwargs)
-        pooled = pool_tokens(outputs.last_hidden_state, attention_mask, self.config.text_pooling)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=outputs.last_hidden_state, pooler_output=self.project_text(pooled)
-        )
+        outputs.pooler_output = self.project_text(outputs.pooler_output)
+        return outputs
 
     def pool_text(
         self,
@@ -243,8 +277,7 @@ class AuricleModel(AuriclePreTrainedModel):
         token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The text tower's pooled vectors before the projection, ``(captions, text hidden_size)``."""
-        outputs = self._run_text_model(input_ids, attention_mask, token_type_ids)
-        return pool_tokens(outputs.last_hidden_state, attention_mask, self.config.text_pooling)
+        return self._run_text_model(input_ids, attention_mask, token_type_ids).pooler_output
 
     def project_text(self, pooled: torch.Tensor) -> torch.Tensor:
         """Pooled text vectors ``(captions, text hidden_size)`` to unit ``(captions, projection_dim)``."""
@@ -258,7 +291,13 @@ class AuricleModel(AuriclePreTrainedModel):
     def _run_text_model(self, input_ids, attention_mask, token_type_ids, **kwargs):
         if token_type_ids is not None and "token_type_ids" in self._text_arguments:
             kwargs["token_type_ids"] = token_type_ids
-        return self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state,
+            pooler_output=pool_tokens(outputs.last_hidden_state, attention_mask, self.config.text_pooling),
+            hidden_states=outputs.get("hidden_states"),
+            attentions=outputs.get("attentions"),
+        )
 
     @can_return_tuple
     def forward(
@@ -292,34 +331,49 @@ class AuricleModel(AuriclePreTrainedModel):
             return_cluster_logits: also run the cluster heads, each on its tower's pooled output before the
                 projection; a clip's is the mean over its segments.
             generator: CPU generator for the audio tower's training-time token drop.
+            kwargs: what the towers return, as ``output_hidden_states``, in ``audio_model_output`` and
+                ``text_model_output``; and further arguments of either tower.
 
         Raises:
             ValueError: if neither modality is given, both forms of text are, the loss is asked for without both
                 modalities, or cluster logits are of a model without heads.
+            TypeError: for an unknown keyword.
         """
+        kwargs = checked_keywords("AuricleModel", kwargs, self._audio_arguments | self._text_arguments)
         if input_ids is not None and pooled_text is not None:
             raise ValueError("give input_ids or pooled_text, not both.")
         if return_cluster_logits and self.audio_cluster_head is None:
             raise ValueError("the model has no cluster heads (num_clusters=0); set_num_clusters makes them.")
-        pooled_audio = audio_embeds = text_embeds = None
+        pooled_audio = audio_embeds = text_embeds = audio_outputs = text_outputs = None
         if input_features is not None:
-            outputs = self._run_audio_model(
-                input_features, audio_attention_mask, generator=generator, **kwargs
+            options = _only(kwargs, self._audio_arguments)
+            audio_outputs = self._run_audio_model(
+                input_features, audio_attention_mask, generator=generator, **options
             )
-            pooled_audio = mean_over_segments(outputs.pooler_output, segment_counts)
+            pooled_audio = mean_over_segments(audio_outputs.pooler_output, segment_counts)
             audio_embeds = self.project_audio(pooled_audio)
         if input_ids is not None:
-            outputs = self._run_text_model(input_ids, attention_mask, token_type_ids, **kwargs)
-            pooled_text = pool_tokens(outputs.last_hidden_state, attention_mask, self.config.text_pooling)
+            options = _only(kwargs, self._text_arguments)
+            text_outputs = self._run_text_model(input_ids, attention_mask, token_type_ids, **options)
+            pooled_text = text_outputs.pooler_output
         if pooled_text is not None:
             text_embeds = self.project_text(pooled_text)
-        if audio_embeds is None and text_embeds is None:
+        embeds = text_embeds if audio_embeds is None else audio_embeds
+        if embeds is None:
             raise ValueError("nothing to embed: give input_features, input_ids, or both.")
 
-        scale = self.current_logit_scale()
-        output = AuricleOutput(audio_embeds=audio_embeds, text_embeds=text_embeds, logit_scale=scale)
+        # Where the towers lie on different devices, all that is compared comes to the sounds'; where weights are
+        # loaded for each step, those of a module at rest have no device to speak of.
+        scale = self.current_logit_scale(embeds.device).to(embeds.device)
+        output = AuricleOutput(
+            audio_embeds=audio_embeds,
+            text_embeds=text_embeds,
+            logit_scale=scale,
+            audio_model_output=audio_outputs,
+            text_model_output=text_outputs,
+        )
         if audio_embeds is not None and text_embeds is not None:
-            output.logits_per_audio = scale * audio_embeds @ text_embeds.T
+            output.logits_per_audio = scale * audio_embeds @ text_embeds.to(embeds.device).T
             output.logits_per_text = output.logits_per_audio.T
         if return_cluster_logits:
             if pooled_audio is not None:
@@ -329,8 +383,15 @@ class AuricleModel(AuriclePreTrainedModel):
         if return_loss:
             if output.logits_per_audio is None:
                 raise ValueError("return_loss=True needs both sounds and sentences.")
+            if positive_mask is not None:
+                positive_mask = positive_mask.to(embeds.device)
             output.loss = contrastive_loss(output.logits_per_audio, positive_mask)
         return output
+
+
+def _only(keywords: Mapping[str, Any], arguments: frozenset[str]) -> dict[str, Any]:
+    """Those of a call's keywords that concern one tower."""
+    return {name: value for name, value in keywords.items() if name in COMMON_KEYWORDS | arguments}
 
 
 def _unit_length(vectors: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .beats_padding import as_real_frames, check_padding, fold_padding_mask, real_tokens
 from .beats_positions import WeightNormalisedConv, relative_position_bucket
+from .call_arguments import EXTRACTOR_OUTPUTS, checked_keywords
 from .configuration_beats import BeatsConfig
 from .structured_patchout import PatchSelection, kept_positions, select_patches
 from .transformer_layers import (
@@ -281,6 +282,7 @@ class BeatsModel(BeatsPreTrainedModel):
         Raises:
             ValueError: if a shape is not the one above, or a segment has less than one patch of real frames.
         """
+        kwargs = checked_keywords("BeatsModel", kwargs, ignored=EXTRACTOR_OUTPUTS)
         config = self.config
         check_segments(
             input_features,

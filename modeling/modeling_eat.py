@@ -8,6 +8,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .call_arguments import EXTRACTOR_OUTPUTS, checked_keywords
 from .configuration_eat import EatConfig
 from .sincos_positions import sincos_positions
 from .structured_patchout import PatchSelection, kept_positions, select_patches
@@ -112,6 +113,7 @@ class EatModel(EatPreTrainedModel):
         Raises:
             ValueError: if a shape is not the one above.
         """
+        kwargs = checked_keywords("EatModel", kwargs, ignored=EXTRACTOR_OUTPUTS)
         config = self.config
         check_segments(
             input_features,

@@ -8,6 +8,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .call_arguments import EXTRACTOR_OUTPUTS, checked_keywords
 from .configuration_passt import PasstConfig
 from .structured_patchout import PatchSelection, draw_patch_selection, keep_patches
 from .transformer_layers import FusedSelfAttention, PatchEmbedding, PreNormBlock
@@ -127,6 +128,7 @@ class PasstModel(PasstPreTrainedModel):
         Raises:
             ValueError: if the shape is not the one above.
         """
+        kwargs = checked_keywords("PasstModel", kwargs, ignored=EXTRACTOR_OUTPUTS)
         self._check_input(input_features)
         grid = self.patch_embed(input_features.transpose(1, 2))
         rows, columns = grid.shape[2:]

@@ -51,5 +51,5 @@ def pool_tokens(tokens: torch.Tensor, attention_mask: torch.Tensor | None, pooli
         raise ValueError(f"text_pooling={pooling!r}; known: 'cls', 'mean'.")
     if attention_mask is None:
         return tokens.mean(dim=1)
-    weights = attention_mask.to(tokens.dtype).unsqueeze(-1)
+    weights = attention_mask.to(tokens).unsqueeze(-1)
     return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)

@@ -44,7 +44,7 @@ _MODULES = {
         "to_mono",
     ),
     "audio_streaming": ("stream_waveform",),
-    "caption_form": ("normalize_caption",),
+    "caption_form": ("CAPTION_NORMALIZATIONS", "normalize_caption"),
     "feature_extraction_auricle": ("AuricleFeatureExtractor",),
     "front_ends": ("FRONT_ENDS", "beats_log_mel", "eat_log_mel"),
     # kaldi_fbank has the name of its module, which is what the package would show: import it from there.

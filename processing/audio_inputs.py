@@ -1,31 +1,51 @@
 """What callers hand in as a sound, brought to one form: a mono waveform at the model's rate."""
 
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .audio_reading import AudioReadError, load_waveform, read_audio, resample, to_mono
+from .audio_reading import MAX_CHANNELS, AudioReadError, load_waveform, read_audio, resample, to_mono
+
+ACCEPTED = (
+    "a file path, the bytes of a file, an open file, an array or tensor, a dict with 'array' and 'sampling_rate', "
+    "with 'bytes' or with 'path', or an audio object of the datasets library"
+)
 
 
 def as_clip_list(audio: Any) -> list[Any]:
     """
     Splits what was passed as ``audio`` into clips.
 
-    A list or tuple of sounds is a batch. A path, an array or tensor (of one or two axes: two are channels), a
-    dict, a decoder object or a flat list of numbers is one clip.
+    Arrays and tensors are read as in all of transformers: ``(samples,)`` is one clip and ``(batch, samples)`` a
+    batch of mono clips. Channels take a third axis, ``(batch, channels, samples)``, or a dict with ``array``. A
+    sequence (list, tuple, column of a data set, series) holds one clip an item; a flat sequence of numbers is one
+    clip.
 
     Raises:
-        ValueError: if there is no clip at all.
+        ValueError: if there is no clip at all, or an array could be a batch as well as one clip with channels; the
+            message names both readings.
     """
-    if isinstance(audio, (list, tuple)):
-        if not audio:
-            raise ValueError("audio is an empty list; give at least one sound.")
-        if isinstance(audio[0], (int, float, np.number)):
-            return [np.asarray(audio, dtype=np.float32)]
-        return list(audio)
-    return [audio]
+    if _is_one_clip(audio):
+        return [audio]
+    array = _as_numeric_array(audio)
+    if array is not None:
+        return _clips_of_array(array)
+    if hasattr(audio, "to_pylist"):  # an array of pyarrow, whose items would be its own scalars
+        audio = audio.to_pylist()
+    if not isinstance(audio, Iterable):
+        raise ValueError(f"audio is a {type(audio).__name__}; accepted: {ACCEPTED}, or a sequence of these.")
+    clips = list(audio)
+    if not clips:
+        raise ValueError("audio is an empty list; give at least one sound.")
+    if _is_number(clips[0]):
+        return [np.asarray(clips)]
+    lengths = {len(clip) if isinstance(clip, list | tuple) and _is_flat(clip) else 0 for clip in clips}
+    if len(lengths) == 1 and lengths != {0}:
+        _refuse_channels_last((len(clips), *lengths))
+    return clips
 
 
 def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, position: int = 0) -> np.ndarray:
@@ -33,9 +53,10 @@ def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, posit
     One sound as a mono waveform at ``sampling_rate``.
 
     Args:
-        clip: a file path; an array, tensor or list of samples, mono or with channels; a dict with ``array``
-            and ``sampling_rate``, or with ``path`` (and optionally ``offset`` and ``duration`` in seconds);
-            or an audio object of the ``datasets`` library.
+        clip: a file path; the bytes of a sound file, or an open one; an array, tensor or list of samples, mono or
+            with channels; a dict with ``array`` and ``sampling_rate``, or with ``bytes`` or ``path`` (and, if
+            wanted, ``offset`` and ``duration`` in seconds), of which ``bytes`` comes first; or an audio object of
+            the ``datasets`` library.
         sampling_rate: wanted rate in Hz.
         source_rate: rate in Hz of bare arrays. Files, dicts and audio objects state their own.
         position: place of the clip in its batch, for messages.
@@ -48,8 +69,8 @@ def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, posit
         ValueError: if a bare array comes without a rate, or the type is not known.
     """
     name = f"audio[{position}]"
-    if isinstance(clip, (str, os.PathLike)):
-        return load_waveform(clip, sampling_rate=sampling_rate)
+    if _is_encoded(clip):
+        return load_waveform(openable(clip, name), sampling_rate=sampling_rate)
     if isinstance(clip, Mapping):
         return _from_mapping(clip, sampling_rate, source_rate, name)
     if hasattr(clip, "get_all_samples"):  # the decoder that the datasets library returns
@@ -59,18 +80,109 @@ def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, posit
             source_rate=int(samples.sample_rate),
             target_rate=sampling_rate,
         )
-    if isinstance(clip, (np.ndarray, Sequence)) or hasattr(clip, "detach"):
+    if hasattr(clip, "to_pylist"):
+        clip = clip.to_pylist()
+    if isinstance(clip, np.ndarray) or hasattr(clip, "detach") or isinstance(clip, Iterable):
         if source_rate is None:
             raise ValueError(
                 f"{name} is a bare array: its sampling rate is needed and not guessed. Pass "
                 f"sampling_rate=... or a dict with 'array' and 'sampling_rate'; this model works at "
                 f"{sampling_rate} Hz and other rates are resampled."
             )
+        if not isinstance(clip, np.ndarray) and not hasattr(clip, "detach"):
+            clip = list(clip)
         return resample(to_mono(clip, name=name), source_rate=source_rate, target_rate=sampling_rate)
-    raise ValueError(
-        f"{name} is a {type(clip).__name__}; accepted: a file path, an array or tensor, a dict with 'array' "
-        "and 'sampling_rate', or an audio object of the datasets library."
-    )
+    raise ValueError(f"{name} is a {type(clip).__name__}; accepted: {ACCEPTED}.")
+
+
+def openable(source: Any, name: str) -> str | os.PathLike[str] | io.IOBase:
+    """
+    What the reader opens for an encoded sound: a path as it is, bytes and unseekable streams as a file in memory.
+
+    Args:
+        source: a path, bytes, or an object with ``read``; such an object is read from its beginning.
+        name: what messages call bytes, which have no name of their own.
+
+    Raises:
+        AudioReadError: if there are no bytes, or the stream gives text.
+    """
+    if isinstance(source, str | os.PathLike):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        content = bytes(source)
+    elif getattr(source, "seekable", lambda: False)() and not isinstance(source, io.TextIOBase):
+        source.seek(0)
+        return source
+    else:
+        content = source.read()
+        if not isinstance(content, bytes):
+            raise AudioReadError(
+                f"{name}: the file gives {type(content).__name__}; open it in binary mode ('rb')"
+            )
+        name = str(getattr(source, "name", name))
+    if not content:
+        raise AudioReadError(f"{name}: the file is empty (0 bytes)")
+    file = io.BytesIO(content)
+    file.name = f"{name} ({len(content)} bytes)"
+    return file
+
+
+def _is_encoded(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")
+
+
+def _is_one_clip(value: Any) -> bool:
+    return _is_encoded(value) or isinstance(value, Mapping) or hasattr(value, "get_all_samples")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _is_flat(values: list | tuple) -> bool:
+    return bool(values) and _is_number(values[0])
+
+
+def _as_numeric_array(audio: Any) -> Any:
+    """An array or a tensor of numbers, as it is; None for everything else, arrays of paths among it."""
+    if hasattr(audio, "detach"):  # a torch tensor, recognised without importing torch
+        return audio
+    if isinstance(audio, np.ndarray) and audio.dtype.kind not in "OUSVT":
+        return audio
+    return None
+
+
+def _clips_of_array(array: Any) -> list[Any]:
+    if array.ndim == 1:
+        return [array]
+    if array.ndim == 2:
+        _refuse_channels_last(tuple(array.shape))
+    elif array.ndim != 3:
+        raise ValueError(
+            f"audio has the shape {tuple(array.shape)}; an array is (samples,), (batch, samples) or "
+            "(batch, channels, samples)."
+        )
+    if not len(array):
+        raise ValueError(
+            f"audio has the shape {tuple(array.shape)}: it holds no clip; give at least one sound."
+        )
+    return list(array)
+
+
+def _refuse_channels_last(shape: tuple[int, int]) -> None:
+    """
+    Raises for two axes that look like (samples, channels), as soundfile gives them.
+
+    A batch of clips of a few samples each is no sound, but neither may one clip with channels become thousands.
+    """
+    rows, columns = shape
+    if 0 < columns <= MAX_CHANNELS and rows > columns:
+        raise ValueError(
+            f"audio has the shape {shape}, which can be read in two ways: as (batch, samples) it is {rows} clips "
+            f"of {columns} samples each, as (samples, channels) one clip with {columns} channels. For the first, "
+            "pass a list of 1-D arrays; for the second, a dict with 'array' and 'sampling_rate', or a list that "
+            "holds the array."
+        )
 
 
 def _from_mapping(clip: Mapping, sampling_rate: int, source_rate: int | None, name: str) -> np.ndarray:
@@ -81,17 +193,19 @@ def _from_mapping(clip: Mapping, sampling_rate: int, source_rate: int | None, na
         return resample(
             to_mono(clip["array"], name=name), source_rate=int(own_rate), target_rate=sampling_rate
         )
-    if clip.get("path") is not None:
+    # The usual row of the Hub holds both; its path is a bare name that lies in no directory here.
+    source = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+    if source is not None:
         return load_waveform(
-            clip["path"],
+            openable(source, str(clip.get("path") or name)),
             sampling_rate=sampling_rate,
             offset=clip.get("offset") or 0.0,
             duration=clip.get("duration"),
         )
     raise ValueError(
         f"{name} is a dict with the keys {sorted(map(str, clip))}; it needs 'array' and "
-        "'sampling_rate', or 'path'."
+        "'sampling_rate', 'bytes', or 'path'."
     )
 
 
-__all__ = ["AudioReadError", "as_clip_list", "read_audio", "to_waveform"]
+__all__ = ["AudioReadError", "as_clip_list", "openable", "read_audio", "to_waveform"]

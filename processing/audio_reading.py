@@ -8,7 +8,8 @@ them would make a clip's features depend on what happens to be installed. Needs 
 import os
 import re
 import stat
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -59,13 +60,14 @@ def supported_audio_extensions() -> frozenset[str]:
 
 
 def read_audio(
-    path: str | os.PathLike[str], *, offset: float = 0.0, duration: float | None = None
+    path: str | os.PathLike[str] | BinaryIO, *, offset: float = 0.0, duration: float | None = None
 ) -> tuple[np.ndarray, int]:
     """Decode a file, or only the part of it that is asked for, and average its channels.
 
     Args:
         path: Any format libsndfile decodes (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, ...), or a mix file (see
-            `sound_mix`).
+            `sound_mix`). An open binary file that can seek will do, standing at its beginning; messages call it
+            by its `name`.
         offset: Where to start, in seconds, at least 0 and before the end of the file.
         duration: How much to read, in seconds, above 0; `None` reads to the end. A part that reaches beyond
             the end is what the file has left.
@@ -82,22 +84,30 @@ def read_audio(
         ImportError: `soundfile` is not installed.
     """
     library = _require_soundfile()
-    path = os.fspath(path)
+    source = path if hasattr(path, "read") else None
+    path = os.fspath(path) if source is None else str(getattr(source, "name", "the open file"))
     if not (np.isfinite(offset) and offset >= 0):
         raise AudioReadError(f"{path}: offset is {offset!r}, but must be a number of seconds, 0 or more")
     if duration is not None and not (np.isfinite(duration) and duration > 0):
         raise AudioReadError(f"{path}: duration is {duration!r}, but must be seconds above 0, or None")
-    _check_openable(path)
-    if is_mix(path):
-        try:
-            return render_mix(path, load_waveform, offset=offset, duration=duration)
-        except MixError as error:
-            raise AudioReadError(str(error)) from error
+    if source is None:
+        _check_openable(path)
+        if is_mix(path):
+            # By way of `load_waveform` two functions would name each other, and what hashes functions by their
+            # contents, as datasets does for its cache, would never end.
+            def load(part: str, *, sampling_rate: int, **span) -> np.ndarray:
+                waveform, rate = read_audio(part, **span)
+                return resample(waveform, source_rate=rate, target_rate=sampling_rate)
+
+            try:
+                return render_mix(path, load, offset=offset, duration=duration)
+            except MixError as error:
+                raise AudioReadError(str(error)) from error
     try:
-        with library.SoundFile(native_path(path)) as file:
+        with library.SoundFile(native_path(path) if source is None else source) as file:
             rate = int(file.samplerate)
             _check_rate(rate, path)
-            _check_complete(file, path)
+            _check_complete(file, path, source)
             channels = _read_part(file, path, offset, duration)
     except AudioReadError:
         raise
@@ -169,7 +179,11 @@ def resample(waveform: np.ndarray, *, source_rate: int, target_rate: int) -> np.
 
 
 def load_waveform(
-    path: str | os.PathLike[str], *, sampling_rate: int, offset: float = 0.0, duration: float | None = None
+    path: str | os.PathLike[str] | BinaryIO,
+    *,
+    sampling_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
 ) -> np.ndarray:
     """`read_audio` followed by `resample`: float32 (samples,) at `sampling_rate` Hz; errors as theirs."""
     waveform, rate = read_audio(path, offset=offset, duration=duration)
@@ -256,25 +270,27 @@ def _check_samples(waveform: np.ndarray, name: str) -> None:
         )
 
 
-def _check_complete(file: Any, path: str) -> None:
+def _check_complete(file: Any, path: str, source: BinaryIO | None = None) -> None:
     for declared, present in _SHORT_CHUNK.findall(file.extra_info):
         if int(present) < int(declared) < _UNKNOWN_CHUNK_SIZE:
             raise AudioReadError(
                 f"{path}: the file is truncated: its header declares {declared} bytes of sound, {present} "
                 "are there"
             )
-    if file.format == "OGG" and not _ends_ogg_stream(path):
+    if file.format == "OGG" and not _ends_ogg_stream(path, source):
         raise AudioReadError(f"{path}: the file is truncated: its Ogg stream has no end")
 
 
-def _ends_ogg_stream(path: str) -> bool:
+def _ends_ogg_stream(path: str, source: BinaryIO | None) -> bool:
     """Whether the last Ogg page is whole and says that the stream ends (RFC 3533, section 6).
 
     libsndfile plays what is there: a cut that leaves the last page's header goes unnoticed.
     """
-    with open(path, "rb") as file:
-        file.seek(max(os.path.getsize(path) - 2 * _LONGEST_OGG_PAGE, 0))
+    with open(path, "rb") if source is None else nullcontext(source) as file:
+        place = file.tell()
+        file.seek(max(file.seek(0, os.SEEK_END) - 2 * _LONGEST_OGG_PAGE, 0))
         tail = file.read()
+        file.seek(place)
     page = tail[tail.rfind(b"OggS") :]
     if len(page) < 27 or not page[5] & 4:
         return False

@@ -20,17 +20,20 @@ from .front_ends import (
     real_frame_counts,
 )
 from .log_mel import kaldi_mel_bank, passt_log_mel
+from .pickling_by_name import PicklingByName
 from .segment_blocks import SegmentBlock, iter_blocks
 from .segment_cutting import SegmentCutting
 
+# What generic callers pass to every feature extractor.
+_WITHOUT_EFFECT = {
+    *("padding", "max_length", "truncation", "pad_to_multiple_of", "return_attention_mask", "text_kwargs"),
+    "load_audio_backend",
+}
 # On a CPU a block of about one segment keeps its temporaries in the cache; twice as much is slower.
 CPU_BLOCK_FRAMES = 1024
 
 
-SHORTEST_MASK_FRAMES = 16  # the patches of BEATs
-
-
-class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
+class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, PicklingByName):
     r"""
     Cuts clips into segments and turns each segment into the normalised log-mel of one audio tower.
 
@@ -183,8 +186,6 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
             win_length=self.win_length,
             rule=self.padding_rule,
         )
-        # A tower needs one whole patch: of a shorter sound, silence behind it counts as real.
-        counts = counts.clamp(min=SHORTEST_MASK_FRAMES)
         return (torch.arange(self._frames(samples)) < counts[:, None]).long()
 
     def features(
@@ -255,22 +256,25 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
         segment_seconds: float | None = None,
         mel_ranges: list[tuple[float, float]] | None = None,
         return_tensors: str | None = "pt",
-        device: str | torch.device = "cpu",
+        device: str | torch.device | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """
         Features of one clip or of a batch.
 
         Args:
-            audio: a sound or a list of sounds. A sound is a file path, an array or tensor (mono, or with
-                channels, which are averaged), a dict with ``array`` and ``sampling_rate`` or with ``path``,
-                or an audio object of the ``datasets`` library.
+            audio: a sound or a sequence of sounds. A sound is a file path, the bytes of a file or an open file, an
+                array or tensor ``(samples,)``, a dict with ``array`` and ``sampling_rate``, with ``bytes`` or
+                with ``path``, or an audio object of the ``datasets`` library. An array or tensor of two axes is
+                ``(batch, samples)``; channels, which are averaged, take a dict whose ``array`` is
+                ``(channels, samples)``, or a third axis, ``(batch, channels, samples)``.
             sampling_rate: rate in Hz of bare arrays, 8,000 to 192,000; resampled where it is not the model's.
             segment_seconds: shorter segments than usual, for training on crops.
             mel_ranges: ``(fmin, fmax)`` in Hz for each clip, for training.
             return_tensors: ``"pt"``, ``"np"`` or None for lists.
-            device: where the spectrograms are computed.
-            kwargs: padding arguments are accepted and have no effect, since nothing is padded to a batch.
+            device: where the spectrograms are computed; the CPU if not given.
+            kwargs: the padding arguments of other feature extractors are accepted and have no effect, since nothing
+                is padded to a batch.
 
         Returns:
             ``input_features`` ``(segments, frames, feature_size)`` float32 and ``segment_counts``
@@ -278,16 +282,11 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
             frames and 0 for padding.
 
         Raises:
-            ValueError: for a bare array without a rate, or an unknown type; the message names the clip.
+            ValueError: for a bare array without a rate, one that can be read in two ways, or an unknown type or
+                keyword; the message names the clip.
             AudioReadError: for a sound that cannot be read or holds no usable samples.
         """
-        unknown = set(kwargs) - {
-            "padding",
-            "max_length",
-            "truncation",
-            "return_attention_mask",
-            "text_kwargs",
-        }
+        unknown = set(kwargs) - _WITHOUT_EFFECT
         if unknown:
             raise ValueError(f"unknown arguments {sorted(unknown)} for {type(self).__name__}.")
         waveforms = [
@@ -303,7 +302,7 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor):
         lengths = [n for waveform in waveforms for n in self.real_samples(len(waveform), segment_seconds)]
         if mel_ranges is not None:
             mel_ranges = [pair for pair, count in zip(mel_ranges, counts, strict=True) for _ in range(count)]
-        data = self.encode(np.concatenate(cut), lengths, counts, mel_ranges, device)
+        data = self.encode(np.concatenate(cut), lengths, counts, mel_ranges, device or "cpu")
         if return_tensors != "pt":
             data = {name: values.cpu().numpy() for name, values in data.items()}
         return BatchFeature(data, tensor_type=return_tensors)

@@ -1,40 +1,123 @@
 """One callable for both modalities: sentences to tokens, sounds to log-mel segments."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from transformers.feature_extraction_utils import BatchFeature
-from transformers.processing_utils import ProcessorMixin
+from transformers.processing_utils import ProcessorMixin, Unpack
 
-from .caption_form import normalize_caption
+from .call_options import AuricleProcessorKwargs, split_keywords
+from .caption_form import (
+    NEWEST_CAPTION_NORMALIZATION,
+    caption_normalization_of,
+    check_caption_normalization,
+    normalize_caption,
+)
+from .caption_normalizer import forget_last_call, with_caption_normalization
+from .pickling_by_name import PicklingByName
 from .segment_blocks import SegmentBlock
+from .sound_file_names import looks_like_sound_file
 
 
-class AuricleProcessor(ProcessorMixin):
+class AuricleProcessor(ProcessorMixin, PicklingByName):
     r"""
     Wraps the feature extractor for sounds and the text tower's tokenizer for sentences.
 
     Args:
         feature_extractor: an [`AuricleFeatureExtractor`].
         tokenizer: the text tower's tokenizer.
-        normalize_captions: lower-case sentences and remove ASCII punctuation before tokenising.
-        max_text_tokens: longer sentences are cut to so many tokens, special ones included.
+        normalize_captions: the old form of ``caption_normalization``: True is ``"auricle-1"``, False ``"none"``.
+        max_text_tokens: longer sentences are cut to so many tokens, special ones included; becomes the tokenizer's
+            ``model_max_length``. A lower value set there later is heeded.
+        caption_normalization: what is done to sentences before tokenising, by name: ``"auricle-2"`` (lower case, no
+            punctuation, symbols or emoji; the default), ``"auricle-1"`` (lower case, no ASCII punctuation),
+            ``"publisher"`` (the same, white space left alone) or ``"none"``; see ``caption_form.py``. The
+            tokenizer is given it too, in a copy, so that it does by itself what the processor does.
+
+    Raises:
+        ValueError: for an unknown ``caption_normalization``, or one that ``normalize_captions`` contradicts.
     """
 
     _auto_class = "AutoProcessor"
+    valid_processor_kwargs = AuricleProcessorKwargs
+    text_kwargs = {"padding": True, "truncation": True, "return_tensors": "pt"}  # noqa: RUF012
 
     def __init__(
         self,
         feature_extractor: Any,
         tokenizer: Any,
-        normalize_captions: bool = True,
+        normalize_captions: bool | None = None,
         max_text_tokens: int = 32,
+        caption_normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_extractor, tokenizer, **kwargs)
-        self.normalize_captions = normalize_captions
+        if normalize_captions is not None:
+            older = caption_normalization_of(normalize_captions)
+            if caption_normalization not in (None, older):
+                raise ValueError(
+                    f"normalize_captions={normalize_captions} means caption_normalization={older!r}, but that is "
+                    f"{caption_normalization!r}; give caption_normalization alone."
+                )
+            caption_normalization = older
+        self.caption_normalization = caption_normalization or NEWEST_CAPTION_NORMALIZATION
         self.max_text_tokens = max_text_tokens
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "max_text_tokens":  # what others, such as sentence-transformers, show and use as the limit
+            self.tokenizer.model_max_length = value
+
+    @property
+    def caption_normalization(self) -> str:
+        """What is done to sentences before tokenising, by name; setting it changes the tokenizer as well."""
+        return self._caption_normalization
+
+    @caption_normalization.setter
+    def caption_normalization(self, name: str) -> None:
+        self._caption_normalization = check_caption_normalization(name)
+        self.tokenizer = with_caption_normalization(self.tokenizer, name)
+
+    @property
+    def normalize_captions(self) -> bool:
+        """Whether anything but outer white space is removed; the old form of `caption_normalization`."""
+        return self.caption_normalization != "none"
+
+    @normalize_captions.setter
+    def normalize_captions(self, value: bool) -> None:
+        self.caption_normalization = caption_normalization_of(value)
+
+    @classmethod
+    def from_args_and_dict(cls, args, processor_dict: dict[str, Any], **kwargs):
+        """As the base class; what was saved without a word about captions normalised them as ``"auricle-1"``."""
+        given = {**processor_dict, **kwargs}
+        if "caption_normalization" in given:
+            # Saved for older versions only, and beside it a caller may choose another form.
+            processor_dict = {
+                key: value for key, value in processor_dict.items() if key != "normalize_captions"
+            }
+        elif "normalize_captions" not in given:
+            processor_dict = {**processor_dict, "normalize_captions": True}
+        return super().from_args_and_dict(args, processor_dict, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs):
+        """As the base class; the tokenizer is saved with this limit of tokens, without the last call's padding."""
+        limit = self.tokenizer.model_max_length
+        forget_last_call(self.tokenizer)
+        try:
+            self.tokenizer.model_max_length = self.max_text_tokens
+            return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        finally:
+            self.tokenizer.model_max_length = limit
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``processor_config.json`` holds; ``normalize_captions`` for versions that know no other form."""
+        captions = {
+            "caption_normalization": self.caption_normalization,
+            "normalize_captions": self.normalize_captions,
+        }
+        return {**super().to_dict(), **captions}
 
     @property
     def model_input_names(self) -> list[str]:
@@ -43,69 +126,68 @@ class AuricleProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        text: str | list[str] | None = None,
+        text: str | Iterable[str] | None = None,
         audio: Any = None,
-        sampling_rate: int | None = None,
-        return_tensors: str | None = "pt",
-        text_kwargs: dict[str, Any] | None = None,
-        audio_kwargs: dict[str, Any] | None = None,
-        common_kwargs: dict[str, Any] | None = None,
-        images_kwargs: dict[str, Any] | None = None,
-        videos_kwargs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[AuricleProcessorKwargs],
     ) -> BatchFeature:
         """
         Model inputs of sentences, sounds or both.
 
         Args:
-            text: a sentence or a list of sentences, none of them empty.
-            audio: a sound or a list of sounds, see [`AuricleFeatureExtractor.__call__`].
-            sampling_rate: rate in Hz of bare arrays in ``audio``.
-            return_tensors: ``"pt"``, ``"np"`` or None for lists.
-            text_kwargs: for the tokenizer only.
-            audio_kwargs: for the feature extractor only.
-            common_kwargs, kwargs: for both; only the tokenizer heeds ``padding`` and ``truncation``.
-            images_kwargs, videos_kwargs: taken for the sake of callers that pass them always; unused.
+            text: a sentence or a sequence of sentences, none of them empty.
+            audio: a sound or a sequence of sounds, see [`AuricleFeatureExtractor.__call__`].
+            kwargs: ``sampling_rate``, the rate in Hz of bare arrays in ``audio``; ``return_tensors``, which is
+                ``"pt"`` if not given, ``"np"``, or None for lists; keywords of the tokenizer, of which ``padding``
+                and ``truncation`` are on by default and ``max_length`` is ``max_text_tokens``; and keywords of the
+                feature extractor. Each may also stand in ``text_kwargs`` or ``audio_kwargs``, which reach one
+                modality alone, or in ``common_kwargs``. The tokenizer's own saved ``padding`` is heeded; its saved
+                ``max_length`` is not, since most published encoders carry another limit than the one the model was
+                trained with.
 
         Returns:
             ``input_ids`` and ``attention_mask`` ``(captions, tokens)``, ``input_features``
             ``(segments, frames, mel bins)`` and ``segment_counts`` ``(clips,)``, as far as asked for.
 
         Raises:
-            ValueError: if neither is given, or a sentence is empty or not a string.
+            ValueError: if neither is given, a sentence is empty, not a string or the name of a sound file, or a
+                keyword is unknown or given twice.
             AudioReadError: for a sound that cannot be read.
         """
         if text is None and audio is None:
             raise ValueError("nothing to process: give text, audio, or both.")
-        common = {**(common_kwargs or {}), **kwargs}
-        return_tensors = common.pop("return_tensors", return_tensors)
+        for_text, for_audio = split_keywords(kwargs)
         data: dict[str, Any] = {}
         if text is not None:
-            options = {"padding": True, "truncation": True, "max_length": self.max_text_tokens}
-            options |= {**common, **(text_kwargs or {}), "return_tensors": return_tensors}
+            allow_file_names = bool(for_text.pop("allow_file_names", False))
+            # sentence-transformers sets its max_seq_length there.
+            limit = min(self.max_text_tokens, self.tokenizer.model_max_length)
+            options = {**self.text_kwargs, "max_length": limit}
+            saved = self.tokenizer.init_kwargs.get("padding")
+            options |= {} if saved is None else {"padding": saved}
             # Generic callers pass explicit Nones and padding alone; our limit must survive them.
-            if options.get("max_length") is None:
-                options["max_length"] = self.max_text_tokens
-            data.update(self.tokenizer(self.prepare_text(text), **options))
+            options |= {key: value for key, value in for_text.items() if (key, value) != ("max_length", None)}
+            data.update(self.tokenizer(self.prepare_text(text, allow_file_names=allow_file_names), **options))
         if audio is not None:
-            options = {"sampling_rate": sampling_rate, **common, **(audio_kwargs or {})}
-            options["return_tensors"] = return_tensors
-            data.update(self.feature_extractor(audio, **options))
+            data.update(self.feature_extractor(audio, **for_audio))
         return BatchFeature(data)
 
     def iter_segments(self, path: str | os.PathLike[str], **options: Any) -> Iterator[SegmentBlock]:
         """A long recording block by block; arguments and errors as of the feature extractor's method."""
         return self.feature_extractor.iter_segments(path, **options)
 
-    def prepare_text(self, text: str | list[str]) -> list[str]:
+    def prepare_text(self, text: str | Iterable[str], *, allow_file_names: bool = True) -> list[str]:
         """
         Sentences as the tokenizer gets them.
 
+        Args:
+            text: a sentence or a sequence of sentences.
+            allow_file_names: take the name of a sound file for a sentence, as in a title that is searched for.
+
         Raises:
-            ValueError: for an empty list, something that is not a string, or a sentence without a word; the
-                message names its place.
+            ValueError: for an empty list, something that is not a string, a sentence without a word, or, unless
+                allowed, one that names a sound file; the message names its place.
         """
-        if isinstance(text, bytes) or not isinstance(text, Iterable):
+        if isinstance(text, bytes | Mapping) or not isinstance(text, Iterable):
             raise ValueError(f"text is a {type(text).__name__}, but must be a string or a list of strings.")
         sentences = [text] if isinstance(text, str) else list(text)
         if not sentences:
@@ -114,9 +196,16 @@ class AuricleProcessor(ProcessorMixin):
         for index, sentence in enumerate(sentences):
             if not isinstance(sentence, str):
                 raise ValueError(f"text[{index}] is a {type(sentence).__name__}, but must be a string.")
-            words = normalize_caption(sentence) if self.normalize_captions else sentence.strip()
-            if not words:
+            words = normalize_caption(sentence, self.caption_normalization)
+            if not words.strip():
                 raise ValueError(f"text[{index}] is {sentence[:50]!r}: it holds no word to search for.")
+            if not allow_file_names and looks_like_sound_file(sentence):
+                raise ValueError(
+                    f"text[{index}] is {sentence[-80:]!r}, the name of a sound file: it would be embedded as "
+                    "words. Give sounds as audio=...; to sentence-transformers, as a dict with 'array' and "
+                    "'sampling_rate'. If it is meant as a sentence, end it with a full stop, or pass "
+                    "allow_file_names=True."
+                )
             prepared.append(words)
         return prepared
 

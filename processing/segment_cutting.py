@@ -1,5 +1,7 @@
 """How a waveform is cut into segments of one length."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .front_ends import FRONT_ENDS, check_segment_length
@@ -65,8 +67,12 @@ class SegmentCutting:
         """
         length = self._segment_length(segment_seconds)
         full, rest = divmod(self._kept_samples(samples, length), length)
+        return [length] * full + self.at_least_shortest([rest] if rest else [])
+
+    def at_least_shortest(self, lengths: Sequence[int]) -> list[int]:
+        """Real samples of segments, each at least the tower's smallest input: what lies behind is silence."""
         shortest = FRONT_ENDS[self.front_end].min_samples
-        return [length] * full + ([max(rest, shortest)] if rest else [])
+        return [max(length, shortest) for length in lengths]
 
 
 __all__ = ["SegmentCutting"]

@@ -1,5 +1,6 @@
 """The encoder that an index is made and asked with."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..encoders import AudioTextEncoder, load_encoder
+from ..encoders.caption_lengths import caption_lengths
 from .errors import SearchError
 
 if TYPE_CHECKING:
-    from ..encoders.recording_windows import WindowVectors
+    from ..encoders.recordings.recording_windows import WindowVectors
+
+logger = logging.getLogger(__name__)
 
 
 def load_index_encoder(name: str) -> AudioTextEncoder:
@@ -62,13 +66,18 @@ def record_of(
     """
     window = encoder.window_seconds
     return {
-        "model": os.path.abspath(model) if os.path.isdir(model) else model,
+        "model": place_of(model),
         "fingerprint": encoder.fingerprint,
         "window_seconds": window,
         "hop_seconds": check_hop(hop_seconds, window) or window,
         "exact_windows": exact_windows,
-        "settings": {"precision": encoder.precision, "revision": encoder.revision},
+        "settings": {"clip_vector": "model", "precision": encoder.precision, "revision": encoder.revision},
     }
+
+
+def place_of(model: str) -> str:
+    """A directory as an absolute path, anything else as it is."""
+    return os.path.abspath(model) if os.path.isdir(model) else model
 
 
 def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
@@ -110,6 +119,8 @@ class IndexEncoder:
         record: what the index keeps of how it is made.
         loader: from a directory or Hub id to an encoder.
         text_tower: directory of an exported text tower, which then embeds the sentences.
+        model: where the encoder lies now, if not where the record says.
+        remember: called with that place and the commit once the encoder from there was found to be the index's.
 
     Raises:
         SearchError: if the text tower is none, or of another model.
@@ -122,11 +133,16 @@ class IndexEncoder:
         loader: Callable[[str], AudioTextEncoder],
         *,
         text_tower: str | os.PathLike[str] | None = None,
+        model: str | None = None,
+        remember: Callable[[str, str | None], None] | None = None,
     ):
         self.directory, self.record = directory, record
+        self._elsewhere = None if model is None else place_of(model)
+        self._remember = remember
         self._loader, self._lock = loader, threading.Lock()
         self._encoder: AudioTextEncoder | None = None
         self._text_encoder: AudioTextEncoder | None = None
+        self._told_of_cutting = False
         if text_tower is not None:
             from ..encoders.onnx_encoder import OnnxEncoder
 
@@ -156,14 +172,25 @@ class IndexEncoder:
         """
         with self._lock:
             if self._encoder is None:
-                encoder = self._loader(self.record["model"])
+                name = self._elsewhere or self.record["model"]
+                encoder = self._load(name)
                 if encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
-                        f"{self.record['model']}: has other weights than those that {self.directory} was made "
-                        "with; make the index anew."
+                        f"{name}: the weights or settings differ from those that {self.directory} was made with "
+                        f"({self.record['model']}); give the same model with --model, or make the index anew."
                     )
                 self._encoder = encoder
+                if self._elsewhere and self._remember is not None:
+                    self._remember(name, encoder.revision)
             return self._encoder
+
+    def _load(self, name: str) -> AudioTextEncoder:
+        try:
+            return self._loader(name)
+        except SearchError as error:
+            if self._elsewhere:
+                raise
+            raise SearchError(f"{error} If the model was moved, give its new place with --model.") from error
 
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """
@@ -178,15 +205,32 @@ class IndexEncoder:
         try:
             encoder = self._text_encoder or self.encoder
             encoder.prepare_texts(list(sentences))
+            self._tell_of_cutting(encoder, sentences)
             return encoder.embed_texts(list(sentences))
         except ValueError as error:
             raise SearchError(str(error)) from error
 
+    def _tell_of_cutting(self, encoder: AudioTextEncoder, sentences: Sequence[str]) -> None:
+        """Says once that a question is longer than the model reads."""
+        lengths = None if self._told_of_cutting else caption_lengths(encoder, list(sentences))
+        if lengths is not None and lengths.cut:
+            self._told_of_cutting = True
+            logger.warning(
+                "a question has %d tokens; the model reads the first %d and ignores the rest",
+                lengths.longest,
+                lengths.limit,
+            )
+
     def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
         """Windows of files, as the index keeps them; see [`recording_windows.embed_files`]."""
-        from ..encoders.recording_windows import embed_files
+        from ..encoders.recordings.recording_windows import embed_files
 
-        yield from embed_files(self.encoder, paths, hop_seconds=self.record["hop_seconds"])
+        yield from embed_files(
+            self.encoder,
+            paths,
+            hop_seconds=self.record["hop_seconds"],
+            clip_vector=self.record["settings"]["clip_vector"],
+        )
 
     def embed_part(
         self,
@@ -207,13 +251,20 @@ class IndexEncoder:
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.
         """
-        from ..encoders.recording_windows import embed_recording
+        from ..encoders.recordings.recording_windows import embed_recording
         from ..processing import AudioReadError
 
         window = self.record["window_seconds"]
         hop = check_hop(hop_seconds, window) or window
         try:
-            return embed_recording(self.encoder, path, hop_seconds=hop, offset=start, duration=seconds)
+            return embed_recording(
+                self.encoder,
+                path,
+                hop_seconds=hop,
+                clip_vector=self.record["settings"]["clip_vector"],
+                offset=start,
+                duration=seconds,
+            )
         except (AudioReadError, OSError) as error:
             raise SearchError(str(error)) from error
 
@@ -224,5 +275,6 @@ __all__ = [
     "check_record",
     "load_encoder_on_half_the_cores",
     "load_index_encoder",
+    "place_of",
     "record_of",
 ]

@@ -70,7 +70,7 @@ class RayCluster:
         self.cpus, self.gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
 
     def embed_files(
-        self, paths: Sequence[str], model: str, fingerprint: str, hop_seconds: float
+        self, paths: Sequence[str], model: str, fingerprint: str, *, hop_seconds: float, clip_vector: str
     ) -> Iterator[tuple[str, Any]]:
         """
         Embeds files on all nodes, with Ray Data.
@@ -80,6 +80,7 @@ class RayCluster:
             model: directory or Hub id, likewise.
             fingerprint: what its weights and front end have to have.
             hop_seconds: between windows.
+            clip_vector: of whole files; see [`embed_recording`].
 
         Yields:
             (path, `WindowVectors`, or the error that says why there are none), as they come.
@@ -95,7 +96,7 @@ class RayCluster:
         tasks = max(1, -(-len(paths) // FILES_A_TASK))
         rows = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=tasks).map(
             _FileEmbedder,
-            fn_constructor_args=(model, fingerprint, hop_seconds),
+            fn_constructor_args=(model, fingerprint, hop_seconds, clip_vector),
             compute=ray.data.ActorPoolStrategy(min_size=min(workers, tasks), max_size=min(workers, tasks)),
             num_cpus=1,
             num_gpus=1 if self.gpus else 0,
@@ -175,20 +176,20 @@ def _knock(address: str) -> None:
 class _FileEmbedder:
     """Lives in a worker: loads the model once."""
 
-    def __init__(self, model: str, fingerprint: str, hop_seconds: float):
+    def __init__(self, model: str, fingerprint: str, hop_seconds: float, clip_vector: str):
         from ..encoders import load_encoder
 
         self.encoder = load_encoder(model)
         if self.encoder.fingerprint != fingerprint:
             raise SearchError(f"{model}: has other weights on this node than the index was made with.")
-        self.hop_seconds = hop_seconds
+        self.options = {"hop_seconds": hop_seconds, "clip_vector": clip_vector}
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        from ..encoders.recording_windows import embed_recording
+        from ..encoders.recordings.recording_windows import embed_recording
         from ..processing import AudioReadError
 
         try:
-            found = embed_recording(self.encoder, row["path"], hop_seconds=self.hop_seconds)
+            found = embed_recording(self.encoder, row["path"], **self.options)
         except OSError as error:
             return _packed(row["path"], fault=error.strerror or str(error), unseen=True)
         except AudioReadError as error:
@@ -218,7 +219,7 @@ def _packed(path: str, **values: Any) -> dict[str, Any]:
 
 
 def _unpacked(row: dict[str, Any]) -> Any:
-    from ..encoders.recording_windows import WindowVectors
+    from ..encoders.recordings.recording_windows import WindowVectors
     from ..processing import AudioReadError
 
     if row["fault"]:

@@ -15,20 +15,17 @@ from ..encoders import AudioTextEncoder
 from .errors import SearchError
 from .exports import export_hits, export_index
 from .index_encoder import IndexEncoder, check_record, load_index_encoder, record_of
-from .query.answers import Question, ask_table, check_question, rank_contents
+from .query.answers import DEFAULT_RANKING, Question, ask_table, check_question, rank_contents
 from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
+from .query.known_vectors import known_vector, stored_path, unchanged_entry
 from .query.moments import DEFAULT_THRESHOLD, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
-from .store.entries import FileEntry
 from .store.index_folder import IndexFolder
 from .store.index_record import RECORD
 from .store.index_store import EXACT_WINDOWS, Store
 from .store.write_lock import check_free, writing
-
-# Start and end of a window are kept as they were computed; a person writes tenths of a second.
-SAME_MOMENT_SECONDS = 0.05
 
 if TYPE_CHECKING:
     from .update.indexing import IndexReport
@@ -47,6 +44,8 @@ class SoundIndex:
             loading torch; it has to be of the index's model.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
         template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
+        model: where the index's model lies now, directory or Hub id, if not where the index was made with it. It has
+            to have the same fingerprint, and is remembered once it was loaded.
         loader: from a directory or Hub id to an encoder, called once there is something to embed; see
             [`load_index_encoder`].
 
@@ -63,6 +62,7 @@ class SoundIndex:
         text_tower: str | os.PathLike[str] | None = None,
         ray: str | None = None,
         template: str = SHORT_QUERY_TEMPLATE,
+        model: str | None = None,
         loader: Callable[[str], AudioTextEncoder] = load_index_encoder,
     ):
         self.template, self._cluster = check_template(template), None
@@ -73,7 +73,14 @@ class SoundIndex:
         self.store = Store(directory, engine=self._cluster)
         self.directory: Path | str = self.store.folder.path or self.store.folder.uri
         self._contents = CurrentContents(self.store)
-        self._encoder = IndexEncoder(directory, self.store.record, loader, text_tower=text_tower)
+        self._encoder = IndexEncoder(
+            directory,
+            self.store.record,
+            loader,
+            text_tower=text_tower,
+            model=model,
+            remember=self.store.remember_model,
+        )
 
     @classmethod
     def create(
@@ -114,6 +121,7 @@ class SoundIndex:
         index = cls(directory, ray=ray, loader=loader)
         check_record(directory, index.store.record, record)
         index._encoder.hold(encoder)
+        index.store.remember_model(record["model"], encoder.revision)
         index.check_settings(exact_windows=exact_windows)
         return index
 
@@ -195,7 +203,11 @@ class SoundIndex:
             return
         record = self.store.record
         yield from self._cluster.embed_files(
-            list(paths), record["model"], record["fingerprint"], record["hop_seconds"]
+            list(paths),
+            record["model"],
+            record["fingerprint"],
+            hop_seconds=record["hop_seconds"],
+            clip_vector=record["settings"]["clip_vector"],
         )
 
     def __len__(self) -> int:
@@ -240,6 +252,7 @@ class SoundIndex:
         negative: str | Sequence[str] = (),
         names: bool = False,
         min_score: float | None = None,
+        rank: str = DEFAULT_RANKING,
         exact: bool = False,
         **filters: Any,
     ) -> list[Hit]:
@@ -252,6 +265,7 @@ class SoundIndex:
             negative: a sentence that should not fit, or several; half of their cosine is taken off.
             names: rank by the words of file names and folders too, by reciprocal rank fusion.
             min_score: leave out what scores lower by its cosine, less what is unwanted.
+            rank: "window", by a file's best window; "clip", by the vector of the whole file, as published figures.
             exact: compare with every window even where there is an approximate index.
             filters: fields of [`Filters`]: ``glob`` (of the path), ``tag``, ``min_duration``, ``max_duration``
                 (seconds), ``file``, ``license``, ``metadata``.
@@ -269,6 +283,7 @@ class SoundIndex:
             min_score=min_score,
             name_query=query if names else None,
             background=lambda: self.background_vectors,
+            rank=rank,
         )
         return self._answers(question, kept, exact=exact)
 
@@ -300,41 +315,14 @@ class SoundIndex:
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
         kept, own = Filters.of(filters), self._stored_path(path)
-        vector = self._known_vector(own, start, end)
+        vector = known_vector(self.store, own, start, end)
         if vector is None:
             vector = self._encoder.embed_part(own, start, None if end is None else end - start).vector
         hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
 
-    def _known_vector(self, path: str, start: float, end: float | None) -> np.ndarray | None:
-        """What the index has of a file, or of that window of it; None if that is nothing, or out of date."""
-        entry = self._entry(path)
-        if entry is None:
-            return None
-        if start == 0.0 and end is None:
-            return entry.vector
-        near = np.abs(entry.starts - start) < SAME_MOMENT_SECONDS
-        near &= np.abs(entry.ends - (entry.duration if end is None else end)) < SAME_MOMENT_SECONDS
-        return entry.vectors[int(np.argmax(near))] if near.any() else None
-
     def _stored_path(self, path: str | os.PathLike[str]) -> str:
-        """The absolute path of a file, in the Unicode form in which the index has it."""
-        own = os.path.abspath(path)
-        if own.isascii() or len(self.store.file_rows(["path"], [own])):
-            return own
-        match = self._contents.get().paths.find(own)
-        return match.names[0] if match and match.how == "form" else own
-
-    def _entry(self, path: str) -> FileEntry | None:
-        """All that the index has of a file, if that is unchanged."""
-        try:
-            status = os.stat(path)
-            entry = self.store.entries([path]).get(path)
-        except OSError:
-            # It is gone, which the one who reads it will say.
-            return None
-        same = entry is not None and (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
-        return entry if same else None
+        return stored_path(self.store, self._contents, path)
 
     def moments(
         self,
@@ -362,7 +350,7 @@ class SoundIndex:
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
         found = self._encoder.embed_part(own, 0.0, None, hop)
         hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
-        entry = self._entry(own)
+        entry = unchanged_entry(self.store, own)
         if entry is None:
             return hits
         told = {"tags": entry.tags, "license": entry.license, "metadata": entry.metadata}

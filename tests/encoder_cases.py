@@ -6,9 +6,13 @@ A new class adds a function that saves a tiny model of its kind, and an entry in
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from public_models import save_clap, save_pe_audio
+from public_sentence_transformers import save_embedding_gemma2, save_two_towers
 from tiny_models import saved_tiny_model, tiny_text_config, tiny_text_encoder_dir
 from transformers import AutoTokenizer
 
@@ -29,6 +33,7 @@ class EncoderCase:
         needs: packages of optional extras; the case is skipped without them.
         precision: to load it in.
         exact_in_batch: whether windows alone and in a batch have to agree to 2e-6; 8-bit activations share a scale.
+        window_seconds: to load it with, where the model's own length would take long.
     """
 
     save: Callable[[Path], None]
@@ -36,6 +41,13 @@ class EncoderCase:
     needs: tuple[str, ...] = ()
     precision: str = "float32"
     exact_in_batch: bool = True
+    window_seconds: float | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of [`load_encoder`]."""
+        chosen = {} if self.window_seconds is None else {"window_seconds": self.window_seconds}
+        return {"precision": self.precision, **chosen}
 
 
 def save_auricle(folder: Path) -> None:
@@ -92,6 +104,19 @@ CASES = {
     "auricle-beats": EncoderCase(save_auricle_beats, "AuricleEncoder"),
     "auricle-int8": EncoderCase(save_auricle, "AuricleEncoder", precision="int8", exact_in_batch=False),
     "adapter": EncoderCase(save_adapter_directory, "AuricleEncoder", needs=("peft",)),
+    "clap": EncoderCase(save_clap, "ClapEncoder"),
+    "clap-fused": EncoderCase(partial(save_clap, fused=True), "ClapEncoder"),
+    "pe-av": EncoderCase(partial(save_pe_audio, video=True), "PeAudioEncoder", window_seconds=2.0),
+    "pe-a-frame": EncoderCase(partial(save_pe_audio, frames=True), "PeAudioEncoder", window_seconds=2.0),
+    "embedding-gemma-2": EncoderCase(
+        save_embedding_gemma2,
+        "SentenceTransformersEncoder",
+        needs=("sentence_transformers", "torchvision"),
+        window_seconds=3.0,
+    ),
+    "two-towers": EncoderCase(
+        save_two_towers, "SentenceTransformersEncoder", needs=("sentence_transformers",), window_seconds=2.0
+    ),
     "onnx": EncoderCase(save_onnx, "OnnxEncoder", needs=("onnx", "onnxruntime", "onnxscript")),
 }
 

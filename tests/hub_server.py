@@ -31,12 +31,13 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A repository: branches and tags point at commits."""
+    """A repository: branches and tags point at commits; files of a gated one need a token."""
 
     private: bool
     commits: dict[str, Commit]
     refs: dict[str, str]
     pull_requests: int = 0
+    gated: bool = False
 
     def at(self, revision: str) -> Commit | None:
         """The commit of a branch, tag or hash."""
@@ -354,6 +355,9 @@ class _Handler(BaseHTTPRequestHandler):
         kind = (prefix or "models").rstrip("/")
         commit = self._commit(kind, name, revision)
         if commit is None:
+            return
+        if self.server.repos[kind, name].gated and self._token() is None:
+            self._error(401, "GatedRepo", "Access to this repository is restricted")
             return
         if file not in commit.files:
             self._error(404, "EntryNotFound", f"{file} does not exist", {"X-Repo-Commit": commit.oid})

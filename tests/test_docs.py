@@ -97,4 +97,4 @@ def test_the_page_on_use_runs_as_written(tmp_path, monkeypatch):
     for block in blocks(ROOT / "docs" / "using.md", "python"):
         exec(compile(block, "using.md", "exec"), {})
         ran += 1
-    assert ran == 6
+    assert ran == 7

@@ -44,6 +44,7 @@ FLOORS = {
 }
 # Rooms inside rooms have floors too; "" stands for the modules that lie in the room itself.
 INNER_FLOORS = {
+    "encoders": {"": 0, "recordings": 1, "public": 1},
     "evaluation": {"": 0, "ensembles": 1, "reports": 1},
     "training": {
         "recipe": 0,

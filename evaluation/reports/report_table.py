@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...encoders.caption_lengths import describe
+
 COLUMNS = ("mAP@16", "mAP@10", "R@1", "R@5", "R@10")
 
 
@@ -18,12 +20,21 @@ def format_report(report: Mapping[str, Any]) -> list[str]:
         "intervals "
         f"over queries, {report['resamples']} resamples"
     ]
+    lines += _caption_lines(report.get("origin", {}))
     parts = _parts(report)
     lines += ["", *_table(parts, "metrics")]
     if "against" in report:
         lines += ["", f"difference from {report['against']}, paired by query", ""]
         lines += _table(parts, "difference", sign="+")
     return lines
+
+
+def _caption_lines(origin: Mapping[str, Any]) -> list[str]:
+    """What the model, or each of an ensemble's, does not read of the captions; older records do not know it."""
+    if "caption_lengths" in origin:
+        return [describe(origin["caption_lengths"])]
+    members = origin.get("caption_lengths_of_members", {})
+    return [f"{name}: {describe(record)}" for name, record in members.items()]
 
 
 def _parts(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ ROWS_AN_ANSWER, FEWEST_ROWS, MOST_ROWS = 20, 200, 50_000
 # What is needed of rows to rank them; the rest is read of the answers alone.
 RANKED_BY = ("path", "window", "start", "end", "vector")
 DETAILS = ("duration", "tags", "license", "metadata")
+RANKINGS = ("window", "clip")
+DEFAULT_RANKING = "window"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Question:
         min_score: leave out what scores lower by its cosine, less what is unwanted; None leaves nothing out.
         name_query: rank by these words in names too; None does not.
         background: gives the vectors of common questions ``(questions, width)`` for percentiles; None without.
+        rank: "window" ranks files by their best window, "clip" by the vector of the whole file.
     """
 
     vector: np.ndarray
@@ -48,34 +51,56 @@ class Question:
     min_score: float | None = None
     name_query: str | None = None
     background: Callable[[], np.ndarray] | None = None
+    rank: str = DEFAULT_RANKING
 
 
 def check_question(question: Question) -> None:
     """
     Raises:
-        SearchError: for a number of answers below 1, or a least score that is no number.
+        SearchError: for a number of answers below 1, a least score that is no number, or an unknown ranking.
     """
     if question.top < 1:
         raise SearchError(f"top={question.top}: has to be 1 or more.")
     if question.min_score is not None and math.isnan(question.min_score):
         raise SearchError("min_score=nan: has to be a number.")
+    if question.rank not in RANKINGS:
+        raise SearchError(f"rank={question.rank!r}: has to be one of {', '.join(RANKINGS)}.")
 
 
 def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:
     """
     The best files of an index that is in memory, each at its best window.
 
+    Ranked by clip, score and cosine are those of the whole file; the span is still that of its best window.
+
     Args:
         contents: of the index.
         question: what is asked.
         filters: files that they do not leave are no answers.
     """
-    rows, by_name = contents.windows, None
+    rows, by_name = contents.windows if question.rank == "window" else contents.files, None
     if question.name_query is not None:
         by_name = contents.names.scores(question.name_query)[rows["file"]]
     ranked = _ranked(rows, question, filters.mask(rows), by_name)
     details = [{name: rows[name][place] for name in DETAILS} for place in ranked.places]
-    return _hits(rows, ranked, ranked.places, details, question)
+    hits = _hits(rows, ranked, ranked.places, details, question)
+    if question.rank == "window":
+        return hits
+    windows, files = contents.windows, rows["file"][ranked.places]
+    # Windows are sorted by file.
+    edges = zip(*(np.searchsorted(windows["file"], files, side) for side in ("left", "right")), strict=True)
+    parts = [
+        {name: windows[name][first:behind] for name in ("start", "end", "vector")} for first, behind in edges
+    ]
+    return [_at_best_window(hit, part, question) for hit, part in zip(hits, parts, strict=True)]
+
+
+def _at_best_window(hit: Hit, windows: Mapping[str, np.ndarray], question: Question) -> Hit:
+    scores = combine_scores(
+        windows["vector"] @ question.vector, [windows["vector"] @ other for other in question.unwanted]
+    )
+    best = int(np.argmax(scores))
+    return replace(hit, start=float(windows["start"][best]), end=float(windows["end"][best]))
 
 
 def ask_table(
@@ -93,6 +118,8 @@ def ask_table(
     Raises:
         StoreError: if the table cannot be read.
     """
+    if question.rank == "clip":
+        return _ask_table_by_clip(store, question, filters)
     condition = filters.sql()
     limit = min(MOST_ROWS, max(FEWEST_ROWS, ROWS_AN_ANSWER * question.top))
     columns = RANKED_BY if question.name_query is None else (*RANKED_BY, "tags")
@@ -127,6 +154,23 @@ def ask_table(
     # A file that another process takes out at this moment is no answer.
     there = [place for place in ranked.places if rows["path"][place] in by_path]
     return _hits(rows, ranked, there, [by_path[rows["path"][place]] for place in there], question)
+
+
+def _ask_table_by_clip(store: Store, question: Question, filters: Filters) -> list[Hit]:
+    """By whole files, all of them: one row a file is few, and approximate answers would hold windows too."""
+    rows = read_columns(store.file_rows(["path", "window", "start", "end", "vector", *DETAILS]))["files"]
+    by_name = None
+    if question.name_query is not None:
+        by_name = name_scores(question.name_query, labels(rows))
+    ranked = _ranked(rows, question, filters.mask(rows), by_name)
+    details = [{name: rows[name][place] for name in DETAILS} for place in ranked.places]
+    hits = _hits(rows, ranked, ranked.places, details, question)
+    entries = store.entries([hit.path for hit in hits]) if hits else {}
+    return [
+        _at_best_window(hit, {"start": entry.starts, "end": entry.ends, "vector": entry.vectors}, question)
+        for hit in hits
+        if (entry := entries.get(hit.path)) is not None
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .hits import Hit
 from .ranking import merge_spans, percentile_of
 
 if TYPE_CHECKING:
-    from ...encoders.recording_windows import WindowVectors
+    from ...encoders.recordings.recording_windows import WindowVectors
 
 DEFAULT_THRESHOLD = 0.03
 

@@ -20,6 +20,7 @@ FIELDS = {
 # Named settings: the types that each may have, and what an index without it was made with. A new setting is a line
 # here: older indexes then have its default, and a program that does not know it refuses the index by its name.
 SETTINGS: Mapping[str, tuple[Any, Any]] = {
+    "clip_vector": (str, "windows"),  # of a whole file; new indexes have "model", see `embed_recording`
     "precision": (str, "float32"),  # of the encoder's weights
     "revision": (str | None, None),  # commit of the Hub repository that the model came from
 }

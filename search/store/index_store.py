@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -103,21 +104,30 @@ class Store:
             raise StoreError(f"{place}: cannot be written ({reason_of(error)}).") from error
         return cls(place)
 
-    def upgrade(self) -> bool:
-        """
-        Rewrites the record of an older version in the newest one; to be called by the one who writes the index.
+    def upgrade(self) -> None:
+        """Rewrites an older version's record in the newest one, for the one who writes; raises StoreError."""
+        if self.record["version"] != VERSION:
+            self.record["version"] = VERSION
+            self._writing(lambda: self.folder.write(RECORD, record_text(self.record)))
 
-        Returns:
-            Whether it was older.
-
-        Raises:
-            StoreError: if it cannot be written.
+    def remember_model(self, model: str, revision: str | None) -> None:
         """
-        if self.record["version"] == VERSION:
-            return False
-        self.record["version"] = VERSION
-        self._writing(lambda: self.folder.write(RECORD, record_text(self.record)))
-        return True
+        Notes where the index's model lies now; an index on a read-only disk goes on without.
+
+        Args:
+            model: absolute directory, or Hub id.
+            revision: commit of the Hub repository, or None.
+        """
+        if (self.record["model"], self.record["settings"]["revision"]) == (model, revision):
+            return
+        record = {
+            **self.record,
+            "model": model,
+            "settings": {**self.record["settings"], "revision": revision},
+        }
+        with suppress(OSError):
+            self.folder.write(RECORD, record_text(record))
+        self.record.update(record, version=VERSION)
 
     @cached_property
     def table(self) -> Any:

@@ -21,7 +21,7 @@ from .walking import FoundFile, below
 
 if TYPE_CHECKING:
     # Bringing an index up to date that already is does not need torch.
-    from ...encoders.recording_windows import WindowVectors
+    from ...encoders.recordings.recording_windows import WindowVectors
 
     EmbedFiles = Callable[[Iterator[str]], Generator[tuple[str, WindowVectors | Exception]]]
 

@@ -9,7 +9,7 @@ from encoder_cases import CASES, missing_packages, save_case
 from tiny_models import sound, write_sound
 
 from auricle.encoders import AudioTextEncoder, EncoderError, load_encoder
-from auricle.encoders.recording_windows import embed_recording
+from auricle.encoders.recordings.recording_windows import embed_recording
 from auricle.processing import AudioReadError
 
 SENTENCES = ["a dog barks", "rain", "two short tones then a long low tone while a bell rings"]
@@ -30,7 +30,7 @@ def made(request, directories):
     if request.param not in directories:
         pytest.skip(f"{', '.join(missing_packages(request.param))} is not installed")
     case, folder = CASES[request.param], directories[request.param]
-    return case, folder, load_encoder(folder, device="cpu", precision=case.precision)
+    return case, folder, load_encoder(folder, device="cpu", **case.options)
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,14 @@ def other_process(directories, tmp_path_factory):
     """What one fresh process makes of the same sentences and the same file, by name; it loads every kind."""
     folder = tmp_path_factory.mktemp("process")
     path = write_sound(folder / "a.wav", 2.3, 44_100, channels=2)
-    kinds = {name: (str(where), CASES[name].precision) for name, where in directories.items()}
+    kinds = {name: (str(where), CASES[name].options) for name, where in directories.items()}
     code = (
         "import numpy as np\n"
         "from auricle.encoders import load_encoder\n"
         "rows = {}\n"
         # The kind that needs least comes first: it may not live on what another one has loaded.
-        f"for name, (where, precision) in reversed({kinds!r}.items()):\n"
-        "    encoder = load_encoder(where, device='cpu', precision=precision)\n"
+        f"for name, (where, options) in reversed({kinds!r}.items()):\n"
+        "    encoder = load_encoder(where, device='cpu', **options)\n"
         f"    clips, _ = encoder.embed_clips([{str(path)!r}])\n"
         f"    rows[name] = np.concatenate([encoder.embed_texts({SENTENCES!r}), clips])\n"
         f"np.savez({str(folder / 'rows.npz')!r}, **rows)\n"
@@ -200,6 +200,13 @@ def test_silence_and_loud_sound_have_finite_vectors(encoder):
     assert np.isfinite(rows).all() and is_unit(rows)
 
 
+def test_a_single_sample_has_a_vector(encoder):
+    waveforms = np.zeros((2, encoder.window_samples), dtype=np.float32)
+    waveforms[:, 0] = 0.5
+    rows = encoder.embed_windows(waveforms, [1, 1])
+    assert np.isfinite(rows).all() and is_unit(rows)
+
+
 def test_frames_are_there_or_refused_by_name(encoder):
     waveforms = windows_of(encoder, [encoder.window_samples])
     if encoder.frame_seconds is None:
@@ -213,7 +220,7 @@ def test_frames_are_there_or_refused_by_name(encoder):
 
 def test_loaded_again_and_moved_it_is_the_same(made, tmp_path):
     case, folder, encoder = made
-    again = load_encoder(folder, device="cpu", precision=case.precision)
+    again = load_encoder(folder, device="cpu", **case.options)
     assert np.array_equal(again.embed_texts(SENTENCES), encoder.embed_texts(SENTENCES))
     if case.precision == "float32":
         assert again.fingerprint == encoder.fingerprint and len(encoder.fingerprint) == 64

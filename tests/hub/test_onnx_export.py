@@ -1,12 +1,16 @@
 """Exported towers answer like the model, with any number of captions and segments, without torch."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_models import saved_tiny_model
+from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
@@ -14,6 +18,7 @@ from auricle.encoders.auricle_embedding import embed_captions, embed_clips
 from auricle.encoders.onnx_towers import OnnxAudioTower, OnnxTextTower
 from auricle.hub import onnx_export
 from auricle.hub.onnx_export import ExportError, export_onnx
+from auricle.processing import AuricleProcessor
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -44,9 +49,18 @@ def test_captions_alone_and_together(exported):
     assert tower.fingerprint == record["fingerprint"]
 
 
+@pytest.mark.parametrize("name", ["text_tower.onnx", "audio_tower.onnx"])
+def test_an_export_names_no_path_of_this_machine(exported, name):
+    content = (exported[0] / "onnx" / name).read_bytes()
+    assert b".py" not in content and str(Path(torch.__file__).parents[1]).encode() not in content
+
+
 def test_long_captions_are_cut_alike(exported):
     root, model, processor, _ = exported
     caption = "dog rain bell siren bird engine " * 20
+    tower = OnnxTextTower(root / "onnx")
+    assert tower.record["max_text_tokens"] == 32
+    assert tower.count_tokens(["a dog", caption]) == [4, 122]
     assert (
         np.abs(
             OnnxTextTower(root / "onnx").embed([caption]) - embed_captions(model, processor, [caption])
@@ -92,6 +106,41 @@ def test_the_text_tower_needs_neither_torch_nor_transformers(exported):
         np.abs(np.array(json.loads(done.stdout)) - embed_captions(model, processor, ["a dog barks"])).max()
         < 1e-5
     )
+
+
+FORMS = ["A “dog” barks — LOUD!", 'A "dog" barks - LOUD!', "rain  rain"]
+
+
+def test_captions_have_the_models_own_form(exported, tmp_path):
+    root, model, processor, record = exported
+    assert record["caption_normalization"] == "auricle-2"
+    captions = embed_captions(model, processor, FORMS)
+    assert np.abs(OnnxTextTower(root / "onnx").embed(FORMS) - captions).max() < 1e-5
+    assert np.abs(captions[0] - captions[1]).max() == 0.0
+    # Another form needs no other graph: the caption's form comes before it.
+    shutil.copytree(root / "onnx", tmp_path / "onnx")
+    publishers = AuricleProcessor(
+        processor.feature_extractor, processor.tokenizer, caption_normalization="publisher"
+    )
+    publishers.save_pretrained(tmp_path / "onnx")
+    (tmp_path / "onnx" / "onnx.json").write_text(json.dumps({**record, "caption_normalization": "publisher"}))
+    tower = OnnxTextTower(tmp_path / "onnx")
+    assert np.abs(tower.embed(FORMS) - embed_captions(model, publishers, FORMS)).max() < 1e-5
+    with pytest.raises(ValueError, match="holds no word"):
+        tower.embed(["rain", "?!"])
+
+
+@pytest.mark.parametrize(("older", "name"), [(True, "auricle-1"), (False, "none")])
+def test_an_export_from_before_forms_had_names_answers_as_then(exported, tmp_path, older, name):
+    root, model, processor, record = exported
+    shutil.copytree(root / "onnx", tmp_path / "onnx")
+    before = {key: value for key, value in record.items() if key != "caption_normalization"}
+    (tmp_path / "onnx" / "onnx.json").write_text(json.dumps({**before, "normalize_captions": older}))
+    tokenizer = AutoTokenizer.from_pretrained(root / "text")
+    tokenizer.save_pretrained(tmp_path / "onnx")
+    then = AuricleProcessor(processor.feature_extractor, tokenizer, caption_normalization=name)
+    got = OnnxTextTower(tmp_path / "onnx").embed(FORMS)
+    assert np.abs(got - embed_captions(model, then, FORMS)).max() < 1e-5
 
 
 def test_one_tower_alone(exported, tmp_path):

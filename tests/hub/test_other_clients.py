@@ -44,6 +44,46 @@ def test_sentence_transformers_gives_our_vectors(saved, with_files, tmp_path):
     assert theirs.similarity_fn_name == "cosine"
 
 
+@pytest.fixture(scope="module")
+def sentence_transformer(saved):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    return sentence_transformers.SentenceTransformer(str(saved[0]), trust_remote_code=True, device="cpu")
+
+
+def test_sentence_transformers_shows_and_sets_the_models_limit(saved, sentence_transformer):
+    _, model, processor, _ = saved
+    long = "a dog barks and rain falls and a bell rings " * 9
+    assert sentence_transformer.max_seq_length == processor.max_text_tokens == 32
+    whole = sentence_transformer.encode(long)
+    assert np.abs(whole - embed_captions(model, processor, [long])[0]).max() < 1e-6
+    sentence_transformer.max_seq_length = 5
+    try:
+        short = sentence_transformer.encode(long)
+    finally:
+        sentence_transformer.max_seq_length = 32
+    assert np.abs(short - embed_captions(model, processor, ["a dog barks"])[0]).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["clip.opus", "clip.AIFF", "sounds/clip.m4a", "clip.caf", "mistyped.wav"])
+def test_sentence_transformers_does_not_embed_the_name_of_a_sound(sentence_transformer, name):
+    with pytest.raises(ValueError, match="the name of a sound file: it would be embedded as words"):
+        sentence_transformer.encode([name])
+
+
+def test_the_way_around_for_sentence_transformers(saved, sentence_transformer, tmp_path):
+    import soundfile
+
+    _, model, processor, sounds = saved
+    aiff = tmp_path / "clip.aiff"
+    waveform, rate = soundfile.read(sounds[1], dtype="float32")
+    soundfile.write(aiff, waveform, rate, subtype="FLOAT")
+    with pytest.raises(ValueError, match="the name of a sound file"):
+        sentence_transformer.encode([str(aiff)])
+    array = processor.feature_extractor.load(str(aiff))
+    got = sentence_transformer.encode([{"array": array, "sampling_rate": rate}])
+    assert np.abs(got - embed_clips(model, processor, [str(aiff)])[0]).max() < 1e-6
+
+
 def test_transformers_pipeline_classifies_arrays(saved):
     from transformers import pipeline
 

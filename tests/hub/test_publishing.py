@@ -216,7 +216,7 @@ def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(client, server, 
     assert files_of(server) == {}
     server.fault = lambda method, path: "cut" if "/commit/" in path else None
     done = client.push(run, code=2)
-    assert f"{REPO}: cannot be published" in done.stderr and len(done.stderr.strip().splitlines()) <= 3
+    assert f"{REPO}: cannot publish" in done.stderr and len(done.stderr.strip().splitlines()) <= 3
     assert files_of(server) == {}
     server.fault = lambda method, path: None
     client.push(run)
@@ -225,10 +225,10 @@ def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(client, server, 
 
 @pytest.mark.slow
 def test_tokens(client, server, run, tmp_path):
-    assert "there is no token of the Hub" in client.push(run, code=2, token=None).stderr
-    assert "the token is not accepted" in client.push(run, code=2, token="hf_wrong").stderr
+    assert "no access token for the Hub found" in client.push(run, code=2, token=None).stderr
+    assert "the token is not valid" in client.push(run, code=2, token="hf_wrong").stderr
     done = client.push(run, code=2, token=READ_ONLY_TOKEN)
-    assert "the token may not write there" in done.stderr
+    assert "the token has no write access" in done.stderr
     assert READ_ONLY_TOKEN not in done.stderr and not server.repos
 
 
@@ -295,7 +295,7 @@ def test_the_card_is_one_that_the_hub_takes(run):
 @pytest.mark.slow
 def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_path):
     assert "is not a repository name" in client.push(run, code=2, repo="a b/c").stderr
-    assert "it needs an owner" in client.push(run, code=2, repo="alone").stderr
+    assert "expected owner/name" in client.push(run, code=2, repo="alone").stderr
     assert "no such stage" in client.push(run, "--stage", "third", code=2).stderr
     assert "was not evaluated" in client.push(run, "--stage", "first", code=2).stderr
     copy = tmp_path / "copy"

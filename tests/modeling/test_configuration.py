@@ -78,3 +78,31 @@ def test_config_survives_a_round_trip(tmp_path):
     assert again.to_dict() | {"_name_or_path": ""} == config.to_dict() | {"_name_or_path": ""}
     nested = AuricleConfig.from_pretrained(tmp_path, temperature=0.2)
     assert (nested.temperature, nested.text_pooling) == (0.2, "mean")
+
+
+def test_an_attribute_that_resembles_a_field_warns_and_still_loads(tmp_path):
+    config = tiny_config()
+    with pytest.warns(
+        UserWarning, match="AuricleConfig has no field 'temperatures'.*'temperature'"
+    ) as caught:
+        config.temperatures = 1
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="PasstConfig has no field 'layer_norm_epsilon'"):
+        config.audio_config.layer_norm_epsilon = 0.5
+    config.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning) as caught:
+        again = AuricleConfig.from_pretrained(tmp_path)
+    named = [str(warning.message).split("'")[1] for warning in caught]
+    assert sorted(named) == ["layer_norm_epsilon", "temperatures"]
+    assert (again.temperatures, again.audio_config.layer_norm_epsilon) == (1, 0.5)
+    assert (again.temperature, again.audio_config.layer_norm_eps) == (0.05, 1e-6)
+    assert type(again.audio_config) is PasstConfig
+    assert again.to_dict() | {"_name_or_path": ""} == config.to_dict() | {"_name_or_path": ""}
+
+
+def test_other_attributes_do_not_warn(recwarn, tmp_path):
+    config = tiny_config()
+    config.my_note, config.temperature, config.num_labels, config._attribute = "x", 0.1, 3, 1
+    config.save_pretrained(tmp_path)
+    assert AuricleConfig.from_pretrained(tmp_path).my_note == "x"
+    assert [str(warning.message) for warning in recwarn if "no field" in str(warning.message)] == []

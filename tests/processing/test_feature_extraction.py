@@ -2,9 +2,6 @@
 
 import json
 import random
-from collections import UserDict
-from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -22,54 +19,7 @@ def extractor(**settings):
     return AuricleFeatureExtractor(**tiny_front_end(**settings))
 
 
-@dataclass
-class Samples:
-    data: torch.Tensor
-    sample_rate: int
-
-
-@dataclass
-class Decoder:
-    """The part of an audio decoder of the `datasets` library that is needed: samples on request."""
-
-    data: torch.Tensor
-    rate: int
-
-    def get_all_samples(self):
-        return Samples(self.data, self.rate)
-
-
 WAVE = sound(1.5, seed=3)
-FORMS = {
-    "array": WAVE,
-    "float64": WAVE.astype(np.float64),
-    "tensor": torch.from_numpy(WAVE),
-    "tensor with gradient": torch.from_numpy(WAVE.copy()).requires_grad_(),
-    "list": WAVE.tolist(),
-    "one channel first": WAVE[None],
-    "one channel last": WAVE[:, None],
-    "two channels first": np.stack([WAVE * 1.5, WAVE * 0.5]),
-    "two channels last": np.stack([WAVE * 1.5, WAVE * 0.5], axis=1),
-    "two channels, tensor": torch.from_numpy(np.stack([WAVE * 1.5, WAVE * 0.5])),
-    "dict": {"array": WAVE, "sampling_rate": RATE},
-    "dict of a list": {"array": WAVE.tolist(), "sampling_rate": RATE, "path": None},
-    "dict of channels": {"array": np.stack([WAVE, WAVE]), "sampling_rate": RATE},
-    "mapping": MappingProxyType({"array": WAVE, "sampling_rate": RATE}),
-    "user dict": UserDict({"array": torch.from_numpy(WAVE), "sampling_rate": RATE}),
-    "decoder": Decoder(torch.from_numpy(WAVE)[None], RATE),
-    "stereo decoder": Decoder(torch.from_numpy(np.stack([WAVE * 2, WAVE * 0])), RATE),
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_same_features(form):
-    plain = extractor()(WAVE, sampling_rate=RATE)
-    needs_rate = not isinstance(FORMS[form], (dict, MappingProxyType, UserDict, Decoder))
-    rate = RATE if needs_rate else None
-    for audio in (FORMS[form], [FORMS[form]]):
-        got = extractor()(audio, sampling_rate=rate)
-        assert got["segment_counts"].tolist() == [2]
-        torch.testing.assert_close(got["input_features"], plain["input_features"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["clip.wav", "clip.flac"])
@@ -126,6 +76,7 @@ def test_the_type_asked_for(kind):
 def test_padding_arguments_of_generic_callers_change_nothing():
     plain = extractor()(WAVE, sampling_rate=RATE)["input_features"]
     options = {"padding": True, "truncation": True, "max_length": 9, "return_attention_mask": True}
+    options["pad_to_multiple_of"] = 8
     assert torch.equal(extractor()(WAVE, sampling_rate=RATE, **options)["input_features"], plain)
     with pytest.raises(ValueError, match=r"unknown arguments \['sampling_rat'\]"):
         extractor()(WAVE, sampling_rat=RATE)
@@ -203,9 +154,9 @@ def with_value(value, place=77):
         (np.zeros(0, np.float32), r"audio\[0\]: it holds no samples"),
         (np.zeros((2, 0)), "it holds no samples"),
         (torch.zeros(0), "it holds no samples"),
-        (np.zeros((2, 3, 4)), r"shape is \(2, 3, 4\)"),
-        (np.zeros((40, 50)), "at most 32 are accepted"),
-        (np.array(["a", "b"]), "must be floating point"),
+        ({"array": np.zeros((2, 3, 4))}, r"shape is \(2, 3, 4\)"),
+        (np.zeros((2, 40, 50)), "at most 32 are accepted"),
+        (np.array(["a", "b"]), "a: no such file"),
         (np.zeros(100, np.uint8), "must be floating point"),
     ],
 )
@@ -244,10 +195,11 @@ def test_unusable_files_are_named(tmp_path, content):
     ("audio", "message"),
     [
         ([], "audio is an empty list"),
-        (3.5, r"audio\[0\] is a float; accepted: a file path"),
+        (3.5, "audio is a float; accepted: a file path"),
+        (np.zeros((1, 2, 3, 4)), r"audio has the shape \(1, 2, 3, 4\)"),
         ([None], r"audio\[0\] is a NoneType; accepted"),
         ({"sampling_rate": RATE}, r"keys \['sampling_rate'\]; it needs 'array' and"),
-        ({"bytes": b"RIFF", "path": None}, r"keys \['bytes', 'path'\]"),
+        ({"bytes": None, "path": None}, r"keys \['bytes', 'path'\]"),
     ],
 )
 def test_other_things_are_refused(audio, message):

@@ -207,3 +207,84 @@ def test_saved_and_loaded_it_is_the_same(parts, tmp_path):
     stored = json.loads((tmp_path / "processor_config.json").read_text())
     assert stored["auto_map"] == {"AutoProcessor": "processing_auricle.AuricleProcessor"}
     assert (stored["normalize_captions"], stored["max_text_tokens"]) == (False, 5)
+
+
+# ------------------------------------------------------------------------------------------ keywords
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"max_length": 4, "text_kwargs": {"max_length": 9}},
+            "'max_length' is given twice.* within text_kwargs",
+        ),
+        ({"padding": True, "text_kwargs": {"padding": "max_length"}}, "'padding' is given twice"),
+        (
+            {"sampling_rate": 8_000, "audio_kwargs": {"sampling_rate": SAMPLING_RATE}},
+            "'sampling_rate' is given twice.* within audio_kwargs",
+        ),
+        ({"max_lenght": 4}, r"unknown arguments \['max_lenght'\] for AuricleProcessor"),
+        ({"common_kwargs": {"foo": 3}}, r"unknown arguments \['foo'\]"),
+        ({"audio_kwargs": {"foo": 3}}, r"unknown arguments \['foo'\] for AuricleFeatureExtractor"),
+    ],
+)
+def test_a_keyword_that_is_unknown_or_given_twice_is_refused(processor, options, message):
+    given = {"text": "rain", "audio": {"array": sound(0.5), "sampling_rate": SAMPLING_RATE}}
+    with pytest.raises(ValueError, match=message):
+        processor(**given, **options)
+
+
+def test_keywords_reach_those_whom_they_concern(processor):
+    clip = {"array": sound(0.5), "sampling_rate": SAMPLING_RATE}
+    got = processor(
+        text=["a dog barks", "rain"],
+        audio=clip,
+        segment_seconds=0.5,
+        add_special_tokens=False,
+        pad_to_multiple_of=8,
+        images_kwargs={"do_resize": False},
+        videos_kwargs=None,
+        common_kwargs={"return_tensors": "np"},
+        text_kwargs={},
+    )
+    assert got["input_ids"].shape == (2, 8)
+    assert got["input_features"].shape == (1, 50, 32)
+    assert isinstance(got["input_ids"], np.ndarray) and isinstance(got["input_features"], np.ndarray)
+    only_text = processor(text="rain", audio=clip, text_kwargs={"return_tensors": "np"}, audio_kwargs={})
+    assert isinstance(only_text["input_ids"], np.ndarray)
+    assert isinstance(only_text["input_features"], torch.Tensor)
+
+
+def test_the_keywords_are_typed_as_the_librarys_are(processor):
+    kinds = AuricleProcessor.valid_processor_kwargs.__annotations__
+    assert {"padding", "max_length", "allow_file_names"} <= set(kinds["text_kwargs"].__annotations__)
+    assert {"sampling_rate", "segment_seconds", "mel_ranges"} <= set(kinds["audio_kwargs"].__annotations__)
+    merged = processor._merge_kwargs(
+        processor.valid_processor_kwargs, tokenizer_init_kwargs={}, sampling_rate=8
+    )
+    assert merged["audio_kwargs"]["sampling_rate"] == 8
+    assert merged["text_kwargs"]["padding"] is True
+
+
+def test_the_tokenizers_saved_padding_is_heeded_and_its_saved_length_is_not(parts):
+    extractor, text = parts
+    tokenizer = AutoTokenizer.from_pretrained(text, padding="max_length", max_length=50)
+    processor = AuricleProcessor(extractor, tokenizer, max_text_tokens=12)
+    assert processor(text="rain")["input_ids"].shape == (1, 12)
+    assert processor(text="rain", padding=True)["input_ids"].shape == (1, 3)
+
+
+def test_the_limit_is_the_tokenizers_too(parts, tmp_path):
+    sentence = "a dog barks and rain falls and a bell rings"
+    processor = make(parts, max_text_tokens=6)
+    assert processor.tokenizer.model_max_length == 6
+    processor.tokenizer.model_max_length = 4  # as sentence-transformers' max_seq_length does
+    assert processor(text=sentence)["input_ids"].shape == (1, 4)
+    processor.max_text_tokens = 9
+    assert processor.tokenizer.model_max_length == 9
+    assert processor(text=sentence)["input_ids"].shape == (1, 9)
+    assert processor(text=sentence, max_length=11)["input_ids"].shape == (1, 11)
+    processor.save_pretrained(tmp_path)
+    again = AuricleProcessor.from_pretrained(tmp_path)
+    assert (again.max_text_tokens, again.tokenizer.model_max_length) == (9, 9)

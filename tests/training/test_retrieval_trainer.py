@@ -246,6 +246,20 @@ def test_without_a_validation_split_the_last_weights_are_the_result(make):
     assert summary["steps"] == 7  # 28 rows in batches of 4
 
 
+def test_captions_that_are_cut_are_counted_and_said(make, caplog):
+    setting = make(validated=False, epochs=1)
+    distinct = set(setting.splits["train"]["caption"])
+    words = [len(setting.built.processor(text=text)["input_ids"][0]) for text in distinct]
+    limit = setting.built.processor.max_text_tokens = min(words)
+    with caplog.at_level("WARNING"):
+        lengths = setting.run()["caption_lengths"]
+    cut = sum(length > limit for length in words)
+    assert 0 < cut < len(distinct)
+    assert (lengths["limit"], lengths["captions"], lengths["cut"]) == (limit, len(distinct), cut)
+    assert lengths["longest"] == max(words)
+    assert f"{cut} of {len(distinct)} captions" in caplog.text
+
+
 def test_part_of_an_epoch_is_evaluated_and_saved(make):
     setting = make(epochs=0.5, save_every=2)
     summary = setting.run()

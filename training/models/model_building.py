@@ -79,8 +79,8 @@ def build_model(section: ModelSection, seed: int) -> BuiltModel:
     processor = AuricleProcessor(
         _feature_extractor(section, config.audio_config),
         tokenizer,
-        normalize_captions=section.text.normalize_captions,
         max_text_tokens=section.text.max_tokens,
+        caption_normalization=section.text.caption_normalization,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

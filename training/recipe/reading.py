@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from .recipe_file import RecipeError, load_recipe_file, merged, parse_yaml
+from .recipe_file import SPELLINGS, RecipeError, load_recipe_file, merged, parse_yaml
 from .schema import (
     AugmentationSection,
     ClusterSection,
@@ -240,6 +240,8 @@ def _full_name(name: str) -> list[str]:
     rows = [row[0] for row in list_fields()]
     if name in rows:
         return [name]
+    if name == "normalize_captions":
+        return ["model", "text", name]
     found = [row for row in rows if row.rsplit(".", 1)[-1] == name]
     if len(found) > 1:
         raise RecipeError(f"--{name} could be any of {', '.join(found)}; give the whole name.")
@@ -259,6 +261,7 @@ def _set(values: dict[str, Any], parts: list[str], value: Any, field: str) -> No
         if not isinstance(inner, dict):
             raise RecipeError(f"--{field}: {part!r} is not a section.")
         values = inner
+    values.pop(SPELLINGS.get(parts[-1]), None)
     values[parts[-1]] = value
 
 
@@ -268,3 +271,4 @@ def _remove(values: dict[str, Any], parts: list[str]) -> None:
         if not isinstance(values, dict):
             return
     values.pop(parts[-1], None)
+    values.pop(SPELLINGS.get(parts[-1]), None)

@@ -10,6 +10,8 @@ import yaml
 EXTENDS = "extends"
 # Fields that say which kind of thing the others of their mapping describe.
 KINDS = ("model_type", "front_end")
+# Two spellings of one setting: the later word, in whichever, is the one that counts.
+SPELLINGS = {"normalize_captions": "caption_normalization", "caption_normalization": "normalize_captions"}
 
 
 class RecipeError(ValueError):
@@ -85,6 +87,7 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(below, Mapping) and (value is None or isinstance(value, Mapping)):
             value = value or {}
             value = dict(value) if _is_of_another_kind(below, value) else merged(below, value)
+        result.pop(SPELLINGS.get(key), None)
         result[key] = value
     return result
 
@@ -114,4 +117,4 @@ def _in_one_line(error: yaml.YAMLError) -> str:
     return f"{getattr(error, 'problem', None) or ' '.join(str(error).split())}{where}"
 
 
-__all__ = ["RecipeError", "load_recipe_file", "merged", "parse_yaml"]
+__all__ = ["SPELLINGS", "RecipeError", "load_recipe_file", "merged", "parse_yaml"]

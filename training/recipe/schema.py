@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ...processing.caption_form import caption_normalization_of
 from .data_section import DataSection, Settings
 
 
@@ -30,7 +31,28 @@ class TextSection(Settings):
     )
     tokenizer: str | None = Field(None, description="Directory or Hub id, if not the encoder's own.")
     max_tokens: int = Field(32, ge=4, description="Longer captions are cut to this many tokens.")
-    normalize_captions: bool = Field(True, description="Lower-case captions and drop their punctuation.")
+    caption_normalization: Literal["auricle-2", "auricle-1", "publisher", "none"] = Field(
+        "auricle-2",
+        description="What is done to captions: lower case without any punctuation (auricle-2), without ASCII "
+        "punctuation (auricle-1), the same with white space as it is (publisher), or nothing.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_spelling(cls, values: Any) -> Any:
+        """Recipes from before forms had names say ``normalize_captions: true`` or ``false``."""
+        if not isinstance(values, dict) or "normalize_captions" not in values:
+            return values
+        values = dict(values)
+        older = values.pop("normalize_captions")
+        if not isinstance(older, bool):
+            raise ValueError(f"normalize_captions={older!r} must be true or false")
+        name = caption_normalization_of(older)
+        if values.setdefault("caption_normalization", name) != name:
+            raise ValueError(
+                f"normalize_captions: {str(older).lower()} means caption_normalization: {name}; give that alone"
+            )
+        return values
 
 
 class ModelSection(Settings):

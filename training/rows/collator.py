@@ -41,7 +41,8 @@ class RetrievalCollator:
             options["mel_ranges"] = [row["mel_range"] for row in rows]
         batch = dict(self.processor.feature_extractor([row["waveform"] for row in rows], **options))
         if rows[0]["pooled_text"] is None:
-            batch.update(self.processor(text=[row["caption"] for row in rows]))
+            captions = [row["caption"] for row in rows]
+            batch.update(self.processor(text=captions, allow_file_names=True))
         for name in ("pooled_text", "teacher_audio", "teacher_text"):
             if rows[0][name] is not None:
                 batch[name] = torch.from_numpy(np.stack([row[name] for row in rows]))

@@ -25,7 +25,7 @@ from ..recipe.schema import EvaluationSection, Recipe
 from ..rows.split_loading import check_splits, load_splits
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
-from .run_directory import RunDirectory
+from .run_directory import RunDirectory, as_it_began
 from .stage_objective import prepare_objective
 from .stage_running import POOLED_CAPTIONS, run_stage
 
@@ -60,6 +60,7 @@ def run_recipe(
         RecipeError: if the recipe, its run directory or its stages do not allow it.
         DataError: if the data are not as they should be.
     """
+    recipe = as_it_began(recipe)
     stages = resolve_stages(recipe)
     if only_stage is not None and only_stage not in recipe.stage_names():
         raise RecipeError(f"--stage {only_stage!r} is not a stage; there are {recipe.stage_names()}.")

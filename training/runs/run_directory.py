@@ -1,12 +1,16 @@
 """A run's directory: whose it is, and which stages are finished."""
 
+import copy
 import hashlib
 import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ...files.saved_directories import read_json, write_json
+from ...processing.caption_form import caption_normalization_of
 from ..recipe.reading import RecipeError
 from ..recipe.schema import Recipe
 
@@ -38,6 +42,7 @@ class RunDirectory:
     """
 
     def __init__(self, recipe: Recipe):
+        recipe = as_it_began(recipe)
         self.path = Path(recipe.run_dir)
         self.recipe = recipe.model_dump(mode="json", exclude=set(NOT_PART_OF_THE_RUN))
         if self.path.exists() and not self.path.is_dir():
@@ -47,7 +52,7 @@ class RunDirectory:
         except (ValueError, OSError) as error:
             raise RecipeError(f"{error} Choose another --output_dir.") from error
         if self.record:
-            _refuse_other(self.path, self.record.get("recipe"), self.recipe)
+            _refuse_other(self.path, _with_defaults(_in_todays_words(self.record.get("recipe"))), self.recipe)
         elif self.path.exists() and any(map(_is_foreign, self.path.iterdir())):
             raise RecipeError(
                 f"{self.path}: holds files but no run.json, so it is no run of this program; choose another "
@@ -102,6 +107,51 @@ class RunDirectory:
     def load(self, name: str) -> Any:
         """Reads ``<name>.json`` from the run directory, or None."""
         return read_json(self.path / f"{name}.json")
+
+
+def as_it_began(recipe: Recipe) -> Recipe:
+    """
+    The recipe, with the form of captions that its run began with before forms had names.
+
+    Then there was one form, not today's default; where the recipe does not ask for another, the run keeps it.
+    """
+    try:
+        begun = (read_json(Path(recipe.run_dir) / "run.json") or {}).get("recipe")
+    except (ValueError, OSError):
+        return recipe  # what is wrong there is said when the directory is opened
+    older = _captions(begun).get("normalize_captions")
+    if older is None or "caption_normalization" in recipe.model.text.model_fields_set:
+        return recipe
+    recipe = recipe.model_copy(deep=True)
+    recipe.model.text.caption_normalization = caption_normalization_of(older)
+    return recipe
+
+
+def _in_todays_words(recipe: Any) -> Any:
+    """A record of a recipe from before forms of captions had names."""
+    older = _captions(recipe).get("normalize_captions")
+    if older is None:
+        return recipe
+    recipe = copy.deepcopy(recipe)
+    text = recipe["model"]["text"]
+    del text["normalize_captions"]
+    text["caption_normalization"] = caption_normalization_of(older)
+    return recipe
+
+
+def _with_defaults(recipe: Any) -> Any:
+    """A record of a recipe in which fields that came later stand with their defaults: the run began with those."""
+    try:
+        return Recipe.model_validate(recipe).model_dump(mode="json", exclude=set(NOT_PART_OF_THE_RUN))
+    except ValidationError:
+        return recipe  # a field of it is gone, which the comparison names
+
+
+def _captions(recipe: Any) -> dict[str, Any]:
+    """The section on captions of a recorded recipe; empty if the record is not as it should be."""
+    for name in ("model", "text"):
+        recipe = recipe.get(name) if isinstance(recipe, dict) else None
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _is_foreign(path: Path) -> bool:

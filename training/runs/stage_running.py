@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 from ...data.schema import unique_clips
 from ...data.waveform_cache import WaveformCache
 from ...encoders.auricle_embedding import distinct_in_order
+from ...encoders.caption_lengths import caption_lengths
 from ...files.saved_directories import (
     last_complete_checkpoint,
     processes_of_checkpoint,
@@ -78,7 +79,7 @@ def run_stage(
 
     Returns:
         A summary: steps, epochs, the seconds of this call, the last loss that was logged, the best validation
-        figure, files that could no longer be read, teachers and clusters, and the log.
+        figure, files that could no longer be read, how many captions are cut, teachers and clusters, and the log.
 
     Raises:
         RecipeError: if the settings do not fit the data.
@@ -139,7 +140,11 @@ def run_stage(
         callbacks=callbacks,
     )
     trainable = trainable_share(model)
+    lengths = None
     if trainer.is_world_process_zero():
+        lengths = caption_lengths(built.encoder(), table["caption"])
+        if lengths is not None and lengths.cut:
+            logger.warning("stage %s: %s", stage.name, lengths)
         remove_incomplete_checkpoints(directory)
         logger.warning(
             "stage %s: %s of %s parameters are trained (%.1f %%)",
@@ -170,6 +175,7 @@ def run_stage(
         "best": read_json(model_dir / "best.json"),
         "unreadable": unreadable,
         "parameters": trainable,
+        "caption_lengths": lengths.as_record() if lengths else None,
         "hardware": _hardware(processes),
         **objective.record,
         "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],

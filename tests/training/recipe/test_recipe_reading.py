@@ -302,3 +302,42 @@ def test_every_field_is_listed_with_a_description():
     assert rows["training.epochs"][:2] == ("float", "20")
     assert rows["data.folder.path"][:2] == ("str | None", "None")
     assert all(text for _, _, text in rows.values())
+
+
+def captions_of(recipe: Recipe) -> list[str]:
+    return [stage.model.text.caption_normalization for stage in resolve_stages(recipe)]
+
+
+def test_the_older_word_for_the_form_of_captions_is_understood_wherever_it_stands(read, tmp_path):
+    assert captions_of(read(MINIMAL)) == ["auricle-2"]
+    for older, name in ((True, "auricle-1"), (False, "none")):
+        text = {"model": {"text": {"normalize_captions": older}}}
+        assert captions_of(read({**MINIMAL, **text})) == [name]
+        assert captions_of(read({**MINIMAL, "stages": [{"name": "one", **text}, {"name": "two"}]})) == [
+            name,
+            "auricle-2",
+        ]
+        for field in ("normalize_captions", "model.text.normalize_captions"):
+            assert captions_of(read(MINIMAL, parse_overrides([f"--{field}", str(older).lower()]))) == [name]
+        # The later word counts, in whichever spelling.
+        (tmp_path / "base.yaml").write_text(
+            yaml.safe_dump({"model": {"text": {"caption_normalization": "publisher"}}})
+        )
+        assert captions_of(read({"extends": "base.yaml", **MINIMAL, **text})) == [name]
+        newer = parse_overrides(["--caption_normalization", "publisher"])
+        assert captions_of(read({**MINIMAL, **text}, newer)) == ["publisher"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            {"normalize_captions": True, "caption_normalization": "none"},
+            "means caption_normalization: auricle-1",
+        ),
+        ({"normalize_captions": "yes please"}, "normalize_captions='yes please' must be true or false"),
+        ({"caption_normalization": "auricle-9"}, "'auricle-2', 'auricle-1', 'publisher' or 'none'"),
+    ],
+)
+def test_forms_of_captions_that_cannot_be(read, text, says):
+    assert says in refused(read, {**MINIMAL, "model": {"text": text}})

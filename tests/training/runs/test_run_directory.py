@@ -7,7 +7,7 @@ import pytest
 
 from auricle.training.recipe.reading import RecipeError
 from auricle.training.recipe.schema import Recipe
-from auricle.training.runs.run_directory import RunDirectory
+from auricle.training.runs.run_directory import RunDirectory, as_it_began
 
 
 def recipe(tmp_path, **more) -> Recipe:
@@ -41,6 +41,21 @@ def test_the_same_recipe_opens_its_run_again(tmp_path):
     assert again.is_finished("one") and not again.is_finished("two")
     assert again.fingerprint == run.fingerprint
     assert files_below(tmp_path) == before
+
+
+def test_a_run_from_before_a_field_existed_goes_on_with_its_default(tmp_path):
+    started(tmp_path)
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    del record["recipe"]["training"]["warmup_share"], record["recipe"]["data"]["gain_db"]
+    path.write_text(json.dumps(record))
+    RunDirectory(recipe(tmp_path))
+    with pytest.raises(RecipeError, match=r"training.warmup_share is 0\.\d+ there and 0\.5 here"):
+        RunDirectory(recipe(tmp_path, training={"warmup_share": 0.5}))
+    record["recipe"]["training"]["a_field_that_is_gone"] = 1
+    path.write_text(json.dumps(record))
+    with pytest.raises(RecipeError, match="a_field_that_is_gone is 1 there and None here"):
+        RunDirectory(recipe(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -135,3 +150,37 @@ def test_values_are_saved_and_loaded_by_name(tmp_path):
     run.save("one/audio_check", {"bad": [["a.wav", "silent"]]})
     assert run.load("one/audio_check") == {"bad": [["a.wav", "silent"]]}
     assert run.model_dir("one") == tmp_path / "run" / "one" / "model"
+
+
+def begun_before_names(tmp_path, normalize_captions: bool) -> None:
+    """A run's record as it was when `normalize_captions` was all there was to say."""
+    started(tmp_path)
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    text = record["recipe"]["model"]["text"]
+    del text["caption_normalization"]
+    text["normalize_captions"] = normalize_captions
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(("older", "name"), [(True, "auricle-1"), (False, "none")])
+def test_a_run_from_before_forms_of_captions_had_names_goes_on_with_its_own(tmp_path, older, name):
+    begun_before_names(tmp_path, older)
+    before = files_below(tmp_path)
+    again = recipe(tmp_path)
+    assert again.model.text.caption_normalization == "auricle-2"
+    assert as_it_began(again).model.text.caption_normalization == name
+    assert again.model.text.caption_normalization == "auricle-2"
+    run = started(tmp_path)
+    assert run.recipe["model"]["text"]["caption_normalization"] == name
+    started(tmp_path, model={"text": {"normalize_captions": older}})
+    started(tmp_path, model={"text": {"caption_normalization": name}})
+    assert files_below(tmp_path) == before
+    with pytest.raises(RecipeError, match=f"caption_normalization is '{name}' there and 'auricle-2' here"):
+        RunDirectory(recipe(tmp_path, model={"text": {"caption_normalization": "auricle-2"}}))
+
+
+def test_a_run_that_names_its_form_is_held_to_it(tmp_path):
+    started(tmp_path, model={"text": {"caption_normalization": "publisher"}})
+    with pytest.raises(RecipeError, match="caption_normalization is 'publisher' there and 'auricle-2' here"):
+        RunDirectory(recipe(tmp_path))

@@ -4,13 +4,16 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from ..processing import AudioReadError, stream_waveform
-from ..processing.audio_streaming import regroup
+from ...processing import AudioReadError, stream_waveform
+from ..interface import AudioTextEncoder
 from .decoding import decode_ahead
-from .interface import AudioTextEncoder
+from .window_cutting import Cut, windows_and_segments, windows_reaching_back
+
+ClipVector = Literal["model", "windows"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class WindowVectors:
     Attributes:
         starts, ends: seconds, ``(windows,)``; the last window ends where the sound does.
         vectors: unit length, ``(windows, width)`` float32.
-        vector: of the whole recording, projected from the mean over its windows, unit length, ``(width,)``.
+        vector: of the whole recording, unit length, ``(width,)``; see [`embed_recording`].
         duration: seconds.
     """
 
@@ -31,7 +34,7 @@ class WindowVectors:
 
 
 def embed_files(
-    encoder: AudioTextEncoder, paths: Iterable[str], *, hop_seconds: float
+    encoder: AudioTextEncoder, paths: Iterable[str], *, hop_seconds: float, clip_vector: ClipVector = "model"
 ) -> Iterator[tuple[str, WindowVectors | Exception]]:
     """
     Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
@@ -39,7 +42,7 @@ def embed_files(
     Each file is embedded by itself: its vectors are the same bits whatever stands beside it.
 
     Args:
-        encoder, hop_seconds: as in [`embed_recording`].
+        encoder, hop_seconds, clip_vector: as in [`embed_recording`].
         paths: of sound files.
 
     Yields:
@@ -51,7 +54,9 @@ def embed_files(
     with closing(decode_ahead(paths, sampling_rate=encoder.sampling_rate)) as decoded:
         for path, pieces in decoded:
             try:
-                found: WindowVectors | Exception = embed_pieces(encoder, pieces, hop_seconds=hop_seconds)
+                found: WindowVectors | Exception = embed_pieces(
+                    encoder, pieces, hop_seconds=hop_seconds, clip_vector=clip_vector
+                )
             except (AudioReadError, OSError) as error:
                 found = error
             yield path, found
@@ -62,6 +67,7 @@ def embed_recording(
     path: str | os.PathLike[str],
     *,
     hop_seconds: float,
+    clip_vector: ClipVector = "model",
     offset: float = 0.0,
     duration: float | None = None,
     batch_size: int = 16,
@@ -69,10 +75,17 @@ def embed_recording(
     """
     Embeds a recording window by window, in memory that does not grow with its length.
 
+    With windows that do not overlap, ``clip_vector="model"`` cuts the recording as the model cuts a clip: the last
+    window is what is left over, filled up with silence. With windows that overlap, the last one reaches back so
+    that it is full, and the clip's own last segment is embedded besides.
+
     Args:
         encoder: whose windows they are.
         path: of a sound file.
         hop_seconds: from one window's start to the next one's, at most a window.
+        clip_vector: what the vector of the whole recording is: "model", that of the model's own segments, as
+            ``embed_clips`` gives it; or "windows", the mean over all windows, of which the last one reaches back
+            (indexes made before version 3 of the format).
         offset: where to begin, seconds.
         duration: how much, seconds; None is all.
         batch_size: windows at a time.
@@ -82,7 +95,14 @@ def embed_recording(
         ValueError: for a hop that is not above 0 and at most a window.
     """
     pieces = stream_waveform(path, sampling_rate=encoder.sampling_rate, offset=offset, duration=duration)
-    return embed_pieces(encoder, pieces, hop_seconds=hop_seconds, offset=offset, batch_size=batch_size)
+    return embed_pieces(
+        encoder,
+        pieces,
+        hop_seconds=hop_seconds,
+        clip_vector=clip_vector,
+        offset=offset,
+        batch_size=batch_size,
+    )
 
 
 def embed_pieces(
@@ -90,6 +110,7 @@ def embed_pieces(
     pieces: Iterable[np.ndarray],
     *,
     hop_seconds: float,
+    clip_vector: ClipVector = "model",
     offset: float = 0.0,
     batch_size: int = 16,
 ) -> WindowVectors:
@@ -117,17 +138,24 @@ def embed_pieces(
             heard += len(piece)
             yield piece
 
+    if clip_vector == "windows":
+        cuts = windows_reaching_back(counted(), length, hop, encoder.min_tail_samples)
+    else:
+        cuts = windows_and_segments(counted(), length, hop, encoder.min_tail_samples)
     total, count, rows, starts, ends = np.zeros(0), 0, [], [], []
-    for batch in _batches(_windows(counted(), length, hop, encoder.min_tail_samples), batch_size):
+    for batch in _batches(cuts, batch_size):
         waveforms = np.zeros((len(batch), length), dtype=np.float32)
-        for row, (_, samples) in zip(waveforms, batch, strict=True):
-            row[: len(samples)] = samples
-        pooled = encoder.pool_windows(waveforms, [len(samples) for _, samples in batch])
-        rows.append(encoder.project_windows(pooled))
-        part = pooled.sum(axis=0, dtype=np.float64)
-        total, count = part if count == 0 else total + part, count + len(pooled)
-        starts += [start / rate for start, _ in batch]
-        ends += [(start + len(samples)) / rate for start, samples in batch]
+        for row, cut in zip(waveforms, batch, strict=True):
+            row[: len(cut.samples)] = cut.samples
+        pooled = encoder.pool_windows(waveforms, [len(cut.samples) for cut in batch])
+        part = pooled[[cut.in_clip for cut in batch]]
+        if len(part):
+            total = part.sum(axis=0, dtype=np.float64) + (total if count else 0)
+            count += len(part)
+        windows = [place for place, cut in enumerate(batch) if cut.is_window]
+        rows.append(encoder.project_windows(pooled[windows]))
+        starts += [batch[place].start / rate for place in windows]
+        ends += [(batch[place].start + len(batch[place].samples)) / rate for place in windows]
     whole = encoder.project_windows((total / count).astype(np.float32)[None])[0]
     vectors = np.concatenate(rows)
     if not (np.isfinite(vectors).all() and np.isfinite(whole).all()):
@@ -135,31 +163,10 @@ def embed_pieces(
     return WindowVectors(offset + np.array(starts), offset + np.array(ends), vectors, whole, heard / rate)
 
 
-def _windows(
-    pieces: Iterator[np.ndarray], length: int, hop: int, shortest_tail: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(first sample, samples) of windows: full, but of a sound that is shorter; the last ends where it does."""
-    held = previous = np.zeros(0, dtype=np.float32)
-    first = given = 0
-    for piece in regroup(pieces, hop):
-        held = np.concatenate([held, piece])
-        while len(held) >= length:
-            previous = held[:length].copy()
-            yield first, previous
-            given = first + length
-            held, first = held[hop:], first + hop
-    end = first + len(held)
-    if given == 0:
-        yield first, held
-    elif end - given >= shortest_tail:
-        # A window of what little is left over would say nothing: the last one reaches back.
-        yield end - length, np.concatenate([previous[end - given :], held[given - first :]])
-
-
-def _batches(windows: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-    batch: list[tuple[int, np.ndarray]] = []
-    for window in windows:
-        batch.append(window)
+def _batches(cuts: Iterator[Cut], size: int) -> Iterator[list[Cut]]:
+    batch: list[Cut] = []
+    for cut in cuts:
+        batch.append(cut)
         if len(batch) == size:
             yield batch
             batch = []
@@ -167,4 +174,4 @@ def _batches(windows: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[l
         yield batch
 
 
-__all__ = ["WindowVectors", "embed_files", "embed_pieces", "embed_recording"]
+__all__ = ["ClipVector", "WindowVectors", "embed_files", "embed_pieces", "embed_recording"]

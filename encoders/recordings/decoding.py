@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..processing import stream_waveform
-from .cpu_threads import half_of_the_cores
+from ...processing import stream_waveform
+from ..cpu_threads import half_of_the_cores
 
 MOST_THREADS = 8
 PIECES_AHEAD = 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_models import write_sound
 
-from auricle.encoders.decoding import decode_ahead
+from auricle.encoders.recordings.decoding import decode_ahead
 from auricle.processing import AudioReadError, stream_waveform
 from auricle.processing.audio_streaming import PIECE_SECONDS
 

@@ -1,0 +1,154 @@
+"""Vectors of whole clips from their consecutive windows, in memory that does not grow with their length."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..processing import AudioReadError, stream_waveform, to_waveform
+from ..processing.audio_streaming import regroup
+from .interface import AudioTextEncoder
+
+
+def embed_clips(
+    encoder: AudioTextEncoder,
+    clips: Sequence[Any],
+    *,
+    batch_size: int = 16,
+    progress: bool = False,
+    description: str = "sounds",
+    skip_unreadable: bool = False,
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """
+    Unit vectors of clips: of each, the projected mean of its consecutive windows' pooled rows.
+
+    Windows lie one behind the other from the clip's start. What is left over at the end is a window of its own,
+    padded as the encoder pads, if it lasts ``min_tail_seconds`` or there is no other window.
+
+    Args:
+        encoder: whose windows they are.
+        clips: paths; dicts with ``path`` and, by choice, ``offset`` and ``duration`` (seconds); dicts with
+            ``array`` (mono, or channels) and ``sampling_rate``; or audio objects of the datasets library.
+        batch_size: windows that the model sees at a time, of one clip or of several.
+        progress: show a progress bar.
+        description: what the bar calls the clips.
+        skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+
+    Returns:
+        ``(clips, embedding_dim)`` float32, and the unreadable clips as (index, reason).
+
+    Raises:
+        AudioReadError: for a clip that cannot be read, or too loud for the model's numbers, unless
+            ``skip_unreadable``.
+    """
+    vectors = np.zeros((len(clips), encoder.embedding_dim), dtype=np.float32)
+    failures: dict[int, str] = {}
+    sums = _ClipSums(encoder, batch_size)
+
+    def keep(finished: Iterable[tuple[int, np.ndarray]]) -> None:
+        for index, vector in finished:
+            if np.isfinite(vector).all():
+                vectors[index] = vector
+                continue
+            reason = f"{_name_of(clips[index])}: its samples are too large: the model's numbers overflow."
+            if not skip_unreadable:
+                raise AudioReadError(reason)
+            failures[index] = reason
+
+    for index, clip in enumerate(tqdm(clips, desc=description, unit="clip", disable=not progress)):
+        try:
+            for window in clip_windows(encoder, clip):
+                keep(sums.add(index, window))
+        except AudioReadError as error:
+            if not skip_unreadable:
+                raise
+            sums.drop(index)
+            failures[index] = str(error)
+        else:
+            keep(sums.close(index))
+    keep(sums.flush())
+    return vectors, sorted(failures.items())
+
+
+def clip_windows(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:
+    """
+    Samples of a clip's windows, ``(samples,)`` each: full ones, but for the last.
+
+    Raises:
+        AudioReadError: if the clip cannot be read.
+    """
+    given = 0
+    for samples in regroup(_pieces(encoder.sampling_rate, clip), encoder.window_samples):
+        if given and len(samples) < min(encoder.min_tail_samples, encoder.window_samples):
+            return
+        yield samples
+        given += 1
+    if not given:
+        raise AudioReadError(f"{_name_of(clip)}: holds no sample.")
+
+
+def _pieces(sampling_rate: int, clip: Any) -> Iterator[np.ndarray]:
+    if isinstance(clip, str | os.PathLike):
+        yield from stream_waveform(clip, sampling_rate=sampling_rate)
+    elif isinstance(clip, Mapping) and clip.get("array") is None and clip.get("path") is not None:
+        part = {"offset": clip.get("offset") or 0.0, "duration": clip.get("duration")}
+        yield from stream_waveform(clip["path"], sampling_rate=sampling_rate, **part)
+    else:
+        yield to_waveform(clip, sampling_rate=sampling_rate, source_rate=None)
+
+
+def _name_of(clip: Any) -> str:
+    path = clip.get("path") if isinstance(clip, Mapping) else clip
+    return os.fspath(path) if isinstance(path, str | os.PathLike) else "an array"
+
+
+class _ClipSums:
+    """Sums of clips' pooled rows, over batches of windows that may be of several clips."""
+
+    def __init__(self, encoder: AudioTextEncoder, batch_size: int):
+        self.encoder, self.batch_size = encoder, max(1, batch_size)
+        self.waiting: list[tuple[int, np.ndarray]] = []
+        self.sums: dict[int, tuple[np.ndarray, int]] = {}
+        self.closed: list[int] = []
+
+    def add(self, index: int, window: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Takes a window of a clip; returns (clip, vector) of those that are finished now."""
+        self.waiting.append((index, window))
+        return self.flush() if len(self.waiting) >= self.batch_size else []
+
+    def close(self, index: int) -> list[tuple[int, np.ndarray]]:
+        """Says that a clip has no further window."""
+        self.closed.append(index)
+        # Nothing may be waiting any more, and then no later batch would give this clip out.
+        return [] if self.waiting else self._finished()
+
+    def drop(self, index: int) -> None:
+        """Forgets a clip."""
+        self.waiting = [(other, window) for other, window in self.waiting if other != index]
+        self.sums.pop(index, None)
+
+    def flush(self) -> list[tuple[int, np.ndarray]]:
+        """Embeds the windows that wait; returns (clip, vector) of those that are finished now."""
+        if self.waiting:
+            waveforms = np.zeros((len(self.waiting), self.encoder.window_samples), dtype=np.float32)
+            for row, (_, window) in zip(waveforms, self.waiting, strict=True):
+                row[: len(window)] = window
+            pooled = self.encoder.pool_windows(waveforms, [len(window) for _, window in self.waiting])
+            for (index, _), row in zip(self.waiting, pooled.astype(np.float64), strict=True):
+                total, count = self.sums.get(index, (0.0, 0))
+                self.sums[index] = (total + row, count + 1)
+            self.waiting.clear()
+        return self._finished()
+
+    def _finished(self) -> list[tuple[int, np.ndarray]]:
+        done, self.closed = self.closed, []
+        if not done:
+            return []
+        sums = [self.sums.pop(index) for index in done]
+        means = np.stack([total / count for total, count in sums]).astype(np.float32)
+        return list(zip(done, self.encoder.project_windows(means), strict=True))
+
+
+__all__ = ["clip_windows", "embed_clips"]

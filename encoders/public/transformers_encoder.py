@@ -1,0 +1,235 @@
+"""What encoders made of a model of the transformers library share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ..auricle_embedding import evaluation_mode
+from ..interface import AudioTextEncoder, EncoderError, unit_rows
+from .library_fingerprint import (
+    config_settings,
+    extractor_settings,
+    library_fingerprint,
+    tokenizer_settings,
+)
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# What is left over at a recording's end and shorter says little, and would weigh as much as a whole window.
+MIN_TAIL_SECONDS = 1.0
+
+
+class TransformersEncoder(AudioTextEncoder):
+    """
+    A model of the transformers library with its tokenizer and feature extractor.
+
+    A subclass says what a batch of sentences and a batch of windows become ([`_text_rows`], [`pool_windows`]).
+    Pooled rows are unit vectors: a recording's vector is the normalised mean of its windows'.
+
+    Args:
+        model: on any device; put into evaluation mode only while it embeds.
+        tokenizer: the model's own.
+        extractor: the model's own feature extractor.
+        window_seconds: length of a window; None is ``longest_window_seconds`` or what the class chooses.
+        name: where it was loaded from.
+        revision: commit of the Hub repository.
+        license: of the weights.
+
+    Raises:
+        EncoderError: for a window that is not above 0 and at most what the model takes.
+    """
+
+    # Tokens of a sentence at most, where neither tokenizer nor positions say less.
+    text_limit: ClassVar[int] = 512
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        extractor: Any,
+        *,
+        window_seconds: float | None = None,
+        name: str = "",
+        revision: str | None = None,
+        license: str | None = None,
+    ):
+        self.model, self.tokenizer, self.extractor = model, tokenizer, extractor
+        self.name, self.revision, self.license = name, revision, license
+        self._window_seconds = checked_window(
+            name or self.kind, window_seconds, self.default_window_seconds, self.longest_window_seconds
+        )
+        self.min_tail_seconds = min(MIN_TAIL_SECONDS, self._window_seconds / 2)
+        self.max_text_tokens = min(self.text_limit, tokenizer.model_max_length, self._text_positions())
+
+    @property
+    def longest_window_seconds(self) -> float:
+        """The longest sound that the model takes, in seconds."""
+        raise NotImplementedError
+
+    @property
+    def default_window_seconds(self) -> float:
+        """Length of a window where nobody chose."""
+        return self.longest_window_seconds
+
+    def _text_positions(self) -> int:
+        return self.model.config.text_config.max_position_embeddings
+
+    def _text_rows(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Rows ``(sentences, embedding_dim)`` of tokenised sentences."""
+        raise NotImplementedError
+
+    def _settings(self) -> dict[str, Any]:
+        """All that vectors depend on but the weights."""
+        return {
+            "kind": type(self).__name__,
+            "model": config_settings(self.model.config),
+            "extractor": extractor_settings(self.extractor),
+            "tokenizer": tokenizer_settings(self.tokenizer),
+            "window_samples": self.window_samples,
+            "min_tail_samples": self.min_tail_samples,
+            "max_text_tokens": self.max_text_tokens,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Of weights, precision, preprocessing, windows, tokenizer and text limit."""
+        return library_fingerprint(self._settings(), self.model.state_dict())
+
+    @property
+    def precision(self) -> str:
+        """The type of the weights."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz, of the feature extractor."""
+        return self.extractor.sampling_rate
+
+    @property
+    def window_seconds(self) -> float:
+        """As chosen at loading, or the model's own."""
+        return self._window_seconds
+
+    def to(self, device: Any) -> Self:
+        """Moves the model to a device."""
+        self.model.to(device)
+        return self
+
+    def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
+        """
+        Sentences as they are, without white space at the ends.
+
+        Raises:
+            ValueError: for a sentence without a letter or digit.
+        """
+        return [prepared_sentence(sentence) for sentence in sentences]
+
+    def embed_texts(
+        self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
+    ) -> np.ndarray:
+        """See [`AudioTextEncoder.embed_texts`]."""
+        prepared = self.prepare_texts(sentences)
+        distinct = sorted(set(prepared), key=lambda text: (len(text), text))
+        vectors: dict[str, np.ndarray] = {}
+        starts = range(0, len(distinct), batch_size)
+        for start in tqdm(starts, desc="captions", unit="batch", disable=not progress):
+            part = distinct[start : start + batch_size]
+            inputs = self.tokenizer(
+                part, padding=True, truncation=True, max_length=self.max_text_tokens, return_tensors="pt"
+            )
+            with torch.no_grad(), evaluation_mode(self.model):
+                rows = self._text_rows(inputs.to(self.model.device))
+            vectors.update(zip(part, finite_rows(unit_vectors(rows), self), strict=True))
+        rows = np.array([vectors[text] for text in prepared], dtype=np.float32)
+        return rows.reshape(-1, self.embedding_dim)
+
+
+def checked_window(name: str, chosen: float | None, default: float, longest: float) -> float:
+    """
+    The length of a window in seconds.
+
+    Raises:
+        EncoderError: if the chosen one is not above 0 and at most the longest.
+    """
+    seconds = default if chosen is None else float(chosen)
+    if not 0 < seconds <= longest:
+        raise EncoderError(
+            f"{name}: window_seconds={seconds:g} must be above 0 and at most what the model takes, {longest:g} s."
+        )
+    return seconds
+
+
+def checked_precision(name: str, precision: str, allowed: Sequence[str] = tuple(PRECISIONS)) -> torch.dtype:
+    """
+    The type that a precision means.
+
+    Raises:
+        EncoderError: for one that is not among those allowed; the message lists them.
+    """
+    if precision not in allowed:
+        raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(allowed)}.")
+    return PRECISIONS[precision]
+
+
+def chosen_device(device: Any) -> Any:
+    """A device, or if none was chosen the GPU if there is one."""
+    return device if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def prepared_sentence(sentence: str) -> str:
+    """
+    A sentence without white space at its ends.
+
+    Raises:
+        ValueError: if it holds no letter or digit.
+    """
+    if not any(letter.isalnum() for letter in sentence):
+        raise ValueError(f"{sentence!r}: holds no word to embed.")
+    return sentence.strip()
+
+
+def real_samples(waveforms: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
+    """Windows without the zeros behind what is real, float32 ``(samples,)`` each."""
+    return [
+        np.asarray(row[:length], dtype=np.float32) for row, length in zip(waveforms, lengths, strict=True)
+    ]
+
+
+def features_of(output: Any) -> torch.Tensor:
+    """What ``get_*_features`` gives: before transformers 5 a tensor, now an output object that holds it."""
+    return output if isinstance(output, torch.Tensor) else output.pooler_output
+
+
+def finite_rows(rows: np.ndarray, encoder: AudioTextEncoder) -> np.ndarray:
+    """
+    The same rows.
+
+    Raises:
+        EncoderError: if a number among them is not finite, as half precision may cause.
+    """
+    if not np.isfinite(rows).all():
+        raise EncoderError(
+            f"{encoder.name or encoder.kind}: its numbers overflow in {encoder.precision}; take another precision."
+        )
+    return rows
+
+
+def unit_vectors(rows: torch.Tensor) -> np.ndarray:
+    """Rows on any device and of any type as unit vectors, float32."""
+    return unit_rows(rows.float().cpu().numpy())
+
+
+__all__ = [
+    "PRECISIONS",
+    "TransformersEncoder",
+    "checked_precision",
+    "checked_window",
+    "chosen_device",
+    "features_of",
+    "finite_rows",
+    "prepared_sentence",
+    "real_samples",
+    "unit_vectors",
+]

@@ -1,0 +1,61 @@
+"""What an index has already of a file that is asked about: its path as it is stored, and its vectors."""
+
+import os
+
+import numpy as np
+
+from ..store.entries import FileEntry
+from ..store.index_store import Store
+from .index_contents import CurrentContents
+
+# Start and end of a window are kept as they were computed; a person writes tenths of a second.
+SAME_MOMENT_SECONDS = 0.05
+
+
+def stored_path(store: Store, contents: CurrentContents, path: str | os.PathLike[str]) -> str:
+    """
+    The absolute path of a file, in the Unicode form in which an index has it; as it is written if it has it in none.
+
+    Args:
+        store, contents: of the index.
+        path: of any file.
+    """
+    own = os.path.abspath(path)
+    if own.isascii() or len(store.file_rows(["path"], [own])):
+        return own
+    match = contents.get().paths.find(own)
+    return match.names[0] if match and match.how == "form" else own
+
+
+def known_vector(store: Store, path: str, start: float, end: float | None) -> np.ndarray | None:
+    """
+    What an index has of a file, or of that window of it; None if that is nothing, or out of date.
+
+    Args:
+        store: of the index.
+        path: absolute.
+        start, end: seconds of the part; None is the end of the file.
+    """
+    entry = unchanged_entry(store, path)
+    if entry is None:
+        return None
+    if start == 0.0 and end is None:
+        return entry.vector
+    near = np.abs(entry.starts - start) < SAME_MOMENT_SECONDS
+    near &= np.abs(entry.ends - (entry.duration if end is None else end)) < SAME_MOMENT_SECONDS
+    return entry.vectors[int(np.argmax(near))] if near.any() else None
+
+
+def unchanged_entry(store: Store, path: str) -> FileEntry | None:
+    """All that an index has of a file, by its absolute path, if the file is unchanged."""
+    try:
+        status = os.stat(path)
+        entry = store.entries([path]).get(path)
+    except OSError:
+        # It is gone, which the one who reads it will say.
+        return None
+    same = entry is not None and (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    return entry if same else None
+
+
+__all__ = ["known_vector", "stored_path", "unchanged_entry"]
