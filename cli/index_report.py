@@ -36,7 +36,9 @@ def show_report(report: "IndexReport", json_file: Path | None) -> None:
     for path, reason in skipped:
         typer.echo(one_line(f"  skipped {path}: {reason}"), err=True)
     _show_rows(report)
-    for line in (*fault_lines(skipped), *unread_lines(report.unread)):
+    # One file is counted by its own line.
+    counts = fault_lines(skipped) if len(skipped) > 1 else []
+    for line in (*counts, *unread_lines(report.unread)):
         typer.echo(one_line(line), err=True)
     if json_file is not None:
         write_json(json_file, report_as_json(report))

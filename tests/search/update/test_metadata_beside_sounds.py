@@ -209,7 +209,8 @@ def test_a_fault_is_looked_at_again_when_a_neighbour_or_a_decoder_changes(model,
 
 def test_the_command_says_it_in_lines_and_lists_it_as_json(names, model, tmp_path):
     (names / "a.xyz").touch()
-    (names / "empty.wav").touch()
+    for name in ("empty.wav", "none.wav"):
+        (names / name).touch()
     with open(names / "metadata.csv", "a", encoding="utf-8") as file:
         file.write("".join(f"gone {number}.wav,CC0,\n" for number in range(40)))
     arguments = ["index", names, "--model", model, "--index", tmp_path / "index", "--no-progress"]
@@ -221,7 +222,7 @@ def test_the_command_says_it_in_lines_and_lists_it_as_json(names, model, tmp_pat
     assert f"  and 22 more rows of {source}; --json lists them" in lines
     assert any(line.startswith(f"  skipped {names / 'empty.wav'}: ") for line in lines)
     assert lines[-2:] == [
-        "1 file skipped: is empty: .wav (1)",
+        "2 files skipped: is empty: .wav (2)",
         "1 file with endings that are not read: .xyz (1)",
     ]
     report = json.loads((tmp_path / "report.json").read_text())
@@ -229,5 +230,7 @@ def test_the_command_says_it_in_lines_and_lists_it_as_json(names, model, tmp_pat
     assert report["unread"] == [
         {"path": str(names / "a.xyz"), "reason": "with endings that are not read", "ending": ".xyz"}
     ]
-    assert [entry["path"] for entry in report["skipped"]] == [str(names / "empty.wav")]
+    assert [entry["path"] for entry in report["skipped"]] == [
+        str(names / name) for name in ("empty.wav", "none.wav")
+    ]
     assert [row["line"] for row in report["rows"] if row["used"]] == [4]
