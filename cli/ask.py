@@ -63,8 +63,18 @@ def ask(
 
 
 def find_sounds(folder: Path, extensions: frozenset[str]) -> list[Path]:
-    """Files below a folder whose extension is one of an audio format, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in extensions and path.is_file())
+    """
+    Files below a folder whose extension is one of an audio format, sorted by path.
+
+    AppleDouble files (`._take.mp3`), which macOS writes beside sounds, are none.
+    """
+    from ..files.unread_files import is_apple_double
+
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in extensions and not is_apple_double(path.name) and path.is_file()
+    )
 
 
 def _rank(

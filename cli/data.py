@@ -39,8 +39,9 @@ def check(
     """
     Report missing, unreadable and duplicate clips of a dataset.
 
-    The report also lists audio files that no metadata row refers to, and recordings that occur in more than
-    one split. The exit code is 1 if a clip is missing, unreadable or duplicated.
+    The report also lists audio files that no metadata row refers to, recordings that occur in more than one
+    split, metadata rows that cannot be used, and the number of files that are not read, by reason and
+    extension. The exit code is 1 if a clip is missing, unreadable or duplicated, or a row cannot be used.
     """
     with one_line_errors():
         from ..data.schema import DataError

@@ -1,5 +1,6 @@
 """`auricle embed`: writes the embeddings of a dataset (a teacher bank) or of a folder."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,9 @@ from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
     from accelerate import PartialState
+    from datasets import Dataset
 
+    from ..files.unread_files import Unread
     from ..training.teachers.teacher_bank import TeacherBank
 
 _SHOWN = 20
@@ -58,6 +61,10 @@ def embed(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Audio segments, or captions, per batch and process.")
     ] = 16,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write the full list of files that were not read to this JSON file."),
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
@@ -72,7 +79,8 @@ def embed(
 
     A recipe uses teacher banks for distillation (distillation.teachers) and never loads the teacher itself. A
     bank identifies its rows by dataset, split and row id, so it also fits copies of the dataset in other
-    places. Unreadable clips are skipped and listed at the end.
+    places. Unreadable clips are skipped and listed at the end, with counts by reason and extension, also of
+    files that have no extension of an audio format.
 
     To use several processes: accelerate launch -m auricle embed MODEL DATASET --out DIR
     """
@@ -102,7 +110,7 @@ def embed(
         set_cpu_threads(None)
         if parquet is not None:
             with one_line_errors(OSError, ValueError, ImportError):
-                _embed_folder(model, Path(dataset), parquet, process, batch_size, progress)
+                _embed_folder(model, Path(dataset), parquet, process, batch_size, json_file, progress)
             process.destroy_process_group()
             return
         with one_line_errors(OSError, ValueError, ImportError):
@@ -121,7 +129,8 @@ def embed(
                 progress=progress,
             )
         if process.is_main_process:
-            _report(bank)
+            with one_line_errors(OSError):
+                _report(bank, tables, Path(dataset), json_file)
         process.destroy_process_group()
 
 
@@ -160,13 +169,20 @@ def _import_vectors(
 
 
 def _embed_folder(
-    model: str, folder: Path, out: Path, process: "PartialState", batch_size: int, progress: bool
+    model: str,
+    folder: Path,
+    out: Path,
+    process: "PartialState",
+    batch_size: int,
+    json_file: Path | None,
+    progress: bool,
 ) -> None:
     import numpy as np
     from accelerate.utils import gather_object
 
     from ..encoders import load_encoder
     from ..evaluation.folder_embedding import write_vectors
+    from ..files.unread_files import unread_below, unread_lines
     from ..processing import supported_audio_extensions
     from ..training.teachers.process_shares import first_on_main
     from .ask import find_sounds
@@ -176,8 +192,10 @@ def _embed_folder(
     if not folder.is_dir():
         raise ValueError(f"{folder}: folder not found.")
     paths = find_sounds(folder, supported_audio_extensions())
+    unread = list(unread_below(folder, supported_audio_extensions()))
     if not paths:
-        raise ValueError(f"{folder}: no audio files found.")
+        told = "".join(f"; {line}" for line in unread_lines(unread))
+        raise ValueError(f"{folder}: no audio files found{told}.")
     encoder = first_on_main(lambda: load_encoder(model, device=process.device))
     own = paths[process.process_index :: process.num_processes]
     vectors, failures = encoder.embed_clips(
@@ -192,25 +210,48 @@ def _embed_folder(
         for index in range(len(own))
         if index not in failed
     ]
-    gathered = gather_object([(rows, [reason for _, reason in failures])])
+    gathered = gather_object([(rows, [(str(own[index]), reason) for index, reason in failures])])
     if not process.is_main_process:
         return
     rows = [row for part, _ in gathered for row in part]
-    reasons = [reason for _, part in gathered for reason in part]
+    skipped = sorted(fault for _, part in gathered for fault in part)
     if not rows:
         raise ValueError(
-            f"{folder}: all {len(paths)} audio files are unreadable; the first reason: {reasons[0]}"
+            f"{folder}: all {len(paths)} audio files are unreadable; the first reason: {skipped[0][1]}"
         )
     files, stacked = [name for name, _ in rows], np.stack([vector for _, vector in rows])
     write_vectors(out, files, stacked, fingerprint=encoder.fingerprint, model=model)
     typer.echo(printable(f"wrote {len(rows)} embeddings with {stacked.shape[1]} dimensions to {out}"))
-    if reasons:
-        typer.echo(f"{len(reasons)} of {len(paths)} files are unreadable:", err=True)
-        for reason in reasons[:_SHOWN]:
+    if skipped:
+        typer.echo(f"{len(skipped)} of {len(paths)} files are unreadable:", err=True)
+        for _, reason in skipped[:_SHOWN]:
             typer.echo(printable(f"  {reason}"), err=True)
+        if len(skipped) > _SHOWN:
+            typer.echo(f"  and {len(skipped) - _SHOWN} more; --json lists them", err=True)
+    _count(skipped, unread, json_file)
 
 
-def _report(bank: "TeacherBank") -> None:
+def _count(skipped: list[tuple[str, str]], unread: "list[Unread]", json_file: Path | None) -> None:
+    """Prints counts by reason and extension, and writes all files to JSON where that is asked for."""
+    from ..files.json_files import write_json
+    from ..files.unread_files import fault_lines, unread_lines
+
+    reasons = [(path, reason.removeprefix(f"{path}: ")) for path, reason in skipped]
+    for line in (*fault_lines(reasons), *unread_lines(unread)):
+        typer.echo(printable(line), err=True)
+    if json_file is not None:
+        told = {
+            "skipped": [{"path": path, "reason": reason} for path, reason in reasons],
+            "unread": [{**asdict(file), "ending": file.ending} for file in unread],
+        }
+        write_json(json_file, told)
+        typer.echo(printable(f"wrote {json_file}"))
+
+
+def _report(bank: "TeacherBank", tables: "dict[str, Dataset]", dataset: Path, json_file: Path | None) -> None:
+    from ..files.unread_files import unread_below
+    from ..processing import supported_audio_extensions
+
     for part in bank.splits:
         typer.echo(
             printable(f"{part['source']} {part['split']}: {part['rows']} rows of {part['clips']} clips")
@@ -224,3 +265,12 @@ def _report(bank: "TeacherBank") -> None:
             typer.echo(printable(f"  {clip['clip_id']}: {clip['reason']}"), err=True)
         if len(bank.unreadable) > _SHOWN:
             typer.echo(f"  and {len(bank.unreadable) - _SHOWN} more, listed in bank.json", err=True)
+    wanted = {clip["clip_id"]: clip["reason"] for clip in bank.unreadable}
+    skipped = {}
+    if wanted:
+        for table in tables.values():
+            for clip_id, audio in zip(table["clip_id"], table["audio"], strict=True):
+                if clip_id in wanted:
+                    skipped[audio["path"]] = wanted[clip_id]
+    unread = unread_below(dataset, supported_audio_extensions()) if dataset.is_dir() else ()
+    _count(list(skipped.items()), list(unread), json_file)

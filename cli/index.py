@@ -2,12 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .failures import one_line, one_line_errors, printable, quiet_libraries
+from .failures import one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
+from .index_report import show_report
 
 # What a person without the default model can name instead.
 OTHER_MODELS = (
@@ -56,6 +57,12 @@ def index(
             help="Remove the files of a folder from the index even if the folder is missing or empty.",
         ),
     ] = False,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Write the full list of skipped files and unused metadata rows to this JSON file."
+        ),
+    ] = None,
     ray: Annotated[str | None, RAY] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -64,8 +71,8 @@ def index(
 
     The model embeds every recording window by window. If you run the command again, it embeds only new and
     changed files. It recognises moved files by their content and removes deleted files. You can stop it at
-    any time; the next run continues. Unreadable files are skipped and listed at the end. Needs pip install
-    'auricle[search]'.
+    any time; the next run continues. Unreadable files are skipped and listed at the end, with metadata rows
+    that are not used and the number of other files by extension. Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
@@ -101,18 +108,16 @@ def index(
                 sounds = SoundIndex(index_dir, **process)
                 sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows)
 
-            reported: list[tuple[str, str]] | None = None
+            reported: tuple[list[Any], list[Any]] | None = None
             while True:
                 try:
                     report = sounds.update(folders, prune=prune, progress=progress)
                     # With --watch, only changes are printed.
-                    if reported is None or report.changes or report.faults != reported:
-                        typer.echo(report.line())
-                        for path, reason in report.faults:
-                            typer.echo(one_line(f"  skipped {path}: {reason}"), err=True)
+                    if reported is None or report.changes or (report.faults, report.unread) != reported:
+                        show_report(report, json_file)
                         if export is not None:
                             sounds.export(export)
-                        reported = report.faults
+                        reported = (report.faults, report.unread)
                 except (SearchError, OSError) as error:
                     if reported is None:
                         raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from ..files.unread_files import fault_lines
 from ..processing.audio_reading import AudioReadError, is_silent, read_audio, resample
 from .schema import DataError, unique_clips
 
@@ -31,9 +32,17 @@ class AudioCheckReport:
     bad: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def counts(self) -> list[str]:
+        """The skipped files by reason and ending, a line a reason."""
+        return fault_lines(self.bad)
+
     def write_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as `{"checked": ..., "bad": [[path, reason], ...], "seconds": ...}`."""
-        Path(path).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        """Write the report as `{"checked": ..., "bad": [[path, reason], ...], "seconds": ..., "counts": [...]}`."""
+        Path(path).write_text(
+            json.dumps(asdict(self) | {"counts": self.counts}, indent=2, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
 
 
 def check_audio(
@@ -47,7 +56,8 @@ def check_audio(
 ) -> tuple[Dataset, AudioCheckReport]:
     """Decode every distinct clip of a table and leave out the rows of those that are unusable.
 
-    Each bad clip is logged as one warning; a summary line follows. The scan always reaches the end.
+    Each bad clip is logged as one warning; a summary line and counts by reason and ending follow. The scan
+    always reaches the end.
 
     Args:
         dataset: A table of the project's schema.
@@ -88,7 +98,9 @@ def check_audio(
                 logger.warning("skipped %s: %s", audio["path"], fault)
     report = AudioCheckReport(checked=len(sounds), bad=list(bad.values()), seconds=total)
     summary = f"{report.checked} clips checked, {len(bad)} skipped, {total / 60:.1f} min of audio remain"
-    logger.log(logging.WARNING if bad else logging.INFO, "%s", summary)
+    level = logging.WARNING if bad else logging.INFO
+    for line in (summary, *report.counts):
+        logger.log(level, "%s", line)
     if bad and (len(bad) > max_bad_share * len(sounds) or len(bad) == len(sounds)):
         listing = "\n".join(f"  {path}: {fault}" for path, fault in report.bad)
         raise DataError(

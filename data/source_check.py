@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
 
-from ..processing.audio_reading import AudioReadError, is_silent, read_audio
+from ..files.metadata_files import RowFault
+from ..files.unread_files import Unread, fault_lines, unread_below, unread_lines
+from ..processing.audio_reading import AudioReadError, is_silent, read_audio, supported_audio_extensions
 from .schema import CaptionedClip
 from .sources import ClipListing
 
@@ -30,6 +32,8 @@ class SplitCheck:
         duplicates: groups of clips of the split whose files hold the same bytes.
         unlisted: audio files that no metadata name.
         seconds: length of the clips that can be decoded; None if nothing was decoded.
+        rows: rows of the metadata that cannot be used, or whose name fits a file only loosely.
+        counts: undecodable files by reason and ending, as lines.
     """
 
     split: str
@@ -42,6 +46,8 @@ class SplitCheck:
     duplicates: list[list[str]] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     seconds: float | None = None
+    rows: list[RowFault] = field(default_factory=list)
+    counts: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,19 @@ class SourceCheck:
         splits: one entry a split.
         shared: recordings that occur in more than one split: (id, the clips), the id being that of Freesound or
             YouTube, or ``same file`` for files of the same bytes.
+        unread: files in the folders that are no sounds that can be read; see [`unread_reason`].
     """
 
     splits: list[SplitCheck]
     shared: list[tuple[str, list[str]]]
+    unread: list[Unread] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything named is there, decodes and occurs once; unlisted files do no harm."""
+        """Whether everything named is there, decodes and occurs once; unlisted and unread files do no harm."""
         return not self.shared and not any(
-            one.missing or one.undecodable or one.duplicates for one in self.splits
+            one.missing or one.undecodable or one.duplicates or not all(row.used for row in one.rows)
+            for one in self.splits
         )
 
 
@@ -83,7 +92,11 @@ def check_source(
         _check_split(split, listing, contents, decode, num_workers, progress)
         for split, listing in listings.items()
     ]
-    return SourceCheck(splits, _shared(listings, contents))
+    places = {place: None for listing in listings.values() for place in listing.places}
+    readable = supported_audio_extensions()
+    # One folder may hold several splits, or another one's.
+    unread = {file: None for place in places for file in unread_below(place, readable)}
+    return SourceCheck(splits, _shared(listings, contents), list(unread))
 
 
 def _check_split(
@@ -95,6 +108,7 @@ def _check_split(
     progress: bool,
 ) -> SplitCheck:
     bad: list[tuple[str, str]] = []
+    files: list[tuple[str, str]] = []
     seconds = 0.0
     if decode:
         with ThreadPoolExecutor(max(num_workers, 1)) as pool:
@@ -106,6 +120,7 @@ def _check_split(
                 seconds += length
                 if fault is not None:
                     bad.append((clip.name, fault))
+                    files.append((str(clip.path), fault))
     groups: dict[str, list[str]] = defaultdict(list)
     for clip in listing.clips:
         if str(clip.path) in contents:
@@ -121,6 +136,8 @@ def _check_split(
         duplicates=[names for names in groups.values() if len(names) > 1],
         unlisted=[str(path) for path in listing.unlisted],
         seconds=seconds if decode else None,
+        rows=list(listing.rows),
+        counts=fault_lines(files),
     )
 
 
@@ -200,12 +217,18 @@ def format_check(check: SourceCheck, *, shown: int = 5) -> list[str]:
             ("audio files without metadata", one.unlisted),
         ):
             lines += _listed(what, entries, shown)
+        lines += [f"  {line}" for line in one.counts]
+    # A metadata file of several splits is one file.
+    rows = list(dict.fromkeys(row for one in check.splits for row in one.rows))
+    for what, used in (("metadata rows that are not used", False), ("names that fit only loosely", True)):
+        told = [f"{row.file}, {row.text}" for row in rows if row.used is used]
+        lines += _listed(what, told, shown)
     lines += _listed(
         "recordings in more than one split",
         [f"{name}: {', '.join(clips)}" for name, clips in check.shared],
         shown,
     )
-    return lines
+    return lines + unread_lines(check.unread)
 
 
 def _listed(what: str, entries: Sequence[str], shown: int) -> list[str]:

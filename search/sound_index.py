@@ -19,7 +19,7 @@ from .query.answers import DEFAULT_RANKING, Question, ask_table, check_question,
 from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
-from .query.known_vectors import known_vector, unchanged_entry
+from .query.known_vectors import known_vector, stored_path, unchanged_entry
 from .query.moments import DEFAULT_THRESHOLD, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .store.index_folder import IndexFolder
@@ -163,40 +163,32 @@ class SoundIndex:
         """
         from ..processing import supported_audio_extensions
         from .update.indexing import update_index
-        from .update.metadata import read_descriptions
-        from .update.walking import check_root, emptied_folders, find_files, outer_roots
+        from .update.survey import survey
+        from .update.walking import check_root
 
-        extensions = supported_audio_extensions()
         roots = [
             os.path.abspath(root) for root in ([roots] if isinstance(roots, str | os.PathLike) else roots)
         ]
-        there = [root for root in roots if os.path.exists(root)] if prune else list(map(check_root, roots))
+        if not prune:
+            # Before the index's lock is waited for.
+            for root in roots:
+                check_root(root)
         with writing(self.store.folder):
             self.store.upgrade()
-            known = self.store.files()
-            files, faults = find_files(
-                there,
-                extensions,
-                outer=outer_roots(roots, {row["root"] for row in known.values()}),
-            )
-            if not files and not known:
-                told = "".join(f"; {path}: {reason}" for path, reason in faults[:3])
-                raise SearchError(
-                    f"{', '.join(roots)}: no sound file ({', '.join(sorted(extensions))}){told}."
-                )
-            descriptions, unread = read_descriptions((file.path, file.root) for file in files)
-            faults += [] if prune else emptied_folders(roots, files, known)
+            found = survey(roots, supported_audio_extensions(), self.store.files(), prune=prune)
             report = update_index(
                 self.store,
-                files,
+                found.files,
                 roots,
                 self._embed_files,
-                descriptions=descriptions,
-                undescribed=[os.path.dirname(path) for path, _ in unread],
-                unseen=[path for path, _ in faults],
+                descriptions=found.said.by_path,
+                undescribed=found.said.kept,
+                unseen=[path for path, _ in found.faults],
                 progress=progress,
             )
-        report.faults = faults + unread + report.faults
+        told = [(row.file, row.text) for row in found.said.rows]
+        report.faults = found.faults + found.said.unread + told + report.faults
+        report.rows, report.unread = found.said.rows, found.unread
         self._contents.forget()
         return report
 
@@ -322,12 +314,15 @@ class SoundIndex:
             raise SearchError(
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
-        kept, own = Filters.of(filters), os.path.abspath(path)
+        kept, own = Filters.of(filters), self._stored_path(path)
         vector = known_vector(self.store, own, start, end)
         if vector is None:
-            vector = self._encoder.embed_part(path, start, None if end is None else end - start).vector
+            vector = self._encoder.embed_part(own, start, None if end is None else end - start).vector
         hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
+
+    def _stored_path(self, path: str | os.PathLike[str]) -> str:
+        return stored_path(self.store, self._contents, path)
 
     def moments(
         self,
@@ -351,9 +346,9 @@ class SoundIndex:
         Raises:
             SearchError: for an empty question, a hop above a window, or a file that cannot be read.
         """
-        vector, own = self._embed_queries([query])[0], os.path.abspath(path)
+        vector, own = self._embed_queries([query])[0], self._stored_path(path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
-        found = self._encoder.embed_part(path, 0.0, None, hop)
+        found = self._encoder.embed_part(own, 0.0, None, hop)
         hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
         entry = unchanged_entry(self.store, own)
         if entry is None:
@@ -365,9 +360,12 @@ class SoundIndex:
         check_question(question)
         contents = self._contents.get()
         if filters.file is not None:
-            path = os.path.abspath(filters.file)
+            path = self._stored_path(filters.file)
             if not len(self.store.file_rows(["path"], [path])):
-                raise SearchError(f"{filters.file}: is not in the index {self.directory}.")
+                near = contents.paths.find(path)
+                meant = f"; did you mean {near.names[0]}?" if near else ""
+                raise SearchError(f"{filters.file}: is not in the index {self.directory}{meant}.")
+            filters = replace(filters, file=path)
         if self.store.approximate:
             return ask_table(self.store, contents, question, filters, exact=exact)
         if not len(contents.windows["path"]):

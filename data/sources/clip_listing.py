@@ -9,6 +9,8 @@ from typing import Literal
 
 from datasets import Dataset, Value
 
+from ...files.metadata_files import RowFault
+from ...files.unread_files import ending_of, is_apple_double
 from ...processing.audio_reading import supported_audio_extensions
 from ..schema import CaptionedClip, DataError, build_table
 
@@ -32,6 +34,7 @@ class ClipListing:
         missing: names of those whose sound is not.
         places: the folders in which the sounds were looked for.
         unlisted: audio files in these folders that the metadata do not name.
+        rows: what is told of single rows: that they cannot be used, or that their name fits a file only loosely.
     """
 
     title: str
@@ -40,6 +43,7 @@ class ClipListing:
     missing: list[str]
     places: list[Path]
     unlisted: list[Path] = field(default_factory=list)
+    rows: list[RowFault] = field(default_factory=list)
 
     @property
     def named(self) -> int:
@@ -90,9 +94,19 @@ def audio_files(folders: Iterable[Path], *, recursive: bool = False) -> dict[str
         for directory, _, names in os.walk(folder) if recursive else _top(folder):
             for name in names:
                 stem, dot, extension = name.rpartition(".")
-                if dot and f".{extension.lower()}" in extensions:
+                if dot and f".{extension.lower()}" in extensions and not is_apple_double(name):
                     found.setdefault(stem, []).append(Path(directory) / name)
     return {stem: sorted(set(paths)) for stem, paths in found.items()}
+
+
+def sounds_among(names: Iterable[str]) -> list[str]:
+    """Of paths relative to a folder those with the ending of a sound that can be read, and no hidden part."""
+    extensions = supported_audio_extensions()
+    return [
+        name
+        for name in names
+        if ending_of(name) in extensions and not any(part.startswith(".") for part in Path(name).parts)
+    ]
 
 
 def _top(folder: Path) -> Iterable[tuple[Path, list[str], list[str]]]:
@@ -100,4 +114,4 @@ def _top(folder: Path) -> Iterable[tuple[Path, list[str], list[str]]]:
         yield folder, [], [entry.name for entry in os.scandir(folder) if entry.is_file()]
 
 
-__all__ = ["ID_COLUMNS", "ClipListing", "Missing", "audio_files"]
+__all__ = ["ID_COLUMNS", "ClipListing", "Missing", "audio_files", "sounds_among"]

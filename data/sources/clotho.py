@@ -5,6 +5,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from ...files.file_names import NameTable, composed
+from ...files.metadata_files import RowFault
 from ..schema import CaptionedClip, DataError
 from .clip_listing import ClipListing, Missing, audio_files
 from .csv_files import read_csv
@@ -74,34 +76,43 @@ def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipList
         )
     metadata_file, metadata = _read_metadata(folder, split)
     audio_folder = _find_audio_folder(folder, split)
-    clips, absent, seen = [], [], {}
+    names = NameTable(entry.name for entry in os.scandir(audio_folder) if entry.is_file())
+    clips, absent, seen, rows, used = [], [], {}, [], set()
     columns = ("file_name", *CAPTION_COLUMNS)
     # A clip's name is what the file is called, spaces at its ends included.
-    for line, record in read_csv(captions, columns, verbatim=["file_name"]):
+    records = list(read_csv(captions, columns, verbatim=["file_name"]))
+    named = {composed(record["file_name"]) for _, record in records}
+    for line, record in records:
         name = record["file_name"]
         if name in seen:
             raise DataError(
                 f"{captions}, line {line}: duplicate file_name {name!r}; it is also in line {seen[name]}."
             )
         seen[name] = line
-        path = audio_folder / name
-        if not path.is_file():
+        match = names.find(name)
+        # What fits only loosely may be the file of another row.
+        loose = match is not None and not match.is_certain
+        if match is None or len(match.names) > 1 or (loose and composed(match.names[0]) in named):
             absent.append(name)
             continue
-        sound_id, license = metadata.get(name, (None, "unknown"))
+        (stored,) = match.names
+        if loose:
+            rows.append(RowFault(str(captions), line, match.told(name, stored), used=True))
+        used.add(stored)
+        sound_id, license = metadata.get(composed(name), (None, "unknown"))
         clips.append(
             CaptionedClip(
                 source=SOURCE,
                 split=split,
                 name=name,
-                path=path,
+                path=audio_folder / stored,
                 captions=[record[column] for column in CAPTION_COLUMNS],
                 license=license,
                 extra={"freesound_id": sound_id, "youtube_id": None},
             )
         )
     unlisted = [
-        path for paths in audio_files([audio_folder]).values() for path in paths if path.name not in seen
+        path for paths in audio_files([audio_folder]).values() for path in paths if path.name not in used
     ]
     return ClipListing(
         title=f"Clotho, split {split!r}",
@@ -110,6 +121,7 @@ def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipList
         missing=absent,
         places=[audio_folder],
         unlisted=sorted(unlisted),
+        rows=rows,
     )
 
 
@@ -143,7 +155,7 @@ def _read_metadata(folder: Path, split: str) -> tuple[Path | None, dict[str, tup
     columns, encodings = ("file_name", "sound_id", "license"), ("utf-8-sig", "latin-1")
     for _, record in read_csv(path, columns, encodings=encodings, filled=1, verbatim=["file_name"]):
         sound_id = record["sound_id"] if record["sound_id"].isdecimal() else None
-        found[record["file_name"]] = (sound_id, record["license"] or "unknown")
+        found[composed(record["file_name"])] = (sound_id, record["license"] or "unknown")
     return path, found
 
 

@@ -1,8 +1,6 @@
 """A captioned folder: audio files beside one `metadata.csv` or `metadata.jsonl` that says what they hold."""
 
-import csv
 import difflib
-import io
 import json
 import logging
 import math
@@ -11,24 +9,35 @@ import os
 import posixpath
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 from datasets import Dataset
 
+from ...files.file_names import NameTable, folded
+from ...files.metadata_files import (
+    FILE_NAME,
+    METADATA_FILES,
+    MetadataFileError,
+    MetadataRow,
+    MetadataTable,
+    RowFault,
+    read_metadata_file,
+)
+from ...files.metadata_matching import match_rows
 from ..schema import SCHEMA, CaptionedClip, DataError, build_table
-from .clip_listing import ClipListing, audio_files
+from .clip_listing import ClipListing, sounds_among
 
 logger = logging.getLogger(__name__)
 
-_METADATA_NAMES = ("metadata.csv", "metadata.jsonl")
 _NUMBERED_CAPTION = re.compile(r"caption_(\d+)")
+_MEANINGS = re.compile(rf"{FILE_NAME}|split|license|captions?|{_NUMBERED_CAPTION.pattern}")
 _SHOWN = 5
 
 
-class _Record(NamedTuple):
-    line: int
-    values: dict[str, Any]
+class _RowError(ValueError):
+    """What is wrong with one row, without file and line."""
 
 
 def load_captioned_folder(
@@ -42,10 +51,11 @@ def load_captioned_folder(
 ) -> Dataset:
     """Read a captioned folder into the project's table (`auricle.data.schema`); no sound is decoded.
 
-    The metadata is UTF-8, with or without byte-order mark: a CSV with a header line and commas, or one JSON
-    object a line. Its columns:
+    The metadata is UTF-8, with or without byte-order mark: a CSV with a header line and commas (or semicolons
+    or tabs), or one JSON object a line; see `read_metadata_file`. Its columns, in upper or lower case:
 
-    * `file_name`: path of the audio within the folder, with `/` or `\\`; subfolders are fine;
+    * `file_name`: path of the audio within the folder, with `/` or `\\`; subfolders are fine; names are compared
+      as `NameTable` says, and what fits only loosely is logged;
     * the captions, in one of three forms: `caption`; `caption_1`, `caption_2`, ... (cells may be blank as
       long as one in the row is not); `captions`, a list (JSON; in a CSV, the list written as JSON);
     * `split`, if there is one, says which rows belong to which split;
@@ -64,15 +74,19 @@ def load_captioned_folder(
             warning.
 
     Raises:
-        DataError: Anything wrong with the folder or its metadata; the message names the file, the line and
-            what would be accepted.
+        DataError: Anything wrong with the folder or a row of its metadata; the message names the file, the line
+            and what would be accepted.
     """
     if missing not in ("error", "skip"):
         raise DataError(f"missing is {missing!r}, but must be 'error' or 'skip'")
     listing = list_folder_clips(
-        folder, split=split, caption_column=caption_column, license=license, source=source
+        folder, split=split, caption_column=caption_column, license=license, source=source, strict=True
     )
     (metadata,) = listing.metadata
+    for fault in listing.rows[:_SHOWN]:
+        logger.warning("%s, %s", metadata, fault.text)
+    if len(listing.rows) > _SHOWN:
+        logger.warning("%s: the same of %d more rows", metadata, len(listing.rows) - _SHOWN)
     _report_missing(listing, missing)
     try:
         return build_table(row for clip in listing.clips for row in clip.rows())
@@ -87,48 +101,76 @@ def list_folder_clips(
     caption_column: str | None = None,
     license: str = "unknown",
     source: str | None = None,
+    strict: bool = False,
 ) -> ClipListing:
     """What the metadata name of one split, and what of it is there; arguments as of `load_captioned_folder`.
+
+    Args:
+        strict: Stop at the first row that cannot be used; otherwise the listing's `rows` tell of all.
 
     Raises:
         DataError: Anything wrong with the folder or its metadata.
     """
     folder = Path(folder).absolute()
     metadata = _find_metadata(folder)
-    columns, records = _read_metadata(metadata)
-    if "file_name" not in columns:
+    table = _read_metadata(metadata)
+    faults = [replace(fault, used=False) for fault in table.faults]
+    _stop_at(faults, strict or not table.rows)
+    columns = table.columns
+    if FILE_NAME not in columns:
         raise DataError(f"{metadata}: no column 'file_name'; {_found(columns, 'file_name')}")
-    caption_columns = _find_caption_columns(metadata, columns, caption_column)
-    if not records:
+    try:
+        caption_columns = _find_caption_columns(metadata, columns, caption_column)
+    except DataError as error:
+        if strict:
+            raise
+        # The sounds can be looked at all the same.
+        caption_columns = []
+        faults.append(RowFault(table.file, 1, str(error).removeprefix(f"{metadata}: ")))
+    if not table.rows:
         raise DataError(f"{metadata}: the file has no rows")
-    names = _file_names(metadata, records)
+    faults += _refuse_names_outside(table)
+    files = _files_below(folder)
+    matched = match_rows(table, _name_table(folder, files, table.rows))
+    faults += [*matched.repeated, *(fault for fault, _ in matched.unclear)]
+    _stop_at(faults, strict)
     renamed = _carried_columns(metadata, columns, caption_columns)
+    path_of = {row.line: name for name, row in matched.by_name.items()}
+    unmatched = {row.line for row in matched.unmatched}
     clips, absent = [], []
-    for index in _rows_of_split(metadata, columns, records, split):
-        record = records[index]
-        if not (folder / names[index]).is_file():
-            absent.append(names[index])
+    for row in _rows_of_split(metadata, columns, table.rows, split):
+        name = _written(row)
+        if row.line in unmatched:
+            absent.append(name)
+        if row.line not in path_of:
+            continue
+        stored = path_of[row.line]
+        try:
+            captions = _captions(row, caption_columns) if caption_columns else []
+        except _RowError as error:
+            faults.append(RowFault(table.file, row.line, str(error), name=name))
+            _stop_at(faults, strict)
             continue
         clips.append(
             CaptionedClip(
                 source=source or folder.name,
                 split=split,
-                name=names[index],
-                path=folder / names[index],
-                captions=_captions(metadata, record, caption_columns),
-                license=str(record.values.get("license") or license),
-                extra={new: record.values.get(old) for old, new in renamed.items()},
+                # Without blanks that the file's name does not have: ids stay what they were.
+                name=name if folded(name) == folded(stored) else name.strip(),
+                path=folder / stored,
+                captions=captions,
+                license=str(row.values.get("license") or license),
+                extra={new: row.values.get(old) for old, new in renamed.items()},
             )
         )
-    named = {folder / name for name in names}
-    files = [path for paths in audio_files([folder], recursive=True).values() for path in paths]
     return ClipListing(
         title=f"{folder.name}, split {split!r}",
         metadata=[metadata],
         clips=clips,
         missing=absent,
         places=[folder],
-        unlisted=sorted(path for path in files if path not in named),
+        unlisted=sorted(folder / name for name in sounds_among(files) if name not in matched.by_name),
+        rows=sorted([*faults, *matched.loose], key=lambda fault: fault.line),
     )
 
 
@@ -138,10 +180,8 @@ def list_folder_splits(folder: str | os.PathLike[str]) -> list[str]:
     Raises:
         DataError: The folder or its metadata cannot be read.
     """
-    columns, records = _read_metadata(_find_metadata(Path(folder).absolute()))
-    if "split" not in columns:
-        return []
-    return sorted({str(record.values["split"]).strip() for record in records if record.values.get("split")})
+    table = _read_metadata(_find_metadata(Path(folder).absolute()))
+    return sorted({str(row.values["split"]).strip() for row in table.rows if row.values.get("split")})
 
 
 def _find_metadata(folder: Path) -> Path:
@@ -150,7 +190,7 @@ def _find_metadata(folder: Path) -> Path:
         raise DataError(
             f"{folder}: {fault}; expected a folder with audio files and metadata.csv or metadata.jsonl"
         )
-    present = [folder / name for name in _METADATA_NAMES if (folder / name).is_file()]
+    present = [folder / name for name in METADATA_FILES if (folder / name).is_file()]
     if len(present) == 2:
         raise DataError(f"{folder}: both metadata.csv and metadata.jsonl found; keep one of them")
     if not present:
@@ -162,49 +202,35 @@ def _find_metadata(folder: Path) -> Path:
     return present[0]
 
 
-def _read_metadata(metadata: Path) -> tuple[list[str], list[_Record]]:
-    raw = metadata.read_bytes()
+def _read_metadata(metadata: Path) -> MetadataTable:
     try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{metadata}, line {line}: not valid UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8"
-        ) from error
-    return (_parse_csv if metadata.suffix == ".csv" else _parse_jsonl)(metadata, text)
+        table = read_metadata_file(metadata, _MEANINGS)
+    except MetadataFileError as error:
+        raise DataError(f"{_place(metadata, error.line)}: {error.reason}") from error
+    if metadata.suffix == ".csv":
+        for row in table.rows:
+            row.values.update({name: None for name, cell in row.values.items() if not cell.strip()})
+        for name in table.columns:
+            _convert_numbers(name, table.rows)
+    return table
 
 
-def _parse_csv(metadata: Path, text: str) -> tuple[list[str], list[_Record]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    columns: list[str] = []
-    records: list[_Record] = []
-    line = 1
-    try:
-        for cells in reader:
-            if cells and not columns:
-                columns = [cell.strip() for cell in cells]
-                twice = sorted({name for name in columns if columns.count(name) > 1})
-                if twice:
-                    raise DataError(f"{metadata}, line {line}: columns {twice} occur more than once")
-            elif cells:
-                if len(cells) != len(columns):
-                    raise DataError(
-                        f"{metadata}, line {line}: has {len(cells)} cells, but the header has {len(columns)} "
-                        "(put text with commas in double quotes)"
-                    )
-                values = {
-                    name: cell if cell.strip() else None for name, cell in zip(columns, cells, strict=True)
-                }
-                records.append(_Record(line, values))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{metadata}, line {line}: not valid CSV ({error})") from error
-    for name in columns:
-        _convert_numbers(name, records)
-    return columns, records
+def _place(metadata: str | Path, line: int | None) -> str:
+    return f"{metadata}" if line is None else f"{metadata}, line {line}"
 
 
-def _convert_numbers(name: str, records: Sequence[_Record]) -> None:
+def _stop_at(faults: Sequence[RowFault], stop: bool) -> None:
+    """
+    Raises:
+        DataError: if this is asked for and there is a fault: the first one.
+    """
+    if stop and faults:
+        first, more = min(faults, key=lambda fault: fault.line), len(faults) - 1
+        rest = f" ({more:,} more rows are not valid)" if more else ""
+        raise DataError(f"{_place(first.file, first.line)}: {first.reason}{rest}")
+
+
+def _convert_numbers(name: str, records: Sequence[MetadataRow]) -> None:
     """Turn a column of digits into numbers, unless that would lose something, as with `007`."""
     if name in {"file_name", "split", "license"} or name.startswith("caption"):
         return
@@ -223,32 +249,12 @@ def _convert_numbers(name: str, records: Sequence[_Record]) -> None:
             return
 
 
-def _parse_jsonl(metadata: Path, text: str) -> tuple[list[str], list[_Record]]:
-    columns: dict[str, None] = {}
-    records: list[_Record] = []
-    # Not splitlines(): JSON may hold the line separator U+2028 as it is.
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            values = json.loads(content)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{metadata}, line {line}: not valid JSON ({error})") from error
-        if not isinstance(values, dict):
-            raise DataError(
-                f"{metadata}, line {line}: must be a JSON object such as "
-                '{"file_name": "a.wav", "caption": "..."}'
-            )
-        columns.update(dict.fromkeys(values))
-        records.append(_Record(line, values))
-    return list(columns), records
-
-
 def _find_caption_columns(metadata: Path, columns: list[str], asked: str | None) -> list[str]:
     if asked is not None:
-        if asked not in columns:
+        fitting = [name for name in columns if folded(name) == folded(asked)]
+        if not fitting:
             raise DataError(f"{metadata}: no column {asked!r}; {_found(columns, asked)}")
-        return [asked]
+        return [asked if asked in fitting else fitting[0]]
     numbered = [name for name in columns if _NUMBERED_CAPTION.fullmatch(name)]
     numbered.sort(key=lambda name: int(name.removeprefix("caption_")))
     forms = [form for form in (["caption"], ["captions"], numbered) if form and set(form) <= set(columns)]
@@ -270,35 +276,55 @@ def _found(columns: list[str], wanted: str) -> str:
     return f"the columns are {columns}" + (f"; did you mean {lowered[near[0]]!r}?" if near else "")
 
 
-def _file_names(metadata: Path, records: Sequence[_Record]) -> list[str]:
-    """The file of every record, with forward slashes and relative to the folder."""
-    seen: dict[str, int] = {}
-    for record in records:
-        given = record.values.get("file_name")
-        if not isinstance(given, str) or not given.strip():
-            raise DataError(
-                f"{metadata}, line {record.line}: file_name is {given!r}, but must be the path of an audio file"
-            )
-        name = posixpath.normpath(given.strip().replace("\\", "/"))
+def _written(row: MetadataRow) -> str:
+    """A row's file name with forward slashes, relative to the folder."""
+    return posixpath.normpath(row.name.replace("\\", "/"))
+
+
+def _refuse_names_outside(table: MetadataTable) -> list[RowFault]:
+    """Takes rows whose file would lie outside the folder out of the table."""
+    faults, kept = [], []
+    for row in table.rows:
+        name = _written(row).strip()
         if name.startswith(("/", "../")) or name == ".." or ntpath.splitdrive(name)[0]:
-            raise DataError(
-                f"{metadata}, line {record.line}: file_name {given!r} is outside the folder; it must be a "
-                "path within it"
-            )
-        if name in seen:
-            raise DataError(
-                f"{metadata}, lines {seen[name]} and {record.line}: both refer to the file {given!r}; give each "
-                "clip one line, with its captions in caption_1, caption_2, ... or captions"
-            )
-        seen[name] = record.line
-    return list(seen)
+            reason = f"file_name {row.name!r} is outside the folder; it must be a path within it"
+            faults.append(RowFault(table.file, row.line, reason, name=row.name))
+        else:
+            kept.append(row)
+    table.rows[:] = kept
+    return faults
 
 
-def _rows_of_split(metadata: Path, columns: list[str], records: Sequence[_Record], split: str) -> list[int]:
+def _files_below(folder: Path) -> dict[str, None]:
+    """All files of a folder and those below it, relative to it, with forward slashes."""
+    return {
+        Path(place, name).relative_to(folder).as_posix(): None
+        for place, _, names in os.walk(folder)
+        for name in names
+    }
+
+
+def _name_table(folder: Path, files: dict[str, None], rows: Sequence[MetadataRow]) -> NameTable:
+    """Names to find the rows' files among, those that lie behind links to folders included."""
+    names = NameTable(files)
+    linked = []
+    for written in map(_written, rows):
+        if written not in files and (folder / written).is_file():
+            match = names.find(written)
+            others = match.names if match else ()
+            # Where upper and lower case are one, this is the file that is stored under another name.
+            if not any(os.path.samefile(folder / written, folder / other) for other in others):
+                linked.append(written)
+    return NameTable([*files, *linked]) if linked else names
+
+
+def _rows_of_split(
+    metadata: Path, columns: list[str], rows: Sequence[MetadataRow], split: str
+) -> Sequence[MetadataRow]:
     if "split" not in columns:
-        return list(range(len(records)))
-    splits = [str(record.values.get("split") or "").strip() or None for record in records]
-    chosen = [index for index, value in enumerate(splits) if value == split]
+        return rows
+    splits = [str(row.values.get("split") or "").strip() or None for row in rows]
+    chosen = [row for row, value in zip(rows, splits, strict=True) if value == split]
     if not chosen:
         existing = sorted({str(value) for value in splits if value is not None})
         raise DataError(
@@ -328,27 +354,30 @@ def _carried_columns(metadata: Path, columns: list[str], caption_columns: list[s
     return renamed
 
 
-def _captions(metadata: Path, record: _Record, caption_columns: list[str]) -> list[str]:
-    where = f"{metadata}, line {record.line}"
+def _captions(row: MetadataRow, caption_columns: list[str]) -> list[str]:
+    """
+    Raises:
+        _RowError: for one that is not as it should be, or if there is none.
+    """
     captions: list[str] = []
     for name in caption_columns:
-        value = record.values.get(name)
+        value = row.values.get(name)
         if name == "captions" and isinstance(value, str):
             try:
                 value = json.loads(value)
             except json.JSONDecodeError:
                 value = None
             if not isinstance(value, list):
-                raise DataError(f'{where}: captions must be a JSON list such as ["one", "two"]')
+                raise _RowError('captions must be a JSON list such as ["one", "two"]')
         given = value if isinstance(value, list) else [value]
         for index, caption in enumerate(given):
             item = f"{name}[{index}]" if isinstance(value, list) else name
             if caption is not None and not isinstance(caption, str):
-                raise DataError(f"{where}: {item} is {caption!r}, but must be a string")
+                raise _RowError(f"{item} is {caption!r}, but must be a string")
             if caption is not None and caption.strip():
                 captions.append(caption.strip())
             elif isinstance(value, list):
-                raise DataError(f"{where}: {item} is empty, but must be a non-empty string")
+                raise _RowError(f"{item} is empty, but must be a non-empty string")
     if not captions:
-        raise DataError(f"{where}: {' and '.join(caption_columns)} empty; every clip needs a caption")
+        raise _RowError(f"{' and '.join(caption_columns)} empty; every clip needs a caption")
     return captions

@@ -129,10 +129,11 @@ def ask_table(
     named = _named(store, contents, question, condition, columns, limit)
     while True:
         near = store.nearest(NearestQuery(question.vector, limit, condition, columns, exact))
+        fitting = _fitting(near, filters)
         # What the table has of waiting files is out of date.
-        parts = [_without_files(near, waiting)]
+        parts = [_without_files(fitting, waiting)]
         if named is not None:
-            parts.append(_without_rows(_without_files(named, waiting), near))
+            parts.append(_without_rows(_without_files(_fitting(named, filters), waiting), fitting))
         if allowed_waiting is not None:
             parts.append(allowed_waiting)
         rows = read_columns(arrow.concat_tables(parts))["windows"]
@@ -262,6 +263,14 @@ def _filtered(table: arrow.Table, filters: Filters) -> arrow.Table:
     files = read_columns(table)["files"]
     left = arrow.array(files["path"][filters.mask(files)].tolist(), arrow.string())
     return table.filter(compute.is_in(table.column("path"), value_set=left))
+
+
+def _fitting(table: arrow.Table, filters: Filters) -> arrow.Table:
+    """Rows whose path fits the glob: the table's own condition leaves a few too many."""
+    if filters.glob is None:
+        return table
+    paths = [path for path in compute.unique(table.column("path")).to_pylist() if filters.fits(path)]
+    return table.filter(compute.is_in(table.column("path"), value_set=arrow.array(paths, arrow.string())))
 
 
 def _without_files(table: arrow.Table, others: arrow.Table | None) -> arrow.Table:

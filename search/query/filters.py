@@ -3,21 +3,25 @@
 import fnmatch
 import math
 import os
-import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
+from ...files.file_names import composed
 from ..errors import SearchError
 from ..store.entries import metadata_pairs_as_text
+from .globs import glob_expression
 
 
 @dataclass(frozen=True)
 class Filters:
     """
     Conditions that all have to hold; None is no condition.
+
+    Texts are compared in Unicode's form NFC: what a keyboard writes finds what macOS stores.
 
     Attributes:
         glob: of the path; ``*`` stands for anything, folders too.
@@ -83,37 +87,48 @@ class Filters:
         if self.max_duration is not None:
             kept &= rows["duration"] <= self.max_duration
         if self.glob is not None:
-            # Folders' names mean what they say, whatever this system thinks of upper and lower case.
-            fits = {path: fnmatch.fnmatchcase(path, self.glob) for path in dict.fromkeys(rows["path"])}
+            fits = {path: self.fits(path) for path in dict.fromkeys(rows["path"])}
             kept &= np.array([fits[path] for path in rows["path"]], dtype=bool)
         if self.tag is not None:
-            kept &= np.array([self.tag in tags for tags in rows["tags"]], dtype=bool)
+            forms = _forms(self.tag)
+            kept &= np.array([any(form in tags for form in forms) for tags in rows["tags"]], dtype=bool)
         if self.file is not None:
             kept &= rows["path"] == os.path.abspath(self.file)
         if self.license is not None:
-            kept &= rows["license"] == self.license
+            forms = _forms(self.license)
+            kept &= np.array([license in forms for license in rows["license"]], dtype=bool)
         for name, value in self.metadata.items():
-            first, later = metadata_pairs_as_text(name, value)
-            kept &= np.array([first in text or later in text for text in rows["metadata"]], dtype=bool)
+            texts = _pair_texts(name, value)
+            kept &= np.array([any(pair in text for pair in texts) for text in rows["metadata"]], dtype=bool)
         return kept
 
+    def fits(self, path: str) -> bool:
+        """Whether a path is one that ``glob`` leaves."""
+        # Folders' names mean what they say, whatever this system thinks of upper and lower case.
+        return self.glob is None or fnmatch.fnmatchcase(composed(path), composed(self.glob))
+
     def sql(self) -> str | None:
-        """The same as a condition of the table; None if there is none."""
+        """
+        The same as a condition of the table; None if there is none.
+
+        Of ``glob`` it leaves at least what fits; see [`glob_expression`].
+        """
         parts = []
         if self.min_duration is not None:
             parts.append(f"duration >= {_number(self.min_duration)}")
         if self.max_duration is not None:
             parts.append(f"duration <= {_number(self.max_duration)}")
         if self.glob is not None:
-            parts.append(f"regexp_like(path, {_text(_expression(self.glob))})")
+            parts.append(f"regexp_like(path, {_text(glob_expression(self.glob))})")
         if self.tag is not None:
-            parts.append(f"array_has(tags, {_text(self.tag)})")
+            either = [f"array_has(tags, {_text(form)})" for form in _forms(self.tag)]
+            parts.append(f"({' OR '.join(either)})")
         if self.file is not None:
             parts.append(f"path = {_text(os.path.abspath(self.file))}")
         if self.license is not None:
-            parts.append(f"license = {_text(self.license)}")
+            parts.append(f"license IN ({', '.join(map(_text, _forms(self.license)))})")
         for pair in self.metadata.items():
-            either = [f"contains(metadata, {_text(text)})" for text in metadata_pairs_as_text(*pair)]
+            either = [f"contains(metadata, {_text(text)})" for text in _pair_texts(*pair)]
             parts.append(f"({' OR '.join(either)})")
         return " AND ".join(parts) or None
 
@@ -143,41 +158,14 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _expression(glob: str) -> str:
-    """A glob as a regular expression of the table's dialect, which has no ``\\Z`` and no possessive groups."""
-    parts, place = [], 0
-    while place < len(glob):
-        letter = glob[place]
-        closing = glob.find("]", place + 3 if glob[place + 1 : place + 2] == "!" else place + 2)
-        if letter == "*":
-            parts.append(".*")
-        elif letter == "?":
-            parts.append(".")
-        elif letter == "[" and closing > 0:
-            parts.append(_letters(glob[place + 1 : closing]))
-            place = closing
-        else:
-            parts.append(re.escape(letter))
-        place += 1
-    return f"(?s)^{''.join(parts)}$"
+def _forms(text: str) -> list[str]:
+    """A text as it is, composed and decomposed."""
+    return list(dict.fromkeys((text, composed(text), unicodedata.normalize("NFD", text))))
 
 
-def _letters(inner: str) -> str:
-    """What stands between a glob's brackets, each letter as itself: the dialect has operators of its own there."""
-    negated, place, parts = inner.startswith("!"), 0, []
-    inner = inner[1:] if negated else inner
-    while place < len(inner):
-        first, last = inner[place], inner[place]
-        if inner[place + 1 : place + 2] == "-" and place + 2 < len(inner):
-            last = inner[place + 2]
-            place += 2
-        # A range that runs backwards holds nothing.
-        if first <= last:
-            parts.append(f"\\x{{{ord(first):x}}}-\\x{{{ord(last):x}}}")
-        place += 1
-    if not parts:
-        return "." if negated else r"[^\s\S]"
-    return f"[{'^' if negated else ''}{''.join(parts)}]"
+def _pair_texts(name: str, value: str) -> list[str]:
+    pairs = [(one, other) for one in _forms(name) for other in _forms(value)]
+    return [text for pair in pairs for text in metadata_pairs_as_text(*pair)]
 
 
 __all__ = ["Filters", "metadata_pairs"]

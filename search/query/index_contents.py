@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...files.file_names import NameTable
 from ..store.columns import read_columns
 from ..store.index_store import Store
 from .names import NameIndex, labels
@@ -43,6 +44,11 @@ class IndexContents:
     def names(self) -> NameIndex:
         """Of the files, in their order."""
         return self._part("names", lambda: NameIndex(labels(self.files)))
+
+    @property
+    def paths(self) -> NameTable:
+        """Of the files, to find one by a name in another Unicode form."""
+        return self._part("paths", lambda: NameTable(self.files["path"].tolist()))
 
     def _part(self, name: str, read: Callable[[], Any]) -> Any:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Vectors that an index has already of a file that is asked about."""
+"""What an index has already of a file that is asked about: its path as it is stored, and its vectors."""
 
 import os
 
@@ -6,9 +6,25 @@ import numpy as np
 
 from ..store.entries import FileEntry
 from ..store.index_store import Store
+from .index_contents import CurrentContents
 
 # Start and end of a window are kept as they were computed; a person writes tenths of a second.
 SAME_MOMENT_SECONDS = 0.05
+
+
+def stored_path(store: Store, contents: CurrentContents, path: str | os.PathLike[str]) -> str:
+    """
+    The absolute path of a file, in the Unicode form in which an index has it; as it is written if it has it in none.
+
+    Args:
+        store, contents: of the index.
+        path: of any file.
+    """
+    own = os.path.abspath(path)
+    if own.isascii() or len(store.file_rows(["path"], [own])):
+        return own
+    match = contents.get().paths.find(own)
+    return match.names[0] if match and match.how == "form" else own
 
 
 def known_vector(store: Store, path: str, start: float, end: float | None) -> np.ndarray | None:
@@ -42,4 +58,4 @@ def unchanged_entry(store: Store, path: str) -> FileEntry | None:
     return entry if same else None
 
 
-__all__ = ["known_vector", "unchanged_entry"]
+__all__ = ["known_vector", "stored_path", "unchanged_entry"]

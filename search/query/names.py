@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files.file_names import composed
+
 # They stand in every question and say nothing of a name.
 STOP_WORDS = frozenset(
     (
@@ -19,9 +21,10 @@ def words_of(text: str) -> set[str]:
     """
     Words and numbers of a name or a question, lower case, without a plural's s and without stop words.
 
-    File names glue words: ``"DogBark_02.wav"`` holds dog, bark, 2, wav.
+    File names glue words: ``"DogBark_02.wav"`` holds dog, bark, 2, wav. Letters and their accents are one, in
+    whatever Unicode form.
     """
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", composed(text))
     found = re.findall(r"[^\W\d_]+|\d+", spaced.lower())
     return {_stem(word) for word in found} - STOP_WORDS
 

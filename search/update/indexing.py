@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
+from ...files.metadata_files import RowFault
+from ...files.unread_files import Unread
 from ...processing import AudioReadError
 from ..store.entries import FileEntry
 from ..store.index_store import FILES_A_COMMIT, Store
-from ..store.known_faults import KnownFault, read_faults, write_faults
+from ..store.known_faults import KnownFault, Neighbours, read_faults, write_faults
 from .metadata import NOTHING, Description, fields_of, merged
 from .walking import FoundFile, below
 
@@ -33,7 +35,10 @@ class IndexReport:
         added, changed, moved, removed, unchanged: numbers of files.
         described: of files whose sound is unchanged, but of which a metadata file says something else.
         windows: that were embedded.
-        faults: (path, reason) of files that are not in the index, and of metadata files that cannot be read.
+        faults: (path, reason) of files that are not in the index, of metadata files that cannot be read, and of
+            their rows that are not used, or whose names fit only loosely.
+        rows: the last ones again, with file, line and whether they are used.
+        unread: files below the roots that are no sounds that can be read; see [`unread_reason`].
     """
 
     added: int = 0
@@ -44,6 +49,8 @@ class IndexReport:
     unchanged: int = 0
     windows: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
+    rows: list[RowFault] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
 
     @property
     def changes(self) -> int:
@@ -81,7 +88,7 @@ def update_index(
     A file is known by path, size and time of change; one whose time alone has changed, or whose path is new while
     a file of the same content is gone, is told by the hash of its content and not embedded again. Killed at any
     moment, at most the file in work is lost. A file that cannot be decoded is told of each time and tried again
-    once it has changed.
+    once it, a file of its name beside it, or what decodes it has changed.
 
     Args:
         store: the index.
@@ -89,7 +96,8 @@ def update_index(
         roots: absolute; files of the index below others are left alone.
         embed_files: from paths to (path, vectors or what was wrong), in any order.
         descriptions: what metadata files say, by path.
-        undescribed: folders whose metadata files cannot be read: what the index has from them stays.
+        undescribed: folders whose metadata file, and sounds whose row, cannot be read: what the index has of them
+            stays.
         unseen: folders and files that could not be looked at: what the index has of them stays.
         progress: show a progress bar with rate and time left.
 
@@ -123,6 +131,7 @@ class _Update:
     ):
         self.store, self.files, self.descriptions = store, files, descriptions
         self.report = IndexReport()
+        kept = frozenset(undescribed)
         self.known: dict[str, dict[str, Any]] = store.files()
         self.gone = {
             path
@@ -139,6 +148,7 @@ class _Update:
             self.moved_from.setdefault(self.known[path]["digest"], []).append(path)
         self.digests: dict[str, str] = {}
         self.unreadable: list[str] = []
+        self.neighbours = Neighbours()
         self.kept_faults = read_faults(store.folder)
         self.faults = {
             path: fault
@@ -148,14 +158,14 @@ class _Update:
         self.todo, self.said_anew = [], []
         for path, file in files.items():
             fault = self.faults.get(path)
-            if fault is not None and (fault.size, fault.mtime_ns) == (file.size, file.mtime_ns):
+            if fault is not None and fault == self._fault_of(path, fault.reason):
                 self.report.faults.append((path, fault.reason))
                 continue
             self.faults.pop(path, None)
             row = self.known.get(path)
             if row is None or (row["size"], row["mtime_ns"]) != (file.size, file.mtime_ns):
                 self.todo.append(path)
-            elif row["described"] != self._said(path).hash and not below(path, undescribed):
+            elif row["described"] != self._said(path).hash and not _any_above(path, kept):
                 self.todo.append(path)
                 self.said_anew.append(path)
             else:
@@ -242,10 +252,13 @@ class _Update:
         if isinstance(error, OSError):
             # A disk or a right that is missing says nothing of the sound: what the index has of it stays.
             return
-        file = self.files[path]
-        self.faults[path] = KnownFault(file.size, file.mtime_ns, reason)
+        self.faults[path] = self._fault_of(path, reason)
         self.unreadable.append(path)
         self.changed |= path in self.known
+
+    def _fault_of(self, path: str, reason: str) -> KnownFault:
+        file = self.files[path]
+        return KnownFault(file.size, file.mtime_ns, reason, self.neighbours.of(path))
 
     def _said(self, path: str) -> Description:
         return self.descriptions.get(path, NOTHING)
@@ -266,6 +279,11 @@ def tags_of(path: str, root: str) -> tuple[str, ...]:
     if path == root:
         return (Path(path).parent.name,)
     return (Path(root).name, *Path(path).relative_to(root).parts[:-1])
+
+
+def _any_above(path: str, places: frozenset[str]) -> bool:
+    """Whether a path or a folder that it lies in is one of the places."""
+    return bool(places) and (path in places or any(str(folder) in places for folder in Path(path).parents))
 
 
 def _digest(path: str) -> str:

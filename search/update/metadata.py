@@ -1,15 +1,14 @@
 """What is known of sounds beside how they sound: files of metadata next to them, and fields within them."""
 
-import csv
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import soundfile
 
-FILES = ("metadata.csv", "metadata.jsonl")
+from ...files.metadata_files import FILE_NAME, MetadataRow
+
 LICENSE_NAMES = ("license", "licence")
 
 
@@ -34,46 +33,6 @@ class Description:
 NOTHING = Description()
 
 
-def read_descriptions(
-    files: Iterable[tuple[str, str]],
-) -> tuple[dict[str, Description], list[tuple[str, str]]]:
-    """
-    Reads ``metadata.csv`` and ``metadata.jsonl`` of all folders between roots and files.
-
-    They are laid out as `datasets` has them for folders of sounds: ``file_name``, relative to their folder, and any
-    other columns. A folder's own file stands above its parents'.
-
-    Args:
-        files: (path, root), absolute.
-
-    Returns:
-        By path what is said, without sounds of which nothing is; and (path, reason) of metadata files that cannot
-        be read.
-    """
-    folders: dict[str, None] = {}
-    for path, root in files:
-        folder = os.path.dirname(path)
-        top = root if path != root else folder
-        while folder not in folders and (folder == top or folder.startswith(top.rstrip(os.sep) + os.sep)):
-            folders[folder] = None
-            folder = os.path.dirname(folder)
-    found: dict[str, Description] = {}
-    faults: list[tuple[str, str]] = []
-    for folder in sorted(folders):
-        for name in FILES:
-            source = os.path.join(folder, name)
-            if not os.path.isfile(source):
-                continue
-            try:
-                for file_name, row in _rows(source):
-                    found[os.path.normpath(os.path.join(folder, file_name))] = _description(row)
-            except RecursionError:
-                faults.append((source, "holds lists or objects too deep within each other."))
-            except (OSError, ValueError, csv.Error) as error:
-                faults.append((source, getattr(error, "strerror", None) or str(error)))
-    return found, faults
-
-
 def fields_of(path: str) -> dict[str, str]:
     """Title, artist, comment, license and whatever else the sound file's own header tells; empty without any."""
     try:
@@ -84,38 +43,13 @@ def fields_of(path: str) -> dict[str, str]:
     return {name: value for name, value in told.items() if value}
 
 
-def _rows(source: str) -> Iterable[tuple[str, dict[str, str]]]:
-    with open(source, encoding="utf-8-sig", newline="") as file:
-        if source.endswith(".csv"):
-            reader = csv.DictReader(file)
-            if "file_name" not in (reader.fieldnames or []):
-                raise ValueError(f"has no column file_name, but {reader.fieldnames or 'nothing'}.")
-            for row in reader:
-                # Cells behind the last column have no name.
-                row.pop(None, None)
-                yield row.pop("file_name") or "", {name: value for name, value in row.items() if value}
-            return
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number}: is no JSON ({error.msg}, column {error.colno}).") from error
-            if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
-                raise ValueError(f"line {number}: is no object with a file_name.")
-            name = row.pop("file_name")
-            texts = {key: _text(value) for key, value in row.items() if value not in (None, "")}
-            try:
-                "".join((name, *texts, *texts.values())).encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(
-                    f"line {number}: holds half of a character ({error.object[error.start]!r})."
-                ) from error
-            yield name, texts
-
-
-def _description(row: dict[str, str]) -> Description:
+def description_of(told: MetadataRow) -> Description:
+    """What a metadata file's row says of its sound."""
+    row = {
+        name: _text(value)
+        for name, value in told.values.items()
+        if name != FILE_NAME and value not in (None, "")
+    }
     digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16]
     license = next((row.pop(name) for name in LICENSE_NAMES if name in row), None)
     tags = row.pop("tags", "").replace(";", ",").split(",")
@@ -137,4 +71,4 @@ def merged(own: Mapping[str, str], said: Description) -> tuple[str | None, dict[
     }
 
 
-__all__ = ["NOTHING", "Description", "fields_of", "merged", "read_descriptions"]
+__all__ = ["LICENSE_NAMES", "NOTHING", "Description", "description_of", "fields_of", "merged"]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...files.unread_files import Unread, is_index, unread_among
+
 # Lies in a folder of links that an export made: its sounds are found where they are.
 LINKS_MARK = ".auricle-links"
 
@@ -30,6 +32,7 @@ def find_files(
     extensions: frozenset[str],
     *,
     outer: Mapping[str, str] | None = None,
+    unread: list[Unread] | None = None,
 ) -> tuple[list[FoundFile], list[tuple[str, str]]]:
     """
     Sound files below the roots, sorted by path, each once; links to folders are followed, circles are not.
@@ -38,6 +41,7 @@ def find_files(
         roots: folders or files.
         extensions: lower case, with the dot.
         outer: by absolute root the folder that its files are said to lie in; see [`outer_roots`].
+        unread: takes the files of the folders that are not read and are worth a word; see [`unread_reason`].
 
     Returns:
         The files, and (path, reason) of what could not be looked at.
@@ -50,7 +54,7 @@ def find_files(
     for root in roots:
         start = check_root(root)
         told = (outer or {}).get(start, start)
-        names = [start] if os.path.isfile(start) else _walk(start, extensions, faults)
+        names = [start] if os.path.isfile(start) else _walk(start, extensions, faults, unread)
         for path in names:
             try:
                 status = os.stat(path)
@@ -123,8 +127,11 @@ def below(path: str, roots: Iterable[str]) -> bool:
     return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
-def _walk(start: str, extensions: frozenset[str], faults: list[tuple[str, str]]) -> Iterator[str]:
+def _walk(
+    start: str, extensions: frozenset[str], faults: list[tuple[str, str]], unread: list[Unread] | None
+) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
+    indexes: list[str] = []
     real_start = os.path.realpath(start)
 
     def is_own_link(path: str) -> bool:
@@ -153,6 +160,10 @@ def _walk(start: str, extensions: frozenset[str], faults: list[tuple[str, str]])
         folders[:] = sorted(
             name for name in folders if not (name.startswith(".") or is_own_link(os.path.join(folder, name)))
         )
+        if is_index(files):
+            indexes.append(folder)
+        if unread is not None and not below(folder, indexes):
+            unread += unread_among(folder, files, extensions)
         for name in files:
             if Path(name).suffix.lower() in extensions and not name.startswith("."):
                 yield os.path.join(folder, name)
@@ -162,4 +173,12 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-__all__ = ["LINKS_MARK", "FoundFile", "below", "check_root", "emptied_folders", "find_files", "outer_roots"]
+__all__ = [
+    "LINKS_MARK",
+    "FoundFile",
+    "below",
+    "check_root",
+    "emptied_folders",
+    "find_files",
+    "outer_roots",
+]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from miniature_clotho import write_miniature_clotho
@@ -81,6 +82,29 @@ def test_folders_and_wavcaps_are_checked_too(tmp_path):
     assert "test: 1 of 1 clips" in output and "extra.wav" in output
     wavcaps = write_miniature_wavcaps(tmp_path / "w")
     assert "train: 8 of 8 clips, 8 captions" in run("check", "wavcaps", wavcaps, "--no-progress")
+
+
+def test_rows_that_are_not_used_and_files_that_are_not_read_are_told(tmp_path):
+    folder = write_captioned_folder(tmp_path / "sounds", {"train": 2, "test": 1})
+    (folder / "a.xyz").touch()
+    output = run("check", "folder", folder, "--no-progress", "--json", tmp_path / "report.json")
+    assert "1 file with endings that are not read: .xyz (1)" in output.splitlines()
+    (metadata,) = folder.glob("metadata.*")
+    assert metadata.suffix == ".csv"
+    text = metadata.read_text()
+    metadata.write_text(text.rstrip("\n") + "\n" + text.splitlines()[1] + ",more\n")
+    (folder / "broken.wav").write_bytes(b"RIFF of nothing")
+    output = run("check", "folder", folder, "--no-progress", "--json", tmp_path / "report.json", code=1)
+    assert "metadata rows that are not used: 1\n" in output and f"{metadata}, line 5: has " in output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [row["line"] for row in report["splits"][0]["rows"]] == [5]
+    assert [Path(file["path"]).name for file in report["unread"]] == ["a.xyz"]
+
+
+def test_unreadable_clips_are_counted_by_reason_and_ending(clotho):
+    (clotho / "development" / "train recording 1.wav").write_bytes(b"")
+    output = run("check", "clotho", clotho, "--no-progress", code=1)
+    assert "  1 file skipped: the file is empty: .wav (1)" in output.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,26 @@ def test_the_vectors_of_a_folder(saved):
         assert np.abs(row - expected[0]).max() < 1e-6
 
 
+def test_what_is_not_read_is_counted_and_listed(saved, tmp_path):
+    root, *_ = saved
+    write_sound(tmp_path / "sounds" / "take.wav", 0.5, seed=1)
+    for name in ("._take.wav", "a.xyz", "b.xyz", "notes.txt"):
+        (tmp_path / "sounds" / name).touch()
+    (tmp_path / "sounds" / "broken.wav").write_text("no sound")
+    paths = [str(path) for path in (root / "model", tmp_path / "sounds", tmp_path / "out.parquet")]
+    done = CliRunner().invoke(
+        app, ["embed", *paths, "--no-progress", "--json", str(tmp_path / "report.json")]
+    )
+    assert done.exit_code == 0 and list(read(tmp_path / "out.parquet")[0]) == ["take.wav"], done.output
+    lines = done.stderr.splitlines()
+    assert "2 files with endings that are not read: .xyz (2)" in lines
+    assert any(line.startswith("1 file that macOS wrote") for line in lines)
+    assert any(line.startswith("1 file skipped: ") and line.endswith(": .wav (1)") for line in lines)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [entry["path"] for entry in report["skipped"]] == [str(tmp_path / "sounds" / "broken.wav")]
+    assert sorted(entry["ending"] for entry in report["unread"]) == [".wav", ".xyz", ".xyz"]
+
+
 @pytest.mark.slow
 def test_two_processes_write_what_one_does(saved):
     root, *_ = saved

@@ -60,7 +60,9 @@ def test_bad_clips_are_left_out_with_a_reason(tmp_path, caplog, num_workers):
     assert [Path(path).name in line for line, (path, _) in zip(warnings, report.bad, strict=False)] == [
         True
     ] * 6
-    assert warnings[6:] == ["8 clips checked, 6 skipped, 0.0 min of audio remain"]
+    assert warnings[6] == "8 clips checked, 6 skipped, 0.0 min of audio remain"
+    assert warnings[7:] == report.counts and len(report.counts) == 6
+    assert "1 file skipped: the file is empty: .wav (1)" in report.counts
     assert report.seconds == pytest.approx(1.0)
 
 
@@ -124,6 +126,7 @@ def test_report_as_json(tmp_path):
         "checked": 2,
         "bad": [[str(tmp_path / "silent.wav"), "the sound is silent"]],
         "seconds": 0.5,
+        "counts": ["1 file skipped: the sound is silent: .wav (1)"],
     }
 
 

@@ -170,6 +170,7 @@ def _prepare_splits(
                 name: {
                     "checked": report.checked,
                     "bad": report.bad,
+                    "counts": report.counts,
                     "left_out": sorted(set(splits[name]["clip_id"]) - set(good[name]["clip_id"])),
                 }
                 for name, report in reports.items()

@@ -11,7 +11,8 @@ from auricle.search.errors import SearchError
 from auricle.search.query.filters import Filters
 from auricle.search.sound_index import SoundIndex
 from auricle.search.store.vector_index import NAME
-from auricle.search.update.metadata import Description, read_descriptions
+from auricle.search.update.descriptions import read_descriptions
+from auricle.search.update.metadata import Description
 
 pytest.importorskip("lancedb")
 SENTENCES = ["a dog barks", "rain falls on a roof"]
@@ -156,7 +157,7 @@ def test_a_metadata_file_that_cannot_be_read_is_listed(tmp_path):
     faults = dict(report.faults)
     assert "has no column file_name" in faults[str(sounds / "metadata.csv")]
     assert "line 2" in faults[str(sounds / "rain" / "metadata.jsonl")]
-    assert "utf-8" in faults[str(sounds / "dogs" / "metadata.csv")]
+    assert "line 2: not valid UTF-8" in faults[str(sounds / "dogs" / "metadata.csv")]
 
 
 def test_the_nearest_metadata_file_counts(tmp_path):
@@ -164,9 +165,9 @@ def test_the_nearest_metadata_file_counts(tmp_path):
     (sounds / "metadata.csv").write_text("file_name,license\nrain/a b.wav,far\nrain/it's.wav,far\n")
     (sounds / "rain" / "metadata.csv").write_text("file_name,license\na b.wav,near\n")
     paths = [(str(path), str(sounds)) for path in sounds.rglob("*.wav")]
-    found, faults = read_descriptions(paths)
-    said = {path.rsplit("/", 1)[1]: description.license for path, description in found.items()}
-    assert said == {"a b.wav": "near", "it's.wav": "far"} and not faults
+    said = read_descriptions(paths)
+    licenses = {path.rsplit("/", 1)[1]: told.license for path, told in said.by_path.items()}
+    assert licenses == {"a b.wav": "near", "it's.wav": "far"} and not said.unread
 
 
 def test_fields_of_the_sound_file_itself(tmp_path):

@@ -115,14 +115,19 @@ def test_settings_reach_the_folder(tmp_path):
     assert len(clips(load(folder, folder={"missing": "skip"})["train"])) == 1
 
 
-def test_bad_files_are_left_out_and_counted_split_by_split(tmp_path):
+def test_bad_files_are_left_out_and_counted_split_by_split(tmp_path, caplog):
     folder = write_captioned_folder(tmp_path, {"train": 8, "test": 4})
     (folder / "train_001.wav").write_bytes(b"")
     (folder / "train_005.wav").write_text("no sound at all")
     write_sound(folder / "test_010.wav", 0.0)
     settings = section(folder, max_bad_share=0.3)
+    (folder / "sub.xyz").touch()
     loaded = load_splits(settings, progress=False)
-    splits, reports = check_splits(loaded, settings, progress=False)
+    with caplog.at_level("WARNING"):
+        splits, reports = check_splits(loaded, settings, progress=False)
+    # What is not read is said last, once for all splits.
+    assert caplog.messages[-1] == "1 file with endings that are not read: .xyz (1)"
+    assert "1 file skipped: the file is empty: .wav (1)" in caplog.messages
     assert {name: len(table) for name, table in splits.items()} == {"train": 12, "test": 6}
     left_out = {name: clips(loaded[name]) - clips(table) for name, table in splits.items()}
     assert {name: sorted(id.rsplit("/")[-1] for id in ids) for name, ids in left_out.items()} == {

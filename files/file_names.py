@@ -1,0 +1,128 @@
+"""
+One rule for comparing names of files, wherever one that somebody wrote has to be found on a disk.
+
+The same text may be stored in two ways: macOS stores "é" as "e" and an accent (Unicode form NFD), other systems and
+most keyboards as one character (NFC; Unicode Standard Annex 15). Programs that pack and unpack change one into the
+other, and backslashes into slashes or back.
+"""
+
+import os
+import posixpath
+import unicodedata
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+How = Literal["same", "form", "case", "blanks"]
+
+
+class NameMatch(NamedTuple):
+    """
+    What a written name stands for.
+
+    Attributes:
+        how: ``"same"``: character by character; ``"form"``: in another Unicode form, or with backslashes for
+            slashes; ``"case"``: with upper for lower case or back; ``"blanks"``: without the blanks at its ends.
+        names: the files, as they are stored; several where none fits better than the others.
+    """
+
+    how: How
+    names: tuple[str, ...]
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the name is the same text as the file's; otherwise a person has to be told."""
+        return self.how in ("same", "form")
+
+    def told(self, written: str, stored: str) -> str:
+        """What is told of a name that is taken for a file's with a loosely fitting one."""
+        blanks = "without the blanks at its ends"
+        what = blanks if self.how == "blanks" else "which differs in upper and lower case"
+        return f"{written!r} is taken for {stored!r}, {what}"
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's form NFC, in which equal texts are equal strings."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """The text in a form in which upper and lower case are equal too (caseless matching, Unicode 3.13, D145)."""
+    return text.lower() if text.isascii() else composed(composed(text).casefold())
+
+
+def same_names(one: str, other: str) -> bool:
+    """Whether two names are the same text, in whatever Unicode form."""
+    return composed(one) == composed(other)
+
+
+class NameTable:
+    """
+    Names of files, to find written ones in.
+
+    The rule: a file of exactly this name; otherwise one whose name is the same text in NFC, backslashes being
+    slashes; otherwise one that differs in upper and lower case only; otherwise one that the name fits without the
+    blanks at its ends. A blank is part of a name: one that is there with it is taken first.
+
+    Args:
+        names: as they are stored, relative or absolute.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self._names = dict.fromkeys(names)
+        self._by_key: dict[Callable[[str], str], dict[str, list[str]]] = {}
+
+    def find(self, name: str, folder: str = "") -> NameMatch | None:
+        """
+        The files that a written name stands for; None if there is none.
+
+        Args:
+            name: as it is written.
+            folder: that it is relative to, as it is stored; what fits only loosely has to lie in it.
+        """
+        target = _joined(folder, name)
+        if target in self._names:
+            return NameMatch("same", (target,))
+        same_text = self._table(_composed_path).get(_composed_path(target))
+        if same_text:
+            return NameMatch("form", tuple(same_text))
+        if folder and not _lies_in(_composed_path(target), _composed_path(folder), "/"):
+            return None
+        steps: list[tuple[How, Callable[[str], str], str]] = [
+            ("case", _folded_path, name),
+            ("blanks", _composed_path, name.strip()),
+            ("blanks", _folded_path, name.strip()),
+        ]
+        for how, key, written in steps:
+            found = self._table(key).get(key(_joined(folder, written)), ())
+            # Folders above are as they are stored: "Rain" is not what a file in "rain" speaks of.
+            found = [path for path in found if not folder or _lies_in(path, folder)]
+            if found:
+                return NameMatch(how, tuple(found))
+        return None
+
+    def _table(self, key: Callable[[str], str]) -> dict[str, list[str]]:
+        if key not in self._by_key:
+            table: dict[str, list[str]] = {}
+            for name in self._names:
+                table.setdefault(key(name), []).append(name)
+            self._by_key[key] = table
+        return self._by_key[key]
+
+
+def _joined(folder: str, name: str) -> str:
+    return os.path.normpath(os.path.join(folder, name))
+
+
+def _composed_path(path: str) -> str:
+    return posixpath.normpath(composed(path).replace("\\", "/"))
+
+
+def _folded_path(path: str) -> str:
+    return folded(_composed_path(path))
+
+
+def _lies_in(path: str, folder: str, separator: str = os.sep) -> bool:
+    return path.startswith(folder.rstrip(separator) + separator)
+
+
+__all__ = ["NameMatch", "NameTable", "composed", "folded", "same_names"]

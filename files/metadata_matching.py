@@ -1,0 +1,90 @@
+"""Which file each row of a metadata file speaks of, and what has to be told of the others."""
+
+from dataclasses import dataclass, field
+
+from .file_names import NameMatch, NameTable, composed
+from .metadata_files import MetadataRow, MetadataTable, RowFault
+
+_HOW = ("same", "form", "case", "blanks")
+
+
+@dataclass
+class MatchedRows:
+    """
+    The rows of one metadata file.
+
+    Attributes:
+        by_name: by the name of a file, as it is stored, the row that speaks of it.
+        unmatched: rows that speak of no file.
+        repeated: told of rows that speak of a file, or of none, of which a better or later row does.
+        unclear: told of rows that fit several files alike, with these files.
+        loose: told of rows that are used, but differ from the file's name in case or blanks.
+    """
+
+    by_name: dict[str, MetadataRow] = field(default_factory=dict)
+    unmatched: list[MetadataRow] = field(default_factory=list)
+    repeated: list[RowFault] = field(default_factory=list)
+    unclear: list[tuple[RowFault, tuple[str, ...]]] = field(default_factory=list)
+    loose: list[RowFault] = field(default_factory=list)
+
+
+def match_rows(table: MetadataTable, names: NameTable, folder: str = "") -> MatchedRows:
+    """
+    Finds the file of every row; see [`NameTable`] for the rule.
+
+    Of rows that speak of one file the one whose name fits best counts, and of those the last.
+
+    Args:
+        table: the rows.
+        names: of the files that there are.
+        folder: that the rows' names are relative to.
+    """
+    found = MatchedRows()
+    best: dict[str, tuple[MetadataRow, NameMatch]] = {}
+    absent: dict[str, MetadataRow] = {}
+    for row in table.rows:
+        match = names.find(row.name, folder)
+        if match is None:
+            before = absent.get(composed(row.name))
+            if before is not None:
+                found.repeated.append(_repeated(table, before, row))
+            absent[composed(row.name)] = row
+        elif len(match.names) > 1:
+            fault = RowFault(
+                table.file,
+                row.line,
+                f"{row.name!r} fits {', '.join(map(repr, _short(match.names, folder)))} alike, and none exactly",
+                name=row.name,
+            )
+            found.unclear.append((fault, match.names))
+        else:
+            (name,) = match.names
+            other = best.get(name)
+            if other is None:
+                best[name] = (row, match)
+            elif _HOW.index(match.how) <= _HOW.index(other[1].how):
+                found.repeated.append(_repeated(table, other[0], row))
+                best[name] = (row, match)
+            else:
+                found.repeated.append(_repeated(table, row, other[0]))
+    found.by_name = {name: row for name, (row, _) in best.items()}
+    found.unmatched = list(absent.values())
+    for name, (row, match) in best.items():
+        if not match.is_certain:
+            (shown,) = _short([name], folder)
+            found.loose.append(RowFault(table.file, row.line, match.told(row.name, shown), used=True))
+    return found
+
+
+def _repeated(table: MetadataTable, row: MetadataRow, counting: MetadataRow) -> RowFault:
+    first, second = sorted((row.line, counting.line))
+    reason = f"lines {first} and {second} name the same file, {row.name!r}; line {counting.line} counts"
+    return RowFault(table.file, row.line, reason, name=row.name)
+
+
+def _short(names: tuple[str, ...] | list[str], folder: str) -> list[str]:
+    start = f"{folder}/"
+    return [name.removeprefix(start) if folder else name for name in names]
+
+
+__all__ = ["MatchedRows", "match_rows"]

@@ -1,0 +1,199 @@
+"""Files among sounds that are not read: which of them are worth a word, and a count by reason and ending."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+
+def _endings(text: str) -> frozenset[str]:
+    return frozenset(f".{ending}" for ending in text.split())
+
+
+# Sound, and video that may hold sound.
+SOUND_ENDINGS = _endings(
+    "16svx 3g2 3ga 3gp 8svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bw64 bwf caf "
+    "cda dff divx dsd dsf dts dtshd eac3 ec3 f4a f4v flac flv gsm htk iff ircam kar m1v m2ts m2v m4a m4b m4p "
+    "m4r m4v mat4 mat5 mid midi mka mkv mlp mod mogg mov mp1 mp2 mp3 mp4 mpa mpc mpc2k mpeg mpg mpga mpp mpt "
+    "mts mxf nist nsp nut oga ogg ogm ogv ogx oma omg opus paf pcm pvf qcp qoa qt ra ram raw rf64 rm rmi rmvb "
+    "sd2 sds sf shn sln snd sph spx svx tak thd truehd ts tta vob voc vox vqf w64 wav wave wavex weba webm "
+    "wma wmv wv wve xa xi xm xwma "
+)
+# What people and programs put beside sounds, and nobody expects to be heard.
+SILENT_ENDINGS = _endings(
+    # texts, tables, settings
+    "txt md rst rtf log nfo pdf doc docx odt pages xls xlsx ods numbers csv tsv json jsonl ndjson xml html "
+    "htm css yaml yml toml ini cfg conf url webloc lnk eml bib tex "
+    # pictures
+    "jpg jpeg jpe png gif webp svg bmp tif tiff heic heif avif ico psd ai eps cr2 nef dng "
+    # playlists, cue sheets, subtitles, annotations
+    "m3u m3u8 pls xspf cue toc srt vtt lrc ass ssa textgrid lab eaf rttm ctm stm trs selections jams "
+    # sums of files, and what programs keep of the look of sounds
+    "md5 sha1 sha256 sha512 sfv ffp par2 sig asc asd reapeaks reapindex pkf pk peak peaks pek cfa sfk sfap0 "
+    "sfl wfm ovw gpk wpk db "
+    # programs, vectors, models and indexes
+    "py pyc ipynb js sh bat parquet arrow npy npz pt pth onnx safetensors lance lock "
+)
+_SILENT_NAMES = frozenset(
+    ("readme", "license", "licence", "copying", "notice", "authors", "changelog", "makefile", "icon\r")
+)
+_INDEX = "index.json"
+_BESIDE_AN_INDEX = {"snapshot.arrow", "index.lock", "faults.json"}
+APPLE_DOUBLE = "._"
+NO_ENDING = "(no ending)"
+_ENDING = re.compile(r"\.[^\W_][\w+-]{0,11}")
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Unread:
+    """
+    A file that is not read.
+
+    Attributes:
+        path: of the file.
+        reason: why, as one of a few; see [`unread_reason`].
+    """
+
+    path: str
+    reason: str
+
+    @property
+    def ending(self) -> str:
+        """In lower case, with the dot."""
+        return ending_of(self.path)
+
+
+NOT_READ = "with endings that are not read"
+NOT_HERE = "of sound or video that this installation cannot read"
+MAC_SIDECARS = "that macOS wrote beside sounds (AppleDouble, '._' before the name)"
+
+
+def ending_of(path: str) -> str:
+    """A file's ending in lower case, with the dot; ``"(no ending)"`` where it has none."""
+    ending = PurePath(path).suffix.lower()
+    # "Take 3. The hall" has a full stop, and no ending.
+    return ending if _ENDING.fullmatch(ending) else NO_ENDING
+
+
+def is_apple_double(name: str) -> bool:
+    """Whether a name, without folders, is that of what macOS writes beside a file on other disks."""
+    return name.startswith(APPLE_DOUBLE)
+
+
+def unread_reason(name: str, readable: frozenset[str]) -> str | None:
+    """
+    Why a file among sounds is not read; None if it is, or nobody expects it to be.
+
+    Not a word is said of hidden files, and of texts, tables, pictures, playlists, annotations, sums and what
+    programs write beside sounds. Sound and video that cannot be read here, AppleDouble files of sounds, and all
+    other endings are counted.
+
+    Args:
+        name: without folders.
+        readable: endings that are read, lower case, with the dot.
+    """
+    ending = ending_of(name)
+    if is_apple_double(name):
+        return MAC_SIDECARS if ending in readable or ending in SOUND_ENDINGS else None
+    if name.startswith(".") or ending in readable:
+        return None
+    if ending in SOUND_ENDINGS:
+        return NOT_HERE
+    if ending in SILENT_ENDINGS or name.endswith("~"):
+        return None
+    if ending == NO_ENDING and name.lower() in _SILENT_NAMES:
+        return None
+    return NOT_READ
+
+
+def unread_below(folder: str | os.PathLike[str], readable: frozenset[str]) -> Iterator[Unread]:
+    """
+    What is not read in a folder and those below it, but for hidden ones and an index's; sorted.
+
+    Args:
+        folder: that does not exist has nothing.
+        readable: endings that are read, lower case, with the dot.
+    """
+    for place, folders, names in os.walk(folder):
+        if is_index(names):
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from unread_among(place, names, readable)
+
+
+def unread_among(folder: str, names: Iterable[str], readable: frozenset[str]) -> Iterator[Unread]:
+    """Those of a folder's files that are not read; see [`unread_reason`]."""
+    for name in sorted(names):
+        reason = unread_reason(name, readable)
+        if reason is not None:
+            yield Unread(os.path.join(folder, name), reason)
+
+
+def is_index(names: Iterable[str]) -> bool:
+    """Whether files of these names are those of an index of sounds."""
+    held = set(names)
+    return _INDEX in held and bool(held & _BESIDE_AN_INDEX)
+
+
+def unread_lines(unread: Iterable[Unread]) -> list[str]:
+    """
+    A line a reason: ``"12 files with endings that are not read: .xyz (12)"``.
+
+    Args:
+        unread: the files.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for file in unread:
+        counts.setdefault(file.reason, Counter())[file.ending] += 1
+    return [_line(reason, counts[reason]) for reason in sorted(counts)]
+
+
+def fault_lines(faults: Iterable[tuple[str, str]]) -> list[str]:
+    """
+    Sounds that cannot be read, a line a reason, the commonest first.
+
+    As ``"3 files skipped: the file is empty: .wav (3)"``.
+
+    Args:
+        faults: (path, reason); numbers and names within reasons are not told apart.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for path, reason in faults:
+        counts.setdefault(_kind(reason), Counter())[ending_of(path)] += 1
+    order = sorted(counts, key=lambda reason: (-counts[reason].total(), reason))
+    return [_line(f"skipped: {reason}", counts[reason]) for reason in order]
+
+
+def _kind(reason: str) -> str:
+    # What stands behind is of the single file.
+    first = re.split(r"; |: |, | \(|\n", reason.strip() or "no reason is told")[0]
+    text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first)
+    return re.sub(r"\d[\d.,]*", "N", text).rstrip(".")
+
+
+def _line(what: str, endings: Counter[str]) -> str:
+    total, ordered = endings.total(), sorted(endings.items(), key=_most_first)
+    listed = ", ".join(f"{ending} ({count:,})" for ending, count in ordered[:_SHOWN])
+    more = f" and {len(ordered) - _SHOWN} other endings" if len(ordered) > _SHOWN else ""
+    return f"{total:,} file{'' if total == 1 else 's'} {what}: {listed}{more}"
+
+
+def _most_first(entry: tuple[str, int]) -> tuple[int, str]:
+    return -entry[1], entry[0]
+
+
+__all__ = [
+    "Unread",
+    "ending_of",
+    "fault_lines",
+    "is_apple_double",
+    "is_index",
+    "unread_among",
+    "unread_below",
+    "unread_lines",
+    "unread_reason",
+]

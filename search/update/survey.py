@@ -1,0 +1,66 @@
+"""What there is below folders: sounds, what metadata files say of them, and what is passed over."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...files.unread_files import Unread, unread_lines
+from ..errors import SearchError
+from .descriptions import Descriptions, read_descriptions
+from .walking import FoundFile, check_root, emptied_folders, find_files, outer_roots
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    Attributes:
+        files: sounds.
+        said: what metadata files say of them.
+        faults: (path, reason) of what could not be looked at, and of what is not read although an index has it.
+        unread: files that are no sounds that can be read, and worth a word.
+    """
+
+    files: list[FoundFile]
+    said: Descriptions
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+
+
+def survey(
+    roots: Sequence[str], extensions: frozenset[str], known: Mapping[str, Mapping[str, Any]], *, prune: bool
+) -> Survey:
+    """
+    Looks below folders.
+
+    Args:
+        roots: absolute; folders or files.
+        extensions: endings that are read, lower case, with the dot.
+        known: by path what an index has.
+        prune: pass over roots that do not exist, and say nothing of folders that have become empty.
+
+    Raises:
+        FileNotFoundError: for a root that does not exist.
+        SearchError: if there is no sound, and none is known.
+    """
+    there = [root for root in roots if os.path.exists(root)] if prune else list(map(check_root, roots))
+    unread: list[Unread] = []
+    outer = outer_roots(roots, {row["root"] for row in known.values()})
+    files, faults = find_files(there, extensions, outer=outer, unread=unread)
+    if not files and not known:
+        told = "".join(f"; {path}: {reason}" for path, reason in faults[:3])
+        told += "".join(f"; {line}" for line in unread_lines(unread))
+        raise SearchError(f"{', '.join(roots)}: no sound file ({', '.join(sorted(extensions))}){told}.")
+    said = read_descriptions(((file.path, file.root) for file in files), roots)
+    faults += _no_longer_read(unread, known)
+    faults += [] if prune else emptied_folders(roots, files, known)
+    return Survey(files, said, faults, unread)
+
+
+def _no_longer_read(unread: Iterable[Unread], known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Sounds of an index that are still there, while this installation does not read their endings."""
+    reason = "this installation does not read such files; what the index has of it stays"
+    return [(file.path, reason) for file in unread if file.path in known]
+
+
+__all__ = ["Survey", "survey"]
