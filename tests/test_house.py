@@ -43,7 +43,7 @@ SAME_FLOOR = {("training", "evaluation")}
 ROOMS = {unit for unit in FLOORS if "/" not in unit} - {"package", "scripts"}
 SCRIPTS = ("train", "push_to_hub", "__main__")
 ALLOWED = {"torch", "transformers", "numpy", "huggingface_hub"}
-OPTIONAL = {"soundfile", "soxr"}  # in a try that catches ImportError
+OPTIONAL = {"soundfile", "soxr", "av"}  # in a try that catches ImportError
 
 
 # ------------------------------------------------------------------------------------ the repository
