@@ -23,7 +23,7 @@ _MODULES = {
         "to_channels",
         "to_mono",
     ),
-    "audio_streaming": ("stream_channels", "stream_waveform"),
+    "audio_streaming": ("measure_sound", "stream_channels", "stream_waveform"),
     "channel_mixing": ("DOWNMIXES", "mix_channels"),
     "caption_form": ("normalize_caption",),
     "feature_extraction_auricle": ("AuricleFeatureExtractor",),
@@ -32,6 +32,7 @@ _MODULES = {
     "log_mel": ("kaldi_mel_bank", "passt_log_mel"),
     "resampling": ("RESAMPLERS",),
     "processing_auricle": ("AuricleProcessor",),
+    "sound_opening": ("READER_VERSION", "decoder_versions"),
     "segment_blocks": ("SegmentBlock",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -2,7 +2,7 @@
 
 One reader for the whole project. Decoders disagree about the length of the same Ogg or MP3 file, so mixing
 them would make a clip's features depend on what happens to be installed. Needs numpy, plus `soundfile`
-(libsndfile) and `av` (PyAV, FFmpeg's libraries) to decode and `soxr` to resample; each is only needed when it is used.
+(libsndfile) and `av` (PyAV, FFmpeg's libraries) to decode and `soxr` to resample; each only when it is used.
 """
 
 import os
@@ -73,7 +73,19 @@ def read_channels(
     """
     check_part(name or _name_of(source), offset, duration)
     if _is_mix_path(source):
-        waveform, rate = _rendered(source, offset, duration)
+        with SoundSource(source):  # reports a missing file as of every other sound
+            pass
+
+        # A mix is of what its parts were when its gains were chosen: by the mean. No other function that leads back
+        # here is named, since what hashes functions by their contents, as datasets does, would go in circles.
+        def load(part: str, *, sampling_rate: int, **span: Any) -> np.ndarray:
+            samples, rate = read_channels(part, **span)
+            return resample(mix_channels(samples, "mean"), source_rate=rate, target_rate=sampling_rate)
+
+        try:
+            waveform, rate = render_mix(source, load, offset=offset, duration=duration)
+        except MixError as error:
+            raise AudioReadError(str(error)) from error
         check_finite(waveform[:, None], _name_of(source))
         return waveform[:, None], rate
     with opened_sound(source, name) as (decoder, name):
@@ -168,7 +180,7 @@ def load_channels(
 
 @contextmanager
 def opened_sound(source: Any, name: str | None = None) -> Iterator[tuple[SoundDecoder, str]]:
-    """A decoder of a path, bytes or file object, and the sound's name; what is to be known of the file is logged."""
+    """A decoder of a path, bytes or file object, and the sound's name; what a user should know of it is logged."""
     with SoundSource(source, name) as opened:
         decoder = open_sound(opened)
         try:
@@ -238,12 +250,7 @@ def check_finite(samples: np.ndarray, name: str, start: int | None = None) -> No
 
 
 def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
-    """The mean over the channels of a sound in memory, float32 (samples,); see `to_channels`."""
-    return mix_channels(to_channels(audio, name=name), "mean")
-
-
-def to_channels(audio: Any, *, name: str = "the audio array") -> np.ndarray:
-    """Turn a sound that is already in memory into a float32 waveform with its channels.
+    """Turn a sound that is already in memory into a mono float32 waveform, the mean over its channels.
 
     Args:
         audio: Array, tensor or (nested) list of (samples,), (channels, samples) or (samples, channels): of
@@ -252,14 +259,23 @@ def to_channels(audio: Any, *, name: str = "the audio array") -> np.ndarray:
         name: What error messages call the sound.
 
     Returns:
-        Float32 (samples,) or (samples, channels), never empty, all finite.
+        Float32 (samples,), never empty, all finite.
 
     Raises:
         AudioReadError: Another shape or type, no samples, or NaN or infinite values.
     """
     array = _as_float_array(audio, name)
     if array.ndim == 2:
+        array = array.mean(axis=_channel_axis(array.shape, name), dtype=array.dtype)
+    return to_channels(array, name=name)
+
+
+def to_channels(audio: Any, *, name: str = "the audio array") -> np.ndarray:
+    """`to_mono` without the mean: float32 (samples,) of one channel, else (samples, channels)."""
+    array = _as_float_array(audio, name)
+    if array.ndim == 2:
         array = array if _channel_axis(array.shape, name) == 1 else array.T
+        array = array[:, 0] if array.shape[1] == 1 else array
     elif array.ndim != 1:
         raise AudioReadError(
             f"{name}: its shape is {array.shape}, but must be (samples,), (channels, samples) or "
@@ -285,24 +301,11 @@ def _name_of(source: Any) -> str:
     return os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else "the sound"
 
 
-def _rendered(path: Any, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
-    # A mix is of what its parts were when its gains were chosen: by the mean.
-    def load(part: str, **options: Any) -> np.ndarray:
-        return load_waveform(part, downmix="mean", **options)
-
-    with SoundSource(path):  # reports a missing file as of every other sound
-        pass
-    try:
-        return render_mix(path, load, offset=offset, duration=duration)
-    except MixError as error:
-        raise AudioReadError(str(error)) from error
-
-
 def _check_memory(name: str, samples: int, channels: int) -> None:
     if samples * channels > MOST_SAMPLES_AT_ONCE:
         raise AudioReadError(
-            f"{name}: {samples:,} samples of {channels} channels are too much to be read at once; give an offset and a "
-            "duration, or read it as a stream"
+            f"{name}: {samples:,} samples of {channels} channels are too many to be read at once; give an offset "
+            "and a duration, or read it as a stream"
         )
 
 

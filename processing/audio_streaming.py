@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,39 @@ def stream_channels(
     yield from resample_pieces(formed, source_rate=rate, target_rate=sampling_rate, resampler=resampler)
 
 
+@dataclass(frozen=True)
+class SoundMeasure:
+    """
+    Attributes:
+        seconds: length.
+        rate: Hz.
+        peak: largest magnitude of a sample in any channel; full scale is 1.
+    """
+
+    seconds: float
+    rate: int
+    peak: float
+
+
+def measure_sound(source: Any, *, offset: float = 0.0, duration: float | None = None) -> SoundMeasure:
+    """
+    Decodes a sound, or a part of it, to its end, in memory that does not grow with it.
+
+    Args:
+        source, offset, duration: as of `read_channels`.
+
+    Raises:
+        as `read_channels`, but for the length of what can be read.
+    """
+    pieces = _decoded(source, offset, duration, PIECE_SECONDS)
+    rate = next(pieces)
+    samples, peak = 0, 0.0
+    for piece in pieces:
+        samples += len(piece)
+        peak = max(peak, float(np.abs(piece).max()))
+    return SoundMeasure(samples / rate, rate, peak)
+
+
 def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
     """
     Pieces of any length to pieces of exactly ``length`` samples; the last one may be shorter, never empty.
@@ -132,4 +166,4 @@ def _decoded(source: Any, offset: float, duration: float | None, piece_seconds: 
             raise beyond_the_end(name, offset, (decoder.frames or 0) / rate)
 
 
-__all__ = ["regroup", "stream_channels", "stream_waveform"]
+__all__ = ["SoundMeasure", "measure_sound", "regroup", "stream_channels", "stream_waveform"]

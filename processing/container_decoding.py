@@ -237,13 +237,14 @@ class ContainerDecoder:
     def _check_end(self, end: int) -> None:
         if self._bad > _SOME_BAD + _MOST_BAD_SHARE * self._packets:
             raise AudioReadError(
-                f"{self._source.name}: the file is damaged: {self._bad} of {self._packets} packets cannot be decoded"
+                f"{self._source.name}: the file is damaged: {self._bad} of {self._packets} packets cannot be "
+                "decoded"
             )
         stated = self._stated
         if stated is not None and end < stated - max(0.05 * stated, 0.1 * self.rate):
             raise AudioReadError(
-                f"{self._source.name}: the file is truncated: its header declares {stated / self.rate:.6g} s of sound, "
-                f"{end / self.rate:.6g} s are there"
+                f"{self._source.name}: the file is truncated: its header declares {stated / self.rate:.6g} s of "
+                f"sound, {end / self.rate:.6g} s are there"
             )
         self._places.length = end
 

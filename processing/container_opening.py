@@ -9,7 +9,7 @@ try:
 except (ImportError, OSError):  # OSError: the package is there but its libraries cannot be loaded
     av = None
 
-from .frame_decoding import require_av
+from .frame_decoding import ffmpeg_version, require_av
 from .sound_source import AudioReadError, SoundSource
 
 # The demuxers that may be used: none that opens other files or addresses (playlists, concatenations, streams).
@@ -124,7 +124,7 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
         raise AudioReadError(f"{source.name}: the sound is encrypted (DRM, '{tag}') and cannot be decoded")
     if context is None or not getattr(context, "name", None):
         raise AudioReadError(
-            f"{source.name}: its sound is coded as {tag!r}, which FFmpeg {_version()} cannot decode"
+            f"{source.name}: its sound is coded as {tag!r}, which FFmpeg {ffmpeg_version()} cannot decode"
         )
     for stream in container.streams:
         if stream is not track:
@@ -204,10 +204,6 @@ def _audio_decoders() -> str:
         if codec.type == "audio":
             names.append(codec.name)
     return ",".join(dict.fromkeys(names))
-
-
-def _version() -> str:
-    return str(getattr(av, "ffmpeg_version_info", ""))
 
 
 def reason_of(error: Exception) -> str:

@@ -145,7 +145,7 @@ class FrameDecoder:
         return context
 
     def _warm_context(self, link: Link, frame: int) -> Any:
-        """A decoder in the state it has behind the frame before ``frame``, which is counted from the link's first."""
+        """A decoder in the state it has behind the frame before ``frame``, counted from the link's first."""
         context = self._new_context()
         first = max(frame - self._settling(link.first + frame, frame), 0)
         if first < frame:
@@ -205,7 +205,7 @@ class FrameDecoder:
 
 
 def as_many_channels(samples: np.ndarray, channels: int) -> np.ndarray:
-    """``(samples, own channels)`` with as many channels as asked for: one is repeated, others are averaged first."""
+    """``(samples, own channels)`` with as many channels as asked for: one is repeated, more are averaged first."""
     own = samples.shape[1]
     if own == channels:
         return samples
@@ -238,4 +238,9 @@ def have_av() -> bool:
     return av is not None
 
 
-__all__ = ["FrameDecoder", "as_many_channels", "have_av", "require_av"]
+def ffmpeg_version() -> str:
+    """Of the libraries that PyAV brings along; "none" without it."""
+    return str(getattr(av, "ffmpeg_version_info", "none"))
+
+
+__all__ = ["FrameDecoder", "as_many_channels", "ffmpeg_version", "have_av", "require_av"]

@@ -206,7 +206,8 @@ class FrameScan:
                 self._candidates += 1
                 if self._candidates > MOST_CANDIDATES:
                     raise AudioReadError(
-                        f"{self._source.name}: the file is damaged: from byte {start} on it holds no frames of sound"
+                        f"{self._source.name}: the file is damaged: from byte {start} on it holds no frames of "
+                        "sound"
                     )
                 header = stream.reader(piece, place)
                 if header is None or not _is_chain(
@@ -215,8 +216,8 @@ class FrameScan:
                     continue
                 if header.kind != self._kind:
                     raise AudioReadError(
-                        f"{self._source.name}: its sampling rate changes from {self._kind[1]} to {header.rate} Hz at "
-                        f"byte {position + place}; files of one rate can be joined, others must be converted first"
+                        f"{self._source.name}: its sampling rate changes from {self._kind[1]} to {header.rate} Hz "
+                        f"at byte {position + place}; files of one rate can be joined, others must be converted"
                     )
                 return position + place
             position += _PIECE
@@ -238,7 +239,7 @@ def tag_size(head: bytes) -> int:
 
 
 def _id3_size(head: bytes) -> int:
-    """Bytes behind the ten of the header: seven bits a byte, but some writers use all eight (then one has the top)."""
+    """Bytes behind the ten of the header: seven bits a byte; where one has its top bit set, all eight."""
     size = head[6:10]
     if any(byte & 0x80 for byte in size):
         return int.from_bytes(size, "big")

@@ -225,8 +225,8 @@ def _links(source: SoundSource, header: FrameHeader, count: int, infos: dict[int
         missing = stated - present
         if missing > _COUNT_SLACK + stated // 20:
             raise AudioReadError(
-                f"{source.name}: the file is truncated: its header declares {stated} frames of sound, {present} are "
-                "there"
+                f"{source.name}: the file is truncated: its header declares {stated} frames of sound, {present} "
+                "are there"
             )
         own = min(stated, present)
         links.append(_link(first, own, header.samples, info))

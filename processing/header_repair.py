@@ -66,7 +66,7 @@ class WavLayout:
 
 
 def wav_layout(source: SoundSource, start: int = 0) -> WavLayout | None:
-    """The layout of the WAV file that begins at ``start``; None if ``fmt`` or ``data`` is missing, or it is RIFX."""
+    """The layout of the WAV file that begins at ``start``; None without ``fmt`` and ``data``, or of RIFX."""
     magic = source.read_at(start, 4)
     if magic == b"RIFX":
         return None

@@ -21,10 +21,10 @@ def ogg_links(source: SoundSource) -> tuple[list[tuple[int, int]], bool]:
     """
     begins = [0, *(place for place in source.find(b"OggS\0\2", 1) if _packet(source, place))]
     simple = all(_packet(source, place).startswith(_AUDIO) for place in begins)
-    starts = []
+    starts, last_end = [], -1
     for place in begins:
         # Streams that sound and show at the same time begin directly behind each other.
-        if starts and place == last_end:
+        if place == last_end:
             simple = False
         else:
             starts.append(place)

@@ -1,4 +1,4 @@
-"""Decoding by libsndfile: WAV, FLAC, AIFF, CAF, W64, RF64, AU, Ogg and what else it knows, sample by sample exact."""
+"""Decoding by libsndfile: WAV, FLAC, AIFF, CAF, W64, RF64, AU, Ogg and what else it knows, exact to the sample."""
 
 import os
 import re
@@ -254,4 +254,16 @@ def sndfile_formats() -> set[str]:
     return set(soundfile.available_formats()) if soundfile is not None else set()
 
 
-__all__ = ["OpenLength", "SndfileDecoder", "UnknownToSndfile", "require_soundfile", "sndfile_formats"]
+def sndfile_version() -> str:
+    """Of libsndfile; "none" without it."""
+    return str(getattr(soundfile, "__libsndfile_version__", "none"))
+
+
+__all__ = [
+    "OpenLength",
+    "SndfileDecoder",
+    "UnknownToSndfile",
+    "require_soundfile",
+    "sndfile_formats",
+    "sndfile_version",
+]

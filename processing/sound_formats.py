@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from .sound_source import AudioReadError, SoundSource
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _APPLE_DOUBLE = (b"\x00\x05\x16\x07", b"\x00\x05\x16\x00")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _MXF = bytes.fromhex("060e2b34020501010d010201")
@@ -55,10 +60,10 @@ _SNDFILE_STARTS: tuple[tuple[bytes, bytes, str, str | None], ...] = (
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat", b"<asx", b"<?xml", b"<!DOCTYPE", b"<html", b"<smil")
 
 # Endings by which sound is looked for in folders; a file's content alone says how it is read.
-_MPEG_ENDINGS = frozenset("mp3 mp2 mp1 mpga mpa".split())
-_FFMPEG_ENDINGS = frozenset(
-    "aac adts m4a m4b m4p m4r mp4 m4v mov qt 3gp 3g2 webm mkv mka wma wmv asf wv ac3 eac3 ec3 dts dtshd ape tta mpc "
-    "mpp tak amr avi flv f4v m2ts mts mpg mpeg vob ogv ogx spx dsf dff ra rm qoa shn mxf".split()
+_MPEG_ENDINGS = _words("mp3 mp2 mp1 mpga mpa")
+_FFMPEG_ENDINGS = _words(
+    "aac adts m4a m4b m4p m4r mp4 m4v mov qt 3gp 3g2 webm mkv mka wma wmv asf wv ac3 eac3 ec3 dts dtshd ape tta "
+    "mpc mpp tak amr avi flv f4v m2ts mts mpg mpeg vob ogv ogx spx dsf dff ra rm qoa shn mxf"
 )
 _SNDFILE_ALIASES = {
     "aiff": {"aif", "aifc"},

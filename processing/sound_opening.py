@@ -1,4 +1,4 @@
-"""The one place that decides who decodes a file: libsndfile, or FFmpeg's libraries frame by frame or by container."""
+"""The one place that decides who decodes a file: libsndfile, or FFmpeg's libraries by frames or by container."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from .container_decoding import ContainerDecoder
-from .frame_decoding import FrameDecoder
+from .frame_decoding import FrameDecoder, ffmpeg_version
 from .frame_scanning import behind_tags, find_stream
 from .header_repair import (
     MPEG_WAV_TAGS,
@@ -17,10 +17,12 @@ from .header_repair import (
     wav_layout,
 )
 from .ogg_links import ends_ogg_stream, ogg_links
-from .sndfile_decoding import OpenLength, SndfileDecoder, UnknownToSndfile
+from .sndfile_decoding import OpenLength, SndfileDecoder, UnknownToSndfile, sndfile_version
 from .sound_formats import SoundFormat, identify
 from .sound_source import AudioReadError, HeadedFile, SoundSource
 
+# To be raised when files are read that were not, or read as they were not.
+READER_VERSION = 2
 _SMALL_REST = 4096
 _REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au}
 
@@ -171,4 +173,9 @@ def _no_sound(source: SoundSource) -> AudioReadError:
     )
 
 
-__all__ = ["SoundDecoder", "open_sound"]
+def decoder_versions() -> str:
+    """What decodes here, by version; a file that could not be read may become readable when one changes."""
+    return f"reader {READER_VERSION}, libsndfile {sndfile_version()}, FFmpeg {ffmpeg_version()}"
+
+
+__all__ = ["READER_VERSION", "SoundDecoder", "decoder_versions", "open_sound"]

@@ -172,8 +172,8 @@ def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[
     """
     A decorator for functions of a [`SoundSource`] and hashable arguments that keeps what they return.
 
-    Their result is kept in memory for as long as the file is the same one and neither its size nor its time changes;
-    of sounds without an identity nothing is kept. An error is raised anew each time.
+    Their result is kept in memory for as long as the file is the same one and neither its size nor its time
+    changes; of sounds without an identity nothing is kept. An error is raised anew each time.
 
     Args:
         files: of how many files results are kept at most.

@@ -4,8 +4,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 
-import soundfile
-
+from ..processing import decoder_versions
 from .index_folder import IndexFolder
 
 FAULTS = "faults.json"
@@ -25,11 +24,11 @@ class KnownFault:
 
 
 def read_faults(folder: IndexFolder) -> dict[str, KnownFault]:
-    """By path what is kept; nothing if another version of libsndfile, which may read more, found it."""
+    """By path what is kept; nothing if other decoders, which may read more, found it."""
     # Without the file, or with half of one, everything is tried again.
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         kept = json.loads(folder.read(FAULTS))
-        if kept["decoder"] == soundfile.__libsndfile_version__:
+        if kept["decoder"] == decoder_versions():
             return {path: KnownFault(*fault) for path, fault in kept["faults"].items()}
     return {}
 
@@ -42,7 +41,7 @@ def write_faults(folder: IndexFolder, faults: dict[str, KnownFault]) -> None:
         OSError: if they cannot be written.
     """
     rows = {path: [fault.size, fault.mtime_ns, fault.reason] for path, fault in sorted(faults.items())}
-    text = json.dumps({"decoder": soundfile.__libsndfile_version__, "faults": rows}, ensure_ascii=False)
+    text = json.dumps({"decoder": decoder_versions(), "faults": rows}, ensure_ascii=False)
     folder.write(FAULTS, (text + "\n").encode())
 
 

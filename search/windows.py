@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..modeling import AuricleModel
-from ..processing import AudioReadError, AuricleProcessor, stream_waveform
+from ..processing import AudioReadError, AuricleProcessor
 from ..processing.audio_streaming import regroup
 from .decoding import decode_ahead
 
@@ -49,12 +49,11 @@ def embed_files(
     Raises:
         ValueError: as `embed_windows`.
     """
-    rate = processor.feature_extractor.sampling_rate
-    with closing(decode_ahead(paths, sampling_rate=rate)) as decoded:
+    with closing(decode_ahead(paths, processor.feature_extractor.pieces)) as decoded:
         for path, pieces in decoded:
             try:
                 found: WindowVectors | Exception = embed_pieces(
-                    model, processor, pieces, hop_seconds=hop_seconds
+                    model, processor, pieces, hop_seconds=hop_seconds, name=path
                 )
             except (AudioReadError, OSError) as error:
                 found = error
@@ -87,10 +86,15 @@ def embed_windows(
         AudioReadError: for a file that cannot be read.
         ValueError: for a hop that is not above 0 and at most a segment.
     """
-    rate = processor.feature_extractor.sampling_rate
-    pieces = stream_waveform(path, sampling_rate=rate, offset=offset, duration=duration)
+    pieces = processor.feature_extractor.pieces(path, offset=offset, duration=duration)
     return embed_pieces(
-        model, processor, pieces, hop_seconds=hop_seconds, offset=offset, batch_size=batch_size
+        model,
+        processor,
+        pieces,
+        hop_seconds=hop_seconds,
+        offset=offset,
+        batch_size=batch_size,
+        name=os.fspath(path),
     )
 
 
@@ -103,13 +107,15 @@ def embed_pieces(
     hop_seconds: float,
     offset: float = 0.0,
     batch_size: int = 16,
+    name: str | None = None,
 ) -> WindowVectors:
     """
     [`embed_windows`] of samples that come piece by piece.
 
     Args:
-        pieces: mono float32 ``(samples,)`` each, at the processor's sampling rate.
+        pieces: as the feature extractor's `pieces` gives them; channels are mixed window by window.
         offset: where in the recording the first one begins, seconds.
+        name: of the recording, for a warning that its channels cancel.
 
     Raises:
         AudioReadError: if there are no vectors for such samples; and what the pieces raise.
@@ -133,7 +139,7 @@ def embed_pieces(
     for batch in _batches(_windows(counted(), length, hop, extractor.min_tail_samples), batch_size):
         segments = np.zeros((len(batch), length), dtype=np.float32)
         for row, (_, samples) in zip(segments, batch, strict=True):
-            row[: len(samples)] = samples
+            row[: len(samples)] = extractor.mix(samples, name=name)
         lengths = [len(samples) for _, samples in batch]
         inputs = extractor.encode(segments, lengths, [1] * len(batch), None, model.device)
         mask = inputs.get("audio_attention_mask")
@@ -157,7 +163,7 @@ def _windows(
     held = previous = np.zeros(0, dtype=np.float32)
     first = given = 0
     for piece in regroup(pieces, hop):
-        held = np.concatenate([held, piece])
+        held = np.concatenate([held, piece]) if len(held) else piece
         while len(held) >= length:
             previous = held[:length].copy()
             yield first, previous

@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 from ..data.schema import unique_clips
 from ..data.waveform_cache import WaveformCache
 from ..evaluation.embedding import distinct_in_order
+from ..processing import AuricleFeatureExtractor
 from .caption_variants import caption_variants
 from .collator import RetrievalCollator
 from .gradient_gather import world
@@ -105,7 +106,7 @@ def run_stage(
         extractor,
         stage.data,
         seed=seed,
-        waveforms=_cache_waveforms(table, stage, extractor.sampling_rate, progress),
+        waveforms=_cache_waveforms(table, stage, extractor, progress),
         pooled_text=_pool_frozen_text(stage, built, table, pooled_captions, progress),
         unreadable_log=directory / UNREADABLE_LOG,
         teachers=objective.teachers,
@@ -250,13 +251,15 @@ def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:
 
 
 def _cache_waveforms(
-    table: Dataset, stage: Stage, sampling_rate: int, progress: bool
+    table: Dataset, stage: Stage, extractor: AuricleFeatureExtractor, progress: bool
 ) -> WaveformCache | None:
     if not stage.data.cache_waveforms:
         return None
     return WaveformCache.build(
         list(unique_clips(table)["audio"]),
-        sampling_rate=sampling_rate,
+        sampling_rate=extractor.sampling_rate,
+        downmix=extractor.downmix,
+        resampler=extractor.resampler,
         cache_dir=stage.data.cache_dir,
         progress=progress,
     )

@@ -14,8 +14,10 @@ from tiny_models import SAMPLING_RATE, sound, write_sound
 
 from auricle.data import DataError, waveform_writing
 from auricle.data.waveform_cache import WaveformCache, cache_root
-from auricle.data.waveform_writing import estimated_bytes, write_waveforms
+from auricle.data.waveform_writing import WaveformForm, estimated_bytes, write_waveforms
 from auricle.processing import AudioReadError, load_waveform
+
+FORM = WaveformForm(SAMPLING_RATE)
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ def test_whatever_a_kill_or_a_power_cut_leaves_is_put_right(clips, tmp_path, mon
         with open(directory / "unreadable.jsonl", "ab") as file:
             file.write(b'[2, "noted before the kill"]\n[2, "cut')
     elif lost == "half a note":
-        os.truncate(directory / "lengths.int64", 12)
+        os.truncate(directory / "lengths.int64", 24)
     else:
         os.truncate(directory / "samples.int16", 100)
     cache = build(clips, tmp_path / "cache")
@@ -166,9 +168,9 @@ def test_whatever_a_kill_or_a_power_cut_leaves_is_put_right(clips, tmp_path, mon
 
 def test_the_estimate_is_what_is_written(clips, tmp_path):
     written = (build(clips, tmp_path / "cache").directory / "samples.int16").stat().st_size
-    assert estimated_bytes(clips, SAMPLING_RATE) == written
-    assert estimated_bytes(clips * 1000, SAMPLING_RATE) == pytest.approx(1000 * written, rel=0.1)
-    assert estimated_bytes([], SAMPLING_RATE) == 0
+    assert estimated_bytes(clips, FORM) == written
+    assert estimated_bytes(clips * 1000, FORM) == pytest.approx(1000 * written, rel=0.1)
+    assert estimated_bytes([], FORM) == 0
 
 
 def test_too_small_a_disk_is_told_before_anything_is_decoded(clips, tmp_path, monkeypatch):
@@ -189,7 +191,7 @@ def test_a_disk_that_fills_up_keeps_what_is_done(clips, tmp_path):
     directory.mkdir()
     (directory / "samples.int16").symlink_to("/dev/full")
     with pytest.raises(DataError, match="the disk is full: .*samples.int16. What is decoded so far is kept"):
-        write_waveforms(clips, SAMPLING_RATE, directory, False)
+        write_waveforms(clips, FORM, directory, False)
 
 
 def test_a_cache_without_its_index_is_made_again(clips, tmp_path):
