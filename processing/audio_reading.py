@@ -21,7 +21,7 @@ from .resampling import (
     resample,
     resample_channels,
 )
-from .sndfile_decoding import require_soundfile, sndfile_formats
+from .sndfile_part import require_soundfile, sndfile_formats
 from .sound_formats import endings_of
 from .sound_mix import MixError, is_mix, read_mix, render_mix
 from .sound_opening import SoundDecoder, open_sound

@@ -12,7 +12,9 @@ from .frame_decoding import as_many_channels, require_av
 from .sound_source import AudioReadError, SoundSource, kept_while_unchanged
 
 # Their time stamps count samples and never jump: a place can be sought by them.
-_COUNTING = frozenset({"wv", "tta", "ape", "tak", "mpc8", "wav", "aiff", "caf", "au", "w64", "dsf"})
+_COUNTING = frozenset({"wv", "tta", "ape", "tak", "mpc8", "dsf"})
+# The same is true of these as long as what they hold is PCM.
+_COUNTING_PCM = frozenset({"wav", "aiff", "caf", "au", "w64", "mov"})
 # Frames of one length in MP4: there the number of packets tells whether time stamps jump.
 _FIXED_FRAMES = {"aac": 1024, "alac": 4096, "mp3float": 1152, "mp3": 1152, "ac3": 1536, "opus": 960}
 # Decoded before a place that was sought, so that overlaps, predictors and bit reservoirs are what they would be.
@@ -113,7 +115,7 @@ class ContainerDecoder:
             if samples:
                 return samples
         duration, base = self._stream.duration, self._stream.time_base
-        if self._demuxer in ("mov", *_COUNTING) and duration and duration > 0 and base:
+        if self._demuxer in _COUNTING | _COUNTING_PCM and duration and duration > 0 and base:
             return round(Fraction(duration) * base * self.rate)
         return None
 
@@ -300,9 +302,10 @@ class ContainerDecoder:
         base = self._stream.time_base
         if self._first_stamp is None or not base or (1 / base) % self.rate:
             return False
-        if self._demuxer in _COUNTING:
+        codec = self._stream.codec_context.name
+        if self._demuxer in _COUNTING or (codec.startswith("pcm_") and self._demuxer in _COUNTING_PCM):
             return True
-        length = _FIXED_FRAMES.get(self._stream.codec_context.name)
+        length = _FIXED_FRAMES.get(codec)
         if self._demuxer != "mov" or length is None or not self._stream.duration:
             return False
         # SBR doubles the length of a frame and the rate alike: in time it is the same.

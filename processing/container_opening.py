@@ -119,18 +119,25 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
         notes.append(f"holds {len(tracks)} sound tracks, of which the first is read")
     track = tracks[0]
     context = track.codec_context
-    tag = str(getattr(context, "codec_tag", "") or "")
+    tag = _codec_tag(context)
     if tag in _ENCRYPTED_TAGS:
         raise AudioReadError(f"{source.name}: the sound is encrypted (DRM, '{tag}') and cannot be decoded")
     if context is None or not getattr(context, "name", None):
         raise AudioReadError(
-            f"{source.name}: its sound is coded as {tag!r}, which FFmpeg {ffmpeg_version()} cannot decode"
+            f"{source.name}: its sound is coded in a way ({tag!r}) that FFmpeg {ffmpeg_version()} cannot decode"
         )
     for stream in container.streams:
         if stream is not track:
             stream.discard = av.stream.Discard.all
     context.thread_count = 1
     return track, notes
+
+
+def _codec_tag(context: Any) -> str:
+    try:
+        return str(context.codec_tag)
+    except (AttributeError, UnicodeDecodeError):  # no codec, or a number that is no four letters
+        return ""
 
 
 class _OnlyReading:

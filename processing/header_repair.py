@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .sound_source import HeadedFile, SoundSource
+from .sound_source import SoundSource
 
 # Programs that write to a pipe cannot go back to fill in the size and leave a huge number.
 UNKNOWN_SIZE = 0x7FFF_F000
@@ -15,6 +15,21 @@ _LONGEST_FORMAT = 4096
 SNDFILE_WAV_TAGS = frozenset({0x0001, 0x0002, 0x0003, 0x0006, 0x0007, 0x0011, 0x0031, 0x0038, 0x0040})
 MPEG_WAV_TAGS = frozenset({0x0050, 0x0055})
 _EXTENSIBLE = 0xFFFE
+
+
+@dataclass(frozen=True)
+class TrueHeader:
+    """
+    What a damaged file is read as.
+
+    Attributes:
+        head: the header that it should have.
+        start, size: first byte and bytes of the samples in the file, which stand behind it.
+    """
+
+    head: bytes
+    start: int
+    size: int
 
 
 @dataclass
@@ -48,8 +63,8 @@ class WavLayout:
         """Bytes of one frame, or of one block of a compressed format; at least 1."""
         return max(int.from_bytes(self.form[12:14], "little"), 1)
 
-    def opened(self, source: SoundSource) -> HeadedFile:
-        """The samples behind a header that is true."""
+    def true_header(self) -> TrueHeader:
+        """The header that the file should have."""
         size = self.data_size - self.data_size % self.block
         form = b"fmt " + len(self.form).to_bytes(4, "little") + self.form + b"\0" * (len(self.form) % 2)
         fact = self.extra.get("fact")
@@ -62,7 +77,7 @@ class WavLayout:
             whole = (4 + 36 + len(form) + 8 + size).to_bytes(8, "little")
             sizes = b"ds64" + (28).to_bytes(4, "little") + whole + size.to_bytes(8, "little") + bytes(12)
             head = b"RF64\xff\xff\xff\xffWAVE" + sizes + form + b"data\xff\xff\xff\xff"
-        return HeadedFile(source, self.data_start, size, head)
+        return TrueHeader(head, self.data_start, size)
 
 
 def wav_layout(source: SoundSource, start: int = 0) -> WavLayout | None:
@@ -128,7 +143,7 @@ def _look_behind(source: SoundSource, layout: WavLayout) -> None:
         layout.behind = rest
 
 
-def rebuilt_aiff(source: SoundSource, start: int = 0) -> HeadedFile | None:
+def rebuilt_aiff(source: SoundSource, start: int = 0) -> TrueHeader | None:
     """An AIFF file of which SSND states no samples although some follow, with sizes that are true; else None."""
     form_type = source.read_at(start + 8, 4)
     common, version = b"", b""
@@ -154,10 +169,10 @@ def rebuilt_aiff(source: SoundSource, start: int = 0) -> HeadedFile | None:
     body = form_type + version + b"COMM" + len(common).to_bytes(4, "big") + common
     body += b"SSND" + (sound + 8).to_bytes(4, "big") + bytes(8)
     head = b"FORM" + (len(body) + sound).to_bytes(4, "big") + body
-    return HeadedFile(source, data_start, sound, head)
+    return TrueHeader(head, data_start, sound)
 
 
-def rebuilt_caf(source: SoundSource, start: int = 0) -> HeadedFile | None:
+def rebuilt_caf(source: SoundSource, start: int = 0) -> TrueHeader | None:
     """A CAF file of linear samples whose last chunk, the data, leaves its size open (-1 or 0); else None."""
     place, kept = start + 8, b""
     for _ in range(_MOST_CHUNKS):
@@ -183,10 +198,10 @@ def rebuilt_caf(source: SoundSource, start: int = 0) -> HeadedFile | None:
     if present <= 0:
         return None
     header = source.read_at(start, 8) + kept + b"data" + (present + 4).to_bytes(8, "big") + bytes(4)
-    return HeadedFile(source, data_start, present, header)
+    return TrueHeader(header, data_start, present)
 
 
-def rebuilt_au(source: SoundSource, start: int = 0) -> HeadedFile | None:
+def rebuilt_au(source: SoundSource, start: int = 0) -> TrueHeader | None:
     """An AU file that states 0 bytes of samples although some follow; else None."""
     header = source.read_at(start, 24)
     offset = int.from_bytes(header[4:8], "big")
@@ -194,7 +209,7 @@ def rebuilt_au(source: SoundSource, start: int = 0) -> HeadedFile | None:
     if len(header) < 24 or any(header[8:12]) or present <= 0 or offset < 24:
         return None
     head = header[:4] + (24).to_bytes(4, "big") + b"\xff\xff\xff\xff" + header[12:]
-    return HeadedFile(source, start + offset, present, head)
+    return TrueHeader(head, start + offset, present)
 
 
 def _chunks(source: SoundSource, place: int, order: str) -> Iterator[tuple[bytes, int, int]]:
@@ -229,6 +244,7 @@ def _is_chunk_list(source: SoundSource, place: int, order: str = "little") -> bo
 __all__ = [
     "MPEG_WAV_TAGS",
     "SNDFILE_WAV_TAGS",
+    "TrueHeader",
     "WavLayout",
     "rebuilt_aiff",
     "rebuilt_au",

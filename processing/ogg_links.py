@@ -11,12 +11,12 @@ _OTHERS = (b"Speex   ", b"\x80theora", b"fishead\0", b"\x80kate", b"CMML", b"PCM
 
 
 @kept_while_unchanged(files=1024)
-def ogg_links(source: SoundSource) -> tuple[list[tuple[int, int]], bool]:
+def ogg_links(source: SoundSource) -> tuple[list[int], bool]:
     """
     The links of an Ogg file.
 
     Returns:
-        (first byte, bytes) of each, and whether each is a single audio stream that libsndfile may decode: no
+        The first byte of each, and whether each is a single audio stream that libsndfile may decode: no
         Speex, no pictures beside the sound.
     """
     begins = [0, *(place for place in source.find(b"OggS\0\2", 1) if _packet(source, place))]
@@ -29,8 +29,7 @@ def ogg_links(source: SoundSource) -> tuple[list[tuple[int, int]], bool]:
         else:
             starts.append(place)
         last_end = place + _page_size(source, place)
-    ends = [*starts[1:], source.size]
-    return [(start, end - start) for start, end in zip(starts, ends, strict=True)], simple
+    return starts, simple
 
 
 def ends_ogg_stream(source: SoundSource, end: int | None = None) -> bool:
@@ -49,6 +48,18 @@ def ends_ogg_stream(source: SoundSource, end: int | None = None) -> bool:
     return len(segments) == page[26] and len(page) >= 27 + len(segments) + sum(segments)
 
 
+def last_ogg_page_start(source: SoundSource, end: int) -> int:
+    """The first sample of the last Ogg page before byte ``end``: where the page before it ends."""
+    start = max(end - 2 * _LONGEST_PAGE, 0)
+    tail = source.read_at(start, end - start)
+    place = tail.rfind(b"OggS")
+    while (place := tail.rfind(b"OggS", 0, max(place, 0))) >= 0:
+        granule = int.from_bytes(tail[place + 6 : place + 14], "little", signed=True)
+        if granule >= 0:
+            return granule
+    return 0
+
+
 def _packet(source: SoundSource, place: int) -> bytes:
     """The begin of a stream's first packet; empty if there is no such page at a place."""
     head = source.read_at(place, 27)
@@ -64,4 +75,4 @@ def _page_size(source: SoundSource, place: int) -> int:
     return 27 + len(segments) + sum(segments)
 
 
-__all__ = ["ends_ogg_stream", "ogg_links"]
+__all__ = ["ends_ogg_stream", "last_ogg_page_start", "ogg_links"]

@@ -34,6 +34,8 @@ _FFMPEG_STARTS: tuple[tuple[bytes, str], ...] = (
     (b"FRM8", "iff"),
     (b"ADIF", "aac"),
     (b"qoaf", "qoa"),
+    # libsndfile takes the headers between the blocks of a VOC file for samples.
+    (b"Creative Voice File", "voc"),
     (b"ajkg", "shn"),
     (b"DTSHDHDR", "dtshd"),
     (_MXF, "mxf"),
@@ -55,7 +57,6 @@ _SNDFILE_STARTS: tuple[tuple[bytes, bytes, str, str | None], ...] = (
     (b"dns.", b"", "AU", None),
     (b"fLaC", b"", "FLAC", "flac"),
     (b"OggS", b"", "OGG", "ogg"),
-    (b"Creative Voice File", b"", "VOC", "voc"),
 )
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat", b"<asx", b"<?xml", b"<!DOCTYPE", b"<html", b"<smil")
 

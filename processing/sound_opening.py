@@ -11,15 +11,17 @@ from .frame_scanning import behind_tags, find_stream
 from .header_repair import (
     MPEG_WAV_TAGS,
     SNDFILE_WAV_TAGS,
+    TrueHeader,
     rebuilt_aiff,
     rebuilt_au,
     rebuilt_caf,
     wav_layout,
 )
 from .ogg_links import ends_ogg_stream, ogg_links
-from .sndfile_decoding import OpenLength, SndfileDecoder, UnknownToSndfile, sndfile_version
+from .sndfile_decoding import SndfileDecoder, parts_at
+from .sndfile_part import OpenLength, SndfilePart, UnknownToSndfile, sndfile_version
 from .sound_formats import SoundFormat, identify
-from .sound_source import AudioReadError, HeadedFile, SoundSource
+from .sound_source import AudioReadError, SoundSource
 
 # To be raised when files are read that were not, or read as they were not.
 READER_VERSION = 2
@@ -99,11 +101,10 @@ def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecode
         return FrameDecoder(source, stream)
     if layout.tag not in SNDFILE_WAV_TAGS:
         return ContainerDecoder(source, "wav")
-    parts = _joined_wavs(source, start, layout.following)
-    if parts is not None:
-        return SndfileDecoder(source, parts)
-    opened = layout.opened(source) if layout.rebuilt and layout.data_size >= layout.block else None
-    decoder = _open_with_sndfile(source, start, form, opened)
+    if layout.following is not None:
+        return SndfileDecoder(source, parts_at(source, _joined_wavs(source, start, layout.following)))
+    rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None
+    decoder = _open_with_sndfile(source, start, form, rebuilt)
     if layout.behind > _SMALL_REST:
         decoder.notes.append(
             f"{layout.behind} bytes behind the end of its sound are neither sound nor a known chunk"
@@ -111,40 +112,45 @@ def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecode
     return decoder
 
 
-def _joined_wavs(source: SoundSource, start: int, following: int | None) -> list[tuple[int, int]] | None:
-    """(first byte, bytes) of the files that a WAV file was joined of; None if it is one."""
-    if following is None:
-        return None
+def _joined_wavs(source: SoundSource, start: int, following: int | None) -> list[int]:
+    """Where the files begin that a WAV file was joined of."""
     begins = [start]
     while following is not None and len(begins) < 10_000:
         begins.append(following)
         layout = wav_layout(source, following)
         following = layout.following if layout is not None else None
-    ends = [*begins[1:], source.size]
-    return [(begin, end - begin) for begin, end in zip(begins, ends, strict=True)]
+    return begins
 
 
 def _open_ogg(source: SoundSource, start: int) -> SoundDecoder:
     links, simple = ogg_links(source)
+    flac = b"\x7fFLAC" in source.read_at(0, 64)
     if start or not simple:
         return ContainerDecoder(source, "ogg")
     if not ends_ogg_stream(source):
         raise AudioReadError(f"{source.name}: the file is truncated: its Ogg stream has no end")
     try:
-        return SndfileDecoder(source, links if len(links) > 1 else None)
+        if len(links) > 1:
+            return SndfileDecoder(source, parts_at(source, links))
+        return SndfileDecoder(source, [SndfilePart(source)])
     except UnknownToSndfile:
+        return ContainerDecoder(source, "ogg")
+    except AudioReadError:
+        # libsndfile does not read FLAC in Ogg by every writer.
+        if not flac or len(links) > 1:
+            raise
         return ContainerDecoder(source, "ogg")
 
 
 def _open_with_sndfile(
-    source: SoundSource, start: int, form: SoundFormat, opened: HeadedFile | None = None
+    source: SoundSource, start: int, form: SoundFormat, rebuilt: TrueHeader | None = None
 ) -> SoundDecoder:
-    if opened is None and form.container in _REBUILDERS:
-        opened = _REBUILDERS[form.container](source, start)
-    if opened is None and start:
-        opened = HeadedFile(source, start, source.size - start)
+    if rebuilt is None and form.container in _REBUILDERS:
+        rebuilt = _REBUILDERS[form.container](source, start)
     try:
-        return SndfileDecoder(source, opened=opened)
+        if rebuilt is not None:
+            return SndfileDecoder(source, [SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)])
+        return SndfileDecoder(source, [SndfilePart(source, start)])
     except (UnknownToSndfile, OpenLength):
         if form.demuxer is None:
             raise _no_sound(source) from None
@@ -156,7 +162,7 @@ def _open_frames(source: SoundSource, start: int) -> SoundDecoder:
     if stream is not None:
         return FrameDecoder(source, stream)
     try:
-        return SndfileDecoder(source)
+        return SndfileDecoder(source, [SndfilePart(source)])
     except UnknownToSndfile:
         raise _no_sound(source) from None
 
