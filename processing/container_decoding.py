@@ -115,7 +115,8 @@ class ContainerDecoder:
             if samples:
                 return samples
         duration, base = self._stream.duration, self._stream.time_base
-        if self._demuxer in _COUNTING | _COUNTING_PCM and duration and duration > 0 and base:
+        exact = self._demuxer == "mov" or self._demuxer in _COUNTING or self._counts_pcm()
+        if exact and duration and duration > 0 and base:
             return round(Fraction(duration) * base * self.rate)
         return None
 
@@ -302,10 +303,9 @@ class ContainerDecoder:
         base = self._stream.time_base
         if self._first_stamp is None or not base or (1 / base) % self.rate:
             return False
-        codec = self._stream.codec_context.name
-        if self._demuxer in _COUNTING or (codec.startswith("pcm_") and self._demuxer in _COUNTING_PCM):
+        if self._demuxer in _COUNTING or self._counts_pcm():
             return True
-        length = _FIXED_FRAMES.get(codec)
+        length = _FIXED_FRAMES.get(self._stream.codec_context.name)
         if self._demuxer != "mov" or length is None or not self._stream.duration:
             return False
         # SBR doubles the length of a frame and the rate alike: in time it is the same.
@@ -313,7 +313,11 @@ class ContainerDecoder:
         seconds = self._stream.frames * length / min(rate, self.rate)
         return abs(seconds - float(self._stream.duration * base)) * rate <= 3 * length
 
+    def _counts_pcm(self) -> bool:
+        return self._demuxer in _COUNTING_PCM and self._stream.codec_context.name.startswith("pcm_")
+
     def close(self) -> None:
+        """Gives back what FFmpeg holds; the source stays open."""
         self._container.close()
 
 

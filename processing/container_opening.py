@@ -49,6 +49,7 @@ DEMUXERS = {
     "wv": "wv",
     "xwma": "xwma",
 }
+_SKIP_MANUAL = 1 << 29  # AV_CODEC_FLAG2_SKIP_MANUAL
 _ENCRYPTED_TAGS = frozenset({"drms", "drmi", "enca", "encv", "aavd"})
 # Content encryption objects of ASF (Advanced Systems Format specification, sections 3.12 to 3.13).
 _ASF_ENCRYPTION = (
@@ -130,6 +131,9 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
         if stream is not track:
             stream.discard = av.stream.Discard.all
     context.thread_count = 1
+    if context.name == "alac" and container.format.name == "caf":
+        # Its last packet holds no padding that could be taken off, as FFmpeg would do by the packet table.
+        context.flags2 |= _SKIP_MANUAL
     return track, notes
 
 
@@ -163,6 +167,9 @@ def stated_bytes(source: SoundSource, demuxer: str) -> int | None:
         return _matroska_bytes(source)
     if demuxer == "asf":
         return _asf_bytes(source)
+    if demuxer == "avi":
+        # A file longer than one RIFF list states the length of its first one.
+        return int.from_bytes(source.read_at(4, 4), "little") + 8
     return None
 
 

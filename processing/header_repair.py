@@ -113,13 +113,12 @@ def wav_layout(source: SoundSource, start: int = 0) -> WavLayout | None:
     if size == 0:
         # A recorder that died left the size open, unless chunks follow as behind a sound of no length.
         open_end = not _is_chunk_list(source, place)
-    elif size > present:
-        open_end = size >= UNKNOWN_SIZE
+    elif size > present or long_form:
+        open_end = size > present and size >= UNKNOWN_SIZE
     else:
-        # A 32-bit size that ran over: what is missing is a multiple of 4 GB.
-        open_end = (
-            not long_form and present - size >= _FOUR_GB - 65536 and (present - size) % _FOUR_GB < 65536
-        )
+        # A 32-bit size that is no number, or ran over: then what is missing is a multiple of 4 GB.
+        ran_over = present - size >= _FOUR_GB - 65536 and (present - size) % _FOUR_GB < 65536
+        open_end = size == 0xFFFF_FFFF or ran_over
     if open_end:
         layout.declared, layout.data_size = None, present
         layout.rebuilt = size == 0 or long_form or present >= _FOUR_GB

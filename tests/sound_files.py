@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
@@ -71,9 +72,31 @@ def encoded(
         tracks: how many sound tracks there are; those behind the first are silent.
         frame: samples that the encoder gets at a time, where it does not mind.
     """
+    with TemporaryDirectory() as folder:
+        # Some containers are written in two passes, the second over a file of their own.
+        path = Path(folder, "sound")
+        _write(
+            path,
+            samples,
+            rate,
+            container,
+            codec,
+            bit_rate,
+            options,
+            container_options,
+            cover,
+            video,
+            tracks,
+            frame,
+        )
+        return path.read_bytes()
+
+
+def _write(
+    path, samples, rate, container, codec, bit_rate, options, container_options, cover, video, tracks, frame
+):
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
-    file = io.BytesIO()
-    with av.open(file, "w", format=container, options=container_options or {}) as output:
+    with av.open(str(path), "w", format=container, options=container_options or {}) as output:
         pictures = []
         if video:
             stream = output.add_stream("mpeg4", rate=5, options=dict(EXACT))
@@ -104,7 +127,6 @@ def encoded(
         for number, stream in enumerate(sounds):
             values = samples if number == 0 else np.zeros_like(samples)
             _encode_sound(output, stream, values, rate, layout, frame)
-    return file.getvalue()
 
 
 def _encode_sound(output, stream, samples: np.ndarray, rate: int, layout: str, frame: int) -> None:
