@@ -155,7 +155,10 @@ class _OnlyReading:
         return self._file.read(count)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):  # before the beginning, where a damaged file may point to
+            return -1
 
     def tell(self) -> int:
         return self._file.tell()

@@ -171,17 +171,7 @@ class FrameDecoder:
         return count
 
     def _bytes_of(self, first: int, last: int) -> list[bytes]:
-        data = self._table.frames(self._source, self._stream, first, last)
-        if data is None:  # its bit rate is not constant, whatever it says
-            before = self._table.samples
-            self._table = frame_table(self._source, self._stream, False)
-            data = self._table.frames(self._source, self._stream, first, last)
-            if data is None or self._table.samples != before:
-                raise AudioReadError(
-                    f"{self._source.name}: the file is damaged: its header calls the bit rate constant and counts "
-                    f"{before} samples, {self._table.samples} are there"
-                )
-        return data
+        return self._table.frames(self._source, self._stream, first, last)
 
     def _new_context(self) -> Any:
         context = av.CodecContext.create(self._codec, "r")

@@ -14,6 +14,10 @@ from .sound_source import AudioReadError, SoundSource, kept_while_unchanged
 MP3_DECODER_DELAY = 529
 # Encoders that copy a stream count a frame more or less than there is.
 _COUNT_SLACK = 2
+# Where so many frames of a stream are looked for, this share must be met for its bit rate to be constant.
+_PROBES = 32
+_MOST_MET = 0.9
+_LONGEST_FRAME = 8192
 
 
 @dataclass(frozen=True)
@@ -74,41 +78,45 @@ class FrameTable:
         """Samples a channel of all links, at the rate that the headers state."""
         return sum(link.samples for link in self.links)
 
-    def frames(self, source: SoundSource, stream: FoundStream, first: int, last: int) -> list[bytes] | None:
-        """The bytes of frames ``first`` to ``last`` (exclusive); None where they are not where they should be."""
+    def frames(self, source: SoundSource, stream: FoundStream, first: int, last: int) -> list[bytes]:
+        """The bytes of frames ``first`` to ``last`` (exclusive); empty for one that is not where it should be."""
         if self.positions is None:
             return self._constant_frames(source, stream, first, last)
         places = self.positions[first:last].astype(np.int64)
         if not len(places):
             return []
         base = int(places[0])
-        data = source.read_at(base, int(places[-1]) - base + 8192)
+        data = source.read_at(base, int(places[-1]) - base + _LONGEST_FRAME)
         found = []
         for place in (places - base).tolist():
             header = stream.reader(data, place)
             size = header.size if header is not None else 0
-            if not 0 < size <= len(data) - place:
-                raise AudioReadError(f"{source.name}: the file changed while it was read")
-            found.append(data[place : place + size])
+            found.append(data[place : place + size] if size <= len(data) - place else b"")
         return found
 
     def _constant_frames(
         self, source: SoundSource, stream: FoundStream, first: int, last: int
-    ) -> list[bytes] | None:
+    ) -> list[bytes]:
         mean = mean_frame_bytes(self.header)
+        # An encoder may have begun with any fraction of a byte.
         begin = max(self._first + int(first * mean) - 2, 0)
         data = source.read_at(begin, int((last - first) * mean) + 8 + 2 * self.header.size)
-        for place in range(8):
-            found = []
-            for _ in range(last - first):
-                header = stream.reader(data, place)
-                if header is None or header.kind != self.header.kind or abs(header.size - mean) > 1:
+        expected, found = self._first + int(first * mean) - begin, []
+        for number in range(last - first):
+            place = expected
+            for shift in (0, 1, -1, 2, -2):
+                header = stream.reader(data, expected + shift) if expected + shift >= 0 else None
+                if header is not None and header.kind == self.header.kind and abs(header.size - mean) <= 1:
+                    place = expected + shift
                     break
-                found.append(data[place : place + header.size])
-                place += header.size
-            if len(found) == last - first and all(found) and (not found or place <= len(data)):
-                return found
-        return None
+            else:
+                header = None
+            whole = header is not None and place + header.size <= len(data)
+            found.append(data[place : place + header.size] if whole else b"")
+            # Behind a frame that is there the next one's place is known; else it is counted.
+            counted = self._first + int((first + number + 1) * mean) - begin
+            expected = place + header.size if whole else counted
+        return found
 
 
 def mean_frame_bytes(header: FrameHeader) -> Fraction:
@@ -173,7 +181,9 @@ def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | No
         return None
     link = _link(0, count, header.samples, info)
     table = FrameTable(None, header, count, [link], first)
-    return table if table.frames(source, stream, count - 1, count) else None
+    probes = sorted({*range(0, count, max(count // _PROBES, 1)), count - 1})
+    met = sum(bool(table.frames(source, stream, probe, probe + 1)[0]) for probe in probes)
+    return table if met >= _MOST_MET * len(probes) else None
 
 
 def _end_of_frames(source: SoundSource, end: int) -> int:

@@ -201,7 +201,8 @@ def sndfile_version() -> str:
 
 
 def _told_by(error: Exception) -> str:
-    return str(error).split("': ", 1)[-1].split(">: ", 1)[-1].split(": Error : ", 1)[-1].strip().rstrip(".")
+    text = re.sub(r"^Error opening .*?: (?=\S)", "", str(error).replace("\n", " "))
+    return text.removeprefix("Error : ").strip().rstrip(".")
 
 
 __all__ = [

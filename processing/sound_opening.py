@@ -161,6 +161,8 @@ def _open_frames(source: SoundSource, start: int) -> SoundDecoder:
     stream = find_stream(source, start)
     if stream is not None:
         return FrameDecoder(source, stream)
+    if start or source.read_at(0, 1) == b"\xff":
+        raise _no_sound(source)  # libsndfile would take it for MPEG audio on less evidence
     try:
         return SndfileDecoder(source, [SndfilePart(source)])
     except UnknownToSndfile:

@@ -383,12 +383,35 @@ def test_a_webm_without_length_as_browsers_record_it(tmp_path):
     assert heard(path) == PITCHES
 
 
-def test_priming_and_padding_of_itunes_are_taken_off(tmp_path):
-    """Without an edit list the comment iTunSMPB alone says where the sound begins and ends."""
+def test_priming_and_padding_are_taken_off_by_edit_list_and_by_itunes_comment(tmp_path):
     data = encoded(SOUND, RATE, container="ipod", codec="aac", options={"aac_pns": "0"})
     exact, _ = read_channels(data)
     assert len(exact) == len(SOUND)
     np.testing.assert_array_equal(read_channels(data, offset=1.5)[0], exact[round(1.5 * RATE) :])
+    # Without its edit list the file is longer, by priming and padding; the comment states the same as the list.
+    bare = data.replace(b"edts", b"free")
+    assert len(read_channels(bare)[0]) >= len(SOUND) + 1024
+    comment = with_itunes_comment(bare, f" 00000000 00000400 000001F0 {len(SOUND):016X}")
+    np.testing.assert_array_equal(read_channels(save(tmp_path / "a.m4a", comment))[0], exact)
+
+
+def with_itunes_comment(data: bytes, text: str) -> bytes:
+    """An MP4 file, its `moov` at the end, with one more comment in it."""
+
+    def atom(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(content)) + name + content
+
+    parts = [b"mean" + bytes(4) + b"com.apple.iTunes", b"name" + bytes(4) + b"iTunSMPB"]
+    parts.append(b"data" + struct.pack(">II", 1, 0) + text.encode())
+    comment = atom(b"----", b"".join(atom(part[:4], part[4:]) for part in parts))
+    grown = bytearray(data)
+    for name in (b"moov", b"udta", b"meta", b"ilst"):
+        place = grown.rindex(name) - 4
+        grown[place : place + 4] = struct.pack(
+            ">I", struct.unpack(">I", grown[place : place + 4])[0] + len(comment)
+        )
+    end = grown.rindex(b"ilst") + 4
+    return bytes(grown[:end] + comment + grown[end:])
 
 
 # ------------------------------------------------------------------------------------ no sound
