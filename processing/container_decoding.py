@@ -54,7 +54,7 @@ class KnownPlaces:
 
 
 @kept_while_unchanged(files=1024)
-def _known_places(source: SoundSource) -> KnownPlaces:
+def known_places(source: SoundSource) -> KnownPlaces:
     return KnownPlaces()
 
 
@@ -79,7 +79,7 @@ class ContainerDecoder:
     def __init__(self, source: SoundSource, demuxer: str):
         self._library = require_av()
         self._source, self._demuxer = source, demuxer
-        self._places = _known_places(source)
+        self._places = known_places(source)
         self._bad = self._packets = 0
         self._container, self._stream, self.notes = open_container(source, demuxer)
         # The first frame tells rate and channels, and is kept for whoever reads from the start.
@@ -258,7 +258,10 @@ class ContainerDecoder:
         while True:
             try:
                 packet = next(packets, None)
-            except errors as error:
+            except (
+                *errors,
+                IndexError,
+            ) as error:  # IndexError: of a stream that was not there at the beginning
                 raise AudioReadError(
                     f"{self._source.name}: the file is damaged and cannot be decoded (FFmpeg: {reason_of(error)})"
                 ) from error

@@ -114,7 +114,8 @@ class FrameDecoder:
         step = max(block // size, 1)
         while frame < stop:
             number = min(step, stop - frame)
-            samples = np.empty((number * size, self.channels), np.float32)
+            # A row a channel, as the decoder gives them; turned, it is a column a channel without a copy.
+            samples = np.empty((self.channels, number * size), np.float32).T
             for chunk in range(0, number, _FRAMES_A_PACKET):
                 many = min(_FRAMES_A_PACKET, number - chunk)
                 room = samples[chunk * size : (chunk + many) * size]
@@ -130,7 +131,7 @@ class FrameDecoder:
         decoded = _decode(context, b"".join(data))
         if len(decoded) == many and all(self._fits(one) for one in decoded):
             for place, one in enumerate(decoded):
-                room[place * size : (place + 1) * size] = self._channels_of(one)
+                self._put(room[place * size : (place + 1) * size], one)
             return context
         # A decoder that meets bad frames in a packet leaves them out: alone, each one's place is known.
         context = self._warm_context(link, frame)
@@ -138,7 +139,7 @@ class FrameDecoder:
             decoded = _decode(context, one)
             part = room[place * size : (place + 1) * size]
             if len(decoded) == 1 and self._fits(decoded[0]):
-                part[:] = self._channels_of(decoded[0])
+                self._put(part, decoded[0])
             else:
                 part[:] = 0
                 self._bad += 1
@@ -181,8 +182,14 @@ class FrameDecoder:
     def _fits(self, frame: Any) -> bool:
         return frame.samples == self._frame_samples and frame.sample_rate == self.rate
 
-    def _channels_of(self, frame: Any) -> np.ndarray:
-        return as_many_channels(frame.to_ndarray().T, self.channels)
+    def _put(self, room: np.ndarray, frame: Any) -> None:
+        """Writes a frame's planes, of float32 one a channel, into ``(samples, channels)``."""
+        planes = [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
+        if len(planes) == self.channels:
+            for channel, plane in enumerate(planes):
+                room[:, channel] = plane
+        else:
+            room[:] = as_many_channels(np.stack(planes, axis=1), self.channels)
 
     def _check_bad(self, frames: int) -> None:
         if self._bad > _SOME_BAD + _MOST_BAD_SHARE * frames:

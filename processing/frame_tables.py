@@ -16,7 +16,10 @@ MP3_DECODER_DELAY = 529
 _COUNT_SLACK = 2
 # Where so many frames of a stream are looked for, this share must be met for its bit rate to be constant.
 _PROBES = 32
+_PROBES_WITHOUT_INFO = 256
 _MOST_MET = 0.9
+# Short streams are scanned as fast.
+_FEW_FRAMES = 1000
 _LONGEST_FRAME = 8192
 
 
@@ -72,6 +75,8 @@ class FrameTable:
     ):
         self.positions, self.header, self.count, self.links = positions, header, count, links
         self._first = first
+        self._mean = mean_frame_bytes(header) if positions is None else Fraction(0)
+        self._sizes: dict[bytes, int] = {}
 
     @property
     def samples(self) -> int:
@@ -97,26 +102,32 @@ class FrameTable:
     def _constant_frames(
         self, source: SoundSource, stream: FoundStream, first: int, last: int
     ) -> list[bytes]:
-        mean = mean_frame_bytes(self.header)
+        whole, parts = self._mean.numerator, self._mean.denominator
         # An encoder may have begun with any fraction of a byte.
-        begin = max(self._first + int(first * mean) - 2, 0)
-        data = source.read_at(begin, int((last - first) * mean) + 8 + 2 * self.header.size)
-        expected, found = self._first + int(first * mean) - begin, []
-        for number in range(last - first):
-            place = expected
-            for shift in (0, 1, -1, 2, -2):
-                header = stream.reader(data, expected + shift) if expected + shift >= 0 else None
-                if header is not None and header.kind == self.header.kind and abs(header.size - mean) <= 1:
-                    place = expected + shift
+        begin = max(self._first + first * whole // parts - 2, 0)
+        data = source.read_at(begin, (last - first) * whole // parts + 8 + 2 * self.header.size)
+        expected, found = self._first + first * whole // parts - begin, []
+        for number in range(first + 1, last + 1):
+            for place in (expected, expected + 1, expected - 1, expected + 2, expected - 2):
+                size = self._constant_size(stream, data, place)
+                if size:
                     break
-            else:
-                header = None
-            whole = header is not None and place + header.size <= len(data)
-            found.append(data[place : place + header.size] if whole else b"")
+            found.append(data[place : place + size])
             # Behind a frame that is there the next one's place is known; else it is counted.
-            counted = self._first + int((first + number + 1) * mean) - begin
-            expected = place + header.size if whole else counted
+            expected = place + size if size else self._first + number * whole // parts - begin
         return found
+
+    def _constant_size(self, stream: FoundStream, data: bytes, place: int) -> int:
+        """Size of the whole frame at ``place``, 0 if none of this stream is there."""
+        word = data[place : place + 4] if place >= 0 else b""
+        size = self._sizes.get(word)
+        if size is None:
+            header = stream.reader(word, 0)
+            belongs = header is not None and header.kind == self.header.kind
+            size = header.size if belongs and abs(header.size - self._mean) <= 1 else 0
+            # The four bytes of an MPEG header tell all about its frame.
+            self._sizes[word] = size
+        return size if place + size <= len(data) else 0
 
 
 def mean_frame_bytes(header: FrameHeader) -> Fraction:
@@ -164,26 +175,31 @@ def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True)
 
 
 def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | None:
-    """The table of one file of constant bit rate, if its Info frame and its size agree on that."""
+    """
+    The table of a stream of constant bit rate, whose frames lie where arithmetic says; None if they do not.
+
+    With an Info frame its count and the size of the file must agree as well. Without one every probe must be met:
+    three bytes too many or too few, or one frame of another size, shift all that follow.
+    """
     info = read_info_frame(source.read_at(stream.first, 256))
-    if info is None or not info.constant or not info.frames:
+    if info is not None and not (info.constant and info.frames):
         return None
-    first = stream.first + stream.header.size
+    first = stream.first + (stream.header.size if info is not None else 0)
     header = mpeg_header(source.read_at(first, HEADER_BYTES))
     if header is None or header.kind != stream.header.kind:
         return None
     mean, end = mean_frame_bytes(header), _end_of_frames(source, stream.end)
-    if abs(end - first - info.frames * mean) > header.size:
-        return None
     # A frame more or less: the last one that is whole.
     count = int((end - first + 2) / mean)
-    if not 0 < count <= info.frames:
+    if count < _FEW_FRAMES:
         return None
-    link = _link(0, count, header.samples, info)
-    table = FrameTable(None, header, count, [link], first)
-    probes = sorted({*range(0, count, max(count // _PROBES, 1)), count - 1})
+    if info is not None and (abs(end - first - info.frames * mean) > header.size or count > info.frames):
+        return None
+    table = FrameTable(None, header, count, [_link(0, count, header.samples, info)], first)
+    wanted = _PROBES if info is not None else _PROBES_WITHOUT_INFO
+    probes = sorted({*range(0, count, max(count // wanted, 1)), count - 1})
     met = sum(bool(table.frames(source, stream, probe, probe + 1)[0]) for probe in probes)
-    return table if met >= _MOST_MET * len(probes) else None
+    return table if met >= len(probes) * (_MOST_MET if info is not None else 1) else None
 
 
 def _end_of_frames(source: SoundSource, end: int) -> int:

@@ -74,17 +74,18 @@ def open_sound(source: SoundSource) -> SoundDecoder:
     """
     start = behind_tags(source) if source.read_at(0, 3) == b"ID3" else 0
     form = identify(source, start)
-    if form.container == "WAV":
-        decoder = _open_wav(source, start, form)
-    elif form.container == "OGG":
-        decoder = _open_ogg(source, start)
-    elif form.by_sndfile:
-        decoder = _open_with_sndfile(source, start, form)
-    elif form.demuxer is not None:
-        decoder = ContainerDecoder(source, form.demuxer)
-    else:
-        decoder = _open_frames(source, start)
-    return decoder
+    try:
+        if form.container == "WAV":
+            return _open_wav(source, start, form)
+        if form.container == "OGG":
+            return _open_ogg(source, start)
+        if form.by_sndfile:
+            return _open_with_sndfile(source, start, form)
+        if form.demuxer is not None:
+            return ContainerDecoder(source, form.demuxer)
+        return _open_frames(source, start)
+    except UnknownToSndfile:
+        raise _no_sound(source) from None
 
 
 def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecoder:
@@ -153,7 +154,7 @@ def _open_with_sndfile(
         return SndfileDecoder(source, [SndfilePart(source, start)])
     except (UnknownToSndfile, OpenLength):
         if form.demuxer is None:
-            raise _no_sound(source) from None
+            raise
         return ContainerDecoder(source, form.demuxer)
 
 
@@ -163,10 +164,7 @@ def _open_frames(source: SoundSource, start: int) -> SoundDecoder:
         return FrameDecoder(source, stream)
     if start or source.read_at(0, 1) == b"\xff":
         raise _no_sound(source)  # libsndfile would take it for MPEG audio on less evidence
-    try:
-        return SndfileDecoder(source, [SndfilePart(source)])
-    except UnknownToSndfile:
-        raise _no_sound(source) from None
+    return SndfileDecoder(source, [SndfilePart(source)])
 
 
 def _truncated(source: SoundSource, declared: int, present: int) -> AudioReadError:

@@ -177,6 +177,9 @@ def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[
 
     Args:
         files: of how many files results are kept at most.
+
+    Returns:
+        A decorator; `cache_clear` of what it makes forgets everything.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,6 +195,7 @@ def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[
                 return function(source, *others)
             return kept(_Call((source.identity, *others), (source, *others)))
 
+        ask.cache_clear = kept.cache_clear
         return ask
 
     return decorate

@@ -164,14 +164,42 @@ def test_a_header_that_calls_a_variable_stream_constant_is_not_believed(tmp_path
     )
 
 
+def table_of(data: bytes, constant: bool = True):
+    source = SoundSource(data)
+    stream = find_stream(source, behind_tags(source))
+    table = frame_table(source, stream, constant)
+    return table, [table.frames(source, stream, place, place + 7) for place in range(0, table.count - 7, 7)]
+
+
 def test_a_constant_stream_is_sought_without_a_scan():
-    data = mp3(tones(20, RATE))
-    with SoundSource(data) as source:
-        stream = find_stream(source, behind_tags(source))
-        table, scanned = frame_table(source, stream), frame_table(source, stream, False)
+    with_info, plain = mp3(tones(30, RATE)), without_xing(tones(30, RATE))
+    for data, ahead in ((with_info, 1), (plain, 0)):
+        (table, frames), (scanned, found) = table_of(data), table_of(data, False)
         assert table.positions is None and scanned.positions is not None
-        assert table.samples == scanned.samples == 20 * RATE
-        assert table.frames(source, stream, 700, 760) == scanned.frames(source, stream, 701, 761)
+        assert table.samples == scanned.samples and table.count == scanned.count - ahead
+        # The scan counts the Info frame too.
+        known = [frame for group in found for frame in group][ahead:]
+        assert [frame for group in frames for frame in group][: len(known)] == known[: len(frames) * 7]
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.93])
+@pytest.mark.parametrize("change", ["a frame of another size", "bytes too many", "bytes too few", "a tag"])
+def test_a_stream_that_is_constant_but_for_one_place_is_scanned(place, change):
+    data = without_xing(tones(30, RATE))
+    with SoundSource(data) as source:
+        stream = find_stream(source, 0)
+        positions = frame_table(source, stream, False).positions.tolist()
+    cut = positions[int(place * len(positions))]
+    other = without_xing(tones(1, RATE), bit_rate=96_000)[:313]
+    pieces = {
+        "a frame of another size": other,
+        "bytes too many": b"\0" * 5,
+        "bytes too few": b"",
+        "a tag": b"TAG" + b" " * 125,
+    }
+    changed = data[: cut - 5 * (change == "bytes too few")] + pieces[change] + data[cut:]
+    table, _ = table_of(changed)
+    assert table.positions is not None
 
 
 def test_frames_that_cannot_be_decoded_become_silence_in_their_place(tmp_path):
