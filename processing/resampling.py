@@ -18,6 +18,8 @@ RESAMPLERS = ("soxr", "torchaudio")
 MIN_SAMPLING_RATE = 1_000
 MAX_SAMPLING_RATE = 768_000
 
+# torchaudio keeps its filter for every phase, as many as the rates have without their common divisor: 128 MB here.
+_LARGEST_KERNEL = 1 << 25
 # torchaudio's defaults, spelt out: a later release must not change what a saved model hears.
 _SINC = {"lowpass_filter_width": 6, "rolloff": 0.99, "resampling_method": "sinc_interp_hann"}
 
@@ -142,6 +144,12 @@ def _pieces_by_soxr(pieces: Iterator[np.ndarray], source_rate: int, target_rate:
 
 def _by_torchaudio(samples: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
     torch, torchaudio = require_torchaudio()
+    divisor = math.gcd(source_rate, target_rate)
+    if source_rate // divisor * (target_rate // divisor) > _LARGEST_KERNEL:
+        raise AudioReadError(
+            f"resampling: from {source_rate} to {target_rate} Hz torchaudio would need a filter of "
+            f"{target_rate // divisor:,} phases for {source_rate // divisor:,} samples; soxr has no such limit"
+        )
     # A row a channel, since the last axis is the one that is resampled.
     rows = torch.from_numpy(np.ascontiguousarray(samples.T))
     resampled = torchaudio.functional.resample(rows, source_rate, target_rate, **_SINC)

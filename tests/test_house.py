@@ -475,6 +475,20 @@ def test_every_packaged_folder_has_an_init_file():
     assert [folder.name for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
 
 
+def test_the_installed_av_is_in_the_declared_range():
+    """Its major versions follow FFmpeg's: each may decode, count and name options in another way."""
+    from importlib.metadata import version
+
+    from packaging.specifiers import SpecifierSet
+
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "dependencies"
+    ]
+    (declared,) = (one.removeprefix("av") for one in dependencies if re.match(r"av[<>=!~]", one))
+    assert version("av") in SpecifierSet(declared)
+    assert "<" in declared, "an untried major version must not be taken"
+
+
 # ------------------------------------------------------------------------------------ machine paths
 
 # Put together here, so that this file does not hold what it looks for.
