@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-browser test-cluster test-full-size test-hf test-versions lint format bench clean
+.PHONY: help venv demo test test-slow test-browser test-cluster test-fuzz test-full-size test-hf test-versions lint format bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
 	$(BIN)/python train.py recipes/demo.yaml
 
 test: venv ## run the fast tests
-	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser and not versions"
+	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser and not versions and not fuzz"
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
@@ -43,6 +43,9 @@ $(VENV)/.installed-ray: $(INSTALLED)
 
 test-cluster: $(VENV)/.installed-ray ## run the tests that start a Ray cluster of two nodes on loopback
 	$(BIN)/python -m pytest -m cluster
+
+test-fuzz: venv ## read 10,000 mutated sound files (AURICLE_FUZZ_FILES, AURICLE_FUZZ_SEED); 500 of them are in test-slow
+	$(BIN)/python -m pytest -m fuzz
 
 test-full-size: venv ## run every recipe of recipes/clotho for two steps, networks at published size
 	$(BIN)/python -m pytest -m full_size --durations=0

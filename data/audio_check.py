@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..files.unread_files import fault_lines
-from ..processing.audio_reading import AudioReadError, is_silent, read_audio, resample
+from ..processing.audio_reading import SILENCE_PEAK, AudioReadError, resample
+from ..processing.audio_streaming import measure_sound
 from .schema import DataError, unique_clips
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ def check_audio(
     Args:
         dataset: A table of the project's schema.
         max_bad_share: Share of the clips, 0 to 1, that may be bad.
-        sampling_rate: If given, in Hz, clips are also resampled to it, as training will do.
+        sampling_rate: If given, in Hz, it must be a rate that clips can be resampled to, as training will do.
         num_workers: Threads that decode; 0 decodes in the caller's.
         progress: Whether to show a progress bar.
         allow_silent: Whether clips in which nothing sounds count as good.
@@ -117,11 +119,12 @@ def _examine(audio: dict, sampling_rate: int | None, allow_silent: bool) -> tupl
     """Seconds of a good clip, or 0.0 and what is wrong with it."""
     path = audio["path"]
     try:
-        waveform, rate = read_audio(path, offset=audio["offset"], duration=audio["duration"])
+        sound = measure_sound(path, offset=audio["offset"], duration=audio["duration"])
         if sampling_rate is not None:
-            resample(waveform, source_rate=rate, target_rate=sampling_rate)
+            # Whether it can be done is seen on a handful of samples.
+            resample(np.zeros(16, np.float32), source_rate=sound.rate, target_rate=sampling_rate)
     except (AudioReadError, OSError, MemoryError) as error:
         return 0.0, str(error).removeprefix(f"{path}: ") or type(error).__name__
-    if not allow_silent and is_silent(waveform):
+    if not allow_silent and sound.peak < SILENCE_PEAK:
         return 0.0, "the sound is silent"
-    return len(waveform) / rate, None
+    return sound.seconds, None

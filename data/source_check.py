@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 
 from ..files.metadata_files import RowFault
 from ..files.unread_files import Unread, fault_lines, unread_below, unread_lines
-from ..processing.audio_reading import AudioReadError, is_silent, read_audio, supported_audio_extensions
+from ..processing.audio_reading import SILENCE_PEAK, AudioReadError, supported_audio_extensions
+from ..processing.audio_streaming import measure_sound
 from .schema import CaptionedClip
 from .sources import ClipListing
 
@@ -144,12 +145,12 @@ def _check_split(
 def _examine(clip: CaptionedClip) -> tuple[float, str | None]:
     """Seconds of a good clip, or 0.0 and what is wrong with it."""
     try:
-        waveform, rate = read_audio(clip.path, offset=clip.offset, duration=clip.duration)
+        sound = measure_sound(clip.path, offset=clip.offset, duration=clip.duration)
     except (AudioReadError, OSError, MemoryError) as error:
         return 0.0, str(error).removeprefix(f"{clip.path}: ") or type(error).__name__
-    if is_silent(waveform):
+    if sound.peak < SILENCE_PEAK:
         return 0.0, "the audio is silent"
-    return len(waveform) / rate, None
+    return sound.seconds, None
 
 
 def _same_contents(clips: Sequence[CaptionedClip], progress: bool) -> dict[str, str]:

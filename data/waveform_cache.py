@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from filelock import FileLock
 
 from ..processing.audio_reading import AudioReadError
 from .schema import DataError
-from .waveform_writing import SAMPLES_FILE, write_waveforms
+from .waveform_writing import SAMPLES_FILE, WaveformForm, write_waveforms
 
 logger = logging.getLogger(__name__)
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -45,6 +46,7 @@ class WaveformCache:
         index = json.loads((self.directory / "index.json").read_text())
         self.sampling_rate: int = index["sampling_rate"]
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
+        self.channels: list[int] | None = index.get("channels")
         self.unreadable = {int(place): reason for place, reason in index["unreadable"].items()}
         file = self.directory / SAMPLES_FILE
         # An empty file cannot be mapped: no clip could be read.
@@ -64,14 +66,17 @@ class WaveformCache:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """
-        Clip ``index`` as float32 ``(samples,)``, full scale at -1 and 1.
+        Clip ``index`` as float32 ``(samples,)``, or ``(samples, channels)`` where several were kept; full scale at
+        -1 and 1.
 
         Raises:
             AudioReadError: for a clip that could not be read when the cache was made.
         """
         if index in self.unreadable:
             raise AudioReadError(self.unreadable[index])
-        return self.samples[self.offsets[index] : self.offsets[index + 1]].astype(np.float32) / 32768.0
+        values = self.samples[self.offsets[index] : self.offsets[index + 1]].astype(np.float32) / 32768.0
+        channels = 1 if self.channels is None else self.channels[index]
+        return values if channels == 1 else values.reshape(-1, channels)
 
     @classmethod
     def build(
@@ -79,6 +84,8 @@ class WaveformCache:
         clips: Sequence[dict[str, Any]],
         *,
         sampling_rate: int,
+        downmix: str = "mean",
+        resampler: str = "soxr",
         cache_dir: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> "WaveformCache":
@@ -93,30 +100,36 @@ class WaveformCache:
         Args:
             clips: audio references with ``path``, ``offset`` and ``duration``.
             sampling_rate: in Hz.
+            downmix: ``"mean"`` keeps one channel of each clip, ``"active"`` all, to be mixed by segments.
+            resampler: of the feature extractor.
             cache_dir: see [`cache_root`].
             progress: show a progress bar.
 
         Raises:
             DataError: if the disk has not enough room.
         """
-        directory = cache_root(cache_dir) / f"waveforms-{_fingerprint(clips, sampling_rate)}"
+        form = WaveformForm(sampling_rate, downmix, resampler)
+        directory = cache_root(cache_dir) / f"waveforms-{_fingerprint(clips, form)}"
         if (directory / "index.json").is_file():
             return cls(directory)
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{directory}.lock"):
                 if not (directory / "index.json").is_file():
-                    _build(clips, sampling_rate, directory, progress)
+                    _build(clips, form, directory, progress)
         except OSError as error:
             raise DataError(f"cannot write the waveform cache {directory}: {error}") from error
         return cls(directory)
 
 
-def _build(clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path, progress: bool) -> None:
+def _build(clips: Sequence[dict[str, Any]], form: WaveformForm, directory: Path, progress: bool) -> None:
     building = directory.with_name(f"{directory.name}.part")
-    written = write_waveforms(clips, sampling_rate, building, progress)
+    written = write_waveforms(clips, form, building, progress)
     offsets = np.concatenate([[0], np.cumsum(np.maximum(written["lengths"], 0), dtype=np.int64)])
-    index = {"sampling_rate": sampling_rate, "offsets": offsets.tolist(), "unreadable": written["unreadable"]}
+    index = {"sampling_rate": form.sampling_rate, "offsets": offsets.tolist()}
+    index["unreadable"] = written["unreadable"]
+    if max(written["channels"], default=1) > 1:
+        index["channels"] = written["channels"]
     (building / "index.json").write_text(json.dumps(index))
     # One whose index is missing stands in the way.
     shutil.rmtree(directory, ignore_errors=True)
@@ -125,8 +138,8 @@ def _build(clips: Sequence[dict[str, Any]], sampling_rate: int, directory: Path,
         logger.warning("unreadable file: %s", reason)
 
 
-def _fingerprint(clips: Sequence[dict[str, Any]], sampling_rate: int) -> str:
-    digest = hashlib.sha256(json.dumps([CACHE_VERSION, sampling_rate]).encode())
+def _fingerprint(clips: Sequence[dict[str, Any]], form: WaveformForm) -> str:
+    digest = hashlib.sha256(json.dumps([CACHE_VERSION, *astuple(form)]).encode())
     for clip in clips:
         parts = [clip["path"], clip.get("offset"), clip.get("duration"), *_size_and_time(clip["path"])]
         digest.update(json.dumps(parts).encode())

@@ -1,7 +1,7 @@
 """Our own dual encoder behind the encoders' interface."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -195,6 +195,16 @@ class AuricleEncoder(AudioTextEncoder):
         """The model's text projection, and unit length."""
         rows = torch.from_numpy(pooled).to(self.model.device, self.model.dtype)
         return self.model.project_text(rows).float().cpu().numpy()
+
+    def pieces(
+        self, path: Any, *, offset: float = 0.0, duration: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """By the front end's settings of channels and resampling."""
+        return self.processor.feature_extractor.pieces(path, offset=offset, duration=duration)
+
+    def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
+        """By the front end's ``downmix``."""
+        return self.processor.feature_extractor.mix(samples, name=name)
 
     @torch.no_grad()
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

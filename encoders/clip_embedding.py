@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..processing import AudioReadError, stream_waveform, to_waveform
+from ..processing import AudioReadError, to_waveform
 from ..processing.audio_streaming import regroup
 from .interface import AudioTextEncoder
 
@@ -80,23 +80,23 @@ def clip_windows(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:
         AudioReadError: if the clip cannot be read.
     """
     given = 0
-    for samples in regroup(_pieces(encoder.sampling_rate, clip), encoder.window_samples):
+    for samples in regroup(_pieces(encoder, clip), encoder.window_samples):
         if given and len(samples) < min(encoder.min_tail_samples, encoder.window_samples):
             return
-        yield samples
+        yield encoder.mix(samples, name=_name_of(clip))
         given += 1
     if not given:
         raise AudioReadError(f"{_name_of(clip)}: holds no sample.")
 
 
-def _pieces(sampling_rate: int, clip: Any) -> Iterator[np.ndarray]:
+def _pieces(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:
     if isinstance(clip, str | os.PathLike):
-        yield from stream_waveform(clip, sampling_rate=sampling_rate)
+        yield from encoder.pieces(clip)
     elif isinstance(clip, Mapping) and clip.get("array") is None and clip.get("path") is not None:
         part = {"offset": clip.get("offset") or 0.0, "duration": clip.get("duration")}
-        yield from stream_waveform(clip["path"], sampling_rate=sampling_rate, **part)
+        yield from encoder.pieces(clip["path"], **part)
     else:
-        yield to_waveform(clip, sampling_rate=sampling_rate, source_rate=None)
+        yield to_waveform(clip, sampling_rate=encoder.sampling_rate, source_rate=None, downmix="active")
 
 
 def _name_of(clip: Any) -> str:

@@ -1,7 +1,7 @@
 """The one interface to models that embed sounds and sentences into one space."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -184,6 +184,41 @@ class AudioTextEncoder(ABC):
         return unit_rows(pooled)
 
     # ------------------------------------------------------------------------------------------- sounds
+
+    def pieces(
+        self, path: Any, *, offset: float = 0.0, duration: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """
+        A sound file's samples at ``sampling_rate``, piece by piece in bounded memory.
+
+        Args:
+            path: of a sound file.
+            offset: where to begin, seconds.
+            duration: how much, seconds; None reads to the end.
+
+        Yields:
+            float32 ``(samples,)``, or ``(samples, channels)``, which [`mix`] brings to one channel.
+
+        Raises:
+            AudioReadError: for a file that cannot be read; one that is damaged may yield pieces before.
+        """
+        from ..processing import stream_channels
+
+        yield from stream_channels(path, sampling_rate=self.sampling_rate, offset=offset, duration=duration)
+
+    def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
+        """
+        A window's channels as one, from the samples of that window alone: float32 ``(samples,)``.
+
+        By default the mean over the channels that carry sound; see `processing.mix_channels`.
+
+        Args:
+            samples: as [`pieces`] gives them, at most a window of them.
+            name: of the recording, for a warning that its channels cancel.
+        """
+        from ..processing import mix_channels
+
+        return mix_channels(samples, "active", name=name)
 
     @abstractmethod
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

@@ -21,6 +21,9 @@ _NOT_EMBEDDING = re.compile(r"logit_scale|(audio|text)_cluster_head\..*")
 _TRAINING_ONLY = re.compile(
     r".*dropout.*|.*patchout.*|.*initializer.*|drop_path.*|layer_?drop|random_time_offset|use_cache|mask_time.*"
 )
+# Settings that came after the first fingerprints, with what a model did before there was a choice: one that still
+# does that is the model it was.
+_ADDED = {"downmix": "mean", "resampler": "soxr"}
 
 
 def model_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
@@ -141,8 +144,11 @@ def _changed_settings(config: PreTrainedConfig) -> dict[str, Any]:
 
 def _processor_settings(processor: AuricleProcessor) -> dict[str, Any]:
     names = [name for name in inspect.signature(AuricleFeatureExtractor).parameters if name != "kwargs"]
+    values = {name: getattr(processor.feature_extractor, name) for name in names}
     return {
-        "front_end": {name: getattr(processor.feature_extractor, name) for name in names},
+        "front_end": {
+            name: value for name, value in values.items() if name not in _ADDED or value != _ADDED[name]
+        },
         **_caption_settings(processor),
     }
 

@@ -1,7 +1,7 @@
 """Exported ONNX towers behind the encoders' interface."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -179,6 +179,16 @@ class OnnxEncoder(AudioTextEncoder):
             for start in range(0, len(sentences), batch_size)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, self.embedding_dim), dtype=np.float32)
+
+    def pieces(
+        self, path: Any, *, offset: float = 0.0, duration: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """By the front end's settings of channels and resampling."""
+        return self._extractor.pieces(path, offset=offset, duration=duration)
+
+    def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
+        """By the front end's ``downmix``."""
+        return self._extractor.mix(samples, name=name)
 
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """Projected segments, not of unit length: the exported tower ends there."""

@@ -2,12 +2,21 @@
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .audio_reading import MAX_CHANNELS, AudioReadError, load_waveform, read_audio, resample, to_mono
+from .audio_reading import (
+    MAX_CHANNELS,
+    AudioReadError,
+    load_channels,
+    load_waveform,
+    read_audio,
+    to_channels,
+    to_mono,
+)
+from .resampling import resample_channels
 
 ACCEPTED = (
     "a file path, the bytes of a file, an open file, an array or tensor, a dict with 'array' and 'sampling_rate', "
@@ -48,9 +57,17 @@ def as_clip_list(audio: Any) -> list[Any]:
     return clips
 
 
-def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, position: int = 0) -> np.ndarray:
+def to_waveform(
+    clip: Any,
+    *,
+    sampling_rate: int,
+    source_rate: int | None,
+    position: int = 0,
+    downmix: str = "mean",
+    resampler: str = "soxr",
+) -> np.ndarray:
     """
-    One sound as a mono waveform at ``sampling_rate``.
+    One sound as a waveform at ``sampling_rate``.
 
     Args:
         clip: a file path; the bytes of a sound file, or an open one; an array, tensor or list of samples, mono or
@@ -60,26 +77,37 @@ def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, posit
         sampling_rate: wanted rate in Hz.
         source_rate: rate in Hz of bare arrays. Files, dicts and audio objects state their own.
         position: place of the clip in its batch, for messages.
+        downmix: ``"mean"`` averages channels here; with another rule they are kept, to be mixed by segments.
+        resampler: as of `resample`.
 
     Returns:
-        float32 ``(samples,)``, never empty.
+        float32 ``(samples,)``, or ``(samples, channels)`` where several are kept; never empty.
 
     Raises:
         AudioReadError: if the sound cannot be read or holds no usable samples.
         ValueError: if a bare array comes without a rate, or the type is not known.
     """
     name = f"audio[{position}]"
+
+    def from_file(source: Any, **span: Any) -> np.ndarray:
+        options = {"sampling_rate": sampling_rate, "resampler": resampler, **span}
+        return (
+            load_waveform(source, downmix="mean", **options)
+            if downmix == "mean"
+            else load_channels(source, **options)
+        )
+
+    def from_array(array: Any, rate: int) -> np.ndarray:
+        samples = (to_mono if downmix == "mean" else to_channels)(array, name=name)
+        return resample_channels(samples, source_rate=rate, target_rate=sampling_rate, resampler=resampler)
+
     if _is_encoded(clip):
-        return load_waveform(openable(clip, name), sampling_rate=sampling_rate)
+        return from_file(openable(clip, name))
     if isinstance(clip, Mapping):
-        return _from_mapping(clip, sampling_rate, source_rate, name)
+        return _from_mapping(clip, source_rate, name, from_file, from_array)
     if hasattr(clip, "get_all_samples"):  # the decoder that the datasets library returns
         samples = clip.get_all_samples()
-        return resample(
-            to_mono(samples.data, name=name),
-            source_rate=int(samples.sample_rate),
-            target_rate=sampling_rate,
-        )
+        return from_array(samples.data, int(samples.sample_rate))
     if hasattr(clip, "to_pylist"):
         clip = clip.to_pylist()
     if isinstance(clip, np.ndarray) or hasattr(clip, "detach") or isinstance(clip, Iterable):
@@ -91,7 +119,7 @@ def to_waveform(clip: Any, *, sampling_rate: int, source_rate: int | None, posit
             )
         if not isinstance(clip, np.ndarray) and not hasattr(clip, "detach"):
             clip = list(clip)
-        return resample(to_mono(clip, name=name), source_rate=source_rate, target_rate=sampling_rate)
+        return from_array(clip, source_rate)
     raise ValueError(f"{name} is a {type(clip).__name__}; accepted: {ACCEPTED}.")
 
 
@@ -185,27 +213,33 @@ def _refuse_channels_last(shape: tuple[int, int]) -> None:
         )
 
 
-def _from_mapping(clip: Mapping, sampling_rate: int, source_rate: int | None, name: str) -> np.ndarray:
+def name_of_clip(clip: Any, position: int) -> str:
+    """What messages call a clip: its path, or its place in the batch."""
+    path = clip.get("path") if isinstance(clip, Mapping) else clip
+    return os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else f"audio[{position}]"
+
+
+def _from_mapping(
+    clip: Mapping,
+    source_rate: int | None,
+    name: str,
+    from_file: Callable[..., np.ndarray],
+    from_array: Callable,
+) -> np.ndarray:
     if clip.get("array") is not None:
         own_rate = clip.get("sampling_rate", source_rate)
         if own_rate is None:
             raise ValueError(f"{name} has an 'array' but no 'sampling_rate'.")
-        return resample(
-            to_mono(clip["array"], name=name), source_rate=int(own_rate), target_rate=sampling_rate
-        )
+        return from_array(clip["array"], int(own_rate))
     # The usual row of the Hub holds both; its path is a bare name that lies in no directory here.
     source = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
     if source is not None:
-        return load_waveform(
-            openable(source, str(clip.get("path") or name)),
-            sampling_rate=sampling_rate,
-            offset=clip.get("offset") or 0.0,
-            duration=clip.get("duration"),
-        )
+        span = {"offset": clip.get("offset") or 0.0, "duration": clip.get("duration")}
+        return from_file(openable(source, str(clip.get("path") or name)), **span)
     raise ValueError(
         f"{name} is a dict with the keys {sorted(map(str, clip))}; it needs 'array' and "
         "'sampling_rate', 'bytes', or 'path'."
     )
 
 
-__all__ = ["AudioReadError", "as_clip_list", "openable", "read_audio", "to_waveform"]
+__all__ = ["AudioReadError", "as_clip_list", "name_of_clip", "openable", "read_audio", "to_waveform"]

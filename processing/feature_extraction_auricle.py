@@ -10,7 +10,8 @@ import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio_inputs import as_clip_list, to_waveform
+from .audio_inputs import as_clip_list, name_of_clip
+from .channel_mixing import check_downmix
 from .front_ends import (
     FRONT_ENDS,
     beats_log_mel,
@@ -21,8 +22,10 @@ from .front_ends import (
 )
 from .log_mel import kaldi_mel_bank, passt_log_mel
 from .pickling_by_name import PicklingByName
+from .resampling import check_resampler
 from .segment_blocks import SegmentBlock, iter_blocks
 from .segment_cutting import SegmentCutting
+from .sound_loading import SoundLoading
 
 # What generic callers pass to every feature extractor.
 _WITHOUT_EFFECT = {
@@ -33,7 +36,7 @@ _WITHOUT_EFFECT = {
 CPU_BLOCK_FRAMES = 1024
 
 
-class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, PicklingByName):
+class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtractor, PicklingByName):
     r"""
     Cuts clips into segments and turns each segment into the normalised log-mel of one audio tower.
 
@@ -62,6 +65,10 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, Pickling
         padding_rule: BEATs only. ``"exact"`` masks every frame that holds a filled sample, so that a segment's
             vector is that of the segment alone; ``"reference"`` masks approximately, as the published code does,
             and goes with ``padding_mask="reference"`` of the tower.
+        downmix: how a segment's channels become one: ``"mean"`` averages all of them, as the published encoders
+            do; ``"active"`` those in which something sounds, see `mix_channels`.
+        resampler: ``"soxr"``, or ``"torchaudio"``, which the published scripts of BEATs and EAT resample by; see
+            `resample`.
     """
 
     _auto_class = "AutoFeatureExtractor"
@@ -84,6 +91,8 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, Pickling
         std: float | None = None,
         target_frames: int | None = None,
         padding_rule: str = "exact",
+        downmix: str = "mean",
+        resampler: str = "soxr",
         **kwargs: Any,
     ) -> None:
         if front_end not in FRONT_ENDS:
@@ -110,6 +119,10 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, Pickling
         self.std = _given(std, preset.std)
         self.target_frames = target_frames
         self.padding_rule = padding_rule
+        check_downmix(downmix)
+        check_resampler(resampler)
+        self.downmix = downmix
+        self.resampler = resampler
         check_settings(
             front_end,
             sampling_rate=self.sampling_rate,
@@ -161,10 +174,6 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, Pickling
             _given(fmax, self.fmax),
             FRONT_ENDS[self.front_end].mel_precision,
         )
-
-    def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
-        """One sound as a mono float32 waveform ``(samples,)`` at the model's rate; forms as in a call."""
-        return to_waveform(clip, sampling_rate=self.sampling_rate, source_rate=sampling_rate)
 
     def frame_mask(self, lengths: torch.Tensor, samples: int) -> torch.Tensor | None:
         """
@@ -266,9 +275,9 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, Pickling
             audio: a sound or a sequence of sounds. A sound is a file path, the bytes of a file or an open file, an
                 array or tensor ``(samples,)``, a dict with ``array`` and ``sampling_rate``, with ``bytes`` or
                 with ``path``, or an audio object of the ``datasets`` library. An array or tensor of two axes is
-                ``(batch, samples)``; channels, which are averaged, take a dict whose ``array`` is
+                ``(batch, samples)``; channels, which are mixed, take a dict whose ``array`` is
                 ``(channels, samples)``, or a third axis, ``(batch, channels, samples)``.
-            sampling_rate: rate in Hz of bare arrays, 8,000 to 192,000; resampled where it is not the model's.
+            sampling_rate: rate in Hz of bare arrays, 1,000 to 768,000; resampled where it is not the model's.
             segment_seconds: shorter segments than usual, for training on crops.
             mel_ranges: ``(fmin, fmax)`` in Hz for each clip, for training.
             return_tensors: ``"pt"``, ``"np"`` or None for lists.
@@ -289,15 +298,16 @@ class AuricleFeatureExtractor(SegmentCutting, SequenceFeatureExtractor, Pickling
         unknown = set(kwargs) - _WITHOUT_EFFECT
         if unknown:
             raise ValueError(f"unknown arguments {sorted(unknown)} for {type(self).__name__}.")
-        waveforms = [
-            to_waveform(clip, sampling_rate=self.sampling_rate, source_rate=sampling_rate, position=index)
-            for index, clip in enumerate(as_clip_list(audio))
-        ]
+        clips = as_clip_list(audio)
+        waveforms = [self.load(clip, sampling_rate, position=index) for index, clip in enumerate(clips)]
         if mel_ranges is not None and len(mel_ranges) != len(waveforms):
             raise ValueError(
                 f"{len(mel_ranges)} mel_ranges for {len(waveforms)} clips; one a clip is needed."
             )
-        cut = [self.cut(waveform, segment_seconds) for waveform in waveforms]
+        cut = [
+            self.cut(waveform, segment_seconds, name=name_of_clip(clip, index))
+            for index, (clip, waveform) in enumerate(zip(clips, waveforms, strict=True))
+        ]
         counts = [len(segments) for segments in cut]
         lengths = [n for waveform in waveforms for n in self.real_samples(len(waveform), segment_seconds)]
         if mel_ranges is not None:

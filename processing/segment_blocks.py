@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio_streaming import regroup, stream_waveform
+from .audio_streaming import regroup
 
 
 @dataclass
@@ -42,12 +42,12 @@ def iter_blocks(
         raise ValueError(f"segments_per_block={segments_per_block} must be at least 1.")
     rate, length = extractor.sampling_rate, extractor.segment_samples
     first = 0
-    pieces = stream_waveform(path, sampling_rate=rate, offset=offset, duration=duration)
+    pieces = extractor.pieces(path, offset=offset, duration=duration)
     for samples in regroup(pieces, segments_per_block * length):
         # Behind full segments such a rest is left out, as it is when the file is cut at once.
         if first and len(samples) < extractor.min_tail_samples:
             return
-        segments, lengths = extractor.cut(samples), extractor.real_samples(len(samples))
+        segments, lengths = extractor.cut(samples, name=os.fspath(path)), extractor.real_samples(len(samples))
         inputs = extractor.encode(segments, lengths, [len(segments)], None, device)
         edges = first + np.minimum(np.arange(len(segments) + 1) * length, len(samples))
         seconds = offset + edges / rate

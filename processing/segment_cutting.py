@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .channel_mixing import mix_channels
 from .front_ends import FRONT_ENDS, check_segment_length
 
 
 class SegmentCutting:
     """
     The cutting rule, for feature extractors with ``front_end``, ``sampling_rate``, ``segment_seconds``,
-    ``min_tail_seconds`` and ``padding_value``.
+    ``min_tail_seconds``, ``padding_value`` and ``downmix``.
     """
 
     @property
@@ -25,7 +26,9 @@ class SegmentCutting:
             check_segment_length(self.front_end, length, self.sampling_rate)
         return length
 
-    def cut(self, waveform: np.ndarray, segment_seconds: float | None = None) -> np.ndarray:
+    def cut(
+        self, waveform: np.ndarray, segment_seconds: float | None = None, *, name: str | None = None
+    ) -> np.ndarray:
         """
         Cuts a waveform at the model's rate into segments, the last one filled up.
 
@@ -33,8 +36,10 @@ class SegmentCutting:
         by some milliseconds, and a segment of nothing else would count as much as the sound itself.
 
         Args:
-            waveform: float32 ``(samples,)``, at least one sample.
+            waveform: float32 ``(samples,)`` or ``(samples, channels)``, at least one sample. Channels are mixed in
+                each segment by that segment's samples alone.
             segment_seconds: another segment length than the own one, for training on shorter crops.
+            name: of the sound, for a warning that its channels cancel.
 
         Returns:
             float32 ``(segments, segment samples)``.
@@ -46,8 +51,17 @@ class SegmentCutting:
         waveform = waveform[: self._kept_samples(len(waveform), length)]
         count = -(-len(waveform) // length)
         segments = np.full((count, length), self.padding_value, dtype=np.float32)
-        segments.reshape(-1)[: len(waveform)] = waveform
+        if waveform.ndim == 1:
+            segments.reshape(-1)[: len(waveform)] = waveform
+            return segments
+        for place, segment in enumerate(segments):
+            mixed = self.mix(waveform[place * length : (place + 1) * length], name=name)
+            segment[: len(mixed)] = mixed
         return segments
+
+    def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
+        """One segment's channels as one; see `mix_channels`."""
+        return mix_channels(samples, self.downmix, name=name)
 
     def _kept_samples(self, samples: int, length: int) -> int:
         """Samples of a waveform that are cut into segments: all but a tail too short to be one."""

@@ -65,7 +65,7 @@ LONGEST_MODULE = 420  # lines
 FREE_FOLDERS = ("modeling", "processing", "cli")
 SCRIPTS = ("train", "push_to_hub", "__main__")
 ALLOWED = {"torch", "transformers", "numpy", "huggingface_hub"}
-OPTIONAL = {"soundfile", "soxr"}  # in a try that catches ImportError
+OPTIONAL = {"soundfile", "soxr", "av"}  # in a try that catches ImportError
 
 
 # ------------------------------------------------------------------------------------ the repository
@@ -657,6 +657,20 @@ def test_type_checkers_are_told_that_there_are_types():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert "py.typed" in setuptools["package-data"][PACKAGE]
     assert (ROOT / "py.typed").is_file()
+
+
+def test_the_installed_av_is_in_the_declared_range():
+    """Its major versions follow FFmpeg's: each may decode, count and name options in another way."""
+    from importlib.metadata import version
+
+    from packaging.specifiers import SpecifierSet
+
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "dependencies"
+    ]
+    (declared,) = (one.removeprefix("av") for one in dependencies if re.match(r"av[<>=!~]", one))
+    assert version("av") in SpecifierSet(declared)
+    assert "<" in declared, "an untried major version must not be taken"
 
 
 # ------------------------------------------------------------------------------------ machine paths

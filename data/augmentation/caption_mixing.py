@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,7 @@ def _level(
                 sampling_rate=sampling_rate,
                 offset=sound["offset"] or 0.0,
                 duration=sound["duration"],
+                downmix="mean",
             )
             known[key] = measure_level(waveform, sampling_rate)
         except AudioReadError as error:
@@ -281,7 +283,9 @@ def _write_sound(path: Path, description: dict[str, Any], render: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(json.dumps(description) + "\n", encoding="utf-8")
         if render:
-            waveform, rate = render_mix(fresh, load_waveform, offset=0.0, duration=None)
+            waveform, rate = render_mix(
+                fresh, partial(load_waveform, downmix="mean"), offset=0.0, duration=None
+            )
             soundfile.write(fresh, waveform, rate, format="FLAC")
         fresh.replace(path)
     except OSError as error:

@@ -93,6 +93,8 @@ def audio_files(folders: Iterable[Path], *, recursive: bool = False) -> dict[str
     for folder in folders:
         for directory, _, names in os.walk(folder) if recursive else _top(folder):
             for name in names:
+                if name.startswith("._"):  # AppleDouble: what macOS writes beside a file is no sound
+                    continue
                 stem, dot, extension = name.rpartition(".")
                 if dot and f".{extension.lower()}" in extensions and not is_apple_double(name):
                     found.setdefault(stem, []).append(Path(directory) / name)

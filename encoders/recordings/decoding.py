@@ -3,11 +3,10 @@
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from ...processing import stream_waveform
 from ..cpu_threads import half_of_the_cores
 
 MOST_THREADS = 8
@@ -15,22 +14,22 @@ PIECES_AHEAD = 4
 
 
 def decode_ahead(
-    paths: Iterable[str], *, sampling_rate: int, threads: int | None = None
+    paths: Iterable[str], read: Callable[[str], Iterator[np.ndarray]], *, threads: int | None = None
 ) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
     """
-    Files in their order, each with its samples piece by piece, as [`stream_waveform`] gives them.
+    Files in their order, each with its samples piece by piece.
 
-    The next files are decoded meanwhile, since libsndfile and soxr let other threads run. Of each file at most four
+    The next files are decoded meanwhile, since decoders and soxr let other threads run. Of each file at most four
     pieces of ten seconds wait in memory.
 
     Args:
         paths: of sound files; taken ahead by as many as there are threads.
-        sampling_rate: wanted rate in Hz.
+        read: from a path to the pieces, as a feature extractor's `pieces`.
         threads: that decode; half of the usable cores, from 1 to 8, if not given.
 
     Yields:
         (path, pieces); what is left of the pieces is dropped once the next file is asked for. The pieces raise what
-        `stream_waveform` raises.
+        reading raises.
     """
     count = threads or min(MOST_THREADS, half_of_the_cores())
     jobs: queue.SimpleQueue[_Decoding | None] = queue.SimpleQueue()
@@ -41,7 +40,7 @@ def decode_ahead(
     try:
         while True:
             while len(ahead) <= count and (path := next(source, None)) is not None:
-                ahead.append(_Decoding(path, sampling_rate))
+                ahead.append(_Decoding(path, read))
                 jobs.put(ahead[-1])
             if not ahead:
                 return
@@ -57,14 +56,14 @@ def decode_ahead(
 class _Decoding:
     """A file whose pieces one thread puts into a queue and another takes out of it."""
 
-    def __init__(self, path: str, sampling_rate: int):
-        self.path, self.sampling_rate = path, sampling_rate
+    def __init__(self, path: str, read: Callable[[str], Iterator[np.ndarray]]):
+        self.path, self._read = path, read
         self.dropped = threading.Event()
         self._queue: queue.Queue[np.ndarray | Exception | None] = queue.Queue(PIECES_AHEAD)
 
     def run(self) -> None:
         try:
-            for piece in stream_waveform(self.path, sampling_rate=self.sampling_rate):
+            for piece in self._read(self.path):
                 self._put(piece)
                 if self.dropped.is_set():
                     return

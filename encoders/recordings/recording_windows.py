@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...processing import AudioReadError, stream_waveform
+from ...processing import AudioReadError
 from ..interface import AudioTextEncoder
 from .decoding import decode_ahead
 from .window_cutting import Cut, windows_and_segments, windows_reaching_back
@@ -51,11 +51,11 @@ def embed_files(
     Raises:
         ValueError: as `embed_recording`.
     """
-    with closing(decode_ahead(paths, sampling_rate=encoder.sampling_rate)) as decoded:
+    with closing(decode_ahead(paths, encoder.pieces)) as decoded:
         for path, pieces in decoded:
             try:
                 found: WindowVectors | Exception = embed_pieces(
-                    encoder, pieces, hop_seconds=hop_seconds, clip_vector=clip_vector
+                    encoder, pieces, hop_seconds=hop_seconds, clip_vector=clip_vector, name=path
                 )
             except (AudioReadError, OSError) as error:
                 found = error
@@ -94,14 +94,14 @@ def embed_recording(
         AudioReadError: for a file that cannot be read.
         ValueError: for a hop that is not above 0 and at most a window.
     """
-    pieces = stream_waveform(path, sampling_rate=encoder.sampling_rate, offset=offset, duration=duration)
     return embed_pieces(
         encoder,
-        pieces,
+        encoder.pieces(path, offset=offset, duration=duration),
         hop_seconds=hop_seconds,
         clip_vector=clip_vector,
         offset=offset,
         batch_size=batch_size,
+        name=os.fspath(path),
     )
 
 
@@ -113,13 +113,15 @@ def embed_pieces(
     clip_vector: ClipVector = "model",
     offset: float = 0.0,
     batch_size: int = 16,
+    name: str | None = None,
 ) -> WindowVectors:
     """
     [`embed_recording`] of samples that come piece by piece.
 
     Args:
-        pieces: mono float32 ``(samples,)`` each, at the encoder's sampling rate.
+        pieces: as the encoder's ``pieces`` gives them; channels are mixed window by window.
         offset: where in the recording the first one begins, seconds.
+        name: of the recording, for a warning that its channels cancel.
 
     Raises:
         AudioReadError: if there are no vectors for such samples; and what the pieces raise.
@@ -146,7 +148,7 @@ def embed_pieces(
     for batch in _batches(cuts, batch_size):
         waveforms = np.zeros((len(batch), length), dtype=np.float32)
         for row, cut in zip(waveforms, batch, strict=True):
-            row[: len(cut.samples)] = cut.samples
+            row[: len(cut.samples)] = encoder.mix(cut.samples, name=name)
         pooled = encoder.pool_windows(waveforms, [len(cut.samples) for cut in batch])
         part = pooled[[cut.in_clip for cut in batch]]
         if len(part):

@@ -15,7 +15,7 @@ class Cut:
 
     Attributes:
         start: first sample within the recording.
-        samples: ``(n,)`` float32, at most a window.
+        samples: float32 ``(n,)`` or ``(n, channels)``, at most a window.
         is_window: whether an index keeps a vector of it.
         in_clip: whether it counts in the vector of the whole recording.
     """
@@ -40,7 +40,7 @@ def windows_reaching_back(
     held = previous = np.zeros(0, dtype=np.float32)
     first = given = 0
     for piece in regroup(pieces, hop):
-        held = np.concatenate([held, piece])
+        held = np.concatenate([held, piece]) if len(held) else piece
         while len(held) >= length:
             previous = held[:length].copy()
             yield Cut(first, previous, True, True)
@@ -74,7 +74,7 @@ def windows_and_segments(
     held = previous = np.zeros(0, dtype=np.float32)
     first = given = 0
     for piece in regroup(pieces, hop):
-        held = np.concatenate([held, piece])
+        held = np.concatenate([held, piece]) if len(held) else piece
         yield from segments.send(piece)
         while len(held) >= length:
             previous = held[:length].copy()
@@ -102,7 +102,7 @@ def _segments(length: int, hop: int):
         ready = []
         if length % hop == 0:
             continue
-        held = np.concatenate([held, piece])
+        held = np.concatenate([held, piece]) if len(held) else piece
         while len(held) >= length:
             if first % hop:
                 ready.append(Cut(first, held[:length].copy(), False, True))

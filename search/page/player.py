@@ -33,16 +33,17 @@ def playable(hit: Hit) -> Playable:
     Args:
         hit: its file may be gone since it was indexed.
     """
-    import soundfile
+    from ...processing.audio_reading import AudioReadError, opened_sound
 
     try:
-        with soundfile.SoundFile(hit.path) as file:
+        with opened_sound(hit.path) as (decoder, _):
             if hit.duration <= LONG_SECONDS:
                 return Playable(hit.path, None, hit.start, "")
             begin = max(0.0, hit.start - BEFORE_SECONDS)
-            end = max(begin, min(begin + PART_SECONDS, file.frames / file.samplerate))
+            seconds = hit.duration if decoder.frames is None else decoder.frames / decoder.rate
+            end = max(begin, min(begin + PART_SECONDS, seconds))
             return Playable(hit.path, begin, hit.start - begin, f"plays {clock(begin)} to {clock(end)}")
-    except (soundfile.SoundFileError, OSError):
+    except (AudioReadError, OSError):
         return Playable(None, None, 0.0, "cannot be read any more: bring the index up to date")
 
 
@@ -57,15 +58,18 @@ def part_as_wav(path: str, begin: float) -> bytes:
     Raises:
         OSError: if it cannot be read.
     """
+    import numpy as np
     import soundfile
+
+    from ...processing.audio_reading import AudioReadError, read_channels
 
     wav = BytesIO()
     try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(min(round(begin * file.samplerate), file.frames))
-            samples = file.read(round(PART_SECONDS * file.samplerate), dtype="int16")
-            soundfile.write(wav, samples, file.samplerate, format="WAV", subtype="PCM_16")
-    except soundfile.SoundFileError as error:
+        samples, rate = read_channels(path, offset=begin, duration=PART_SECONDS)
+        # Of 16-bit sound the very numbers; what is louder than full scale is cut off.
+        values = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+        soundfile.write(wav, values, rate, format="WAV", subtype="PCM_16")
+    except (AudioReadError, soundfile.SoundFileError) as error:
         raise OSError(str(error)) from error
     return wav.getvalue()
 

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 # Below Gradio's own prefix: what stands in front of Gradio passes that on as it is.
 PREFIX = "gradio_api/sounds"
 MEDIA_TYPES = {
+    ".aac": "audio/aac",
     ".aif": "audio/aiff",
     ".aifc": "audio/aiff",
     ".aiff": "audio/aiff",
     ".au": "audio/basic",
     ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+    ".mka": "audio/x-matroska",
     ".mp3": "audio/mpeg",
+    ".mp4": "audio/mp4",
     ".oga": "audio/ogg",
     ".ogg": "audio/ogg",
     ".opus": "audio/ogg",
@@ -30,6 +34,7 @@ MEDIA_TYPES = {
     ".wav": "audio/wav",
     ".wave": "audio/wav",
     ".wavex": "audio/wav",
+    ".webm": "audio/webm",
 }
 
 

@@ -6,16 +6,12 @@ import os
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-
-import soundfile
 
 from ... import __version__
+from ...processing import decoder_versions
 from .index_folder import IndexFolder
 
 FAULTS = "faults.json"
-# What decodes sound; one that is not installed may be, later.
-_DECODERS = ("soundfile", "av", "soxr")
 
 
 @dataclass(frozen=True)
@@ -101,20 +97,7 @@ def write_faults(folder: IndexFolder, faults: dict[str, KnownFault]) -> None:
 
 def _reader() -> str:
     """Versions of this package and of all that decodes sound for it."""
-    return ", ".join(
-        (
-            f"auricle {__version__}",
-            f"libsndfile {soundfile.__libsndfile_version__}",
-            *(f"{name} {_version(name)}" for name in _DECODERS),
-        )
-    )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    return f"auricle {__version__}, {decoder_versions()}"
 
 
 __all__ = ["KnownFault", "Neighbours", "read_faults", "write_faults"]

@@ -14,8 +14,10 @@ from tiny_models import SAMPLING_RATE, sound, write_sound
 
 from auricle.data import DataError, waveform_writing
 from auricle.data.waveform_cache import WaveformCache, cache_root
-from auricle.data.waveform_writing import estimated_bytes, write_waveforms
-from auricle.processing import AudioReadError, load_waveform
+from auricle.data.waveform_writing import WaveformForm, estimated_bytes, write_waveforms
+from auricle.processing import AudioReadError, load_channels, load_waveform
+
+FORM = WaveformForm(SAMPLING_RATE)
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ def test_whatever_a_kill_or_a_power_cut_leaves_is_put_right(clips, tmp_path, mon
         with open(directory / "unreadable.jsonl", "ab") as file:
             file.write(b'[2, "noted before the kill"]\n[2, "cut')
     elif lost == "half a note":
-        os.truncate(directory / "lengths.int64", 12)
+        os.truncate(directory / "lengths.int64", 24)
     else:
         os.truncate(directory / "samples.int16", 100)
     cache = build(clips, tmp_path / "cache")
@@ -164,11 +166,41 @@ def test_whatever_a_kill_or_a_power_cut_leaves_is_put_right(clips, tmp_path, mon
     assert cache.offsets.tolist() == whole.offsets.tolist() and cache.unreadable == whole.unreadable
 
 
+def test_channels_are_kept_where_they_are_mixed_by_segments(tmp_path):
+    folder = tmp_path / "sounds"
+    paths = [write_sound(folder / f"{n}.wav", 0.5, channels=n, seed=n) for n in (1, 2, 6)]
+    clips = [{"path": str(path), "offset": None, "duration": None} for path in paths]
+    active = {"sampling_rate": SAMPLING_RATE, "downmix": "active", "progress": False}
+    cache = WaveformCache.build(clips, cache_dir=tmp_path / "cache", **active)
+    for place, path in enumerate(paths):
+        channels = load_channels(path, sampling_rate=SAMPLING_RATE)
+        assert cache[place].shape == channels.shape
+        assert np.abs(cache[place] - channels).max() <= 0.5 / 32768 + 1e-7
+    size = (cache.directory / "samples.int16").stat().st_size
+    assert estimated_bytes(clips, WaveformForm(SAMPLING_RATE, "active")) == size == 2 * 8000 * 9
+    mean = build(clips, tmp_path / "cache")
+    assert mean.directory != cache.directory and mean[2].shape == (8000,)
+
+
+def test_a_killed_build_of_channels_is_continued(tmp_path, monkeypatch):
+    paths = [write_sound(tmp_path / f"{n}.wav", 0.5, channels=n, seed=n) for n in (2, 1, 3)]
+    clips = [{"path": str(path), "offset": None, "duration": None} for path in paths]
+    active = {"sampling_rate": SAMPLING_RATE, "downmix": "active", "progress": False}
+    whole = WaveformCache.build(clips, cache_dir=tmp_path / "whole", **active)
+    with monkeypatch.context() as patch:
+        kill_at(patch, 2)
+        with pytest.raises(Killed):
+            WaveformCache.build(clips, cache_dir=tmp_path / "cache", **active)
+    cache = WaveformCache.build(clips, cache_dir=tmp_path / "cache", **active)
+    assert cache.channels == whole.channels == [2, 1, 3]
+    assert all(np.array_equal(cache[place], whole[place]) for place in range(3))
+
+
 def test_the_estimate_is_what_is_written(clips, tmp_path):
     written = (build(clips, tmp_path / "cache").directory / "samples.int16").stat().st_size
-    assert estimated_bytes(clips, SAMPLING_RATE) == written
-    assert estimated_bytes(clips * 1000, SAMPLING_RATE) == pytest.approx(1000 * written, rel=0.1)
-    assert estimated_bytes([], SAMPLING_RATE) == 0
+    assert estimated_bytes(clips, FORM) == written
+    assert estimated_bytes(clips * 1000, FORM) == pytest.approx(1000 * written, rel=0.1)
+    assert estimated_bytes([], FORM) == 0
 
 
 def test_too_small_a_disk_is_told_before_anything_is_decoded(clips, tmp_path, monkeypatch):
@@ -189,7 +221,7 @@ def test_a_disk_that_fills_up_keeps_what_is_done(clips, tmp_path):
     with pytest.raises(
         DataError, match="the disk is full: .*samples.int16. The clips decoded so far are kept"
     ):
-        write_waveforms(clips, SAMPLING_RATE, directory, False)
+        write_waveforms(clips, FORM, directory, False)
 
 
 def test_a_cache_without_its_index_is_made_again(clips, tmp_path):

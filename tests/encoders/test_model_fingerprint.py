@@ -14,7 +14,7 @@ from tiny_models import (
 from transformers import AutoTokenizer
 
 from auricle.encoders.auricle_checkpoint import load_pretrained
-from auricle.encoders.model_fingerprint import model_fingerprint
+from auricle.encoders.model_fingerprint import _processor_settings, model_fingerprint
 from auricle.modeling import AuricleConfig, AuricleModel
 from auricle.modeling.int8 import quantize_linear_layers
 from auricle.processing import AuricleFeatureExtractor, AuricleProcessor
@@ -50,6 +50,36 @@ def test_saving_loading_and_use_do_not_change_it(built, known, tmp_path):
     # A tokenizer keeps the padding and truncation of its last call.
     processor(text=["a dog barks", "rain"], text_kwargs={"max_length": 5})
     assert model_fingerprint(model.train(), processor) == known
+
+
+@pytest.mark.parametrize(
+    ("name", "legacy", "other"), [("downmix", "mean", "active"), ("resampler", "soxr", "torchaudio")]
+)
+def test_a_setting_that_came_later_counts_only_where_it_changes_something(built, known, name, legacy, other):
+    model, processor = built
+    extractor = processor.feature_extractor
+    assert getattr(extractor, name) == legacy
+    settings = _processor_settings(processor)["front_end"]
+    # What a directory of an earlier release hashed, no setting more or less.
+    assert sorted(settings) == [
+        *("feature_size", "fmax", "fmin", "front_end", "hop_length", "mean", "min_tail_seconds", "n_fft"),
+        *(
+            "padding_rule",
+            "padding_value",
+            "preemphasis",
+            "sampling_rate",
+            "segment_seconds",
+            "std",
+            "target_frames",
+        ),
+        "win_length",
+    ]
+    try:
+        setattr(extractor, name, other)
+        changed = model_fingerprint(model, processor)
+    finally:
+        setattr(extractor, name, legacy)
+    assert changed != known and model_fingerprint(model, processor) == known
 
 
 @pytest.mark.parametrize("name", ["audio_projection.bias", "text_model.embeddings.word_embeddings.weight"])

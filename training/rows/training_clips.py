@@ -15,7 +15,7 @@ from ...data.mixing import WEIGHT_COLUMN, EpochRows
 from ...data.schema import DataError, unique_clips
 from ...data.waveform_cache import WaveformCache
 from ...encoders.auricle_embedding import distinct_in_order
-from ...processing import AudioReadError, AuricleFeatureExtractor, audio_seconds, load_waveform
+from ...processing import AudioReadError, AuricleFeatureExtractor, audio_seconds
 from ..recipe.reading import RecipeError
 from ..recipe.schema import DataSection
 from ..teachers.teacher_bank import AlignedTeachers
@@ -89,6 +89,7 @@ class TrainingClips(TorchDataset):
         self.clip_of_row = _numbered(table["clip_id"])
         self.group_of_row = _numbered(table[section.positive_column])
         self.caption_of_row = _numbered(self.captions)
+        self.feature_extractor = feature_extractor
         self.sampling_rate = feature_extractor.sampling_rate
         self.mel_range = (feature_extractor.fmin, feature_extractor.fmax)
         self.section = section
@@ -123,7 +124,8 @@ class TrainingClips(TorchDataset):
         One pair; ``place`` counts the epoch's rows, which are the table's unless data sets have weights.
 
         Returns:
-            ``waveform`` float32 ``(samples,)``; ``mel_range`` (Hz, Hz) or None; ``caption``; ``pooled_text`` or
+            ``waveform`` float32 ``(samples,)``, or ``(samples, channels)`` where the feature extractor mixes
+            channels segment by segment; ``mel_range`` (Hz, Hz) or None; ``caption``; ``pooled_text`` or
             None; ``group``, the number that positives share; ``teacher_audio`` and ``teacher_text``, float32
             ``(teachers' width,)`` or None; ``cluster``, the caption's, or None.
 
@@ -193,12 +195,12 @@ class TrainingClips(TorchDataset):
             seconds = longest
         # A file whose length is asked for to the sample may end a sample early.
         duration = None if whole and seconds == left else seconds
-        return load_waveform(path, sampling_rate=self.sampling_rate, offset=offset, duration=duration)
+        return self.feature_extractor.load({"path": path, "offset": offset, "duration": duration})
 
     def _vary(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         section = self.section
         if section.time_roll:
-            waveform = np.roll(waveform, generator.integers(len(waveform)))
+            waveform = np.roll(waveform, generator.integers(len(waveform)), axis=0)
         if section.crop_seconds is not None:
             waveform = random_crop(waveform, round(section.crop_seconds * self.sampling_rate), generator)
         if section.gain_db:

@@ -22,6 +22,7 @@ from ...files.saved_directories import (
     remove_incomplete_checkpoints,
     replace_directory,
 )
+from ...processing import AuricleFeatureExtractor
 from ..losses.gradient_gather import world
 from ..losses.objective import Objective
 from ..models.lora import add_lora, trainable_share
@@ -106,7 +107,7 @@ def run_stage(
         extractor,
         stage.data,
         seed=seed,
-        waveforms=_cache_waveforms(table, stage, extractor.sampling_rate, progress),
+        waveforms=_cache_waveforms(table, stage, extractor, progress),
         pooled_text=_pool_frozen_text(stage, built, table, pooled_captions, progress),
         unreadable_log=directory / UNREADABLE_LOG,
         teachers=objective.teachers,
@@ -256,13 +257,15 @@ def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:
 
 
 def _cache_waveforms(
-    table: Dataset, stage: Stage, sampling_rate: int, progress: bool
+    table: Dataset, stage: Stage, extractor: AuricleFeatureExtractor, progress: bool
 ) -> WaveformCache | None:
     if not stage.data.cache_waveforms:
         return None
     return WaveformCache.build(
         list(unique_clips(table)["audio"]),
-        sampling_rate=sampling_rate,
+        sampling_rate=extractor.sampling_rate,
+        downmix=extractor.downmix,
+        resampler=extractor.resampler,
         cache_dir=stage.data.cache_dir,
         progress=progress,
     )

@@ -14,6 +14,10 @@ from auricle.processing.audio_streaming import PIECE_SECONDS
 RATE = 8000
 
 
+def read(path):
+    return stream_waveform(path, sampling_rate=RATE)
+
+
 @pytest.fixture
 def paths(tmp_path):
     return [
@@ -35,12 +39,12 @@ def until_they_end() -> bool:
 @pytest.mark.parametrize("threads", [1, 3, 20])
 def test_every_file_has_its_own_samples_in_order(paths, threads):
     seen = []
-    for path, pieces in decode_ahead(iter(paths), sampling_rate=RATE, threads=threads):
+    for path, pieces in decode_ahead(iter(paths), read, threads=threads):
         expected = np.concatenate(list(stream_waveform(path, sampling_rate=RATE)))
         assert np.array_equal(np.concatenate(list(pieces)), expected)
         seen.append(path)
     assert seen == paths and until_they_end()
-    assert list(decode_ahead(iter([]), sampling_rate=RATE)) == []
+    assert list(decode_ahead(iter([]), read)) == []
 
 
 def test_an_error_comes_with_its_file_and_the_next_goes_on(paths, tmp_path):
@@ -48,7 +52,7 @@ def test_an_error_comes_with_its_file_and_the_next_goes_on(paths, tmp_path):
     broken.write_bytes(b"RIFF no sound")
     gone = tmp_path / "gone.wav"
     told = {}
-    for path, pieces in decode_ahead([paths[0], str(broken), str(gone), paths[1]], sampling_rate=RATE):
+    for path, pieces in decode_ahead([paths[0], str(broken), str(gone), paths[1]], read):
         try:
             told[path] = len(np.concatenate(list(pieces)))
         except (AudioReadError, OSError) as error:
@@ -67,7 +71,7 @@ def test_it_runs_ahead_by_some_files_and_no_further(paths):
             taken.append(path)
             yield path
 
-    running = decode_ahead(source(), sampling_rate=RATE, threads=2)
+    running = decode_ahead(source(), read, threads=2)
     next(running)
     assert taken == paths[:3]
     next(running)
@@ -79,7 +83,7 @@ def test_it_runs_ahead_by_some_files_and_no_further(paths):
 def test_a_long_file_waits_in_few_pieces_and_can_be_left(tmp_path):
     long = write_sound(tmp_path / "long.wav", 30 * PIECE_SECONDS, seed=1)
     short = write_sound(tmp_path / "short.wav", 0.5, seed=2)
-    running = decode_ahead([str(long), str(short)], sampling_rate=RATE, threads=1)
+    running = decode_ahead([str(long), str(short)], read, threads=1)
     _, pieces = next(running)
     next(pieces)
     time.sleep(0.5)

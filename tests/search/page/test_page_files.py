@@ -150,6 +150,9 @@ def test_of_a_long_recording_a_minute_around_the_moment_is_played(tmp_path):
         assert found == rate
         return samples
 
+    # A float file sounds as it is, not as three levels.
+    soundfile.write(tmp_path / "float.wav", ramp / 32768.0, rate, subtype="FLOAT")
+    assert np.array_equal(played(replace(hit, path=str(tmp_path / "float.wav"))), played(hit))
     found = playable(hit)
     assert found.begin == 190.0 and found.start == 10.0 and found.note == "plays 3:10.0 to 4:10.0"
     assert len(played(hit)) == 60 * rate and played(hit)[0] == 190 and played(hit)[-1] == 249

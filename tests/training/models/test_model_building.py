@@ -112,6 +112,13 @@ def test_an_unknown_tower_lists_the_known(section):
     assert "'auricle_past'" in message and "auricle_passt" in message
 
 
+def test_new_models_mix_the_channels_that_sound_and_others_as_they_are_told(section):
+    assert build_model(section(), 0).processor.feature_extractor.downmix == "active"
+    told = section(front_end={**tiny_front_end(), "downmix": "mean", "resampler": "torchaudio"})
+    extractor = build_model(told, 0).processor.feature_extractor
+    assert (extractor.downmix, extractor.resampler) == ("mean", "torchaudio")
+
+
 @pytest.mark.parametrize(
     ("audio", "front_end", "says"),
     [

@@ -1,0 +1,58 @@
+"""How a feature extractor gets the samples of a sound, before they are cut into segments."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .audio_inputs import to_waveform
+from .audio_streaming import stream_channels, stream_waveform
+
+
+class SoundLoading:
+    """Loading, for feature extractors with ``sampling_rate``, ``downmix`` and ``resampler``."""
+
+    def load(self, clip: Any, sampling_rate: int | None = None, *, position: int = 0) -> np.ndarray:
+        """
+        One sound at the model's rate, in the form that [`cut`] takes.
+
+        Args:
+            clip: a sound of any form that a call takes.
+            sampling_rate: of bare arrays, in Hz.
+            position: place of the clip in its batch, for messages.
+
+        Returns:
+            float32 ``(samples,)``; ``(samples, channels)`` of a sound of several channels that are mixed segment by
+            segment, with ``downmix="active"``.
+        """
+        return to_waveform(
+            clip,
+            sampling_rate=self.sampling_rate,
+            source_rate=sampling_rate,
+            position=position,
+            downmix=self.downmix,
+            resampler=self.resampler,
+        )
+
+    def pieces(
+        self, path: Any, *, offset: float = 0.0, duration: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """
+        What [`load`] gives of a file, piece by piece in bounded memory.
+
+        Args:
+            path: an audio file.
+            offset: where to start, in seconds.
+            duration: how much to read, in seconds; None reads to the end.
+
+        Raises:
+            AudioReadError: for a file that cannot be read; one that is damaged may yield pieces before.
+        """
+        options = {"sampling_rate": self.sampling_rate, "resampler": self.resampler}
+        options |= {"offset": offset, "duration": duration}
+        if self.downmix == "mean":
+            return stream_waveform(path, downmix="mean", **options)
+        return stream_channels(path, **options)
+
+
+__all__ = ["SoundLoading"]

@@ -1,0 +1,187 @@
+"""The one place that decides who decodes a file: libsndfile, or FFmpeg's libraries by frames or by container."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from .container_decoding import ContainerDecoder
+from .frame_decoding import FrameDecoder, ffmpeg_version
+from .frame_scanning import behind_tags, find_stream
+from .header_repair import (
+    MPEG_WAV_TAGS,
+    SNDFILE_WAV_TAGS,
+    TrueHeader,
+    rebuilt_aiff,
+    rebuilt_au,
+    rebuilt_caf,
+    wav_layout,
+)
+from .ogg_links import ends_ogg_stream, ogg_links
+from .sndfile_decoding import SndfileDecoder, parts_at
+from .sndfile_part import OpenLength, SndfilePart, UnknownToSndfile, sndfile_version
+from .sound_formats import SoundFormat, identify
+from .sound_source import AudioReadError, SoundSource
+
+# To be raised when files are read that were not, or read as they were not.
+READER_VERSION = 2
+_SMALL_REST = 4096
+_REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au}
+
+
+class SoundDecoder(Protocol):
+    """
+    An open sound.
+
+    Attributes:
+        rate: Hz.
+        channels: of the first frame; later ones are brought to as many.
+        frames: samples a channel; None if no one knows before the end.
+        notes: what a user should know about the file.
+    """
+
+    rate: int
+    channels: int
+    frames: int | None
+    notes: list[str]
+
+    def count_samples(self) -> int:
+        """Samples a channel, at whatever cost."""
+
+    def reaches(self, start: int) -> bool:
+        """Whether there may be a sample at ``start``."""
+
+    def blocks(self, start: int, count: int | None, block: int) -> Iterator[np.ndarray]:
+        """Float32 ``(samples, channels)`` from ``start`` on, about ``block`` samples at a time."""
+
+    def close(self) -> None:
+        """Gives back what the decoder holds; the source stays open."""
+
+
+def open_sound(source: SoundSource) -> SoundDecoder:
+    """
+    A decoder for a file, chosen by its content.
+
+    WAV, FLAC, AIFF, CAF, W64, RF64, AU and Ogg go to libsndfile, which is fast and seeks exactly. MPEG audio, ADTS
+    and AC-3 are streams of frames: their headers alone tell their length. All else goes by its container.
+
+    Args:
+        source: the file; must stay open as long as the decoder.
+
+    Raises:
+        AudioReadError: for a file that is no sound, is damaged, truncated, encrypted or holds no samples.
+        ImportError: the package that decodes such a file is not installed.
+    """
+    start = behind_tags(source) if source.read_at(0, 3) == b"ID3" else 0
+    form = identify(source, start)
+    try:
+        if form.container == "WAV":
+            return _open_wav(source, start, form)
+        if form.container == "OGG":
+            return _open_ogg(source, start)
+        if form.by_sndfile:
+            return _open_with_sndfile(source, start, form)
+        if form.demuxer is not None:
+            return ContainerDecoder(source, form.demuxer)
+        return _open_frames(source, start)
+    except UnknownToSndfile:
+        raise _no_sound(source) from None
+
+
+def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecoder:
+    layout = wav_layout(source, start)
+    if layout is None:
+        return _open_with_sndfile(source, start, form)
+    if layout.tag in MPEG_WAV_TAGS:
+        if layout.declared is not None and layout.declared > source.size - layout.data_start:
+            raise _truncated(source, layout.declared, source.size - layout.data_start)
+        end = layout.data_start + layout.data_size
+        stream = find_stream(source, layout.data_start, end)
+        if stream is None:
+            raise AudioReadError(f"{source.name}: the file is damaged: it holds no frames of MPEG audio")
+        return FrameDecoder(source, stream)
+    if layout.tag not in SNDFILE_WAV_TAGS:
+        return ContainerDecoder(source, "wav")
+    if layout.following is not None:
+        return SndfileDecoder(source, parts_at(source, _joined_wavs(source, start, layout.following)))
+    rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None
+    decoder = _open_with_sndfile(source, start, form, rebuilt)
+    if layout.behind > _SMALL_REST:
+        decoder.notes.append(
+            f"{layout.behind} bytes behind the end of its sound are neither sound nor a known chunk"
+        )
+    return decoder
+
+
+def _joined_wavs(source: SoundSource, start: int, following: int | None) -> list[int]:
+    """Where the files begin that a WAV file was joined of."""
+    begins = [start]
+    while following is not None and len(begins) < 10_000:
+        begins.append(following)
+        layout = wav_layout(source, following)
+        following = layout.following if layout is not None else None
+    return begins
+
+
+def _open_ogg(source: SoundSource, start: int) -> SoundDecoder:
+    links, simple = ogg_links(source)
+    flac = b"\x7fFLAC" in source.read_at(0, 64)
+    if start or not simple:
+        return ContainerDecoder(source, "ogg")
+    if not ends_ogg_stream(source):
+        raise AudioReadError(f"{source.name}: the file is truncated: its Ogg stream has no end")
+    try:
+        if len(links) > 1:
+            return SndfileDecoder(source, parts_at(source, links))
+        return SndfileDecoder(source, [SndfilePart(source)])
+    except UnknownToSndfile:
+        return ContainerDecoder(source, "ogg")
+    except AudioReadError:
+        # libsndfile does not read FLAC in Ogg by every writer.
+        if not flac or len(links) > 1:
+            raise
+        return ContainerDecoder(source, "ogg")
+
+
+def _open_with_sndfile(
+    source: SoundSource, start: int, form: SoundFormat, rebuilt: TrueHeader | None = None
+) -> SoundDecoder:
+    if rebuilt is None and form.container in _REBUILDERS:
+        rebuilt = _REBUILDERS[form.container](source, start)
+    try:
+        if rebuilt is not None:
+            return SndfileDecoder(source, [SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)])
+        return SndfileDecoder(source, [SndfilePart(source, start)])
+    except (UnknownToSndfile, OpenLength):
+        if form.demuxer is None:
+            raise
+        return ContainerDecoder(source, form.demuxer)
+
+
+def _open_frames(source: SoundSource, start: int) -> SoundDecoder:
+    stream = find_stream(source, start)
+    if stream is not None:
+        return FrameDecoder(source, stream)
+    if start or source.read_at(0, 1) == b"\xff":
+        raise _no_sound(source)  # libsndfile would take it for MPEG audio on less evidence
+    return SndfileDecoder(source, [SndfilePart(source)])
+
+
+def _truncated(source: SoundSource, declared: int, present: int) -> AudioReadError:
+    return AudioReadError(
+        f"{source.name}: the file is truncated: its header declares {declared} bytes of sound, {present} are there"
+    )
+
+
+def _no_sound(source: SoundSource) -> AudioReadError:
+    return AudioReadError(
+        f"{source.name}: this is not an audio file, or one in a format that neither libsndfile nor FFmpeg can read"
+    )
+
+
+def decoder_versions() -> str:
+    """What decodes here, by version; a file that could not be read may become readable when one changes."""
+    return f"reader {READER_VERSION}, libsndfile {sndfile_version()}, FFmpeg {ffmpeg_version()}"
+
+
+__all__ = ["READER_VERSION", "SoundDecoder", "decoder_versions", "open_sound"]
