@@ -1,183 +1,249 @@
-"""Reading sound: a file, or a part of it, to a mono float32 waveform at the rate that is asked for.
+"""Reading sound: a file, or a part of it, to a float32 waveform at the rate that is asked for.
 
 One reader for the whole project. Decoders disagree about the length of the same Ogg or MP3 file, so mixing
 them would make a clip's features depend on what happens to be installed. Needs numpy, plus `soundfile`
-(libsndfile) to decode and `soxr` to resample; both are only needed when they are used.
+(libsndfile) and `av` (PyAV, FFmpeg's libraries) to decode and `soxr` to resample; each is only needed when it is used.
 """
 
 import os
-import re
-import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-try:
-    import soundfile
-except (ImportError, OSError):  # OSError: the package is there but libsndfile is not
-    soundfile = None
-try:
-    import soxr
-except ImportError:
-    soxr = None
-
+from .channel_mixing import mix_channels, tell_once
+from .frame_decoding import have_av
+from .resampling import (
+    MAX_SAMPLING_RATE,
+    MIN_SAMPLING_RATE,
+    check_rate,
+    resample,
+    resample_channels,
+)
+from .sndfile_decoding import require_soundfile, sndfile_formats
+from .sound_formats import endings_of
 from .sound_mix import MixError, is_mix, read_mix, render_mix
+from .sound_opening import SoundDecoder, open_sound
+from .sound_source import AudioReadError, SoundSource
 
-MIN_SAMPLING_RATE = 8_000
-MAX_SAMPLING_RATE = 192_000
 MAX_CHANNELS = 32
 SILENCE_PEAK = 1e-6
-
-# libsndfile clips a chunk that claims more bytes than the file holds and only notes it in its log, as
-# "data : 96000 (should be 47978)". The outer RIFF and FORM sizes are left alone: harmless writers get them
-# wrong. Wave64 notes only its outer size, which it spells in lower case.
-_SHORT_CHUNK = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
-# Programs that write to a pipe cannot go back to fill in the size and leave a huge number.
-_UNKNOWN_CHUNK_SIZE = 0x7FFF_F000
-_UNKNOWN_FRAMES = 2**40
-_LONGEST_OGG_PAGE = 27 + 255 + 255 * 255
-
-
-class AudioReadError(ValueError):
-    """Something is wrong with one sound. The message names the file (or array), the fault and the remedy."""
+# What may be read into memory at once: 8 GB of float32. A small file can decode to days of silence.
+MOST_SAMPLES_AT_ONCE = 1 << 31
 
 
 def supported_audio_extensions() -> frozenset[str]:
-    """Lower-case file extensions, with the dot, of the formats that the installed libsndfile can decode.
+    """Lower-case file extensions, with the dot, of the formats that the installed decoders read.
 
-    Headerless formats (RAW) are left out: nothing in such a file tells its rate.
+    By them sound is looked for in folders; what a file is, its content alone decides. Headerless formats (RAW)
+    are left out: nothing in such a file tells its rate.
 
     Raises:
-        ImportError: `soundfile` is not installed.
+        ImportError: Neither `soundfile` nor `av` is installed.
     """
-    formats = {name.lower() for name in _require_soundfile().available_formats()} - {"raw"}
-    aliases = {"aiff": {"aif", "aifc"}, "ogg": {"oga", "opus"}, "au": {"snd"}, "wav": {"wave"}}
-    for name, others in aliases.items():
-        if name in formats:
-            formats |= others
-    return frozenset(f".{name}" for name in formats)
+    if not have_av():
+        require_soundfile()
+    return endings_of(sndfile_formats(), have_av())
+
+
+def read_channels(
+    source: Any, *, offset: float = 0.0, duration: float | None = None, name: str | None = None
+) -> tuple[np.ndarray, int]:
+    """Decode a sound, or only the part of it that is asked for, with all of its channels.
+
+    Args:
+        source: A path of any format libsndfile or FFmpeg decodes (WAV, FLAC, Ogg, MP3, MP4, Matroska, WMA, ...) or
+            of a mix file (see `sound_mix`); bytes of such a file; or a binary file object that can seek.
+        offset: Where to start, in seconds, at least 0 and before the end of the sound.
+        duration: How much to read, in seconds, above 0; `None` reads to the end. A part that reaches beyond
+            the end is what the sound has left.
+        name: What messages call the sound; its path by default.
+
+    Returns:
+        Float32 (samples, channels), full scale at -1 and 1, never empty, and the sound's own sampling rate in Hz.
+        The encoder's delay and padding are taken off where the file states them; joined files are one sound.
+
+    Raises:
+        AudioReadError: The file is missing, a directory, unreadable, empty, not audio, encrypted, without samples,
+            truncated, holds NaN or infinite samples, has a rate outside 1,000 to 768,000 Hz, or ends before
+            `offset`; it is too long to be read at once; or `offset` or `duration` is out of range. A defect behind
+            the part that is asked for is only seen where the header gives it away.
+        ImportError: The package that decodes such a file is not installed.
+    """
+    check_part(name or _name_of(source), offset, duration)
+    if _is_mix_path(source):
+        waveform, rate = _rendered(source, offset, duration)
+        check_finite(waveform[:, None], _name_of(source))
+        return waveform[:, None], rate
+    with opened_sound(source, name) as (decoder, name):
+        rate, total = decoder.rate, decoder.frames
+        start, count = first_sample(decoder, name, offset), sample_count(rate, duration)
+        wanted = count if total is None else (total - start if count is None else min(count, total - start))
+        _check_memory(name, wanted or 0, decoder.channels)
+        parts, held = [], 0
+        for block in decoder.blocks(start, count, max(wanted or 1 << 20, 1)):
+            parts.append(block)
+            held += len(block)
+            _check_memory(name, held, decoder.channels)
+    if not held:
+        raise beyond_the_end(name, offset, (decoder.frames or 0) / rate)
+    samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    check_finite(samples, name)
+    return samples, rate
 
 
 def read_audio(
-    path: str | os.PathLike[str], *, offset: float = 0.0, duration: float | None = None
+    source: Any,
+    *,
+    offset: float = 0.0,
+    duration: float | None = None,
+    downmix: str = "active",
+    name: str | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Decode a file, or only the part of it that is asked for, and average its channels.
+    """`read_channels`, mixed to one channel as one stretch of sound.
 
     Args:
-        path: Any format libsndfile decodes (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, ...), or a mix file (see
-            `sound_mix`).
-        offset: Where to start, in seconds, at least 0 and before the end of the file.
-        duration: How much to read, in seconds, above 0; `None` reads to the end. A part that reaches beyond
-            the end is what the file has left.
+        source, offset, duration, name: See `read_channels`.
+        downmix: `"active"`, the mean over the channels in which something sounds, or `"mean"`, over all; see
+            `mix_channels`.
 
     Returns:
         The waveform, float32 (samples,), full scale at -1 and 1, never empty, and the file's own sampling
         rate in Hz.
 
     Raises:
-        AudioReadError: The file is missing, a directory, unreadable, empty, not audio, without samples,
-            truncated, holds NaN or infinite samples, has a rate outside 8,000 to 192,000 Hz, or ends before
-            `offset`; or `offset` or `duration` is out of range. A defect behind the part that is asked for
-            is only seen where the header gives it away.
-        ImportError: `soundfile` is not installed.
+        As `read_channels`.
     """
-    library = _require_soundfile()
-    path = os.fspath(path)
-    if not (np.isfinite(offset) and offset >= 0):
-        raise AudioReadError(f"{path}: offset is {offset!r}, but must be a number of seconds, 0 or more")
-    if duration is not None and not (np.isfinite(duration) and duration > 0):
-        raise AudioReadError(f"{path}: duration is {duration!r}, but must be seconds above 0, or None")
-    _check_openable(path)
-    if is_mix(path):
-        try:
-            return render_mix(path, load_waveform, offset=offset, duration=duration)
-        except MixError as error:
-            raise AudioReadError(str(error)) from error
-    try:
-        with library.SoundFile(native_path(path)) as file:
-            rate = int(file.samplerate)
-            _check_rate(rate, path)
-            _check_complete(file, path)
-            channels = _read_part(file, path, offset, duration)
-    except AudioReadError:
-        raise
-    except (library.SoundFileError, TypeError, ValueError) as error:  # TypeError: a headerless .raw file
-        raise AudioReadError(f"{path}: {_decoding_fault(error)}") from error
-    waveform = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
-    waveform = np.ascontiguousarray(waveform, dtype=np.float32)
-    _check_samples(waveform, path)
-    return waveform, rate
+    samples, rate = read_channels(source, offset=offset, duration=duration, name=name)
+    return mix_channels(samples, downmix, name=name or _name_of(source)), rate
 
 
-def audio_seconds(path: str | os.PathLike[str]) -> float:
-    """Length of a file in seconds by its header, which for an MP3 file is an estimate; nothing is decoded.
+def audio_seconds(source: Any) -> float:
+    """Length of a sound in seconds, by its samples.
+
+    Most headers state it exactly. MPEG and AAC streams have their frames counted; Matroska, ASF and others that
+    state it roughly are decoded once, and the length is kept for as long as the file does not change.
 
     Raises:
-        AudioReadError: The file is missing, unreadable, not audio, or its header leaves the length open.
-        ImportError: `soundfile` is not installed.
+        AudioReadError: The file is missing, unreadable or not audio.
+        ImportError: The package that decodes such a file is not installed.
     """
-    library = _require_soundfile()
-    path = os.fspath(path)
-    _check_openable(path)
-    if is_mix(path):
+    if _is_mix_path(source):
         try:
-            return float(read_mix(path)["seconds"])
+            return float(read_mix(source)["seconds"])
         except MixError as error:
             raise AudioReadError(str(error)) from error
-    try:
-        with library.SoundFile(native_path(path)) as file:
-            if not 0 < file.frames < _UNKNOWN_FRAMES:
-                raise AudioReadError(f"{path}: its header names no length")
-            return file.frames / file.samplerate
-    except (library.SoundFileError, TypeError, ValueError) as error:
-        if isinstance(error, AudioReadError):
-            raise
-        raise AudioReadError(f"{path}: {_decoding_fault(error)}") from error
-
-
-def resample(waveform: np.ndarray, *, source_rate: int, target_rate: int) -> np.ndarray:
-    """Change the sampling rate with soxr's HQ (band-limited, linear-phase) quality.
-
-    Args:
-        waveform: Float (samples,).
-        source_rate: Hz, 8,000 to 192,000.
-        target_rate: Hz, 8,000 to 192,000.
-
-    Returns:
-        Float32, about samples * target_rate / source_rate long; the input itself where the rates are equal.
-        Never empty unless the input is.
-
-    Raises:
-        AudioReadError: A rate out of range, or a waveform that is not one-dimensional.
-        ImportError: The rates differ and `soxr` is not installed.
-    """
-    _check_rate(source_rate, "resampling")
-    _check_rate(target_rate, "resampling")
-    waveform = np.ascontiguousarray(waveform, dtype=np.float32)
-    if waveform.ndim != 1:
-        raise AudioReadError(f"resampling: the waveform has shape {waveform.shape}, but must be (samples,)")
-    if source_rate == target_rate or waveform.size == 0:
-        return waveform
-    if soxr is None:
-        raise ImportError(
-            f"resampling from {source_rate} to {target_rate} Hz needs the package 'soxr': pip install soxr"
-        )
-    resampled = soxr.resample(waveform, source_rate, target_rate, quality="HQ")
-    if resampled.size == 0:  # fewer samples than one of the target's
-        return waveform.mean(keepdims=True)
-    return np.ascontiguousarray(resampled, dtype=np.float32)
+    with opened_sound(source) as (decoder, _):
+        return decoder.count_samples() / decoder.rate
 
 
 def load_waveform(
-    path: str | os.PathLike[str], *, sampling_rate: int, offset: float = 0.0, duration: float | None = None
+    source: Any,
+    *,
+    sampling_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
+    downmix: str = "active",
+    resampler: str = "soxr",
 ) -> np.ndarray:
     """`read_audio` followed by `resample`: float32 (samples,) at `sampling_rate` Hz; errors as theirs."""
-    waveform, rate = read_audio(path, offset=offset, duration=duration)
-    return resample(waveform, source_rate=rate, target_rate=sampling_rate)
+    waveform, rate = read_audio(source, offset=offset, duration=duration, downmix=downmix)
+    return resample(waveform, source_rate=rate, target_rate=sampling_rate, resampler=resampler)
+
+
+def load_channels(
+    source: Any,
+    *,
+    sampling_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
+    resampler: str = "soxr",
+) -> np.ndarray:
+    """`read_channels` at another rate: float32 (samples, channels), or (samples,) where there is but one."""
+    samples, rate = read_channels(source, offset=offset, duration=duration)
+    samples = samples[:, 0] if samples.shape[1] == 1 else samples
+    return resample_channels(samples, source_rate=rate, target_rate=sampling_rate, resampler=resampler)
+
+
+@contextmanager
+def opened_sound(source: Any, name: str | None = None) -> Iterator[tuple[SoundDecoder, str]]:
+    """A decoder of a path, bytes or file object, and the sound's name; what is to be known of the file is logged."""
+    with SoundSource(source, name) as opened:
+        decoder = open_sound(opened)
+        try:
+            check_rate(decoder.rate, opened.name)
+            for note in decoder.notes:
+                tell_once(opened.name, note)
+            yield decoder, opened.name
+        finally:
+            decoder.close()
+
+
+def first_sample(decoder: SoundDecoder, name: str, offset: float) -> int:
+    """
+    The sample at an offset in seconds.
+
+    Raises:
+        AudioReadError: if the sound ends before.
+    """
+    start = round(offset * decoder.rate)
+    if not decoder.reaches(start):
+        raise beyond_the_end(name, offset, (decoder.frames or 0) / decoder.rate)
+    return start
+
+
+def sample_count(rate: int, duration: float | None) -> int | None:
+    """Samples of a duration in seconds, at least one; None stands for all."""
+    return None if duration is None else max(round(duration * rate), 1)
+
+
+def beyond_the_end(name: str, offset: float, end: float) -> AudioReadError:
+    """The error of a part that begins where there is no sound."""
+    return AudioReadError(f"{name}: offset is {offset} s, but the file ends at {end:.6g} s")
+
+
+def check_part(name: str, offset: float, duration: float | None) -> None:
+    """
+    Raises:
+        AudioReadError: for an offset below 0, a duration of 0 or less, or a number that is not finite.
+    """
+    if not (np.isfinite(offset) and offset >= 0):
+        raise AudioReadError(f"{name}: offset is {offset!r}, but must be a number of seconds, 0 or more")
+    if duration is not None and not (np.isfinite(duration) and duration > 0):
+        raise AudioReadError(f"{name}: duration is {duration!r}, but must be seconds above 0, or None")
+
+
+def check_finite(samples: np.ndarray, name: str, start: int | None = None) -> None:
+    """
+    Args:
+        samples: float32 ``(samples, channels)``.
+        name: of the sound.
+        start: place of the first of them in the sound, if they are one piece of many.
+
+    Raises:
+        AudioReadError: for NaN or infinite samples.
+    """
+    finite = np.isfinite(samples)
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite.all(axis=1))
+    if start is not None:
+        raise AudioReadError(
+            f"{name}: sample {start + bad[0]} is NaN or infinite; each must be a finite number"
+        )
+    raise AudioReadError(
+        f"{name}: {bad.size} of {len(samples)} samples are NaN or infinite, the first at sample {bad[0]}"
+    )
 
 
 def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
-    """Turn a sound that is already in memory into a mono float32 waveform.
+    """The mean over the channels of a sound in memory, float32 (samples,); see `to_channels`."""
+    return mix_channels(to_channels(audio, name=name), "mean")
+
+
+def to_channels(audio: Any, *, name: str = "the audio array") -> np.ndarray:
+    """Turn a sound that is already in memory into a float32 waveform with its channels.
 
     Args:
         audio: Array, tensor or (nested) list of (samples,), (channels, samples) or (samples, channels): of
@@ -186,14 +252,14 @@ def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
         name: What error messages call the sound.
 
     Returns:
-        Float32 (samples,), the mean over the channels, never empty, all finite.
+        Float32 (samples,) or (samples, channels), never empty, all finite.
 
     Raises:
         AudioReadError: Another shape or type, no samples, or NaN or infinite values.
     """
     array = _as_float_array(audio, name)
     if array.ndim == 2:
-        array = array.mean(axis=_channel_axis(array.shape, name), dtype=array.dtype)
+        array = array if _channel_axis(array.shape, name) == 1 else array.T
     elif array.ndim != 1:
         raise AudioReadError(
             f"{name}: its shape is {array.shape}, but must be (samples,), (channels, samples) or "
@@ -201,9 +267,9 @@ def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
         )
     # A float64 value beyond float32's range becomes infinite here and is reported below.
     with np.errstate(over="ignore"):
-        waveform = np.ascontiguousarray(array, dtype=np.float32)
-    _check_samples(waveform, name)
-    return waveform
+        samples = np.ascontiguousarray(array, dtype=np.float32)
+    check_finite(samples.reshape(len(samples), -1), name)
+    return samples
 
 
 def is_silent(waveform: np.ndarray) -> bool:
@@ -211,111 +277,33 @@ def is_silent(waveform: np.ndarray) -> bool:
     return waveform.size == 0 or float(np.abs(waveform).max()) < SILENCE_PEAK
 
 
-def _require_soundfile() -> Any:
-    if soundfile is None:
-        raise ImportError("reading audio files needs the package 'soundfile': pip install soundfile")
-    return soundfile
+def _is_mix_path(source: Any) -> bool:
+    return isinstance(source, (str, os.PathLike)) and is_mix(source)
 
 
-def native_path(path: str) -> str | bytes:
-    """The name as the file system has it: outside Windows any bytes, which need not be text."""
-    return path if os.name == "nt" else os.fsencode(path)
+def _name_of(source: Any) -> str:
+    return os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else "the sound"
 
 
-def _check_openable(path: str) -> None:
-    """Report what the file system has against the file; libsndfile calls it all "System error"."""
+def _rendered(path: Any, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
+    # A mix is of what its parts were when its gains were chosen: by the mean.
+    def load(part: str, **options: Any) -> np.ndarray:
+        return load_waveform(part, downmix="mean", **options)
+
+    with SoundSource(path):  # reports a missing file as of every other sound
+        pass
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise AudioReadError(f"{path}: is a directory, but must be an audio file")
-        if not stat.S_ISREG(mode):
-            raise AudioReadError(f"{path}: is not a regular file")
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise AudioReadError(f"{path}: the file is empty (0 bytes)")
-    except FileNotFoundError as error:
-        raise AudioReadError(f"{path}: no such file") from error
-    except OSError as error:
-        raise AudioReadError(f"{path}: the file cannot be read ({error.strerror})") from error
+        return render_mix(path, load, offset=offset, duration=duration)
+    except MixError as error:
+        raise AudioReadError(str(error)) from error
 
 
-def _check_rate(rate: float, name: str) -> None:
-    if not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE:
+def _check_memory(name: str, samples: int, channels: int) -> None:
+    if samples * channels > MOST_SAMPLES_AT_ONCE:
         raise AudioReadError(
-            f"{name}: the sampling rate is {rate} Hz, but must be {MIN_SAMPLING_RATE} to "
-            f"{MAX_SAMPLING_RATE} Hz"
+            f"{name}: {samples:,} samples of {channels} channels are too much to be read at once; give an offset and a "
+            "duration, or read it as a stream"
         )
-
-
-def _check_samples(waveform: np.ndarray, name: str) -> None:
-    finite = np.isfinite(waveform)
-    if not finite.all():
-        bad = np.flatnonzero(~finite)
-        raise AudioReadError(
-            f"{name}: {bad.size} of {waveform.size} samples are NaN or infinite, the first at sample {bad[0]}"
-        )
-
-
-def _check_complete(file: Any, path: str) -> None:
-    for declared, present in _SHORT_CHUNK.findall(file.extra_info):
-        if int(present) < int(declared) < _UNKNOWN_CHUNK_SIZE:
-            raise AudioReadError(
-                f"{path}: the file is truncated: its header declares {declared} bytes of sound, {present} "
-                "are there"
-            )
-    if file.format == "OGG" and not _ends_ogg_stream(path):
-        raise AudioReadError(f"{path}: the file is truncated: its Ogg stream has no end")
-
-
-def _ends_ogg_stream(path: str) -> bool:
-    """Whether the last Ogg page is whole and says that the stream ends (RFC 3533, section 6).
-
-    libsndfile plays what is there: a cut that leaves the last page's header goes unnoticed.
-    """
-    with open(path, "rb") as file:
-        file.seek(max(os.path.getsize(path) - 2 * _LONGEST_OGG_PAGE, 0))
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    segments = page[27 : 27 + page[26]]
-    return len(segments) == page[26] and len(page) >= 27 + len(segments) + sum(segments)
-
-
-def _read_part(file: Any, path: str, offset: float, duration: float | None) -> np.ndarray:
-    """The frames asked for: float32 (frames, channels) with at least one frame."""
-    rate, total = file.samplerate, file.frames
-    if total <= 0:
-        raise AudioReadError(f"{path}: the file holds no samples")
-    if total >= _UNKNOWN_FRAMES:
-        raise AudioReadError(
-            f"{path}: its header leaves the length open, as streaming programs do; write it to a file again"
-        )
-    start = round(offset * rate)
-    if start >= total:
-        raise AudioReadError(f"{path}: offset is {offset} s, but the file ends at {total / rate:.6g} s")
-    wanted = total if duration is None else max(round(duration * rate), 1)
-    expected = min(wanted, total - start)
-    if start:
-        file.seek(start)
-    channels = file.read(expected, dtype="float32", always_2d=True)
-    # An MP3 header estimates the length; every other format knows it.
-    slack = 2 * 1152 + total // 20 if file.format == "MP3" else 0
-    if not len(channels) or len(channels) < expected - slack:
-        raise AudioReadError(
-            f"{path}: the file is truncated: {expected} frames expected from {offset} s on, "
-            f"{len(channels)} decoded"
-        )
-    return channels
-
-
-def _decoding_fault(error: Exception) -> str:
-    text = str(error).split("': ", 1)[-1].strip().rstrip(".")
-    # The last of these is what libsndfile says of an .mp3 file without a single MPEG frame.
-    unknown = ("not recognised", "unknown format", "does not exist or is not a regular file")
-    if isinstance(error, TypeError) or any(phrase in text for phrase in unknown):
-        return "this is not an audio file, or one in a format that libsndfile cannot read"
-    return f"the file is damaged or truncated and cannot be decoded (libsndfile: {text})"
 
 
 def _as_float_array(audio: Any, name: str) -> np.ndarray:
@@ -350,3 +338,20 @@ def _channel_axis(shape: tuple[int, ...], name: str) -> int:
             f"{MAX_CHANNELS} are accepted"
         )
     return axis
+
+
+__all__ = [
+    "MAX_SAMPLING_RATE",
+    "MIN_SAMPLING_RATE",
+    "AudioReadError",
+    "audio_seconds",
+    "is_silent",
+    "load_channels",
+    "load_waveform",
+    "read_audio",
+    "read_channels",
+    "resample",
+    "supported_audio_extensions",
+    "to_channels",
+    "to_mono",
+]

@@ -2,60 +2,87 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from .audio_reading import AudioReadError, native_path, read_audio
+from .audio_reading import (
+    beyond_the_end,
+    check_finite,
+    check_part,
+    first_sample,
+    opened_sound,
+    read_channels,
+    sample_count,
+)
+from .channel_mixing import check_downmix, mix_channels
+from .resampling import resample_pieces
 from .sound_mix import is_mix
 
-try:
-    import soundfile
-except (ImportError, OSError):  # OSError: the package is there but libsndfile is not
-    soundfile = None
-try:
-    import soxr
-except ImportError:
-    soxr = None
-
 PIECE_SECONDS = 10.0
-HEAD_SECONDS = 0.01
 
 
 def stream_waveform(
-    path: str | os.PathLike[str],
+    source: Any,
     *,
     sampling_rate: int,
     offset: float = 0.0,
     duration: float | None = None,
     piece_seconds: float = PIECE_SECONDS,
+    downmix: str = "active",
+    resampler: str = "soxr",
 ) -> Iterator[np.ndarray]:
     """
     The waveform that reading a file at once gives, in pieces.
 
-    Put together, the pieces are the very samples of `load_waveform` where the file has the wanted rate already
-    (to 1e-6 for MP3, whose decoder rounds at the edges). Where it has not, soxr's stream resampler of the same
-    quality carries its state from piece to piece: the samples agree to within 1e-5.
+    Put together, the pieces are the very samples of `load_waveform` where the file has the wanted rate already.
+    Where it has not, the resampler carries its state from piece to piece: the samples agree to within 1e-5. With
+    ``downmix="active"`` each piece is mixed by its own samples.
 
     Args:
-        path: any format that libsndfile decodes.
+        source: a path, bytes or a binary file object, as of `read_channels`.
         sampling_rate: wanted rate in Hz.
         offset: where to start, in seconds.
         duration: how much to read, in seconds; None reads to the end.
         piece_seconds: how much of the file is decoded at a time.
+        downmix: as of `read_audio`.
+        resampler: as of `resample`.
 
     Yields:
         Mono float32 ``(samples,)``, at least one sample each.
 
     Raises:
-        AudioReadError: as `read_audio`. The head of the file is checked before the first piece; a defect
-            further on is reported when the stream gets there.
-        ImportError: `soundfile`, or for another rate `soxr`, is not installed.
+        AudioReadError: as `read_channels`. What the header or the arguments have wrong is reported before the first
+            piece; a defect further on when the stream gets there.
+        ImportError: a package that is needed is not installed.
     """
-    # A few samples through the careful reader finds everything that the header or the arguments have wrong.
-    head = duration if duration is not None and not duration > HEAD_SECONDS else HEAD_SECONDS
-    _, rate = read_audio(path, offset=offset, duration=head)
-    pieces = _decode(os.fspath(path), offset, duration, piece_seconds)
-    yield from pieces if rate == sampling_rate else _resample(pieces, rate, sampling_rate)
+    check_downmix(downmix)
+    name = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else None
+    pieces = _decoded(source, offset, duration, piece_seconds)
+    rate = next(pieces)
+    mixed = (mix_channels(piece, downmix, name=name) for piece in pieces)
+    yield from resample_pieces(mixed, source_rate=rate, target_rate=sampling_rate, resampler=resampler)
+
+
+def stream_channels(
+    source: Any,
+    *,
+    sampling_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
+    piece_seconds: float = PIECE_SECONDS,
+    resampler: str = "soxr",
+) -> Iterator[np.ndarray]:
+    """
+    [`stream_waveform`] with all channels: what `load_channels` gives at once, in pieces.
+
+    Yields:
+        Float32 ``(samples, channels)``, or ``(samples,)`` where there is but one channel.
+    """
+    pieces = _decoded(source, offset, duration, piece_seconds)
+    rate = next(pieces)
+    formed = (piece[:, 0] if piece.shape[1] == 1 else piece for piece in pieces)
+    yield from resample_pieces(formed, source_rate=rate, target_rate=sampling_rate, resampler=resampler)
 
 
 def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
@@ -63,7 +90,7 @@ def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
     Pieces of any length to pieces of exactly ``length`` samples; the last one may be shorter, never empty.
 
     Args:
-        pieces: float32 ``(samples,)`` each.
+        pieces: float32 ``(samples,)`` or ``(samples, channels)`` each.
         length: samples, at least 1.
     """
     waiting: list[np.ndarray] = []
@@ -75,76 +102,34 @@ def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
             continue
         samples = np.concatenate(waiting)
         whole = held - held % length
-        yield from samples[:whole].reshape(-1, length)
+        yield from samples[:whole].reshape(-1, length, *samples.shape[1:])
         # A copy: a view would keep the whole piece in memory.
         waiting, held = [samples[whole:].copy()], held - whole
     if held:
         yield np.concatenate(waiting)
 
 
-def _decode(path: str, offset: float, duration: float | None, piece_seconds: float) -> Iterator[np.ndarray]:
-    """Mono pieces at the file's own rate; the head of the file has been checked."""
-    if is_mix(path):
+def _decoded(source: Any, offset: float, duration: float | None, piece_seconds: float) -> Iterator[Any]:
+    """The sound's rate in Hz, and then its pieces, float32 ``(samples, channels)``."""
+    if isinstance(source, (str, os.PathLike)) and is_mix(source):
         # Mixes are of clips, not of recordings of hours: they are rendered at once.
-        yield read_audio(path, offset=offset, duration=duration)[0]
+        samples, rate = read_channels(source, offset=offset, duration=duration)
+        yield rate
+        yield samples
         return
-    try:
-        with soundfile.SoundFile(native_path(path)) as file:
-            rate = file.samplerate
-            start = round(offset * rate)
-            left = file.frames - start
-            if duration is not None:
-                left = min(left, max(round(duration * rate), 1))
-            # An MP3 header estimates the length; every other format knows it.
-            slack = 2 * 1152 + file.frames // 20 if file.format == "MP3" else 0
-            if start:
-                file.seek(start)
-            while left > 0:
-                wanted = min(left, max(round(piece_seconds * rate), 1))
-                channels = file.read(wanted, dtype="float32", always_2d=True)
-                if len(channels):
-                    yield _mono(channels, path, start)
-                start, left = start + len(channels), left - len(channels)
-                if len(channels) < wanted:
-                    break
-            if left > slack:
-                raise AudioReadError(
-                    f"{path}: the file is truncated: it ends after {start / rate:.6g} s, {left} samples early"
-                )
-    except soundfile.SoundFileError as error:
-        raise AudioReadError(f"{path}: the file is damaged and cannot be decoded ({error})") from error
+    check_part(
+        os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else "the sound", offset, duration
+    )
+    with opened_sound(source) as (decoder, name):
+        rate = decoder.rate
+        start, place = first_sample(decoder, name, offset), 0
+        yield rate
+        for piece in decoder.blocks(start, sample_count(rate, duration), max(round(piece_seconds * rate), 1)):
+            check_finite(piece, name, start + place)
+            place += len(piece)
+            yield piece
+        if not place:
+            raise beyond_the_end(name, offset, (decoder.frames or 0) / rate)
 
 
-def _mono(channels: np.ndarray, path: str, start: int) -> np.ndarray:
-    waveform = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
-    finite = np.isfinite(waveform)
-    if not finite.all():
-        raise AudioReadError(
-            f"{path}: sample {start + int(np.flatnonzero(~finite)[0])} is NaN or infinite; every sample must be "
-            "a finite number"
-        )
-    return np.ascontiguousarray(waveform, dtype=np.float32)
-
-
-def _resample(pieces: Iterator[np.ndarray], source_rate: int, target_rate: int) -> Iterator[np.ndarray]:
-    if soxr is None:
-        raise ImportError(
-            f"resampling from {source_rate} to {target_rate} Hz needs the package 'soxr': pip install soxr"
-        )
-    stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
-    held = next(pieces)
-    first, made = held, 0
-    for piece in pieces:
-        resampled = stream.resample_chunk(held)
-        made += len(resampled)
-        if len(resampled):
-            yield resampled
-        held = piece
-    resampled = stream.resample_chunk(held, last=True)
-    if len(resampled):
-        yield resampled
-    elif not made:  # fewer samples than one of the target's
-        yield first.mean(keepdims=True)
-
-
-__all__ = ["regroup", "stream_waveform"]
+__all__ = ["regroup", "stream_channels", "stream_waveform"]

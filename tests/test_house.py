@@ -64,7 +64,7 @@ LONGEST_MODULE = 420  # lines
 FREE_FOLDERS = ("modeling", "processing", "cli")
 SCRIPTS = ("train", "push_to_hub", "__main__")
 ALLOWED = {"torch", "transformers", "numpy", "huggingface_hub"}
-OPTIONAL = {"soundfile", "soxr"}  # in a try that catches ImportError
+OPTIONAL = {"soundfile", "soxr", "av"}  # in a try that catches ImportError
 
 
 # ------------------------------------------------------------------------------------ the repository

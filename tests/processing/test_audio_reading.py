@@ -13,9 +13,9 @@ import soundfile
 import torch
 
 import auricle.processing.audio_reading as audio_reading
-import auricle.processing.sound_mix as sound_mix
 from auricle.processing.audio_reading import (
     AudioReadError,
+    audio_seconds,
     is_silent,
     load_waveform,
     read_audio,
@@ -200,21 +200,24 @@ def test_wav_written_to_a_pipe_is_complete(tmp_path):
     assert len(read_audio(path)[0]) == RATE
 
 
-def test_flac_of_undeclared_length(tmp_path):
+def test_flac_of_undeclared_length_is_read_to_its_end(tmp_path):
     path = write(tmp_path / "a.flac")
+    whole, _ = read_audio(path)
     content = bytearray(path.read_bytes())
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    assert "leaves the length open" in message(path)
+    np.testing.assert_array_equal(read_audio(path)[0], whole)
+    np.testing.assert_array_equal(read_audio(path, offset=0.75)[0], whole[12_000:])
+    assert audio_seconds(path) == 1.0
 
 
-@pytest.mark.parametrize("rate", [7_999, 192_001])
+@pytest.mark.parametrize("rate", [999, 768_001])
 def test_rate_out_of_range(tmp_path, rate):
     assert f"{rate} Hz" in message(write(tmp_path / "a.wav", rate=rate))
 
 
-@pytest.mark.parametrize("rate", [8_000, 192_000])
+@pytest.mark.parametrize("rate", [1_000, 6_000, 384_000, 768_000])
 def test_rate_at_the_limits(tmp_path, rate):
     assert read_audio(write(tmp_path / "a.wav", rate=rate))[1] == rate
 
@@ -273,7 +276,7 @@ def test_resampling_never_loses_everything(samples):
     assert resampled.size >= 1 and np.isfinite(resampled).all()
 
 
-@pytest.mark.parametrize("rates", [(4_000, 16_000), (16_000, 200_000), (0, 16_000)])
+@pytest.mark.parametrize("rates", [(999, 16_000), (16_000, 768_001), (0, 16_000)])
 def test_resampling_rates_out_of_range(rates):
     bad = next(rate for rate in rates if rate != 16_000)
     with pytest.raises(AudioReadError, match=f"{bad} Hz"):
@@ -346,12 +349,18 @@ def test_is_silent():
 
 
 def test_only_numpy_and_the_decoders_are_imported():
-    nodes = [
-        node
-        for module in (audio_reading, sound_mix)
-        for node in ast.walk(ast.parse(Path(module.__file__).read_text()))
-    ]
-    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
-    foreign = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
-    assert foreign == {"numpy", "soundfile", "soxr"}
+    """Reading sound is part of commands that must not wait for torch or transformers."""
+    read, foreign, waiting = set(), set(), ["audio_reading", "audio_streaming", "sound_mix"]
+    folder = Path(audio_reading.__file__).parent
+    while waiting:
+        stem = waiting.pop()
+        read.add(stem)
+        for node in ast.walk(ast.parse((folder / f"{stem}.py").read_text())):
+            if isinstance(node, ast.Import):
+                foreign |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                foreign.add(str(node.module).split(".")[0])
+            elif isinstance(node, ast.ImportFrom) and node.module not in read:
+                waiting.append(str(node.module))
+    assert {"sndfile_decoding", "container_opening", "resampling"} <= read
+    assert foreign - set(sys.stdlib_module_names) == {"numpy", "soundfile", "soxr", "av"}

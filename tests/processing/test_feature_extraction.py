@@ -167,9 +167,9 @@ def test_a_second_is_a_second_at_any_rate():
         assert counts == [1, 2, 1], rate
 
 
-@pytest.mark.parametrize("rate", [7_999, 192_001, 0, -16_000])
+@pytest.mark.parametrize("rate", [999, 768_001, 0, -16_000])
 def test_rates_out_of_range_are_named(rate):
-    with pytest.raises(AudioReadError, match=f"{rate} Hz, but must be 8000 to 192000 Hz"):
+    with pytest.raises(AudioReadError, match=f"{rate} Hz, but must be 1000 to 768000 Hz"):
         extractor()(WAVE, sampling_rate=rate)
 
 

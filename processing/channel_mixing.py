@@ -1,0 +1,92 @@
+"""From channels to one: by their mean, or by the mean of those in which something sounds."""
+
+import logging
+from functools import lru_cache
+
+import numpy as np
+
+DOWNMIXES = ("mean", "active")
+# A channel whose RMS lies below -90 dB of full scale carries no sound: 16-bit dither lies lower.
+_SOUNDING_POWER = 10.0 ** (-90 / 10)
+# Channels cancel where their mean lies more than 20 dB below the loudest of them.
+_CANCELLED = 10.0 ** (-20 / 10)
+
+logger = logging.getLogger(__name__)
+
+
+def check_downmix(downmix: str) -> None:
+    """
+    Raises:
+        ValueError: for a rule that is none of [`DOWNMIXES`].
+    """
+    if downmix not in DOWNMIXES:
+        raise ValueError(f"downmix={downmix!r}; known: {', '.join(map(repr, DOWNMIXES))}.")
+
+
+def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) -> np.ndarray:
+    """
+    One channel of a stretch of sound, from the samples of that stretch alone.
+
+    ``"mean"`` averages all channels, as the published encoders do. ``"active"`` averages those whose RMS in this
+    stretch is above -90 dBFS, so that silent channels do not make a sound quieter; where that mean lies more than
+    20 dB below the loudest channel, as of a channel and its inverse, the loudest channel is taken.
+
+    Args:
+        samples: float32 ``(samples, channels)`` or ``(samples,)``, all finite.
+        downmix: one of [`DOWNMIXES`].
+        name: of the file; a warning that its channels cancel is logged under this name, once.
+
+    Returns:
+        float32 ``(samples,)``.
+
+    Raises:
+        ValueError: for another rule.
+    """
+    check_downmix(downmix)
+    if samples.ndim == 1:
+        return np.ascontiguousarray(samples, dtype=np.float32)
+    if samples.shape[1] == 1 or not len(samples):
+        return np.ascontiguousarray(samples[:, 0], dtype=np.float32)
+    mean = samples.mean(axis=1, dtype=np.float32)
+    if downmix == "mean":
+        if name is not None and _may_cancel(samples, mean) and _cancels(mean, _powers(samples)):
+            tell_once(name, "its channels cancel each other: their mean is more than 20 dB below the loudest")
+        return mean
+    powers = _powers(samples)
+    sounding = powers > _SOUNDING_POWER
+    if sounding.any() and not sounding.all():
+        # Not by a mean over a copy with fewer columns alone: of one column it would still round.
+        chosen = samples[:, sounding]
+        mean = chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(axis=1, dtype=np.float32)
+    if _cancels(mean, powers):
+        if name is not None:
+            tell_once(name, "its channels cancel each other: the loudest one is taken where they do")
+        # Of channels as loud as each other always the same one, whatever rounding says of this stretch.
+        mean = samples[:, int(np.flatnonzero(powers >= 0.9 * powers.max())[0])]
+    return np.ascontiguousarray(mean, dtype=np.float32)
+
+
+@lru_cache(maxsize=4096)
+def tell_once(name: str, note: str) -> None:
+    """Logs a warning about a file, the first time it is asked to."""
+    logger.warning("%s: %s", name, note)
+
+
+def _powers(samples: np.ndarray) -> np.ndarray:
+    """Mean square of each channel, float64 ``(channels,)``."""
+    return np.einsum("ij,ij->j", samples, samples, dtype=np.float64) / len(samples)
+
+
+def _may_cancel(samples: np.ndarray, mean: np.ndarray) -> bool:
+    """A cheap question first: the loudest channel has at most as much power as all of them together."""
+    flat = samples.reshape(-1)
+    return float(np.dot(mean, mean)) < _CANCELLED * float(np.dot(flat, flat))
+
+
+def _cancels(mean: np.ndarray, powers: np.ndarray) -> bool:
+    loudest = float(powers.max())
+    power = float(np.einsum("i,i->", mean, mean, dtype=np.float64)) / len(mean)
+    return loudest > _SOUNDING_POWER and power < _CANCELLED * loudest
+
+
+__all__ = ["DOWNMIXES", "check_downmix", "mix_channels", "tell_once"]

@@ -1,0 +1,249 @@
+"""Which frames of an MPEG audio, ADTS or AC-3 stream hold which samples of the sound."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from .frame_headers import HEADER_BYTES, FrameHeader, mpeg_header, side_info_bytes
+from .frame_scanning import FoundStream, FrameScan, tag_size
+from .sound_source import AudioReadError, SoundSource, kept_while_unchanged
+
+# Samples that a layer III decoder itself is late by (LAME's technical FAQ: 528 + 1).
+MP3_DECODER_DELAY = 529
+# Encoders that copy a stream count a frame more or less than there is.
+_COUNT_SLACK = 2
+
+
+@dataclass(frozen=True)
+class Link:
+    """
+    Frames that one encoder wrote: a file of its own, of which several may be joined.
+
+    Attributes:
+        first: index of its first frame that holds sound.
+        frames: how many.
+        skip: samples of delay before the sound begins.
+        samples: of sound.
+    """
+
+    first: int
+    frames: int
+    skip: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class InfoFrame:
+    """
+    What a Xing, Info or VBRI frame states about the frames behind it.
+
+    Attributes:
+        frames: how many there are; None if it does not say.
+        delay, padding: samples that the encoder put before and behind the sound; None if it does not say.
+        constant: whether it calls the bit rate constant.
+    """
+
+    frames: int | None
+    delay: int | None
+    padding: int | None
+    constant: bool
+
+
+class FrameTable:
+    """
+    The frames of a stream and the links they make up.
+
+    Args:
+        scan: positions of all frames; None where all frames are of one size and follow each other.
+        header: of the first frame.
+        count: frames.
+        links: in their order.
+        first: byte of frame 0, without a scan.
+    """
+
+    def __init__(
+        self, positions: np.ndarray | None, header: FrameHeader, count: int, links: list[Link], first: int
+    ):
+        self.positions, self.header, self.count, self.links = positions, header, count, links
+        self._first = first
+
+    @property
+    def samples(self) -> int:
+        """Samples a channel of all links, at the rate that the headers state."""
+        return sum(link.samples for link in self.links)
+
+    def frames(self, source: SoundSource, stream: FoundStream, first: int, last: int) -> list[bytes] | None:
+        """The bytes of frames ``first`` to ``last`` (exclusive); None where they are not where they should be."""
+        if self.positions is None:
+            return self._constant_frames(source, stream, first, last)
+        places = self.positions[first:last].astype(np.int64)
+        if not len(places):
+            return []
+        base = int(places[0])
+        data = source.read_at(base, int(places[-1]) - base + 8192)
+        found = []
+        for place in (places - base).tolist():
+            header = stream.reader(data, place)
+            size = header.size if header is not None else 0
+            if not 0 < size <= len(data) - place:
+                raise AudioReadError(f"{source.name}: the file changed while it was read")
+            found.append(data[place : place + size])
+        return found
+
+    def _constant_frames(
+        self, source: SoundSource, stream: FoundStream, first: int, last: int
+    ) -> list[bytes] | None:
+        mean = mean_frame_bytes(self.header)
+        begin = max(self._first + int(first * mean) - 2, 0)
+        data = source.read_at(begin, int((last - first) * mean) + 8 + 2 * self.header.size)
+        for place in range(8):
+            found = []
+            for _ in range(last - first):
+                header = stream.reader(data, place)
+                if header is None or header.kind != self.header.kind or abs(header.size - mean) > 1:
+                    break
+                found.append(data[place : place + header.size])
+                place += header.size
+            if len(found) == last - first and all(found) and (not found or place <= len(data)):
+                return found
+        return None
+
+
+def mean_frame_bytes(header: FrameHeader) -> Fraction:
+    """Mean size of an MPEG layer III frame at the constant bit rate of ``header``, to within half a byte."""
+    # The rate that the size is of is a multiple of 8 kbit/s: the one that gives back this size.
+    for bitrate in range(8_000, 321_000, 8_000):
+        mean = Fraction(header.samples // 8 * bitrate, header.rate)
+        if int(mean) in (header.size, header.size - 1):
+            return mean
+    return Fraction(header.size)
+
+
+@kept_while_unchanged(files=64)
+def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True) -> FrameTable:
+    """
+    The table of a stream: by its Info frame where that and the file agree on a constant bit rate, else by a scan.
+
+    A table is kept in memory for as long as the file stays what it is.
+
+    Args:
+        source, stream: the file and where its frames begin.
+        constant: False asks for a scan in any case.
+
+    Raises:
+        AudioReadError: for a stream that is truncated or changes its rate.
+    """
+    is_layer_three = stream.header.kind[0] == "mp3float"
+    if constant and is_layer_three and (table := _constant_table(source, stream)) is not None:
+        return table
+    scan = FrameScan(source, stream)
+    count = len(scan.positions)
+    if not count:
+        raise AudioReadError(f"{source.name}: the file holds no whole frame of sound")
+    if scan.skipped > (stream.end - stream.first) // 2:
+        raise AudioReadError(
+            f"{source.name}: the file is damaged: {scan.skipped} of {stream.end - stream.first} bytes are no frames"
+        )
+    infos = {}
+    if is_layer_three:
+        for index in scan.marked():
+            if (info := read_info_frame(source.read_at(int(scan.positions[index]), 256))) is not None:
+                infos[index] = info
+    links = _links(source, stream.header, count, infos)
+    return FrameTable(scan.positions, stream.header, count, links, stream.first)
+
+
+def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | None:
+    """The table of one file of constant bit rate, if its Info frame and its size agree on that."""
+    info = read_info_frame(source.read_at(stream.first, 256))
+    if info is None or not info.constant or not info.frames:
+        return None
+    first = stream.first + stream.header.size
+    header = mpeg_header(source.read_at(first, HEADER_BYTES))
+    if header is None or header.kind != stream.header.kind:
+        return None
+    mean, end = mean_frame_bytes(header), _end_of_frames(source, stream.end)
+    if abs(end - first - info.frames * mean) > header.size:
+        return None
+    # A frame more or less: the last one that is whole.
+    count = int((end - first + 2) / mean)
+    if not 0 < count <= info.frames:
+        return None
+    link = _link(0, count, header.samples, info)
+    table = FrameTable(None, header, count, [link], first)
+    return table if table.frames(source, stream, count - 1, count) else None
+
+
+def _end_of_frames(source: SoundSource, end: int) -> int:
+    """Where the tags at the end of a file begin."""
+    if source.read_at(end - 128, 3) == b"TAG":
+        end -= 128
+    footer = source.read_at(end - 32, 32)
+    if footer[:8] == b"APETAGEX":
+        has_header = int.from_bytes(footer[20:24], "little") >> 31 & 1
+        end -= int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
+    return max(end, 0)
+
+
+def read_info_frame(frame: bytes) -> InfoFrame | None:
+    """What an MPEG layer III frame (its first 256 bytes) states if it is a Xing, Info or VBRI frame; else None."""
+    header = mpeg_header(frame)
+    if header is None or header.kind[0] != "mp3float":
+        return None
+    if frame[36:40] == b"VBRI":
+        return InfoFrame(int.from_bytes(frame[50:54], "big") or None, None, None, False)
+    place = side_info_bytes(frame, 0)
+    name = frame[place : place + 4]
+    if name not in (b"Xing", b"Info"):
+        return None
+    flags = int.from_bytes(frame[place + 4 : place + 8], "big")
+    rest = frame[place + 8 :]
+    frames = None
+    if flags & 1:
+        frames, rest = int.from_bytes(rest[:4], "big") or None, rest[4:]
+    rest = rest[(4 if flags & 2 else 0) + (100 if flags & 4 else 0) + (4 if flags & 8 else 0) :]
+    delay = padding = None
+    # Nine bytes name the encoder; without a name the rest is nothing (LAME tag specification, revision 1).
+    if re.match(rb"[A-Za-z][ -~]{3}", rest) and len(rest) >= 24:
+        packed = int.from_bytes(rest[21:24], "big")
+        if packed:
+            delay, padding = packed >> 12, packed & 4095
+    return InfoFrame(frames, delay, padding, name == b"Info")
+
+
+def _links(source: SoundSource, header: FrameHeader, count: int, infos: dict[int, InfoFrame]) -> list[Link]:
+    links, begins = [], sorted(infos)
+    if not begins or begins[0] > 0:
+        rest = begins[0] if begins else count
+        links.append(_link(0, rest, header.samples, None))
+    for number, index in enumerate(begins):
+        info, first = infos[index], index + 1
+        present = (begins[number + 1] if number + 1 < len(begins) else count) - first
+        stated = info.frames if info.frames is not None else present
+        missing = stated - present
+        if missing > _COUNT_SLACK + stated // 20:
+            raise AudioReadError(
+                f"{source.name}: the file is truncated: its header declares {stated} frames of sound, {present} are "
+                "there"
+            )
+        own = min(stated, present)
+        links.append(_link(first, own, header.samples, info))
+        if present > own:  # frames that another encoder added behind, without saying so
+            links.append(_link(first + own, present - own, header.samples, None))
+    return [link for link in links if link.samples > 0]
+
+
+def _link(first: int, frames: int, samples: int, info: InfoFrame | None) -> Link:
+    total = frames * samples
+    if info is None or info.delay is None or info.padding is None:
+        return Link(first, frames, 0, total)
+    skip = info.delay + MP3_DECODER_DELAY
+    # A stream that lost frames lost its padding first.
+    padding = info.padding if info.frames is None or frames >= info.frames else 0
+    kept = min(total - info.delay - padding, total - skip)
+    return Link(first, frames, skip, kept) if kept > 0 else Link(first, frames, 0, total)
+
+
+__all__ = ["FrameTable", "Link", "frame_table", "mean_frame_bytes", "read_info_frame", "tag_size"]

@@ -1,0 +1,67 @@
+"""The links of a chained Ogg file: streams that follow each other (RFC 3533, section 4)."""
+
+from .sound_source import SoundSource, kept_while_unchanged
+
+_LONGEST_PAGE = 27 + 255 + 255 * 255
+_FIRST_PAGE = 2
+_LAST_PAGE = 4
+# What the first packet of an audio stream that libsndfile decodes begins with.
+_AUDIO = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC")
+_OTHERS = (b"Speex   ", b"\x80theora", b"fishead\0", b"\x80kate", b"CMML", b"PCM     ", b"BBCD\0", b"OVP80")
+
+
+@kept_while_unchanged(files=1024)
+def ogg_links(source: SoundSource) -> tuple[list[tuple[int, int]], bool]:
+    """
+    The links of an Ogg file.
+
+    Returns:
+        (first byte, bytes) of each, and whether each is a single audio stream that libsndfile may decode: no
+        Speex, no pictures beside the sound.
+    """
+    begins = [0, *(place for place in source.find(b"OggS\0\2", 1) if _packet(source, place))]
+    simple = all(_packet(source, place).startswith(_AUDIO) for place in begins)
+    starts = []
+    for place in begins:
+        # Streams that sound and show at the same time begin directly behind each other.
+        if starts and place == last_end:
+            simple = False
+        else:
+            starts.append(place)
+        last_end = place + _page_size(source, place)
+    ends = [*starts[1:], source.size]
+    return [(start, end - start) for start, end in zip(starts, ends, strict=True)], simple
+
+
+def ends_ogg_stream(source: SoundSource, end: int | None = None) -> bool:
+    """
+    Whether the last Ogg page before ``end`` is whole and says that the stream ends (RFC 3533, section 6).
+
+    libsndfile plays what is there: a cut that leaves the last page's header goes unnoticed.
+    """
+    end = source.size if end is None else end
+    start = max(end - 2 * _LONGEST_PAGE, 0)
+    tail = source.read_at(start, end - start)
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27 or not page[5] & _LAST_PAGE:
+        return False
+    segments = page[27 : 27 + page[26]]
+    return len(segments) == page[26] and len(page) >= 27 + len(segments) + sum(segments)
+
+
+def _packet(source: SoundSource, place: int) -> bytes:
+    """The begin of a stream's first packet; empty if there is no such page at a place."""
+    head = source.read_at(place, 27)
+    if len(head) < 27 or head[:5] != b"OggS\0" or head[5] != _FIRST_PAGE:
+        return b""
+    packet = source.read_at(place + 27 + head[26], 8)
+    return packet if packet.startswith(_AUDIO + _OTHERS) else b""
+
+
+def _page_size(source: SoundSource, place: int) -> int:
+    head = source.read_at(place, 27)
+    segments = source.read_at(place + 27, head[26]) if len(head) == 27 else b""
+    return 27 + len(segments) + sum(segments)
+
+
+__all__ = ["ends_ogg_stream", "ogg_links"]

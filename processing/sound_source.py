@@ -1,0 +1,213 @@
+"""Where the bytes of a sound come from: a path, a file object or bytes, all read in one way."""
+
+import io
+import os
+import stat
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, BinaryIO
+
+
+class AudioReadError(ValueError):
+    """Something is wrong with one sound. The message names the file (or array), the fault and the remedy."""
+
+
+class SoundSource:
+    """
+    The bytes of one sound, open for reading.
+
+    A path is opened by Python and handed on as a descriptor: no decoder sees the name, so that none can look for
+    other files by it (libsndfile opens ``._take.mp3`` beside ``take.mp3``) or take it for an address.
+
+    Args:
+        source: a path, bytes, or a binary file object that can seek; the object stays open and is read from its
+            beginning, wherever it stands.
+        name: what messages call the sound; by default the path, or the object's name.
+
+    Attributes:
+        name: see above.
+        file: the open binary file.
+        size: bytes.
+        path: as it was given; None for objects and bytes.
+        identity: tells the content of two paths apart, as far as the file system does; None for objects and bytes.
+
+    Raises:
+        AudioReadError: if there is no such file, it cannot be opened or read, is no regular file or holds nothing.
+    """
+
+    def __init__(self, source: Any, name: str | None = None):
+        self.identity: tuple[int, ...] | None = None
+        self.path: str | bytes | None = None
+        self._owned = False
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            self.name = name or "the sound in memory"
+            self.file: BinaryIO = io.BytesIO(source)
+        elif isinstance(source, (str, os.PathLike)):
+            path = self.path = os.fspath(source)
+            self.name = name or (os.fsdecode(path) if isinstance(path, bytes) else path)
+            self.file = self._open_path(path)
+            self._owned = True
+        elif hasattr(source, "read") and hasattr(source, "seek"):
+            self.name = name or str(getattr(source, "name", "the sound object"))
+            self.file = source
+        else:
+            raise AudioReadError(
+                f"{name or 'the sound'}: is a {type(source).__name__}, but must be a path, bytes or a binary file"
+            )
+        try:
+            self.size = self.file.seek(0, os.SEEK_END)
+            self.file.seek(0)
+            first = self.file.read(1)
+            self.file.seek(0)
+        except (OSError, ValueError) as error:
+            self.close()
+            reason = getattr(error, "strerror", None) or str(error)
+            raise AudioReadError(f"{self.name}: the file cannot be read ({reason})") from error
+        if not isinstance(first, bytes):
+            raise AudioReadError(f"{self.name}: is a text file object, but must be opened in binary mode")
+        if not first:
+            self.close()
+            raise AudioReadError(f"{self.name}: the file is empty (0 bytes)")
+
+    def _open_path(self, path: str | bytes) -> BinaryIO:
+        try:
+            status = os.stat(path)
+            if stat.S_ISDIR(status.st_mode):
+                raise AudioReadError(f"{self.name}: is a directory, but must be an audio file")
+            if not stat.S_ISREG(status.st_mode):
+                raise AudioReadError(f"{self.name}: is not a regular file")
+            file = open(path, "rb")  # noqa: SIM115
+        except FileNotFoundError as error:
+            raise AudioReadError(f"{self.name}: no such file") from error
+        except OSError as error:
+            raise AudioReadError(f"{self.name}: the file cannot be read ({error.strerror})") from error
+        except ValueError as error:  # a NUL in the name
+            if isinstance(error, AudioReadError):
+                raise
+            raise AudioReadError(f"{self.name}: no such file ({error})") from error
+        self.identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        return file
+
+    def read_at(self, position: int, count: int) -> bytes:
+        """Up to ``count`` bytes from ``position`` on; fewer at the end of the file only."""
+        try:
+            self.file.seek(position)
+            return self.file.read(count)
+        except OSError as error:
+            raise AudioReadError(
+                f"{self.name}: the file cannot be read at byte {position} ({error.strerror})"
+            ) from error
+
+    def find(self, pattern: bytes, start: int = 0) -> list[int]:
+        """Every place of a pattern from byte ``start`` on, read in pieces that let other threads run."""
+        places, piece = [], 1 << 22
+        position, kept = start, b""
+        while data := self.read_at(position, piece):
+            text = kept + data
+            base = position - len(kept)
+            place = text.find(pattern)
+            while place >= 0:
+                places.append(base + place)
+                place = text.find(pattern, place + 1)
+            kept = text[-(len(pattern) - 1) :] if len(pattern) > 1 else b""
+            position += len(data)
+        return places
+
+    def close(self) -> None:
+        """Closes the file if it was opened here."""
+        if self._owned:
+            self.file.close()
+
+    def __enter__(self) -> "SoundSource":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class HeadedFile(io.RawIOBase):
+    """
+    A stretch of a file as a file of its own, behind a head that takes the place of a damaged one.
+
+    Args:
+        source: read through its `read_at`.
+        start: first byte of the stretch.
+        size: bytes of it.
+        head: what comes before.
+    """
+
+    def __init__(self, source: SoundSource, start: int, size: int, head: bytes = b""):
+        super().__init__()
+        self._source, self._start, self._head = source, start, head
+        self._size = len(head) + size
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = max(base + offset, 0)
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = min(len(view), max(self._size - self._place, 0))
+        data = self._head[self._place : self._place + wanted]
+        if len(data) < wanted:
+            place = self._start + max(self._place - len(self._head), 0)
+            data += self._source.read_at(place, wanted - len(data))
+        view[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """
+    A decorator for functions of a [`SoundSource`] and hashable arguments that keeps what they return.
+
+    Their result is kept in memory for as long as the file is the same one and neither its size nor its time changes;
+    of sounds without an identity nothing is kept. An error is raised anew each time.
+
+    Args:
+        files: of how many files results are kept at most.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @lru_cache(maxsize=files)
+        def kept(call: _Call) -> Any:
+            result = function(*call.arguments)
+            call.arguments = ()  # what is kept must not hold the open file
+            return result
+
+        @wraps(function)
+        def ask(source: SoundSource, *others: Any) -> Any:
+            if source.identity is None:
+                return function(source, *others)
+            return kept(_Call((source.identity, *others), (source, *others)))
+
+        return ask
+
+    return decorate
+
+
+class _Call:
+    """Arguments of a call that compare by the file's identity."""
+
+    def __init__(self, place: tuple[Any, ...], arguments: tuple[Any, ...]):
+        self.place, self.arguments = place, arguments
+
+    def __hash__(self) -> int:
+        return hash(self.place)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Call) and self.place == other.place
+
+
+__all__ = ["AudioReadError", "HeadedFile", "SoundSource", "kept_while_unchanged"]
