@@ -95,6 +95,10 @@ def index(
                         typer.echo(report.line())
                         for path, reason in report.faults:
                             typer.echo(one_line(f"  skipped {path}: {reason}"), err=True)
+                        for path, reason in report.field_faults:
+                            typer.echo(
+                                one_line(f"  indexed without some metadata {path}: {reason}"), err=True
+                            )
                         if export is not None:
                             sounds.export(export)
                         reported = report.faults

@@ -1,4 +1,4 @@
-"""What is known of sounds beside how they sound: files of metadata next to them, and fields within them."""
+"""What files of metadata next to sounds say of them; what the sounds tell themselves: `sound_fields`."""
 
 import csv
 import hashlib
@@ -6,8 +6,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-import soundfile
 
 FILES = ("metadata.csv", "metadata.jsonl")
 LICENSE_NAMES = ("license", "licence")
@@ -74,16 +72,6 @@ def read_descriptions(
     return found, faults
 
 
-def fields_of(path: str) -> dict[str, str]:
-    """Title, artist, comment, license and whatever else the sound file's own header tells; empty without any."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            told = file.copy_metadata()
-    except (soundfile.SoundFileError, AttributeError, OSError):
-        return {}
-    return {name: value for name, value in told.items() if value}
-
-
 def _rows(source: str) -> Iterable[tuple[str, dict[str, str]]]:
     with open(source, encoding="utf-8-sig", newline="") as file:
         if source.endswith(".csv"):
@@ -137,4 +125,4 @@ def merged(own: Mapping[str, str], said: Description) -> tuple[str | None, dict[
     }
 
 
-__all__ = ["NOTHING", "Description", "fields_of", "merged", "read_descriptions"]
+__all__ = ["NOTHING", "Description", "merged", "read_descriptions"]
