@@ -24,11 +24,11 @@ def browser_media_type(source: SoundSource) -> str | None:
     """
     The media type of a file that browsers play as it is; None for one that has to be converted.
 
-    Tried in Chromium. Played are WAV (PCM, float32, A-law, mu-law), MP3, FLAC, Vorbis and Opus in Ogg and WebM, and AAC in
-    MP4; the name's ending says nothing. Also converted is what browsers play, but not well: rates and channels
-    beyond the usual, samples above full scale (they are cut off there), files without a true length
-    (a browser then misses the moment it is to start at), joined files (all but the first are left out), and
-    videos (a browser would load all of their pictures).
+    Tried in Chromium. Played are WAV (PCM, float32, A-law, mu-law), MP3, FLAC, Vorbis and Opus in Ogg and WebM, and
+    AAC in MP4; the name's ending says nothing. Also converted is what browsers play, but not well: rates and
+    channels beyond the usual, samples above full scale (they are cut off there), files without a true length (a
+    browser then misses the moment it is to start at), joined files (all but the first are left out), and videos (a
+    browser would load all of their pictures).
 
     Args:
         source: the file.
