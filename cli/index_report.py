@@ -35,6 +35,8 @@ def show_report(report: "IndexReport", json_file: Path | None) -> None:
     skipped = [fault for fault in report.faults if fault not in told]
     for path, reason in skipped:
         typer.echo(one_line(f"  skipped {path}: {reason}"), err=True)
+    for path, reason in report.field_faults:
+        typer.echo(one_line(f"  indexed without some metadata {path}: {reason}"), err=True)
     _show_rows(report)
     # One file is counted by its own line.
     counts = fault_lines(skipped) if len(skipped) > 1 else []
@@ -54,6 +56,7 @@ def report_as_json(report: "IndexReport") -> dict[str, Any]:
         "skipped": [
             {"path": path, "reason": reason} for path, reason in report.faults if (path, reason) not in told
         ],
+        "fields": [{"path": path, "reason": reason} for path, reason in report.field_faults],
         "rows": [asdict(row) for row in report.rows],
         "unread": [{**asdict(file), "ending": file.ending} for file in report.unread],
     }

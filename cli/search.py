@@ -37,7 +37,7 @@ def search(
         list[str] | None, typer.Option(help="Description of sounds to avoid. Repeatable.")
     ] = None,
     names: Annotated[
-        bool, typer.Option("--names", help="Also match the words of file and folder names.")
+        bool, typer.Option("--names", help="Also match the words of file names, folders, tags and titles.")
     ] = False,
     in_file: Annotated[Path | None, typer.Option("--in", help="Search within this file only.")] = None,
     path: Annotated[str | None, PATH] = None,

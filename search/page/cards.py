@@ -6,6 +6,7 @@ from pathlib import Path
 from ..query.hits import Hit
 from .player import clock
 
+LONGEST_CHIP = 120
 # Both the light and the dark look take their colours from the theme.
 STYLE = """
 .gradio-container .fillable { max-width: 880px !important; margin: 0 auto !important; }
@@ -58,7 +59,7 @@ def card_html(rank: int, hit: Hit, note: str = "") -> str:
     """
     chips = [f"from {clock(hit.start)} of {clock(hit.duration)}", *hit.tags]
     chips += [hit.license] if hit.license else []
-    chips += [f"{name}: {value}" for name, value in hit.metadata.items()]
+    chips += [_shortened(f"{name}: {value}") for name, value in hit.metadata.items()]
     chips += [note] if note else []
     fit = f'<div class="hit-score" title="cosine similarity, at most 1">{hit.cosine:.3f}</div>'
     if hit.percentile is not None:
@@ -74,6 +75,12 @@ def card_html(rank: int, hit: Hit, note: str = "") -> str:
         + "".join(f"<span>{escape(chip)}</span>" for chip in chips)
         + f'</div></div><div class="hit-fit">{fit}</div></div>'
     )
+
+
+def _shortened(text: str) -> str:
+    """What fits on a card of a text that may be a whole log."""
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_CHIP else f"{text[: LONGEST_CHIP - 1]}…"
 
 
 __all__ = ["STYLE", "card_html"]

@@ -1,12 +1,21 @@
-"""What the page plays of an answer: the file, or of a long one the part around the moment."""
+"""What the page plays of an answer: the file as it is, all of it as a WAV file, or a part around the moment."""
 
 from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
+
+from ...processing import AudioReadError
+from ...processing.audio_reading import opened_sound
+from ...processing.audio_streaming import stream_channels
+from ...processing.channel_mixing import mix_channels
+from ...processing.sound_source import SoundSource
 from ..query.hits import Hit
+from .browser_formats import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, browser_media_type
 
 LONG_SECONDS = 300.0
 BEFORE_SECONDS, PART_SECONDS = 10.0, 60.0
+_FULL_SCALE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -14,46 +23,65 @@ class Playable:
     """
     Attributes:
         path: of the file; None if it cannot be read.
-        begin: seconds from the file's begin to that of the minute that is played; None for the whole of it.
+        begin: seconds from the file's begin to that of the part that is played; None for the file as it is.
         start: seconds from the begin of what is played to the moment.
         note: what to tell about it, or empty.
+        seconds: length of the part; None for all behind ``begin``.
+        media_type: of what is played.
     """
 
     path: str | None
     begin: float | None
     start: float
     note: str
+    seconds: float | None = None
+    media_type: str = "audio/wav"
 
 
 def playable(hit: Hit) -> Playable:
     """
-    What is played of an answer. Of a file of more than five minutes it is one minute: a browser reads the whole of
-    what it is given before it draws it.
+    What is played of an answer: the file as it is where browsers play its kind, else a WAV file of the same sound.
+
+    Of a file of more than five minutes it is one minute: a browser reads the whole of what it is given before it
+    draws it.
 
     Args:
         hit: its file may be gone since it was indexed.
     """
-    from ...processing.audio_reading import AudioReadError, opened_sound
-
     try:
+        with SoundSource(hit.path) as source:
+            kind = browser_media_type(source) if hit.duration <= LONG_SECONDS else None
+        if kind is not None:
+            return Playable(hit.path, None, hit.start, "", media_type=kind)
         with opened_sound(hit.path) as (decoder, _):
-            if hit.duration <= LONG_SECONDS:
-                return Playable(hit.path, None, hit.start, "")
-            begin = max(0.0, hit.start - BEFORE_SECONDS)
-            seconds = hit.duration if decoder.frames is None else decoder.frames / decoder.rate
-            end = max(begin, min(begin + PART_SECONDS, seconds))
-            return Playable(hit.path, begin, hit.start - begin, f"plays {clock(begin)} to {clock(end)}")
+            rate, frames = decoder.rate, decoder.frames
     except (AudioReadError, OSError):
         return Playable(None, None, 0.0, "cannot be read any more: bring the index up to date")
+    notes = []
+    begin, seconds = 0.0, None
+    if hit.duration > LONG_SECONDS:
+        length = hit.duration if frames is None else frames / rate
+        begin, seconds = max(0.0, hit.start - BEFORE_SECONDS), PART_SECONDS
+        notes.append(f"plays {clock(begin)} to {clock(max(begin, min(begin + seconds, length)))}")
+    if rate > HIGHEST_RATE:
+        notes.append(
+            f"plays at {HIGHEST_RATE // 1000} kHz: nothing above {HIGHEST_RATE // 2000} kHz is heard"
+        )
+    return Playable(hit.path, begin, hit.start - begin, "; ".join(notes), seconds)
 
 
-def part_as_wav(path: str, begin: float) -> bytes:
+def part_as_wav(path: str, begin: float, seconds: float | None = PART_SECONDS) -> bytes:
     """
-    A minute of a recording as a WAV file of 16 bits, in the recording's own rate and channels.
+    A part of a recording as a WAV file of 16 bits that every browser plays.
+
+    Rate and channels are the recording's own, but for rates outside 8 to 48 kHz, which become the nearest of them,
+    and for more than two channels, which are mixed into one as the index hears them. Samples of 16 bits stay what
+    they are; others are rounded, without dither: the error, at -98 dBFS, is far below what a preview lets hear.
 
     Args:
         path: of the recording.
-        begin: of the minute, seconds.
+        begin: of the part, seconds.
+        seconds: length of the part; None to the end.
 
     Raises:
         OSError: if it cannot be read.
@@ -61,17 +89,38 @@ def part_as_wav(path: str, begin: float) -> bytes:
     import numpy as np
     import soundfile
 
-    from ...processing.audio_reading import AudioReadError, read_channels
-
-    wav = BytesIO()
     try:
-        samples, rate = read_channels(path, offset=begin, duration=PART_SECONDS)
-        # Of 16-bit sound the very numbers; what is louder than full scale is cut off.
-        values = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
-        soundfile.write(wav, values, rate, format="WAV", subtype="PCM_16")
-    except (AudioReadError, soundfile.SoundFileError) as error:
+        with opened_sound(path) as (decoder, _):
+            rate = min(max(decoder.rate, LOWEST_RATE), HIGHEST_RATE)
+        pieces = stream_channels(path, sampling_rate=rate, offset=begin, duration=seconds)
+        samples = np.concatenate([_few_channels(piece) for piece in pieces])
+    except AudioReadError as error:
         raise OSError(str(error)) from error
+    wav = BytesIO()
+    soundfile.write(wav, as_int16(samples), rate, format="WAV", subtype="PCM_16")
     return wav.getvalue()
+
+
+def as_int16(samples: np.ndarray) -> np.ndarray:
+    """
+    Samples as whole numbers of 16 bits, of the same shape.
+
+    Floating point has room above full scale, which recorders that never overload and many mixes use. Cut off there,
+    the sound would be distorted; so a part with a peak above 1 is made quieter, all of it by the same factor, until
+    that peak is full scale. Nothing is made louder.
+
+    Args:
+        samples: float32, full scale at -1 and 1.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    scaled = samples * np.float32(_FULL_SCALE / max(peak, 1.0))
+    return np.clip(np.rint(scaled), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+
+
+def _few_channels(piece: np.ndarray) -> np.ndarray:
+    if piece.ndim == 1 or piece.shape[1] <= MOST_CHANNELS:
+        return piece
+    return mix_channels(piece, "active")
 
 
 def clock(seconds: float) -> str:
@@ -81,4 +130,4 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-__all__ = ["Playable", "clock", "part_as_wav", "playable"]
+__all__ = ["Playable", "as_int16", "clock", "part_as_wav", "playable"]

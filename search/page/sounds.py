@@ -16,26 +16,6 @@ if TYPE_CHECKING:
 
 # Below Gradio's own prefix: what stands in front of Gradio passes that on as it is.
 PREFIX = "gradio_api/sounds"
-MEDIA_TYPES = {
-    ".aac": "audio/aac",
-    ".aif": "audio/aiff",
-    ".aifc": "audio/aiff",
-    ".aiff": "audio/aiff",
-    ".au": "audio/basic",
-    ".flac": "audio/flac",
-    ".m4a": "audio/mp4",
-    ".mka": "audio/x-matroska",
-    ".mp3": "audio/mpeg",
-    ".mp4": "audio/mp4",
-    ".oga": "audio/ogg",
-    ".ogg": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".snd": "audio/basic",
-    ".wav": "audio/wav",
-    ".wave": "audio/wav",
-    ".wavex": "audio/wav",
-    ".webm": "audio/webm",
-}
 
 
 class AnsweredSounds:
@@ -63,7 +43,8 @@ class AnsweredSounds:
         self._sounds[token] = sound
         name = Path(sound.path).name
         if sound.begin is not None:
-            name = f"{Path(sound.path).stem} from {sound.begin:.0f} s.wav"
+            part = "" if sound.seconds is None else f" from {sound.begin:.0f} s"
+            name = f"{Path(sound.path).stem}{part}.wav"
         # Relative to the page, which may stand below another address than the root.
         address = f"{PREFIX}/{token}/{quote(name, safe='')}"
         # Without a path Gradio's clients have nothing to fetch from its cache.
@@ -84,10 +65,10 @@ class AnsweredSounds:
         # Whatever its name says, a browser never takes it for a page or a script.
         headers = {"X-Content-Type-Options": "nosniff"}
         if sound.begin is None:
-            kind = MEDIA_TYPES.get(Path(sound.path).suffix.lower(), "application/octet-stream")
-            return FileResponse(sound.path, media_type=kind, headers=headers)
+            return FileResponse(sound.path, media_type=sound.media_type, headers=headers)
         try:
-            return Response(part_as_wav(sound.path, sound.begin), media_type="audio/wav", headers=headers)
+            wav = part_as_wav(sound.path, sound.begin, sound.seconds)
+            return Response(wav, media_type=sound.media_type, headers=headers)
         except OSError:
             return PlainTextResponse("It cannot be read any more.", status_code=404)
 

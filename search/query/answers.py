@@ -122,7 +122,7 @@ def ask_table(
         return _ask_table_by_clip(store, question, filters)
     condition = filters.sql()
     limit = min(MOST_ROWS, max(FEWEST_ROWS, ROWS_AN_ANSWER * question.top))
-    columns = RANKED_BY if question.name_query is None else (*RANKED_BY, "tags")
+    columns = RANKED_BY if question.name_query is None else (*RANKED_BY, "tags", "metadata")
     # Before the table, into which it may go at this moment.
     waiting = store.waiting()
     allowed_waiting = None if waiting is None else _filtered(waiting, filters).select(columns)

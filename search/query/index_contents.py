@@ -37,7 +37,7 @@ class IndexContents:
 
     @property
     def files(self) -> dict[str, np.ndarray]:
-        """Path and tags of every file, sorted by path."""
+        """Path, tags and metadata (JSON) of every file, sorted by path."""
         return self._part("files", self._read_files)
 
     @property
@@ -61,11 +61,12 @@ class IndexContents:
     def _read_files(self) -> dict[str, np.ndarray]:
         if not self._store.approximate:
             return self._part("columns", lambda: read_columns(self._store.rows()))["files"]
-        rows = self._store.file_rows(["path", "tags"]).sort_by("path")
+        rows = self._store.file_rows(["path", "tags", "metadata"]).sort_by("path")
         tags = np.empty(len(rows), dtype=object)
         for place, found in enumerate(rows.column("tags").to_pylist()):
             tags[place] = tuple(found)
-        return {"path": np.array(rows.column("path").to_pylist(), dtype=object), "tags": tags}
+        texts = {name: np.array(rows.column(name).to_pylist(), dtype=object) for name in ("path", "metadata")}
+        return texts | {"tags": tags}
 
 
 class CurrentContents:

@@ -1,5 +1,6 @@
-"""Words of file names and tags, and which files a question names."""
+"""Words of file names, tags and titles, and which files a question names."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,11 @@ STOP_WORDS = frozenset(
         "a", "an", "and", "are", "at", "be", "by", "for", "from", "in", "is", "it", "its", "of", "on", "or", "some",
         "somebody", "something", "the", "to", "was", "were", "with",
     )
+)  # fmt: skip
+# Metadata whose values are words about the sound.
+WORDED_FIELDS = (
+    "title", "description", "comment", "note", "notes", "keywords", "subject", "category", "subcategory",
+    "fx_name", "project", "scene", "location", "track_names", "genre", "album", "artist",
 )  # fmt: skip
 
 
@@ -30,9 +36,19 @@ def words_of(text: str) -> set[str]:
 
 
 def labels(rows: Mapping[str, np.ndarray]) -> list[str]:
-    """The words of each row's file name and tags, as one text."""
-    pairs = zip(rows["path"].tolist(), rows["tags"], strict=True)
-    return [" ".join((*tags, Path(path).stem)) for path, tags in pairs]
+    """
+    The words of each row's file name, tags and [`WORDED_FIELDS`] of the metadata, as one text.
+
+    Args:
+        rows: columns path, tags and metadata (as JSON), each ``(rows,)``.
+    """
+    told = zip(rows["path"].tolist(), rows["tags"], rows["metadata"], strict=True)
+    return [" ".join((*tags, Path(path).stem, *_worded(metadata))) for path, tags, metadata in told]
+
+
+def _worded(metadata: str) -> list[str]:
+    held = {} if metadata == "{}" else json.loads(metadata)
+    return [held[name] for name in WORDED_FIELDS if name in held]
 
 
 def name_scores(query: str, names: Sequence[str]) -> np.ndarray:

@@ -25,7 +25,8 @@ class FileEntry:
         vector: of the whole file, unit length, ``(width,)``.
         license: as the metadata tell it, or None.
         metadata: by name, from the file itself and from a metadata file beside it.
-        described: hash of what the metadata file said; empty if it said nothing.
+        described: by what was told of it: the version of the reading of its own fields, and the hash of what the
+            metadata file said. Older indexes have that hash alone.
     """
 
     path: str

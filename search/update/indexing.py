@@ -16,7 +16,8 @@ from ...processing import AudioReadError
 from ..store.entries import FileEntry
 from ..store.index_store import FILES_A_COMMIT, Store
 from ..store.known_faults import KnownFault, Neighbours, read_faults, write_faults
-from .metadata import NOTHING, Description, fields_of, merged
+from .metadata import NOTHING, Description, merged
+from .sound_fields import FIELDS_VERSION, read_fields
 from .walking import FoundFile, below
 
 if TYPE_CHECKING:
@@ -33,12 +34,15 @@ class IndexReport:
 
     Attributes:
         added, changed, moved, removed, unchanged: numbers of files.
-        described: of files whose sound is unchanged, but of which a metadata file says something else.
+        described: of files whose sound is unchanged, but of which something else is told: by a metadata file, or by
+            themselves since more of them is read.
         windows: that were embedded.
         faults: (path, reason) of files that are not in the index, of metadata files that cannot be read, and of
             their rows that are not used, or whose names fit only loosely.
         rows: the last ones again, with file, line and whether they are used.
         unread: files below the roots that are no sounds that can be read; see [`unread_reason`].
+        field_faults: (path, reason) of files that are in the index, but part of whose own fields and tags cannot be
+            read. Reported when a file is read, and not again while it stays as it is.
     """
 
     added: int = 0
@@ -51,6 +55,7 @@ class IndexReport:
     faults: list[tuple[str, str]] = field(default_factory=list)
     rows: list[RowFault] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
+    field_faults: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def changes(self) -> int:
@@ -165,7 +170,7 @@ class _Update:
             row = self.known.get(path)
             if row is None or (row["size"], row["mtime_ns"]) != (file.size, file.mtime_ns):
                 self.todo.append(path)
-            elif row["described"] != self._said(path).hash and not _any_above(path, kept):
+            elif row["described"] != self._described(path) and not _any_above(path, kept):
                 self.todo.append(path)
                 self.said_anew.append(path)
             else:
@@ -176,8 +181,12 @@ class _Update:
         """Files of which only the metadata differ: nothing is embedded, so many go into one commit."""
         for start in range(0, len(self.said_anew), FILES_A_COMMIT):
             entries = self.store.entries(self.said_anew[start : start + FILES_A_COMMIT])
-            self._add([replace(entry, **self._told(path)) for path, entry in entries.items()])
-            self.report.described += len(entries)
+            told = [replace(entry, **self._told(path)) for path, entry in entries.items()]
+            self._add(told)
+            # Of an older index the fields within all files are read anew, and of many there is nothing new to tell.
+            news = sum(_about(entry) != _about(entries[entry.path]) for entry in told)
+            self.report.described += news
+            self.report.unchanged += len(told) - news
             bar.update(len(entries))
 
     def unknown(self, bar: tqdm) -> Iterator[str]:
@@ -267,11 +276,21 @@ class _Update:
         file = self.files[path]
         return {"path": path, "root": file.root, "size": file.size, "mtime_ns": file.mtime_ns}
 
+    def _described(self, path: str) -> str:
+        """What an index keeps to see whether something else would be told of a file now."""
+        return f"{FIELDS_VERSION}:{self._said(path).hash}"
+
     def _told(self, path: str) -> dict[str, Any]:
-        said = self._said(path)
-        license, metadata = merged(fields_of(path), said)
-        tags = dict.fromkeys((*tags_of(path, self.files[path].root), *said.tags))
-        return {"tags": tuple(tags), "license": license, "metadata": metadata, "described": said.hash}
+        said, own = self._said(path), read_fields(path)
+        self.report.field_faults += [(path, "; ".join(own.faults))] if own.faults else []
+        license, metadata = merged(own.fields, said)
+        tags = dict.fromkeys((*tags_of(path, self.files[path].root), *own.tags, *said.tags))
+        described = self._described(path)
+        return {"tags": tuple(tags), "license": license, "metadata": metadata, "described": described}
+
+
+def _about(entry: FileEntry) -> tuple[Any, ...]:
+    return entry.tags, entry.license, dict(entry.metadata)
 
 
 def tags_of(path: str, root: str) -> tuple[str, ...]:

@@ -1,11 +1,9 @@
-"""What is known of sounds beside how they sound: files of metadata next to them, and fields within them."""
+"""What files of metadata next to sounds say of them; what the sounds tell themselves: `sound_fields`."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import soundfile
 
 from ...files.metadata_files import FILE_NAME, MetadataRow
 
@@ -31,16 +29,6 @@ class Description:
 
 
 NOTHING = Description()
-
-
-def fields_of(path: str) -> dict[str, str]:
-    """Title, artist, comment, license and whatever else the sound file's own header tells; empty without any."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            told = file.copy_metadata()
-    except (soundfile.SoundFileError, AttributeError, OSError):
-        return {}
-    return {name: value for name, value in told.items() if value}
 
 
 def description_of(told: MetadataRow) -> Description:
@@ -71,4 +59,4 @@ def merged(own: Mapping[str, str], said: Description) -> tuple[str | None, dict[
     }
 
 
-__all__ = ["LICENSE_NAMES", "NOTHING", "Description", "description_of", "fields_of", "merged"]
+__all__ = ["LICENSE_NAMES", "NOTHING", "Description", "description_of", "merged"]

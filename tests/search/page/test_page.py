@@ -106,6 +106,12 @@ def test_no_name_becomes_markup():
     assert "from 0:01.0 of 1:02.3" in text and "fits better than 93 %" in text
 
 
+def test_a_long_field_is_cut_on_the_card():
+    log = "take one\n" + "x" * 5000
+    text = card_html(1, Hit("/s/a.wav", 1.0, 2.0, 0.5, 0.5, None, 62.26, (), None, {"note": log}))
+    assert f"<span>note: take one {'x' * 104}…</span>" in text and "x" * 105 not in text
+
+
 def test_a_file_that_vanished_leaves_the_other_answers(running):
     root, _, url = running
     gone = root / "sounds" / "part1" / "3.wav"

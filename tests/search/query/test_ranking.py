@@ -1,6 +1,7 @@
 """Combined scores, percentiles, fused ranks, names and merged spans, by hand and by brute force."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -64,9 +65,11 @@ def test_the_words_of_names_find_what_looking_at_each_name_finds():
         held = np.array([len(wanted & words_of(name)) for name in names])
         expected = np.where(held > 0, held / len(wanted), -np.inf)
         assert index.scores(query).tolist() == expected.tolist()
-    rows = {"path": np.array(["/s/a_1.wav"], object), "tags": np.array([None], object)}
-    rows["tags"][0] = ("wet", "loud")
-    assert labels(rows) == ["wet loud a_1"]
+    rows = {"path": np.array(["/s/a_1.wav"] * 2, object), "tags": np.array([None] * 2, object)}
+    rows["tags"][:] = [("wet", "loud"), ()]
+    told = {"year": "2021", "title": 'The "Brook"', "description": "at night"}
+    rows["metadata"] = np.array(["{}", json.dumps(told)], object)
+    assert labels(rows) == ["wet loud a_1", 'a_1 The "Brook" at night']
 
 
 def test_spans_grow_over_windows_that_overlap_and_score_alike():

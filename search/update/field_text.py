@@ -1,0 +1,97 @@
+"""Text that sound files carry: its letters, and how much of it an index keeps."""
+
+import re
+
+# A field stands in every row of a file.
+MOST_LETTERS = 2000
+MOST_FIELDS = 100
+LONGEST_NAME = 60
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class FieldReader:
+    """
+    Collects fields and tags of one sound, and what was wrong with them; nothing that a file holds raises an error.
+
+    Attributes:
+        fields: by name; of two sources that tell the same one, the first counts.
+        tags: without repetition.
+        faults: one line each.
+    """
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.tags: list[str] = []
+        self.faults: list[str] = []
+        self._dropped = 0
+
+    def add(self, name: str, text: str) -> None:
+        """Keeps a text, unless it is empty or the field is there already; a long one is cut, and reported."""
+        name, text = one_line(name)[:LONGEST_NAME], clean(text)
+        if not (name and text) or name in self.fields:
+            return
+        if len(self.fields) >= MOST_FIELDS:
+            self._dropped += 1
+            return
+        if len(text) > MOST_LETTERS:
+            self.fault(
+                f"its field {name!r} has {len(text):,} characters; the first {MOST_LETTERS:,} are kept"
+            )
+            text = text[:MOST_LETTERS].rstrip()
+        self.fields[name] = text
+
+    def tag(self, text: str) -> None:
+        """Keeps a tag, unless it is empty, there already or no short one."""
+        text = one_line(text)
+        if 0 < len(text) <= LONGEST_NAME and text not in self.tags:
+            self.tags.append(text)
+
+    def fault(self, reason: str) -> None:
+        """Keeps a reason once."""
+        if reason not in self.faults:
+            self.faults.append(reason)
+
+    def end(self) -> None:
+        """Reports how many fields were too many; to be called once all are added."""
+        if self._dropped:
+            self.fault(
+                f"it holds {len(self.fields) + self._dropped:,} fields; the first {MOST_FIELDS} are kept"
+            )
+
+
+def decoded(content: bytes) -> str:
+    """Text up to the first zero byte, as UTF-8 if it is that, else as Windows-1252, which older programs write."""
+    content = content.split(b"\0", 1)[0]
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def clean(text: str) -> str:
+    """Without control characters, halves of characters and outer white space; lines end with ``\\n``."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", text).strip(" \t\n\ufeff")
+
+
+def one_line(text: str) -> str:
+    """[`clean`] text with single spaces for white space."""
+    return " ".join(clean(text).split())
+
+
+def has_controls(text: str) -> bool:
+    """Whether characters stand in it that no text has: what was read is something else."""
+    return _CONTROLS.search(text.replace("\r", "\n")) is not None
+
+
+__all__ = [
+    "LONGEST_NAME",
+    "MOST_FIELDS",
+    "MOST_LETTERS",
+    "FieldReader",
+    "clean",
+    "decoded",
+    "has_controls",
+    "one_line",
+]

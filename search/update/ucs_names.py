@@ -1,0 +1,57 @@
+"""File names of the Universal Category System (universalcategorysystem.com), told by their form."""
+
+import re
+from dataclasses import dataclass
+
+# Capitals for the category, then one capitalised word for the subcategory: `AMBForst`, `UIClick`, `WEATRain`.
+_CATEGORY_ID = re.compile(r"([A-Z]{2,5})([A-Z][a-z]{1,8})(?:-([^_-][^_]*))?")
+
+
+@dataclass(frozen=True)
+class UcsName:
+    """
+    Attributes:
+        catid: category and subcategory as one word.
+        category, subcategory: its two parts, as they are abbreviated.
+        user_category: what stands behind a hyphen, or empty.
+        fx_name, creator_id, source_id: the next parts of the name; empty if there are no more.
+    """
+
+    catid: str
+    category: str
+    subcategory: str
+    user_category: str
+    fx_name: str
+    creator_id: str
+    source_id: str
+
+
+def parse_ucs_name(stem: str) -> UcsName | None:
+    """
+    The parts of ``CatID[-UserCategory]_FXName_CreatorID_SourceID[_UserData]``; None for another form.
+
+    A name is taken for one by its form alone: it begins with two to five capitals and a capitalised word of at most
+    nine letters, behind which stand, if anything, a hyphen with the user's own category, then an underscore and
+    a name. The system's list of categories is not asked, so that categories of one's own count as well.
+
+    Args:
+        stem: of the file's name, without its ending.
+    """
+    first, *others = (part.strip() for part in stem.split("_"))
+    match = _CATEGORY_ID.fullmatch(first)
+    if match is None or not others or not others[0]:
+        return None
+    category, subcategory, user_category = match.groups()
+    fx_name, creator_id, source_id = (*others, "", "")[:3]
+    return UcsName(
+        catid=category + subcategory,
+        category=category,
+        subcategory=subcategory,
+        user_category=(user_category or "").strip(),
+        fx_name=fx_name,
+        creator_id=creator_id,
+        source_id=source_id,
+    )
+
+
+__all__ = ["UcsName", "parse_ucs_name"]

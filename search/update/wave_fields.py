@@ -1,0 +1,145 @@
+"""Fields of WAV, RF64 and BW64 files: Broadcast WAV (EBU Tech 3285), iXML, INFO lists, ID3 chunks."""
+
+import re
+from collections.abc import Iterator
+
+from ...processing.sound_source import SoundSource
+from .container_tags import add_id3
+from .field_text import FieldReader, decoded, has_controls
+from .ixml_fields import MOST_BYTES, add_ixml
+
+MOST_CHUNKS = 4096
+# Cover pictures lie in ID3 chunks.
+MOST_ID3_BYTES = 1 << 24
+MOST_HISTORY = 1 << 16
+_OPEN_SIZE = 0xFFFF_FFFF
+
+# EBU Tech 3285, section 2.3: the fields before the coding history.
+_BEXT_BYTES = 602
+_BEXT_TEXTS = (("description", 0, 256), ("originator", 256, 32), ("originator_reference", 288, 32))
+# Multimedia Programming Interface 1.0, chapter 3: names of INFO texts, called as libsndfile calls them.
+_INFO_FIELDS = {
+    b"INAM": "title",
+    b"IART": "artist",
+    b"IPRD": "album",
+    b"IGNR": "genre",
+    b"ICMT": "comment",
+    b"ICRD": "date",
+    b"ICOP": "copyright",
+    b"ISFT": "software",
+    b"ITRK": "tracknumber",
+    b"IPRT": "tracknumber",
+    b"IKEY": "keywords",
+    b"ISBJ": "subject",
+    b"IENG": "engineer",
+    b"ISRC": "source",
+    b"IARL": "archival_location",
+}
+
+
+def add_wave(source: SoundSource, start: int, found: FieldReader) -> None:
+    """
+    Adds the fields of a file of RIFF chunks. Where several chunks tell the same field, ``bext`` counts before iXML,
+    iXML before INFO, and INFO before ID3.
+
+    Args:
+        source: the file.
+        start: of ``RIFF``, ``RF64`` or ``BW64``.
+        found: gets fields, tags and what was wrong.
+    """
+    contents: dict[str, bytes] = {}
+    limits = {
+        b"bext": ("bext", _BEXT_BYTES + MOST_HISTORY),
+        b"iXML": ("iXML", MOST_BYTES),
+        b"LIST": ("INFO", MOST_BYTES),
+        b"id3 ": ("ID3", MOST_ID3_BYTES),
+        b"ID3 ": ("ID3", MOST_ID3_BYTES),
+    }
+    for name, place, size in _chunks(source, start):
+        kind, most = limits.get(name, ("", 0))
+        if not kind or kind in contents or (kind == "INFO" and source.read_at(place, 4) != b"INFO"):
+            continue
+        if size > most:
+            found.fault(f"its {kind} chunk of {size:,} bytes is not read: at most {most:,} are")
+            continue
+        contents[kind] = source.read_at(place, size)
+        if len(contents[kind]) < size:
+            found.fault(f"its {kind} chunk states {size:,} bytes, of which {len(contents[kind]):,} are there")
+    _add_bext(contents.get("bext", b""), found)
+    add_ixml(contents.get("iXML", b""), found)
+    _add_info(contents.get("INFO", b""), found)
+    if contents.get("ID3"):
+        add_id3(contents["ID3"], found)
+
+
+def _chunks(source: SoundSource, start: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, first byte of the content, size) of chunks, to the first that is none."""
+    place, long_size = start + 12, 0
+    for _ in range(MOST_CHUNKS):
+        head = source.read_at(place, 8)
+        if not _is_name(head[:4]) or len(head) < 8:
+            return
+        name, size = head[:4], int.from_bytes(head[4:], "little")
+        if name == b"ds64":
+            long_size = int.from_bytes(source.read_at(place + 16, 8), "little")
+        elif name == b"data" and size == _OPEN_SIZE:
+            size = long_size
+        yield name, place + 8, size
+        place += 8 + size
+        # Contents of odd size are padded by a byte, but not by every program.
+        if size % 2 and not _is_name(source.read_at(place, 4)):
+            place += 1
+
+
+def _is_name(name: bytes) -> bool:
+    return len(name) == 4 and all(32 <= byte < 127 for byte in name)
+
+
+def _add_bext(content: bytes, found: FieldReader) -> None:
+    if not content:
+        return
+    if len(content) < _BEXT_BYTES:
+        found.fault(f"its bext chunk is damaged: {len(content)} bytes are there of at least {_BEXT_BYTES}")
+    texts = {name: decoded(content[first : first + size]) for name, first, size in _BEXT_TEXTS}
+    texts["date"] = _numbers_joined(decoded(content[320:330]), (4, 2, 2), "-")
+    texts["time"] = _numbers_joined(decoded(content[330:338]), (2, 2, 2), ":")
+    texts["coding_history"] = decoded(content[_BEXT_BYTES:])
+    noise = [name.replace("_", " ") for name, text in texts.items() if has_controls(text)]
+    if noise:
+        found.fault(f"its bext chunk is damaged: no text stands in its {', '.join(noise)}")
+    for name, text in texts.items():
+        if not has_controls(text):
+            found.add(name, text)
+    samples = int.from_bytes(content[338:346], "little")
+    # Programs without a clock leave it at midnight.
+    if len(content) >= 346 and samples:
+        found.add("time_reference", str(samples))
+
+
+def _numbers_joined(text: str, digits: tuple[int, ...], sign: str) -> str:
+    """A date or time with the usual sign between its numbers; the standard allows several. Zeros are no date."""
+    numbers = re.fullmatch("[-_:. /]?".join(rf"(\d{{{count}}})" for count in digits), text.strip())
+    if numbers is None:
+        return text
+    joined = sign.join(numbers.groups())
+    return "" if joined == "0000-00-00" else joined
+
+
+def _add_info(content: bytes, found: FieldReader) -> None:
+    place = 4
+    while place + 8 <= len(content):
+        name, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
+        if not _is_name(name):
+            found.fault("its INFO chunk is damaged: it holds something else than texts")
+            return
+        text = content[place + 8 : place + 8 + size]
+        if len(text) < size:
+            found.fault("its INFO chunk is damaged: a text reaches beyond its end")
+        if name in _INFO_FIELDS:
+            found.add(_INFO_FIELDS[name], decoded(text))
+        place += 8 + size
+        if size % 2 and not _is_name(content[place : place + 4]):
+            place += 1
+
+
+__all__ = ["add_wave"]
