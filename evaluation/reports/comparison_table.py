@@ -59,7 +59,7 @@ def format_comparison(report: Mapping[str, Any]) -> list[str]:
             cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells).rstrip())
         lines.append("")
-    return [*lines, *_notes(report)]
+    return "\n".join([*lines, *_notes(report)]).rstrip().split("\n")
 
 
 def comparison_markdown(report: Mapping[str, Any]) -> str:
