@@ -26,8 +26,9 @@ venv: $(INSTALLED) ## create or reuse .venv and install Auricle with everything 
 demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
 	$(BIN)/python train.py recipes/demo.yaml
 
+# One process a core, each with files of tests of its own; torch then needs but one thread in each.
 test: venv ## run the fast tests
-	$(BIN)/python -m pytest -m "not slow and not full_size and not cluster and not browser and not versions and not fuzz"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not full_size and not cluster and not browser and not versions and not fuzz"
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long

@@ -162,7 +162,7 @@ def _import_vectors(
             quiet_libraries()
             wanted = rows_of_tables(load_dataset_argument(rows, **data, progress=progress))
         bank, unused = import_bank(out, arrays, wanted, model_name=model_name or arrays.name)
-    _report(bank)
+    _show_bank(bank)
     for name, count in unused.items():
         if count:
             typer.echo(f"{count} vectors of {name} belong to no row and are left out", err=True)
@@ -252,6 +252,19 @@ def _report(bank: "TeacherBank", tables: "dict[str, Dataset]", dataset: Path, js
     from ..files.unread_files import unread_below
     from ..processing import supported_audio_extensions
 
+    _show_bank(bank)
+    wanted = {clip["clip_id"]: clip["reason"] for clip in bank.unreadable}
+    skipped = {}
+    if wanted:
+        for table in tables.values():
+            for clip_id, audio in zip(table["clip_id"], table["audio"], strict=True):
+                if clip_id in wanted:
+                    skipped[audio["path"]] = wanted[clip_id]
+    unread = unread_below(dataset, supported_audio_extensions()) if dataset.is_dir() else ()
+    _count(list(skipped.items()), list(unread), json_file)
+
+
+def _show_bank(bank: "TeacherBank") -> None:
     for part in bank.splits:
         typer.echo(
             printable(f"{part['source']} {part['split']}: {part['rows']} rows of {part['clips']} clips")
@@ -265,12 +278,3 @@ def _report(bank: "TeacherBank", tables: "dict[str, Dataset]", dataset: Path, js
             typer.echo(printable(f"  {clip['clip_id']}: {clip['reason']}"), err=True)
         if len(bank.unreadable) > _SHOWN:
             typer.echo(f"  and {len(bank.unreadable) - _SHOWN} more, listed in bank.json", err=True)
-    wanted = {clip["clip_id"]: clip["reason"] for clip in bank.unreadable}
-    skipped = {}
-    if wanted:
-        for table in tables.values():
-            for clip_id, audio in zip(table["clip_id"], table["audio"], strict=True):
-                if clip_id in wanted:
-                    skipped[audio["path"]] = wanted[clip_id]
-    unread = unread_below(dataset, supported_audio_extensions()) if dataset.is_dir() else ()
-    _count(list(skipped.items()), list(unread), json_file)

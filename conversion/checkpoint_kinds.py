@@ -94,7 +94,7 @@ def check_kind(wanted: str, names: Collection[str], file: str) -> None:
             f"neither salsa's nor the DCASE 2025 baseline's, nor an encoder ({', '.join(TOWERS.values())})"
         )
     else:
-        known = f"no {asked} checkpoint, nor one of {', '.join(TOWERS.values())}, nor a retrieval model"
+        known = f"not a checkpoint of {asked}, nor of {', '.join(TOWERS.values())}, nor a retrieval model"
     raise ConversionError(f"{file}: is {known}; its first keys are {sorted(names)[:SHOWN]}.{_wrapped(names)}")
 
 

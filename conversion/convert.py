@@ -223,7 +223,9 @@ def refuse_other_weights(before: Mapping[str, str], after: Mapping[str, str], di
         ConversionError: if they differ anywhere.
     """
     if before != after:
-        raise ConversionError(f"{directory}: the written weights do not load back equal; this is a defect.")
+        raise ConversionError(
+            f"{directory}: the written weights differ after reloading; please report this bug."
+        )
 
 
 def write_record(report: ConversionReport, sources: Sequence[Path], directory: Path, **more: Any) -> None:

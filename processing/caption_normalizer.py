@@ -142,6 +142,9 @@ def _copy_with(tokenizer: Any, backend: Any, split_special_tokens: bool) -> PreT
         split_special_tokens=split_special_tokens,
     )
     copy.name_or_path = tokenizer.name_or_path
+    # Saved with the tokenizer as what a call pads to; the processor heeds it.
+    if (padding := tokenizer.init_kwargs.get("padding")) is not None:
+        copy.init_kwargs["padding"] = padding
     return copy
 
 

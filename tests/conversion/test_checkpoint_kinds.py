@@ -117,8 +117,8 @@ def make_program(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (make_zip_of_a_checkpoint, "It holds download/passt_roberta.ckpt: unpack it and give that"),
-        (make_other_zip, "is a zip archive, but not one that torch wrote"),
+        (make_zip_of_a_checkpoint, "It contains download/passt_roberta.ckpt: unpack it and give that file"),
+        (make_other_zip, "this zip archive was not written by torch"),
         (make_program, "is a TorchScript program, not a checkpoint"),
         (
             lambda path: path.write_text("<!DOCTYPE html><title>Sign in</title>"),
@@ -126,7 +126,7 @@ def make_program(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "the file is empty"),
         (lambda path: path.mkdir(), "is a directory"),
-        (lambda path: None, "no such file"),
+        (lambda path: None, "file not found"),
     ],
 )
 def test_what_is_no_checkpoint_says_what_it_is(kind, make, message, tmp_path):
@@ -205,6 +205,6 @@ def test_code_hidden_in_the_settings_is_refused_and_not_run(tmp_path):
 
     settings = settings_of("salsa", {"distill_from": [Bomb()]})
     path = write_lightning(tmp_path / "bomb.ckpt", published_weights(miniature(), "salsa"), settings)
-    with pytest.raises(ConversionError, match=r"bomb\.ckpt: refused.*system.*Nothing of it was run"):
+    with pytest.raises(ConversionError, match=r"bomb\.ckpt: rejected: the file refers to \w+\.system"):
         convert_retrieval(path, tmp_path / "out", tokenizer=tokenizer_dir(tmp_path / "words"))
     assert not (tmp_path / "trap").exists() and not (tmp_path / "out").exists()

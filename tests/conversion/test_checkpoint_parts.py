@@ -54,7 +54,7 @@ def test_a_missing_part_is_named(tokenizer, tmp_path):
     parts[4].unlink()
     message = refused(parts[0], tmp_path / "target", tokenizer)
     assert "passt_roberta.1.ckpt and 3 more parts: the file is truncated" in message
-    assert "its end, which lists its contents, is missing" in message
+    assert "the table of contents at its end is missing" in message
     assert "no such file" in refused([*parts[:4], parts[4]], tmp_path / "target", tokenizer)
     for part in parts[1:4]:
         part.unlink()

@@ -264,7 +264,7 @@ def test_missing_extra_and_misshapen_keys_go_by_the_publishers_names(publisher, 
     assert "'tau' is missing" in message_of(lambda weights: weights.pop("tau"))
     assert "tau, the temperature, is 0.0" in message_of(lambda weights: weights.update(tau=torch.zeros(1)))
     broken = f"{AUDIO}blocks.0.norm1.bias"
-    assert f"1 tensors hold NaN or infinite values, the first is {broken}" in message_of(
+    assert f"1 tensors have NaN or infinite values; the first is {broken}" in message_of(
         lambda weights: weights[broken].fill_(float("inf"))
     )
 
@@ -316,9 +316,9 @@ def test_the_command_says_what_was_done(tokenizer, tmp_path):
     code, output = run("retrieval", *parts, tmp_path / "out", "--tokenizer", tokenizer)
     assert code == 0, output
     for sign in (
-        "loaded again and equal",
-        "left out timing_tau",
-        f"left out {AUDIO}head.0.weight and 5 more",
+        "verified after reloading",
+        "skipped timing_tau",
+        f"skipped {AUDIO}head.0.weight and 5 more",
     ):
         assert sign in output
     assert (tmp_path / "out" / "model.safetensors").is_file()
@@ -327,13 +327,13 @@ def test_the_command_says_what_was_done(tokenizer, tmp_path):
 def test_the_command_refuses_options_of_the_other_kind(tokenizer, tmp_path):
     path = write_miniature(tmp_path, "salsa")
     for arguments, message in (
-        (["retrieval", path, tmp_path / "out"], "add --tokenizer"),
+        (["retrieval", path, tmp_path / "out"], "give its directory or Hub id with --tokenizer"),
         (
             ["retrieval", path, tmp_path / "out", "--tokenizer", tokenizer, "--pooling", "mean"],
             "--pooling does not",
         ),
         (["passt", path, tmp_path / "out", "--tokenizer", tokenizer], "--tokenizer does not apply"),
-        (["passt", path, path, tmp_path / "out"], "2 files are given for one passt"),
+        (["passt", path, path, tmp_path / "out"], "got 2 files for one passt encoder"),
     ):
         code, output = run(*arguments)
         assert code == 2 and message in output and not (tmp_path / "out").exists()

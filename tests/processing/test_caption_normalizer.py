@@ -169,7 +169,7 @@ def test_a_long_caption_is_cut_where_the_processor_cuts_it(tokenizers, tmp_path)
     processor = processor_of(tokenizers["roberta"], max_text_tokens=9)
     processor(text="rain", text_kwargs={"padding": "max_length", "max_length": 5})
     processor.save_pretrained(tmp_path)
-    assert processor.tokenizer.model_max_length == 512
+    assert processor.tokenizer.model_max_length == 9
     alone = AutoTokenizer.from_pretrained(tmp_path)
     long = ["rain and wind " * 20]
     assert ids_of(alone, long) == processor(text=long)["input_ids"].tolist()

@@ -48,12 +48,12 @@ def test_nothing_but_sounds_is_taken(library):
     said = take_uploads(index, sounds, chosen)
     assert said.startswith("1 added")
     for name in ("evil.html", "metadata.csv", "metadata.jsonl", "no ending"):
-        assert f"not added: `{name}`: not a sound file (.aif" in said
+        assert f"not added: `{name}`: not a sound file (." in said
     for name in ("text.wav", "empty.flac"):
         assert f"not added: `{name}`: " in said and f"`{name}`: not a sound file" not in said
     assert names(sounds) == {"there.wav", "metadata.csv", "bark.WAV"} and len(index) == 2
     assert index.licenses == ["CC0"]
-    with pytest.raises(SearchError, match=r"evil.html: not a sound file \(.aif"):
+    with pytest.raises(SearchError, match=r"evil.html: not a sound file \(\."):
         take_uploads(index, sounds, [path for path in chosen if path.endswith(".html")])
 
 

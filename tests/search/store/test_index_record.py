@@ -30,13 +30,16 @@ def as_bytes(**changes):
 def test_an_older_record_has_every_settings_default():
     old = read_record(as_bytes(version=2))
     assert old["version"] == 2
-    assert old["settings"] == {"precision": "float32", "revision": None}
+    assert old["settings"] == {"clip_vector": "windows", "precision": "float32", "revision": None}
     assert set(old["settings"]) == set(SETTINGS)
 
 
 def test_a_setting_keeps_its_value_and_what_is_not_named_is_kept_too():
     read = read_record(as_bytes(settings={"revision": "abc"}, trained_on=7))
-    assert read["settings"] == {"precision": "float32", "revision": "abc"} and read["trained_on"] == 7
+    assert (
+        read["settings"] == {"clip_vector": "windows", "precision": "float32", "revision": "abc"}
+        and read["trained_on"] == 7
+    )
     assert read_record(record_text(read)) == read
 
 
