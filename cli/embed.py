@@ -197,6 +197,11 @@ def _embed_folder(
         told = "".join(f"; {line}" for line in unread_lines(unread))
         raise ValueError(f"{folder}: no audio files found{told}.")
     encoder = first_on_main(lambda: load_encoder(model, device=process.device))
+    # A table holds text: such a name would end the run after everything was embedded.
+    nameless = [path for path in paths if not _is_text(str(path))]
+    paths = [path for path in paths if _is_text(str(path))]
+    if not paths:
+        raise ValueError(f"{folder}: no audio file whose name is valid UTF-8; rename the files.")
     own = paths[process.process_index :: process.num_processes]
     vectors, failures = encoder.embed_clips(
         [str(path) for path in own],
@@ -215,6 +220,9 @@ def _embed_folder(
         return
     rows = [row for part, _ in gathered for row in part]
     skipped = sorted(fault for _, part in gathered for fault in part)
+    for path in nameless:
+        shown = str(path).encode("utf-8", "replace").decode()
+        skipped.append((shown, f"{shown}: its name is not valid UTF-8; rename it"))
     if not rows:
         raise ValueError(
             f"{folder}: all {len(paths)} audio files are unreadable; the first reason: {skipped[0][1]}"
@@ -246,6 +254,10 @@ def _count(skipped: list[tuple[str, str]], unread: "list[Unread]", json_file: Pa
         }
         write_json(json_file, told)
         typer.echo(printable(f"wrote {json_file}"))
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _report(bank: "TeacherBank", tables: "dict[str, Dataset]", dataset: Path, json_file: Path | None) -> None:

@@ -62,6 +62,8 @@ def find_model_files(name: str | os.PathLike[str], revision: str | None = None) 
         EncoderError: one line, if there is no such directory and no such repository or revision, or it may not be
             read, or it is neither in the cache nor to be reached; the message names the ways out.
     """
+    if not os.fspath(name):
+        raise EncoderError("a model's name is empty; needed is a directory or a Hub id.")
     name, revision = split_revision(os.fspath(name), revision)
     if Path(name).is_dir():
         return ModelFiles(name, None, Path(name))

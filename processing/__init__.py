@@ -17,19 +17,25 @@ if TYPE_CHECKING:
         AudioReadError,
         audio_seconds,
         is_silent,
+        load_channels,
         load_waveform,
         read_audio,
+        read_channels,
         resample,
         supported_audio_extensions,
+        to_channels,
         to_mono,
     )
-    from .audio_streaming import stream_waveform
-    from .caption_form import normalize_caption
+    from .audio_streaming import measure_sound, stream_channels, stream_waveform
+    from .caption_form import CAPTION_NORMALIZATIONS, normalize_caption
+    from .channel_mixing import DOWNMIXES, mix_channels
     from .feature_extraction_auricle import AuricleFeatureExtractor
     from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel
     from .log_mel import kaldi_mel_bank, passt_log_mel
     from .processing_auricle import AuricleProcessor
+    from .resampling import RESAMPLERS
     from .segment_blocks import SegmentBlock
+    from .sound_opening import READER_VERSION, decoder_versions
 
 _MODULES = {
     "audio_inputs": ("as_clip_list", "to_waveform"),
@@ -62,7 +68,11 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 _AUTO_CLASSES = ("AuricleFeatureExtractor", "AuricleProcessor")
 
 __all__ = [
+    "CAPTION_NORMALIZATIONS",
+    "DOWNMIXES",
     "FRONT_ENDS",
+    "READER_VERSION",
+    "RESAMPLERS",
     "AudioReadError",
     "AuricleFeatureExtractor",
     "AuricleProcessor",
@@ -70,16 +80,23 @@ __all__ = [
     "as_clip_list",
     "audio_seconds",
     "beats_log_mel",
+    "decoder_versions",
     "eat_log_mel",
     "is_silent",
     "kaldi_mel_bank",
+    "load_channels",
     "load_waveform",
+    "measure_sound",
+    "mix_channels",
     "normalize_caption",
     "passt_log_mel",
     "read_audio",
+    "read_channels",
     "resample",
+    "stream_channels",
     "stream_waveform",
     "supported_audio_extensions",
+    "to_channels",
     "to_mono",
     "to_waveform",
 ]

@@ -238,7 +238,9 @@ def check_finite(samples: np.ndarray, name: str, start: int | None = None) -> No
     """
     # What is not finite makes the sum of squares so, as may be a loud sound; then it is looked for.
     flat = (samples.T if samples.flags.f_contiguous else samples).reshape(-1)
-    if np.isfinite(np.dot(flat, flat)):
+    with np.errstate(over="ignore"):
+        power = np.dot(flat, flat)
+    if np.isfinite(power):
         return
     finite = np.isfinite(samples)
     if finite.all():

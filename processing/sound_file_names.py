@@ -2,11 +2,31 @@
 
 import os
 
-# Of sound files of any kind, those that no decoder here reads among them: a name is a name.
-SOUND_ENDINGS = (
-    *(".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".aifc"),
-    *(".caf", ".wma", ".w64", ".rf64", ".au", ".snd", ".amr", ".webm", ".mp4", ".mka", ".wv", ".ape"),
-)
+from .sound_formats import endings_of
+
+_SNDFILE_FORMATS = {
+    *(
+        "WAV",
+        "WAVEX",
+        "AIFF",
+        "AU",
+        "CAF",
+        "FLAC",
+        "OGG",
+        "W64",
+        "RF64",
+        "AVR",
+        "HTK",
+        "IRCAM",
+        "MAT4",
+        "MAT5",
+    ),
+    *("MPC2K", "NIST", "PAF", "PVF", "SD2", "SDS", "SVX", "WVE", "XI"),
+}
+# A full stop may glue two sentences together: endings that are words or names of their own say nothing.
+WORD_ENDINGS = frozenset((".ape", ".au", ".iff", ".ra", ".rm", ".tak", ".voc", ".xi"))
+# Of sound files of any kind, whatever is installed to read them: a name is a name.
+SOUND_ENDINGS = tuple(sorted(endings_of(_SNDFILE_FORMATS, has_ffmpeg=True) - WORD_ENDINGS))
 
 
 def looks_like_sound_file(sentence: str) -> bool:
@@ -26,4 +46,4 @@ def _is_file(name: str) -> bool:
     return "\0" not in name and os.path.isfile(name)
 
 
-__all__ = ["SOUND_ENDINGS", "looks_like_sound_file"]
+__all__ = ["SOUND_ENDINGS", "WORD_ENDINGS", "looks_like_sound_file"]

@@ -322,6 +322,8 @@ class SoundIndex:
         return [hit for hit in hits if hit.path != own][:top]
 
     def _stored_path(self, path: str | os.PathLike[str]) -> str:
+        if any("\udc80" <= letter <= "\udcff" for letter in os.fspath(path)):
+            raise SearchError(f"{os.fspath(path)!r}: its name is not valid UTF-8; rename the file.")
         return stored_path(self.store, self._contents, path)
 
     def moments(

@@ -62,3 +62,10 @@ def test_rooms_are_still_found():
     from auricle import modeling, search
 
     assert (modeling.__name__, search.__name__) == ("auricle.modeling", "auricle.search")
+
+
+def test_every_name_of_processing_is_listed_and_there():
+    import auricle.processing as processing
+
+    assert sorted(processing.__all__) == sorted(processing._MODULE_OF)
+    assert all(getattr(processing, name) is not None for name in processing.__all__)

@@ -101,7 +101,14 @@ class _OnlyReading:
 
     def __init__(self, file: Any):
         self.name = "sound"
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self._file, self.read, self.tell = file, file.read, file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """The new place; -1 for one before the beginning, where a damaged file may point to."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
 
 __all__ = ["add_id3", "add_tags"]

@@ -134,7 +134,6 @@ def test_what_names_nothing_is_told_what_could_be(tmp_path, sounds):
 
 
 def test_a_directory_in_clothos_layout_and_its_captions_file_have_the_same_rows(tmp_path):
-    pytest.importorskip("auricle.data.sources.clotho")
     header = "file_name," + ",".join(f"caption_{n}" for n in range(1, 6))
     for part, names in (("development", ["a b.wav", "c.wav"]), ("evaluation", ["c.wav"])):
         lines = [",".join([name, *(f"A dog barks {part} {name} {n}." for n in range(5))]) for name in names]

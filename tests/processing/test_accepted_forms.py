@@ -20,7 +20,7 @@ import soundfile
 import torch
 from tiny_models import sound, tiny_front_end, tiny_model_and_processor
 
-from auricle.processing import AudioReadError, AuricleFeatureExtractor
+from auricle.processing import AudioReadError, AuricleFeatureExtractor, supported_audio_extensions
 
 RATE = 16_000
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "using.md"
@@ -102,7 +102,7 @@ class Form:
 
 
 OWN, NEEDED, IN_DICT = "the file's own", "`sampling_rate=` needed", "in the dict"
-CLIP, CHANNELS = "one clip", "one clip, the mean of its channels"
+CLIP, CHANNELS = "one clip", "one clip, its channels mixed as `downmix` says"
 BATCH = "a clip an item"
 AUDIO_FORMS = [
     Form("a path, `str` or `Path`", CLIP, OWN, [saved, lambda folder: str(saved(folder))]),
@@ -198,7 +198,7 @@ AUDIO_FORMS = [
     ),
     Form(
         "an array or tensor `(batch, channels, samples)`, or a list of arrays `(channels, samples)`",
-        "a batch of clips, each the mean of its channels",
+        "a batch of clips, the channels of each mixed as `downmix` says",
         NEEDED,
         [
             lambda _: THREE_STEREO,
@@ -417,6 +417,14 @@ def with_tables(page: str) -> str:
 def test_the_tables_of_the_page_are_these():
     page = PAGE.read_text(encoding="utf-8")
     assert with_tables(page) == page, "run `python tests/processing/test_accepted_forms.py`"
+
+
+def test_names_with_any_ending_that_is_read_are_no_sentences():
+    from auricle.processing.sound_file_names import WORD_ENDINGS, looks_like_sound_file
+
+    for ending in supported_audio_extensions():
+        assert looks_like_sound_file(f"no such clip{ending}") == (ending not in WORD_ENDINGS), ending
+    assert not looks_like_sound_file("A dog barks. Then it rains.")
 
 
 if __name__ == "__main__":
