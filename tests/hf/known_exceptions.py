@@ -27,6 +27,10 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "test_retain_grad_hidden_states_attentions": _TWO_TOWERS,
     },
     "AuricleProcessorTest": {
+        "test_init_arguments_not_in_class_attributes": (
+            "looks for defaults that are class attributes too; caption_normalization and the older normalize_captions "
+            "are properties, since setting one changes the tokenizer as well; their defaults stand in __init__ alone"
+        ),
         "test_processor_from_and_save_pretrained": _AUTO_MAP,
         "test_processor_from_and_save_pretrained_as_nested_dict": _AUTO_MAP,
         "test_subprocessor_defaults_preserved_by_kwargs_2_audio": (
