@@ -1,4 +1,4 @@
-"""What a checkpoint holds, told by the names of its weights."""
+"""What a checkpoint holds, detected from the names of its weights."""
 
 from collections.abc import Collection
 

@@ -87,7 +87,7 @@ def convert_retrieval(
             plan.dropped,
             notes + plan.notes + more,
         )
-        # A directory's place means nothing elsewhere; its content is told by the digest.
+        # A path means nothing on another machine; the digest identifies the content.
         name = Path(tokenizer).name if Path(tokenizer).is_dir() else os.fspath(tokenizer)
         digest = sha256_of(building / "tokenizer.json")
         write_record(

@@ -34,7 +34,7 @@ class NameMatch(NamedTuple):
         return self.how in ("same", "form")
 
     def told(self, written: str, stored: str) -> str:
-        """What is told of a name that is taken for a file's with a loosely fitting one."""
+        """The remark on a name that matches a file's name only loosely."""
         blanks = "without the blanks at its ends"
         what = blanks if self.how == "blanks" else "which differs in upper and lower case"
         return f"{written!r} is taken for {stored!r}, {what}"

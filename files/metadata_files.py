@@ -57,7 +57,7 @@ class MetadataRow:
 @dataclass(frozen=True)
 class RowFault:
     """
-    Something that is told of a row.
+    A remark on one row of a metadata file.
 
     Attributes:
         file: the metadata file.
@@ -88,7 +88,7 @@ class MetadataTable:
         file: its path.
         columns: names in their order; those with a meaning are written as it has them.
         rows: all that can be used.
-        faults: what is told of the others, and of some.
+        faults: remarks on the rows that are not used, and on some that are.
     """
 
     file: str

@@ -170,7 +170,7 @@ def fault_lines(faults: Iterable[tuple[str, str]]) -> list[str]:
 
 def _kind(reason: str) -> str:
     # What stands behind is of the single file.
-    first = re.split(r"; |: |, | \(|\n", reason.strip() or "no reason is told")[0]
+    first = re.split(r"; |: |, | \(|\n", reason.strip() or "no reason is given")[0]
     text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first)
     return re.sub(r"\d[\d.,]*", "N", text).rstrip(".")
 

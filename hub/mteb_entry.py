@@ -80,7 +80,7 @@ def mteb_entry(
     training_code: str | None = None,
 ) -> MtebEntry:
     """
-    What MTEB is told about a model.
+    The metadata that MTEB records about a model.
 
     Args:
         model: on any device, also without memory (``meta``).

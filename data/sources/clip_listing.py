@@ -34,7 +34,7 @@ class ClipListing:
         missing: names of those whose sound is not.
         places: the folders in which the sounds were looked for.
         unlisted: audio files in these folders that the metadata do not name.
-        rows: what is told of single rows: that they cannot be used, or that their name fits a file only loosely.
+        rows: remarks on single rows: the row cannot be used, or its name matches a file only loosely.
     """
 
     title: str

@@ -181,7 +181,7 @@ class _Listener:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """What is wrong with a question or the index is told on the page in its own words, and in no terminal."""
+        """An error in a query or in the index is shown on the page with its own message, and in no terminal."""
         try:
             yield
         except (SearchError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Which sound files a browser plays as they are, told by their content."""
+"""Which sound files a browser plays as they are, detected from their content."""
 
 import numpy as np
 

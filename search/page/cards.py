@@ -50,7 +50,7 @@ STYLE = """
 
 def card_html(rank: int, hit: Hit, note: str = "") -> str:
     """
-    The head of an answer: rank, name, path, what is told of it, moment and score; every word of it escaped.
+    The head of an answer: rank, name, path, metadata, moment and score; every word of it escaped.
 
     Args:
         rank: from 1.

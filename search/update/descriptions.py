@@ -22,7 +22,7 @@ class Descriptions:
     Attributes:
         by_path: what is said, without sounds of which nothing is.
         unread: (path, reason) of metadata files that cannot be read.
-        rows: what is told of single rows; those that are not used, and those whose names fit only loosely.
+        rows: remarks on single rows: those that are not used, and those whose names match only loosely.
         kept: folders whose file, and sounds whose row, cannot be read: what was known of them stays.
     """
 
@@ -44,8 +44,8 @@ def read_descriptions(
 
     Args:
         files: (path, root), absolute.
-        looked_at: folders and files that were searched for sounds: a row that names none of the files is told of if
-            it speaks of a place in them. The roots if not given.
+        looked_at: folders and files that were searched for sounds: a row that names none of the files is reported
+            if its path lies in them. The roots if not given.
     """
     files = list(files)
     roots = list(dict.fromkeys(root for _, root in files)) if looked_at is None else looked_at
@@ -97,7 +97,7 @@ def _folders(files: Iterable[tuple[str, str]]) -> list[str]:
 def _rows_told(
     table: MetadataTable, matched: MatchedRows, folder: str, roots: Sequence[str]
 ) -> list[RowFault]:
-    """What is told of a file's own rows, by line."""
+    """Remarks on a file's own rows, by line."""
     told = [*table.faults, *matched.repeated, *matched.loose, *(fault for fault, _ in matched.unclear)]
     for row in matched.unmatched:
         target = os.path.normpath(os.path.join(folder, row.name))
@@ -116,7 +116,7 @@ def _absence(target: str, name: str) -> str:
 
 
 def _outdone(matched: MatchedRows, source: str, counting: dict[str, tuple[str, int]]) -> list[RowFault]:
-    """What is told of rows further away that this file's stand above; notes this file's as those that count."""
+    """Remarks on rows of files further away that this file's rows override; notes this file's as those that count."""
     lines: dict[str, list[int]] = {}
     for path, row in matched.by_name.items():
         if path in counting:

@@ -34,8 +34,8 @@ class IndexReport:
 
     Attributes:
         added, changed, moved, removed, unchanged: numbers of files.
-        described: of files whose sound is unchanged, but of which something else is told: by a metadata file, or by
-            themselves since more of them is read.
+        described: of files whose sound is unchanged and whose metadata is not: a metadata file changed, or this
+            version reads more of the file's own fields.
         windows: that were embedded.
         faults: (path, reason) of files that are not in the index, of metadata files that cannot be read, and of
             their rows that are not used, or whose names fit only loosely.
@@ -91,8 +91,8 @@ def update_index(
     Adds new files, embeds changed ones anew, follows moved ones and takes deleted ones out.
 
     A file is known by path, size and time of change; one whose time alone has changed, or whose path is new while
-    a file of the same content is gone, is told by the hash of its content and not embedded again. Killed at any
-    moment, at most the file in work is lost. A file that cannot be decoded is told of each time and tried again
+    a file of the same content is gone, is recognised by the hash of its content and not embedded again. Killed at any
+    moment, at most the file in work is lost. A file that cannot be decoded is reported each time and tried again
     once it, a file of its name beside it, or what decodes it has changed.
 
     Args:

@@ -1,4 +1,4 @@
-"""File names of the Universal Category System (universalcategorysystem.com), told by their form."""
+"""File names of the Universal Category System (universalcategorysystem.com), recognised by their form."""
 
 import re
 from dataclasses import dataclass
