@@ -10,15 +10,14 @@ import numpy as np
 import torch
 
 from ..auricle_embedding import evaluation_mode
-from ..checkpoint_faults import check_complete, named_fault, quiet_loading
 from ..interface import EncoderError
 from ..model_source import license_of
 from .transformers_encoder import (
     TransformersEncoder,
-    check_vocabulary,
     checked_precision,
     chosen_device,
     features_of,
+    load_parts,
     real_samples,
     unit_vectors,
 )
@@ -55,25 +54,12 @@ class ClapEncoder(TransformersEncoder):
         window_seconds: float | None = None,
     ) -> Self:
         """Loads a directory or a Hub id; arguments and errors as of [`load_encoder`]."""
-        from transformers import AutoFeatureExtractor, AutoTokenizer, ClapModel
+        from transformers import ClapModel
 
         name = os.fspath(name)
         dtype = checked_precision(name, precision)
         try:
-            with named_fault(name, "feature extractor"):
-                extractor = AutoFeatureExtractor.from_pretrained(name, revision=revision)
-            with named_fault(name, "tokenizer"):
-                tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-                check_vocabulary(tokenizer)
-            with named_fault(name, "weights"), quiet_loading():
-                model, report = ClapModel.from_pretrained(
-                    name,
-                    revision=revision,
-                    dtype=dtype,
-                    ignore_mismatched_sizes=True,
-                    output_loading_info=True,
-                )
-            check_complete(name, report)
+            model, tokenizer, extractor = load_parts(name, ClapModel, revision=revision, dtype=dtype)
         except ValueError as error:
             raise EncoderError(str(error)) from error
         if extractor.truncation == "fusion" and not model.config.audio_config.enable_fusion:
@@ -82,7 +68,7 @@ class ClapEncoder(TransformersEncoder):
                 "config.json is of an unfused one (enable_fusion false)."
             )
         encoder = cls(
-            model.eval(),
+            model,
             tokenizer,
             extractor,
             window_seconds=window_seconds,

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from ..auricle_embedding import evaluation_mode
-from ..checkpoint_faults import check_complete, named_fault, quiet_loading
+from ..checkpoint_faults import named_fault
 from ..interface import EncoderError, unit_rows
 from ..model_source import license_of
 from .transformers_encoder import (
     TransformersEncoder,
-    check_vocabulary,
     checked_precision,
     chosen_device,
+    load_parts,
     real_samples,
     unit_vectors,
 )
@@ -64,7 +64,7 @@ class PeAudioEncoder(TransformersEncoder):
     ) -> Self:
         """Loads a directory or a Hub id; arguments and errors as of [`load_encoder`]."""
         import transformers
-        from transformers import AutoFeatureExtractor, AutoTokenizer, PeAudioConfig
+        from transformers import PeAudioConfig
 
         name = os.fspath(name)
         # The authors compute in bfloat16; the norms over a whole sound leave the range of float16.
@@ -79,21 +79,9 @@ class PeAudioEncoder(TransformersEncoder):
                 )
             frames = FRAME_MODEL in (values.get("architectures") or [])
             model_class = getattr(transformers, FRAME_MODEL if frames else "PeAudioModel")
-            with named_fault(name, "feature extractor"):
-                extractor = AutoFeatureExtractor.from_pretrained(name, revision=revision)
-            with named_fault(name, "tokenizer"):
-                tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-                check_vocabulary(tokenizer)
-            with named_fault(name, "weights"), quiet_loading():
-                model, report = model_class.from_pretrained(
-                    name,
-                    config=config,
-                    revision=revision,
-                    dtype=dtype,
-                    ignore_mismatched_sizes=True,
-                    output_loading_info=True,
-                )
-            check_complete(name, report)
+            model, tokenizer, extractor = load_parts(
+                name, model_class, revision=revision, dtype=dtype, config=config
+            )
         except ValueError as error:
             raise EncoderError(str(error)) from error
         hop = model.config.audio_config.dac_config.hop_length
@@ -103,7 +91,7 @@ class PeAudioEncoder(TransformersEncoder):
                 f"frame of {hop} (dac_config of config.json)."
             )
         encoder = cls(
-            model.eval(),
+            model,
             tokenizer,
             extractor,
             window_seconds=window_seconds,

@@ -8,6 +8,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..auricle_embedding import evaluation_mode
+from ..checkpoint_faults import check_complete, named_fault, quiet_loading
 from ..interface import AudioTextEncoder, EncoderError, unit_rows
 from .library_fingerprint import (
     config_settings,
@@ -152,6 +153,42 @@ class TransformersEncoder(AudioTextEncoder):
         return rows.reshape(-1, self.embedding_dim)
 
 
+def load_parts(
+    name: str, model_class: Any, *, revision: str | None, dtype: torch.dtype, config: Any = None
+) -> tuple[Any, Any, Any]:
+    """
+    A model in evaluation mode, its tokenizer and its feature extractor.
+
+    Args:
+        name: directory or Hub id.
+        model_class: of the transformers library.
+        revision: branch, tag or commit of the Hub repository.
+        dtype: of the weights.
+        config: the model's, if it is not the one in ``config.json``.
+
+    Raises:
+        ValueError: if a part cannot be loaded, or the weights do not fit the model; the message names the part.
+    """
+    from transformers import AutoFeatureExtractor, AutoTokenizer
+
+    with named_fault(name, "feature extractor"):
+        extractor = AutoFeatureExtractor.from_pretrained(name, revision=revision)
+    with named_fault(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        check_vocabulary(tokenizer)
+    with named_fault(name, "weights"), quiet_loading():
+        model, report = model_class.from_pretrained(
+            name,
+            revision=revision,
+            dtype=dtype,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **({} if config is None else {"config": config}),
+        )
+    check_complete(name, report)
+    return model.eval(), tokenizer, extractor
+
+
 def checked_window(name: str, chosen: float | None, default: float, longest: float) -> float:
     """
     The length of a window in seconds.
@@ -246,6 +283,7 @@ __all__ = [
     "chosen_device",
     "features_of",
     "finite_rows",
+    "load_parts",
     "prepared_sentence",
     "real_samples",
     "unit_vectors",
