@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hub_server import TOKEN, Commit, Repo, hub_server
 from public_models import save_clap, write_json
 from public_sentence_transformers import save_two_towers
@@ -60,7 +61,12 @@ class Worker:
         self.clip = str(clip)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER], env={**kept, **more}, text=True, cwd=home, **pipes
+            # Sums over several threads may differ in the last bit from process to process.
+            [sys.executable, "-c", WORKER],
+            env={**kept, **more, "OMP_NUM_THREADS": "1"},
+            text=True,
+            cwd=home,
+            **pipes,
         )
 
     def load(self, name, token=None, **options):
@@ -168,7 +174,12 @@ def online(hub, folders):
 def here(folder, clip):
     """What a model gives that is loaded from its directory."""
     encoder = load_encoder(folder, device="cpu")
-    return encoder.embed_texts(["rain"])[0].tolist(), encoder.embed_clips([str(clip)])[0][0].tolist()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return encoder.embed_texts(["rain"])[0].tolist(), encoder.embed_clips([str(clip)])[0][0].tolist()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def weights_asked_of(server, repo):
