@@ -1,5 +1,6 @@
 """Our own dual encoder behind the encoders' interface."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ from .auricle_embedding import embed_captions, embed_clips, evaluation_mode
 from .interface import AudioTextEncoder, EncoderError
 from .model_fingerprint import count_parameters, model_fingerprint, text_fingerprint
 from .model_source import license_of
+from .settings.precision import HALF, PRECISIONS, compute_towers_in
 
-PRECISIONS = ("float32", "int8")
 TEXTS_COUNTED_AT_A_TIME = 4096
 
 
@@ -34,9 +35,12 @@ class AuricleEncoder(AudioTextEncoder):
         name: where it was loaded from.
         revision: commit of the Hub repository.
         license: of the weights.
+        tower_precision: "bfloat16" or "float16" lets both towers of this model compute in it from now on; see
+            [`compute_towers_in`].
     """
 
     kind = "Auricle model"
+    precisions = PRECISIONS
 
     def __init__(
         self,
@@ -46,7 +50,11 @@ class AuricleEncoder(AudioTextEncoder):
         name: str = "",
         revision: str | None = None,
         license: str | None = None,
+        tower_precision: str = "float32",
     ):
+        self._tower_precision = tower_precision
+        if tower_precision != "float32":
+            compute_towers_in(tower_precision, model.audio_model, model.text_model)
         self.model, self.processor = model, processor
         self.name, self.revision, self.license = name, revision, license
         extractor = processor.feature_extractor
@@ -78,19 +86,25 @@ class AuricleEncoder(AudioTextEncoder):
 
         The window is part of the model: only its own length is accepted.
         """
-        if precision not in PRECISIONS:
-            raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(PRECISIONS)}.")
+        if precision not in cls.precisions:
+            raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(cls.precisions)}.")
         try:
             model, processor = load_pretrained(name, int8=precision == "int8", revision=revision)
         except ValueError as error:
             raise EncoderError(str(error)) from error
         commit = getattr(model.config, "_commit_hash", None)
         encoder = cls(
-            model, processor, name=os.fspath(name), revision=commit, license=license_of(name, revision)
+            model,
+            processor,
+            name=os.fspath(name),
+            revision=commit,
+            license=license_of(name, revision),
+            tower_precision=precision if precision in HALF else "float32",
         )
         if window_seconds not in (None, encoder.window_seconds):
             raise EncoderError(
-                f"{name}: its windows last {encoder.window_seconds:g} s, not window_seconds={window_seconds:g}."
+                f"{name}: a window of {window_seconds:g} s is not accepted; this model's windows last "
+                f"{encoder.window_seconds:g} s."
             )
         if device is None:
             # 8-bit layers run on the CPU.
@@ -99,22 +113,29 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """See [`model_fingerprint`]."""
+        """See [`model_fingerprint`]; with the precision of the towers, if that is not float32."""
         try:
-            return model_fingerprint(self.model, self.processor)
+            return self._in_its_precision(model_fingerprint(self.model, self.processor))
         except ValueError as error:
             raise EncoderError(f"{self.name or self.kind}: {error}") from error
 
     @property
     def text_fingerprint(self) -> str:
         """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection behind it."""
-        return text_fingerprint(self.model, self.processor)
+        return self._in_its_precision(text_fingerprint(self.model, self.processor))
+
+    def _in_its_precision(self, fingerprint: str) -> str:
+        if self._tower_precision == "float32":
+            return fingerprint
+        return hashlib.sha256(f"{fingerprint} towers in {self._tower_precision}".encode()).hexdigest()
 
     @property
     def precision(self) -> str:
-        """ "int8" if linear layers are quantised, else the type of the weights."""
+        """ "int8" if linear layers are quantised, the towers' if that is half, else the type of the weights."""
         if any(isinstance(module, Int8Linear) for module in self.model.modules()):
             return "int8"
+        if self._tower_precision != "float32":
+            return self._tower_precision
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
@@ -141,6 +162,12 @@ class AuricleEncoder(AudioTextEncoder):
     def embedding_dim(self) -> int:
         """The model's ``projection_dim``."""
         return self.model.config.projection_dim
+
+    @property
+    def matryoshka_dims(self) -> tuple[int, ...]:
+        """Those that the model's configuration names, as trained with, up to ``embedding_dim``."""
+        named = getattr(self.model.config, "matryoshka_dims", None) or ()
+        return tuple(sorted((width for width in named if width <= self.embedding_dim), reverse=True))
 
     @property
     def pooled_text_dim(self) -> int:

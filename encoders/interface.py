@@ -24,7 +24,7 @@ class AudioTextEncoder(ABC):
 
     * Vectors are float32 NumPy arrays of unit length, finite, on the CPU. Nothing that is returned is a tensor.
     * The same input gives the same bits, at any time and in any process of one machine. Alone or in a batch, a
-      vector differs by at most 2e-6 in any coordinate.
+      vector differs by at most 2e-6 in any coordinate in float32; in half precision and int8 by what these round.
     * The model is in evaluation mode while it embeds, and no gradient is kept.
     * A sound is heard through windows of ``window_seconds``. A window's vector is
       ``project_windows(pool_windows(...))``, and a recording's is ``project_windows`` of the mean of its windows'
@@ -54,6 +54,7 @@ class AudioTextEncoder(ABC):
             [`prepare_texts`] and [`embed_texts`] put ``query_prompt`` themselves: a sentence asks for sounds.
         matryoshka_dims: widths that the vectors may be cut to and brought to unit length again, the largest first.
         frame_seconds: time step of [`embed_frames`].
+        runs_remote_code: whether Python code that the model's repository brings makes its vectors.
     """
 
     name: str = ""
@@ -68,10 +69,13 @@ class AudioTextEncoder(ABC):
     document_prompt: str = ""
     matryoshka_dims: tuple[int, ...] = ()
     frame_seconds: float | None = None
+    runs_remote_code: bool = False
     # What messages call this kind of model.
     kind: ClassVar[str] = "audio-text encoder"
     # Whether it may be made of classes that a repository brings, if the user allows that.
     may_run_remote_code: ClassVar[bool] = False
+    # What its models can be loaded in.
+    precisions: ClassVar[tuple[str, ...]] = ("float32",)
 
     @classmethod
     def directories_only(cls, directory: Path) -> bool:

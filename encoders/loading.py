@@ -8,6 +8,8 @@ from typing import Any
 from .hub_files import ModelFiles, fetch_all, find_model_files
 from .interface import AudioTextEncoder, EncoderError
 from .model_source import read_model_type
+from .settings.precision import full_name, lack_of
+from .truncated_encoder import truncated
 
 # Module and class, the first that recognises a directory; each is imported only when its turn comes, so that an
 # exported text tower answers without torch.
@@ -28,6 +30,8 @@ def load_encoder(
     precision: str = "float32",
     trust_remote_code: bool = False,
     window_seconds: float | None = None,
+    truncate_dim: int | None = None,
+    emulate_precision: bool = False,
 ) -> AudioTextEncoder:
     """
     Loads a model that embeds sounds and sentences, whatever its kind.
@@ -40,24 +44,39 @@ def load_encoder(
             directory written by `auricle export`, a Hub id ``owner/name``, or ``owner/name@revision``.
         revision: branch, tag or commit of a Hub repository.
         device: a torch device; None takes the GPU if there is one.
-        precision: "float32"; for Auricle models "int8", 8-bit linear layers on the CPU, whose vectors differ a
-            little (docs/results_encoders.md); for public models "bfloat16" or "float16". Vectors of two
-            precisions must not be mixed.
+        precision: "float32", "bfloat16" ("bf16") or "float16"; for Auricle models also "int8", 8-bit linear layers
+            on the CPU (docs/results_encoders.md). Vectors of two precisions must not be mixed: each has a
+            fingerprint of its own. In half precision an Auricle model's towers compute by torch.autocast; public
+            models have their weights in it.
         trust_remote_code: run Python code that the repository brings, where no library has the model. Read it
             first: it may do anything that you may.
         window_seconds: length of a window, at most what the model takes; None is the model's own.
+        truncate_dim: keep so many first dimensions of the vectors, as unit vectors; one of the model's
+            ``matryoshka_dims``. None keeps all.
+        emulate_precision: load in half precision also where the device does not have it, as a test does: slower
+            than float32, and rounded otherwise than where it is native.
 
     Returns:
         The encoder, in evaluation mode.
 
     Raises:
         EncoderError: if there is no such model or revision, it is of a kind that is not known, it needs code of
-            its own, or it is incomplete; one line that names the model and the part at fault.
+            its own, it is incomplete, or it or the device lacks the precision, the window or the width; one line
+            that names the model and the part at fault.
     """
     files = find_model_files(name, revision)
     kind = _recognized_class(files.directory)
     if kind is None or kind.may_run_remote_code:
         kind = _class_if_its_code_may_run(files, kind, trust_remote_code)
+    precision = full_name(precision)
+    if precision not in kind.precisions:
+        raise EncoderError(
+            f"{files.name}: precision {precision!r} is not one of {', '.join(kind.precisions)}, which a "
+            f"{kind.kind} has."
+        )
+    lack = None if emulate_precision else lack_of(precision, device)
+    if lack:
+        raise EncoderError(f"{files.name}: precision {precision}: {lack}.")
     location = files.name
     if not files.reachable:
         location = os.fspath(files.directory)
@@ -74,7 +93,11 @@ def load_encoder(
         **options,
     )
     encoder.name, encoder.revision = files.name, files.revision
-    return encoder
+    if "trust_remote_code" in options:
+        from .model_source import brings_remote_code
+
+        encoder.runs_remote_code = brings_remote_code(files.directory)
+    return encoder if truncate_dim is None else truncated(encoder, truncate_dim)
 
 
 def is_encoder_directory(name: str | os.PathLike[str]) -> bool:
@@ -97,9 +120,9 @@ def _recognized_class(directory: Path) -> Any:
 
 
 def _class_if_its_code_may_run(files: ModelFiles, kind: Any, trusted: bool) -> Any:
-    from .model_kinds import needed_remote_code, read_json, unfit_model
+    from .model_source import needed_remote_code, unfit_model
 
-    classes = needed_remote_code(files.directory, read_json(files.directory / "config.json"))
+    classes = needed_remote_code(files.directory)
     if not classes:
         if kind is None:
             raise EncoderError(unfit_model(files.name, files.directory))
@@ -107,7 +130,7 @@ def _class_if_its_code_may_run(files: ModelFiles, kind: Any, trusted: bool) -> A
     if not trusted:
         raise EncoderError(
             f"{files.name}: needs Python code from its repository ({', '.join(classes)}). Read that code, and if "
-            "you trust it load the model with trust_remote_code=True."
+            "you trust it give --trust-remote-code (in Python trust_remote_code=True)."
         )
     # sentence-transformers wraps any model that has features of text and audio.
     return _class_of("public.sentence_transformers_encoder", "SentenceTransformersEncoder")

@@ -33,6 +33,7 @@ class OnnxEncoder(AudioTextEncoder):
     """
 
     kind = "ONNX export"
+    precisions = ("float32", "int8")
 
     def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):
         try:
@@ -77,7 +78,8 @@ class OnnxEncoder(AudioTextEncoder):
             raise EncoderError(f"{name}: was exported in {encoder.precision}, not in {precision}.")
         if window_seconds is not None and window_seconds != encoder.window_seconds:
             raise EncoderError(
-                f"{name}: its windows last {encoder.window_seconds:g} s, not window_seconds={window_seconds:g}."
+                f"{name}: a window of {window_seconds:g} s is not accepted; this model's windows last "
+                f"{encoder.window_seconds:g} s."
             )
         return encoder
 

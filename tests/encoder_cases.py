@@ -34,6 +34,7 @@ class EncoderCase:
         precision: to load it in.
         exact_in_batch: whether windows alone and in a batch have to agree to 2e-6; 8-bit activations share a scale.
         window_seconds: to load it with, where the model's own length would take long.
+        truncate_dim: to cut its vectors to.
     """
 
     save: Callable[[Path], None]
@@ -42,17 +43,28 @@ class EncoderCase:
     precision: str = "float32"
     exact_in_batch: bool = True
     window_seconds: float | None = None
+    truncate_dim: int | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of [`load_encoder`]."""
         chosen = {} if self.window_seconds is None else {"window_seconds": self.window_seconds}
-        return {"precision": self.precision, **chosen}
+        if self.truncate_dim is not None:
+            chosen["truncate_dim"] = self.truncate_dim
+        # Not every machine that runs tests has half precision.
+        return {"precision": self.precision, "emulate_precision": True, **chosen}
 
 
 def save_auricle(folder: Path) -> None:
     """A model directory."""
     saved_tiny_model(folder)
+
+
+def save_auricle_matryoshka(folder: Path) -> None:
+    """A model directory whose configuration names widths that its vectors may be cut to."""
+    model, _ = saved_tiny_model(folder)
+    model.config.matryoshka_dims = [8, 4]
+    model.config.save_pretrained(folder)
 
 
 def save_auricle_beats(folder: Path) -> None:
@@ -103,8 +115,13 @@ CASES = {
     "auricle": EncoderCase(save_auricle, "AuricleEncoder"),
     "auricle-beats": EncoderCase(save_auricle_beats, "AuricleEncoder"),
     "auricle-int8": EncoderCase(save_auricle, "AuricleEncoder", precision="int8", exact_in_batch=False),
+    "auricle-bfloat16": EncoderCase(
+        save_auricle, "AuricleEncoder", precision="bfloat16", exact_in_batch=False
+    ),
+    "auricle-truncated": EncoderCase(save_auricle_matryoshka, "TruncatedEncoder", truncate_dim=8),
     "adapter": EncoderCase(save_adapter_directory, "AuricleEncoder", needs=("peft",)),
     "clap": EncoderCase(save_clap, "ClapEncoder"),
+    "clap-bfloat16": EncoderCase(save_clap, "ClapEncoder", precision="bfloat16", exact_in_batch=False),
     "clap-fused": EncoderCase(partial(save_clap, fused=True), "ClapEncoder"),
     "pe-av": EncoderCase(partial(save_pe_audio, video=True), "PeAudioEncoder", window_seconds=2.0),
     "pe-a-frame": EncoderCase(partial(save_pe_audio, frames=True), "PeAudioEncoder", window_seconds=2.0),

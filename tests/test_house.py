@@ -44,7 +44,7 @@ FLOORS = {
 }
 # Rooms inside rooms have floors too; "" stands for the modules that lie in the room itself.
 INNER_FLOORS = {
-    "encoders": {"": 0, "recordings": 1, "public": 1},
+    "encoders": {"settings": 0, "": 1, "recordings": 2, "public": 2},
     "evaluation": {"": 0, "ensembles": 1, "reports": 1, "comparison": 2},
     "training": {
         "recipe": 0,

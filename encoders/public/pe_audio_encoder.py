@@ -43,6 +43,8 @@ class PeAudioEncoder(TransformersEncoder):
     """
 
     kind = "PE-AV audio model"
+    # The authors compute in bfloat16; the norms over a whole sound leave the range of float16.
+    precisions = ("float32", "bfloat16")
     # The length that the authors' own preprocessing cuts to (facebookresearch/perception_models,
     # core/audio_visual_encoder/transforms.py).
     text_limit = 512
@@ -67,8 +69,7 @@ class PeAudioEncoder(TransformersEncoder):
         from transformers import PeAudioConfig
 
         name = os.fspath(name)
-        # The authors compute in bfloat16; the norms over a whole sound leave the range of float16.
-        dtype = checked_precision(name, precision, ("float32", "bfloat16"))
+        dtype = checked_precision(name, precision, cls.precisions)
         try:
             with named_fault(name, "config.json"):
                 values, _ = transformers.PreTrainedConfig.get_config_dict(name, revision=revision)

@@ -13,8 +13,7 @@ from tqdm.auto import tqdm
 
 from ..checkpoint_faults import check_complete, first_line, named_fault, quiet_loading
 from ..interface import AudioTextEncoder, EncoderError, unit_rows
-from ..model_kinds import ACCEPTED, read_json
-from ..model_source import license_of
+from ..model_source import ACCEPTED, license_of, read_json
 from .library_fingerprint import (
     config_settings,
     count_parameters,
@@ -24,6 +23,7 @@ from .library_fingerprint import (
 )
 from .transformers_encoder import (
     MIN_TAIL_SECONDS,
+    PRECISIONS,
     checked_precision,
     checked_window,
     chosen_device,
@@ -59,11 +59,12 @@ class SentenceTransformersEncoder(AudioTextEncoder):
         license: of the weights.
 
     Raises:
-        EncoderError: for a window that is not above 0 and at most what the model takes, or a model that does not
+        EncoderError: for a window that is not from 0.1 s up to what the model takes, or a model that does not
             take both text and sound.
     """
 
     kind = "sentence-transformers model"
+    precisions = tuple(PRECISIONS)
     may_run_remote_code: ClassVar[bool] = True
 
     def __init__(

@@ -1,5 +1,6 @@
 """What encoders made of a model of the transformers library share."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -19,6 +20,8 @@ from .library_fingerprint import (
 )
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Shorter windows hold too little of a sound, and the first layers of some models fail on fewer samples.
+SHORTEST_WINDOW_SECONDS = 0.1
 # What is left over at a recording's end and shorter says little, and would weigh as much as a whole window.
 MIN_TAIL_SECONDS = 1.0
 
@@ -40,9 +43,10 @@ class TransformersEncoder(AudioTextEncoder):
         license: of the weights.
 
     Raises:
-        EncoderError: for a window that is not above 0 and at most what the model takes.
+        EncoderError: for a window that is not from 0.1 s up to what the model takes.
     """
 
+    precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
     # Tokens of a sentence at most, where neither tokenizer nor positions say less.
     text_limit: ClassVar[int] = 512
 
@@ -194,12 +198,15 @@ def checked_window(name: str, chosen: float | None, default: float, longest: flo
     The length of a window in seconds.
 
     Raises:
-        EncoderError: if the chosen one is not above 0 and at most the longest.
+        EncoderError: if the chosen one is not from 0.1 s up to the longest; the message names both.
     """
     seconds = default if chosen is None else float(chosen)
-    if not 0 < seconds <= longest:
+    if not (SHORTEST_WINDOW_SECONDS <= seconds <= longest and math.isfinite(seconds)):
+        upper = f"from {SHORTEST_WINDOW_SECONDS:g} to {longest:g} s"
+        if longest == math.inf:
+            upper = f"from {SHORTEST_WINDOW_SECONDS:g} s"
         raise EncoderError(
-            f"{name}: window_seconds={seconds:g} must be above 0 and at most what the model takes, {longest:g} s."
+            f"{name}: a window of {seconds:g} s is not accepted; the model takes windows {upper}."
         )
     return seconds
 

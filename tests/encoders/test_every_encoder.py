@@ -103,7 +103,7 @@ def test_sentences(encoder):
 def test_a_sentence_alone_and_in_a_batch(made):
     case, _, encoder = made
     if not case.exact_in_batch:
-        pytest.skip("8-bit activations share one scale a call")
+        pytest.skip(f"{case.precision} rounds by what stands beside it")
     rows = encoder.embed_texts(SENTENCES)
     alone = np.concatenate([encoder.embed_texts([sentence]) for sentence in SENTENCES])
     assert np.abs(alone - rows).max() <= 2e-6
@@ -128,7 +128,7 @@ def test_windows(encoder):
 def test_a_window_alone_and_in_a_batch(made):
     case, _, encoder = made
     if not case.exact_in_batch:
-        pytest.skip("8-bit activations share one scale a call")
+        pytest.skip(f"{case.precision} rounds by what stands beside it")
     lengths = lengths_of(encoder)
     waveforms = windows_of(encoder, lengths)
     rows = encoder.embed_windows(waveforms, lengths)
