@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from .encoder_options import PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
 from .failures import one_line_errors, printable, quiet_libraries
 
 
@@ -26,6 +27,9 @@ def ask(
             help="Run the model with 8-bit weights. This is faster on a CPU and changes scores slightly.",
         ),
     ] = False,
+    window: Annotated[float | None, WINDOW] = None,
+    precision: Annotated[str | None, PRECISION] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -39,6 +43,8 @@ def ask(
     from ..processing import supported_audio_extensions
 
     with one_line_errors(AskError, OSError, ValueError, ImportError):
+        if int8 and precision is not None:
+            raise AskError("--int8 and --precision cannot be combined; give one of them.")
         if not folder.is_dir():
             raise AskError(f"{folder}: folder not found.")
         paths = find_sounds(folder, supported_audio_extensions())
@@ -46,7 +52,12 @@ def ask(
             raise AskError(
                 f"{folder}: no audio files found; accepted are .wav, .flac, .ogg, .mp3 and others."
             )
-        answers, failures = _rank(model, paths, sentence, batch_size, int8, progress)
+        options = encoder_options(
+            window=window,
+            precision="int8" if int8 else precision,
+            trust_remote_code=trust_remote_code,
+        )
+        answers, failures = _rank(model, paths, sentence, batch_size, options, progress)
     if as_json:
         unreadable = [{"path": str(path), "reason": reason} for path, reason in failures]
         ranked = [{"path": str(path), "score": score} for path, score in answers[:top]]
@@ -78,7 +89,12 @@ def find_sounds(folder: Path, extensions: frozenset[str]) -> list[Path]:
 
 
 def _rank(
-    model_name: str, paths: list[Path], sentence: str, batch_size: int, int8: bool, progress: bool
+    model_name: str,
+    paths: list[Path],
+    sentence: str,
+    batch_size: int,
+    options: dict[str, Any],
+    progress: bool,
 ) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]]]:
     from ..encoders import load_encoder
     from ..encoders.caption_lengths import caption_lengths
@@ -86,7 +102,7 @@ def _rank(
 
     quiet_libraries()
     set_cpu_threads(None)
-    encoder = load_encoder(model_name, precision="int8" if int8 else "float32")
+    encoder = load_encoder(model_name, **options)
     encoder.prepare_texts([sentence])
     lengths = caption_lengths(encoder, [sentence])
     if lengths is not None and lengths.cut:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .dataset_argument import CAPTIONS_HELP, load_dataset_argument
+from .encoder_options import TRUST_REMOTE_CODE
 from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def cluster(
     prompt: Annotated[
         str, typer.Option(help="Prefix for every caption, such as 'query: ' for E5 models.")
     ] = "",
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Captions per batch.")] = 64,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
@@ -96,7 +98,12 @@ def cluster(
             # Before minutes of embedding, not after.
             check_clusterable(table["caption"], settings)
             vectors, source = embed_captions_with(
-                embed_with, list(table["caption"]), prompt=prompt, batch_size=batch_size, progress=progress
+                embed_with,
+                list(table["caption"]),
+                prompt=prompt,
+                batch_size=batch_size,
+                trust_remote_code=trust_remote_code,
+                progress=progress,
             )
             clusters = cluster_captions(table, vectors, settings, source=source)
             clusters.save(out)

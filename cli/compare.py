@@ -1,11 +1,13 @@
 """`auricle compare`: one table of any number of models and ensembles on a split."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .dataset_argument import HELP, load_dataset_argument
+from .encoder_options import TRUST_REMOTE_CODE, encoder_options
 from .failures import one_line_errors, printable, quiet_libraries
 
 
@@ -34,6 +36,7 @@ def compare(
             help="System that differences are taken from: 'first', 'best' (by mAP@16 text to audio), or a row's name."
         ),
     ] = "first",
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Number of bootstrap samples.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Audio segments, or captions, per batch.")] = 32,
@@ -65,6 +68,7 @@ def compare(
     """
     with one_line_errors():
         from ..data import unique_clips
+        from ..encoders import load_encoder
         from ..encoders.cpu_threads import set_cpu_threads
         from ..evaluation.comparison.comparing import ComparisonOptions, compare_systems, prepare_split
         from ..evaluation.comparison.systems import check_reference, read_systems
@@ -101,6 +105,7 @@ def compare(
                     speed_clips=speed_clips,
                     progress=progress,
                 ),
+                load=partial(load_encoder, **encoder_options(trust_remote_code=trust_remote_code)),
                 announce=lambda line: typer.echo(printable(line), err=True),
             )
         for line in format_comparison(report):

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .dataset_argument import HELP, load_dataset_argument
+from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
 from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ def embed(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Embed this split only. Default: all splits.")] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
+    window: Annotated[float | None, WINDOW] = None,
+    precision: Annotated[str | None, PRECISION] = None,
+    dims: Annotated[int | None, DIMS] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Audio segments, or captions, per batch and process.")
     ] = 16,
@@ -82,11 +87,21 @@ def embed(
     places. Unreadable clips are skipped and listed at the end, with counts by reason and extension, also of
     files that have no extension of an audio format.
 
+    The bank and the table record window, precision, number of dimensions and the model's commit.
+
     To use several processes: accelerate launch -m auricle embed MODEL DATASET --out DIR
     """
+    chosen = encoder_options(
+        window=window, precision=precision, dims=dims, trust_remote_code=trust_remote_code
+    )
     if arrays is not None or rows is not None or model_name is not None:
         extra = [text for text in (model, dataset, parquet) if text is not None]
         data = {"split": split, "stage": stage}
+        with one_line_errors(ValueError):
+            if chosen:
+                raise ValueError(
+                    "--from takes vectors as they are; --window, --precision and --dims need MODEL."
+                )
         _import_vectors(arrays, rows, out, extra, data, model_name=model_name, progress=progress)
         return
     with one_line_errors(ValueError):
@@ -110,7 +125,7 @@ def embed(
         set_cpu_threads(None)
         if parquet is not None:
             with one_line_errors(OSError, ValueError, ImportError):
-                _embed_folder(model, Path(dataset), parquet, process, batch_size, json_file, progress)
+                _embed_folder(model, Path(dataset), parquet, chosen, process, batch_size, json_file, progress)
             process.destroy_process_group()
             return
         with one_line_errors(OSError, ValueError, ImportError):
@@ -119,7 +134,7 @@ def embed(
                     dataset, split=split, stage=stage, progress=progress and process.is_main_process
                 )
             )
-            teacher = first_on_main(lambda: load_encoder(model, device=process.device))
+            teacher = first_on_main(lambda: load_encoder(model, device=process.device, **chosen))
             bank = write_teacher_bank(
                 out,
                 teacher,
@@ -172,6 +187,7 @@ def _embed_folder(
     model: str,
     folder: Path,
     out: Path,
+    chosen: dict[str, Any],
     process: "PartialState",
     batch_size: int,
     json_file: Path | None,
@@ -196,7 +212,7 @@ def _embed_folder(
     if not paths:
         told = "".join(f"; {line}" for line in unread_lines(unread))
         raise ValueError(f"{folder}: no audio files found{told}.")
-    encoder = first_on_main(lambda: load_encoder(model, device=process.device))
+    encoder = first_on_main(lambda: load_encoder(model, device=process.device, **chosen))
     # A table holds text: such a name would end the run after everything was embedded.
     nameless = [path for path in paths if not _is_text(str(path))]
     paths = [path for path in paths if _is_text(str(path))]
@@ -228,7 +244,9 @@ def _embed_folder(
             f"{folder}: all {len(paths)} audio files are unreadable; the first reason: {skipped[0][1]}"
         )
     files, stacked = [name for name, _ in rows], np.stack([vector for _, vector in rows])
-    write_vectors(out, files, stacked, fingerprint=encoder.fingerprint, model=model)
+    write_vectors(
+        out, files, stacked, fingerprint=encoder.fingerprint, model=model, encoder=encoder.described()
+    )
     typer.echo(printable(f"wrote {len(rows)} embeddings with {stacked.shape[1]} dimensions to {out}"))
     if skipped:
         typer.echo(f"{len(skipped)} of {len(paths)} files are unreadable:", err=True)

@@ -1,12 +1,14 @@
 """`auricle ensemble`: finds weights for an ensemble of models on a validation split."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .dataset_argument import HELP, load_dataset_argument
+from .encoder_options import TRUST_REMOTE_CODE, encoder_options
 from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def ensemble(
     parts: Annotated[
         int, typer.Option(min=1, help="Grid search: the step size is 1 divided by this number.")
     ] = 20,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Audio segments, or captions, per batch.")] = 32,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
@@ -58,6 +61,7 @@ def ensemble(
     gives all members the same weight. paper-e1 uses the published weights of ensemble E1.
     """
     with one_line_errors():
+        from ..encoders import load_encoder
         from ..encoders.cpu_threads import set_cpu_threads
         from ..evaluation.ensembles.ensemble import Ensemble, Member, member_similarities
         from ..evaluation.protocol import query_values
@@ -71,10 +75,11 @@ def ensemble(
             table = load_dataset_argument(dataset, split=validation, stage=stage, progress=progress)[
                 validation
             ]
+            load = partial(load_encoder, **encoder_options(trust_remote_code=trust_remote_code))
             parts_of = {}
             for name, model in models.items():
                 parts_of[_system_and_tower(name)] = member_similarities(
-                    model, table, name=name, batch_size=batch_size, progress=progress
+                    model, table, name=name, batch_size=batch_size, progress=progress, load=load
                 )
             weights = _find_weights(parts_of, method, parts, progress)
             total = weighted_sum(

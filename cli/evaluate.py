@@ -1,11 +1,12 @@
 """`auricle evaluate`: evaluates the retrieval of a model or an ensemble on a split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .dataset_argument import HELP, load_dataset_argument
+from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
 from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def evaluate(
             help="Training dataset. The command checks that its train split holds no clip of the evaluated split."
         ),
     ] = None,
+    window: Annotated[float | None, WINDOW] = None,
+    precision: Annotated[str | None, PRECISION] = None,
+    dims: Annotated[int | None, DIMS] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Number of bootstrap samples.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Audio segments, or captions, per batch.")] = 32,
@@ -65,6 +70,9 @@ def evaluate(
     caption is relevant to it (single annotation). With --relevance or --relevance-column several clips can be
     relevant (multiple annotations), and the report also groups queries by the number of relevant clips. With
     --training the exit code is 1 if a clip of the split was used for training.
+
+    --window, --precision and --dims apply to MODEL only, which has to be a model. To measure what they cost, give
+    the same model with --against.
     """
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
@@ -82,7 +90,9 @@ def evaluate(
             table = load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split]
             leaks = _find_leaks(training, table, progress)
             options = {"batch_size": batch_size, "progress": progress}
-            similarities = similarities_of(model, table, **options)
+            chosen = encoder_options(window=window, precision=precision, dims=dims)
+            trusted = encoder_options(trust_remote_code=trust_remote_code)
+            similarities = similarities_of(model, table, **options, chosen=chosen, trusted=trusted)
             relevant = relevant_clips(
                 table,
                 similarities.queries,
@@ -93,7 +103,7 @@ def evaluate(
             report = evaluate_similarities(
                 similarities,
                 relevant=relevant,
-                against=similarities_of(against, table, **options) if against else None,
+                against=similarities_of(against, table, **options, trusted=trusted) if against else None,
                 resamples=resamples,
                 seed=seed,
             )
@@ -122,17 +132,45 @@ def evaluate(
         typer.echo(f"none of the {report['clips']} clips of split {split!r} was used for training")
 
 
-def similarities_of(model: str, table: "Dataset", *, batch_size: int, progress: bool) -> "Similarities":
-    """Similarities of a model, an ensemble file or a directory of saved ones."""
-    from ..evaluation.ensembles.ensemble import Ensemble, member_similarities
+def similarities_of(
+    model: str,
+    table: "Dataset",
+    *,
+    batch_size: int,
+    progress: bool,
+    chosen: dict[str, Any] | None = None,
+    trusted: dict[str, Any] | None = None,
+) -> "Similarities":
+    """
+    Similarities of a model, an ensemble file or a directory of saved ones.
 
+    Args:
+        model: its place.
+        table: the split.
+        batch_size: clips or captions at a time.
+        progress: show progress bars.
+        chosen: window, precision and width to load a model with; refused for anything else.
+        trusted: whether remote code may run, for a model or an ensemble's members.
+
+    Raises:
+        ValueError: for a model that cannot be loaded, or settings of one for what is none.
+    """
+    from functools import partial
+
+    from ..encoders import load_encoder
+    from ..evaluation.ensembles.ensemble import Ensemble, member_similarities
+    from ..evaluation.similarities import Similarities
+
+    if chosen and (model.lower().endswith(".json") or Similarities.is_one(model)):
+        raise ValueError(f"{model}: --window, --precision and --dims need a model, and this is none.")
+    load = partial(load_encoder, **(chosen or {}), **(trusted or {}))
     if model.lower().endswith(".json"):
         if not Path(model).is_file():
             raise ValueError(f"{model}: ensemble file not found.")
         return Ensemble.load(model).similarities(
-            table, name=Path(model).stem, batch_size=batch_size, progress=progress
+            table, name=Path(model).stem, batch_size=batch_size, progress=progress, load=load
         )
-    return member_similarities(model, table, name=model, batch_size=batch_size, progress=progress)
+    return member_similarities(model, table, name=model, batch_size=batch_size, progress=progress, load=load)
 
 
 def _find_leaks(training: str | None, table: "Dataset", progress: bool) -> list | None:

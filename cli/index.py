@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW
 from .failures import one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
 from .index_report import show_report
@@ -31,6 +32,10 @@ def index(
         float | None,
         typer.Option(min=0.1, help="Hop between windows in seconds. Default: the length of a window."),
     ] = None,
+    window: Annotated[float | None, WINDOW] = None,
+    precision: Annotated[str | None, PRECISION] = None,
+    dims: Annotated[int | None, DIMS] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     watch: Annotated[
         float | None,
         typer.Option(
@@ -72,17 +77,25 @@ def index(
     The model embeds every recording window by window. If you run the command again, it embeds only new and
     changed files. It recognises moved files by their content and removes deleted files. You can stop it at
     any time; the next run continues. Unreadable files are skipped and listed at the end, with metadata rows
-    that are not used and the number of other files by extension. Needs pip install 'auricle[search]'.
+    that are not used and the number of other files by extension.
+
+    An index has one model, window, hop, precision and number of dimensions. They are chosen when it is made, and
+    recorded; for others, make another index. Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
         from ..search.index_encoder import load_encoder_on_half_the_cores
-        from ..search.sound_index import SearchError, SoundIndex
+        from ..search.sound_index import EncoderSettings, SearchError, SoundIndex
         from ..search.store.index_folder import IndexFolder
         from ..search.update.walking import check_root
 
         with one_line_errors(SearchError, OSError, ImportError):
-            process = {"ray": ray, "loader": load_encoder_on_half_the_cores}
+            process = {
+                "ray": ray,
+                "loader": load_encoder_on_half_the_cores,
+                "trust_remote_code": trust_remote_code,
+            }
+            settings = EncoderSettings(window, precision, dims)
             if watch is not None and export is not None and not export.suffix:
                 raise SearchError(
                     f"--export {export}: a folder of links cannot be combined with --watch; export to a file."
@@ -97,16 +110,22 @@ def index(
             if chosen is not None:
                 try:
                     sounds = SoundIndex.create(
-                        index_dir, chosen, hop_seconds=hop, exact_windows=exact_windows, **process
+                        index_dir,
+                        chosen,
+                        hop_seconds=hop,
+                        exact_windows=exact_windows,
+                        settings=settings,
+                        **process,
                     )
                 except SearchError as error:
-                    if model is None:
+                    # Another model is no answer to a window or precision that was chosen.
+                    if model is None and not settings.options():
                         raise SearchError(f"{error} {OTHER_MODELS}") from error
                     raise
             else:
                 # The model is loaded once there is something to embed.
                 sounds = SoundIndex(index_dir, **process)
-                sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows)
+                sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows, settings=settings)
 
             reported: tuple[list[Any], list[Any]] | None = None
             while True:

@@ -61,6 +61,7 @@ def open_index(
     ray: str | None = None,
     template: str | None = None,
     model: str | None = None,
+    trust_remote_code: bool = False,
 ) -> "SoundIndex":
     """Opens an index; the model is loaded when a query needs it."""
     from ..search.index_encoder import load_encoder_on_half_the_cores
@@ -72,6 +73,7 @@ def open_index(
         text_tower=text_tower,
         ray=ray,
         model=model,
+        trust_remote_code=trust_remote_code,
         loader=load_encoder_on_half_the_cores,
         **chosen,
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .encoder_options import TRUST_REMOTE_CODE
 from .index_options import (
     DEFAULT_INDEX,
     EXPORT,
@@ -30,6 +31,7 @@ def moments(
     ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -39,5 +41,7 @@ def moments(
     The result is a ranked list of time spans.
     """
     with search_errors():
-        sounds = open_index(index_dir, None, template=template, model=model)
+        sounds = open_index(
+            index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
+        )
         show_hits(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)

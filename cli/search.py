@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .encoder_options import TRUST_REMOTE_CODE
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
@@ -56,6 +57,7 @@ def search(
     ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -77,7 +79,7 @@ def search(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = open_index(index_dir, text_tower, ray, template, model)
+        sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
         hits = sounds.search(
             sentence,
             top=top,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .encoder_options import TRUST_REMOTE_CODE
 from .index_options import DEFAULT_INDEX, MODEL, open_index, search_errors
 
 
@@ -30,6 +31,7 @@ def serve(
         Path | None, typer.Option(help="Exported text tower (ONNX directory), for faster queries.")
     ] = None,
     model: Annotated[str | None, MODEL] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
 ) -> None:
     """
     Serve a search page on this machine.
@@ -40,9 +42,8 @@ def serve(
     with search_errors():
         from ..search.page.app import serve as launch
 
-        page = launch(
-            open_index(index_dir, text_tower, model=model), host=host, port=port, open_browser=open_browser
-        )
+        sounds = open_index(index_dir, text_tower, model=model, trust_remote_code=trust_remote_code)
+        page = launch(sounds, host=host, port=port, open_browser=open_browser)
         typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
         while True:
             time.sleep(3600)

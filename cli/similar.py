@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .encoder_options import TRUST_REMOTE_CODE
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
@@ -46,6 +47,7 @@ def similar(
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
     model: Annotated[str | None, MODEL] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -65,7 +67,7 @@ def similar(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = open_index(index_dir, None, ray, model=model)
+        sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
         hits = sounds.similar(
             file, start=start, end=end, top=top, min_score=min_score, exact=exact, **filters
         )

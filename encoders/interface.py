@@ -133,6 +133,21 @@ class AudioTextEncoder(ABC):
         """``min_tail_seconds`` in samples, at least 1."""
         return max(1, round(self.min_tail_seconds * self.sampling_rate))
 
+    def described(self) -> dict[str, Any]:
+        """
+        How it embeds, for the record of a bank or a table: values for JSON.
+
+        Returns:
+            ``revision``, ``precision``, ``window_seconds``, ``embedding_dim`` and ``remote_code``.
+        """
+        return {
+            "revision": self.revision,
+            "precision": self.precision,
+            "window_seconds": self.window_seconds,
+            "embedding_dim": self.embedding_dim,
+            "remote_code": self.runs_remote_code,
+        }
+
     def to(self, device: Any) -> Self:
         """Moves the weights to a torch device; an encoder that runs elsewhere stays where it is."""
         return self

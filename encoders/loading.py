@@ -22,6 +22,19 @@ ENCODER_CLASSES = (
 )
 
 
+class PrecisionError(EncoderError):
+    """
+    A precision that the device does not have.
+
+    Attributes:
+        lack: what is missing, without the model's name.
+    """
+
+    def __init__(self, name: str, precision: str, lack: str):
+        super().__init__(f"{name}: precision {precision}: {lack}; take float32.")
+        self.lack = lack
+
+
 def load_encoder(
     name: str | os.PathLike[str],
     *,
@@ -76,7 +89,7 @@ def load_encoder(
         )
     lack = None if emulate_precision else lack_of(precision, device)
     if lack:
-        raise EncoderError(f"{files.name}: precision {precision}: {lack}.")
+        raise PrecisionError(files.name, precision, lack)
     location = files.name
     if not files.reachable:
         location = os.fspath(files.directory)
@@ -140,4 +153,11 @@ def _class_of(module: str, class_name: str) -> Any:
     return getattr(importlib.import_module(f".{module}", __package__), class_name)
 
 
-__all__ = ["ENCODER_CLASSES", "AudioTextEncoder", "EncoderError", "is_encoder_directory", "load_encoder"]
+__all__ = [
+    "ENCODER_CLASSES",
+    "AudioTextEncoder",
+    "EncoderError",
+    "PrecisionError",
+    "is_encoder_directory",
+    "load_encoder",
+]

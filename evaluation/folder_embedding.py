@@ -1,8 +1,9 @@
 """The vectors of all sounds of a folder as one Parquet file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as arrow
@@ -10,7 +11,13 @@ import pyarrow.parquet as parquet
 
 
 def write_vectors(
-    path: Path, files: Sequence[str], vectors: np.ndarray, *, fingerprint: str, model: str
+    path: Path,
+    files: Sequence[str],
+    vectors: np.ndarray,
+    *,
+    fingerprint: str,
+    model: str,
+    encoder: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Writes ``path`` (relative to the folder) and ``embedding`` (float32, unit length), sorted by path.
@@ -21,11 +28,13 @@ def write_vectors(
         vectors: ``(sounds, width)``.
         fingerprint: of the model; kept in the file's metadata, so that vectors of two models are not mixed.
         model: its name, likewise.
+        encoder: how it was loaded, likewise; see [`AudioTextEncoder.described`].
     """
     order = sorted(range(len(files)), key=files.__getitem__)
     rows = vectors[order].astype(np.float32)
     values = arrow.FixedSizeListArray.from_arrays(arrow.array(rows.reshape(-1)), rows.shape[1])
-    note = json.dumps({"format": "auricle vectors", "version": 1, "model": model, "fingerprint": fingerprint})
+    made = {"model": model, "fingerprint": fingerprint, "encoder": dict(encoder or {})}
+    note = json.dumps({"format": "auricle vectors", "version": 1, **made})
     table = arrow.table({"path": [files[place] for place in order], "embedding": values})
     fresh = path.with_name(f".{path.name}.partial")
     try:

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -70,7 +70,14 @@ class RayCluster:
         self.cpus, self.gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
 
     def embed_files(
-        self, paths: Sequence[str], model: str, fingerprint: str, *, hop_seconds: float, clip_vector: str
+        self,
+        paths: Sequence[str],
+        model: str,
+        fingerprint: str,
+        *,
+        hop_seconds: float,
+        clip_vector: str,
+        options: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[str, Any]]:
         """
         Embeds files on all nodes, with Ray Data.
@@ -81,6 +88,7 @@ class RayCluster:
             fingerprint: what its weights and front end have to have.
             hop_seconds: between windows.
             clip_vector: of whole files; see [`embed_recording`].
+            options: of [`load_encoder`].
 
         Yields:
             (path, `WindowVectors`, or the error that says why there are none), as they come.
@@ -96,7 +104,7 @@ class RayCluster:
         tasks = max(1, -(-len(paths) // FILES_A_TASK))
         rows = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=tasks).map(
             _FileEmbedder,
-            fn_constructor_args=(model, fingerprint, hop_seconds, clip_vector),
+            fn_constructor_args=(model, fingerprint, hop_seconds, clip_vector, dict(options or {})),
             compute=ray.data.ActorPoolStrategy(min_size=min(workers, tasks), max_size=min(workers, tasks)),
             num_cpus=1,
             num_gpus=1 if self.gpus else 0,
@@ -176,10 +184,12 @@ def _knock(address: str) -> None:
 class _FileEmbedder:
     """Lives in a worker: loads the model once."""
 
-    def __init__(self, model: str, fingerprint: str, hop_seconds: float, clip_vector: str):
+    def __init__(
+        self, model: str, fingerprint: str, hop_seconds: float, clip_vector: str, options: dict[str, Any]
+    ):
         from ..encoders import load_encoder
 
-        self.encoder = load_encoder(model)
+        self.encoder = load_encoder(model, **options)
         if self.encoder.fingerprint != fingerprint:
             raise SearchError(f"{model}: has other weights on this node than the index was made with.")
         self.options = {"hop_seconds": hop_seconds, "clip_vector": clip_vector}

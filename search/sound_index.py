@@ -5,16 +5,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..encoders import AudioTextEncoder
+from .encoder_settings import EncoderSettings
 from .errors import SearchError
 from .exports import export_hits, export_index
-from .index_encoder import IndexEncoder, check_record, load_index_encoder, record_of
+from .index_encoder import IndexEncoder, check_record, load_index_encoder, open_or_create
 from .query.answers import DEFAULT_RANKING, Question, ask_table, check_question, rank_contents
 from .query.filters import Filters
 from .query.hits import Hit
@@ -22,10 +22,8 @@ from .query.index_contents import CurrentContents
 from .query.known_vectors import known_vector, stored_path, unchanged_entry
 from .query.moments import DEFAULT_THRESHOLD, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
-from .store.index_folder import IndexFolder
-from .store.index_record import RECORD
-from .store.index_store import EXACT_WINDOWS, Store
-from .store.write_lock import check_free, writing
+from .store.index_store import Store
+from .store.write_lock import writing
 
 if TYPE_CHECKING:
     from .update.indexing import IndexReport
@@ -46,8 +44,9 @@ class SoundIndex:
         template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
         model: where the index's model lies now, directory or Hub id, if not where the index was made with it. It has
             to have the same fingerprint, and is remembered once it was loaded.
-        loader: from a directory or Hub id to an encoder, called once there is something to embed; see
-            [`load_index_encoder`].
+        trust_remote_code: run Python code of the model's repository, if the index was made so; it is not remembered.
+        loader: from a directory or Hub id, and options of `load_encoder` where the index has any, to an encoder;
+            called once there is something to embed; see [`load_index_encoder`].
 
     Raises:
         ImportError: if LanceDB, or Ray where it is asked for, is not installed.
@@ -63,7 +62,8 @@ class SoundIndex:
         ray: str | None = None,
         template: str = SHORT_QUERY_TEMPLATE,
         model: str | None = None,
-        loader: Callable[[str], AudioTextEncoder] = load_index_encoder,
+        trust_remote_code: bool = False,
+        loader: Callable[..., AudioTextEncoder] = load_index_encoder,
     ):
         self.template, self._cluster = check_template(template), None
         if ray is not None:
@@ -80,6 +80,7 @@ class SoundIndex:
             text_tower=text_tower,
             model=model,
             remember=self.store.remember_model,
+            trust_remote_code=trust_remote_code,
         )
 
     @classmethod
@@ -90,8 +91,10 @@ class SoundIndex:
         *,
         hop_seconds: float | None = None,
         exact_windows: int | None = None,
+        settings: EncoderSettings | None = None,
+        trust_remote_code: bool = False,
         ray: str | None = None,
-        loader: Callable[[str], AudioTextEncoder] = load_index_encoder,
+        loader: Callable[..., AudioTextEncoder] = load_index_encoder,
     ) -> "SoundIndex":
         """
         Makes an empty index, or opens the one that is there.
@@ -101,37 +104,44 @@ class SoundIndex:
             model: directory or Hub id of a dual encoder.
             hop_seconds: from one window's start to the next one's, at most a window; a window if not given.
             exact_windows: up to so many windows questions are exact; 250,000 if not given.
+            settings: window, precision and width of the vectors; those of the index or the model if not given.
+            trust_remote_code: run Python code that the model's repository brings.
             ray, loader: as above.
 
         Raises:
-            SearchError: if there is one of another model, window, hop or limit of exact questions, or it cannot be
+            SearchError: if there is one of another model, settings, hop or limit of exact questions, or it cannot be
                 made.
         """
-        encoder = loader(model)
-        record = record_of(
-            model, encoder, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows
+        encoder, record = open_or_create(
+            directory,
+            model,
+            loader,
+            hop_seconds=hop_seconds,
+            exact_windows=exact_windows,
+            settings=settings,
+            trust_remote_code=trust_remote_code,
         )
-        folder = IndexFolder(directory)
-        if not folder.exists(RECORD):
-            check_free(folder)
-            with writing(folder):
-                # Another process may have made it while this one waited.
-                if not folder.exists(RECORD):
-                    Store.create(directory, record, encoder.embedding_dim)
-        index = cls(directory, ray=ray, loader=loader)
+        index = cls(directory, ray=ray, trust_remote_code=trust_remote_code, loader=loader)
         check_record(directory, index.store.record, record)
         index._encoder.hold(encoder)
         index.store.remember_model(record["model"], encoder.revision)
         index.check_settings(exact_windows=exact_windows)
         return index
 
-    def check_settings(self, *, hop_seconds: float | None = None, exact_windows: int | None = None) -> None:
+    def check_settings(
+        self,
+        *,
+        hop_seconds: float | None = None,
+        exact_windows: int | None = None,
+        settings: EncoderSettings | None = None,
+    ) -> None:
         """
         Compares settings with those that the index was made with; None goes with any.
 
         Raises:
             SearchError: if one differs.
         """
+        (settings or EncoderSettings()).completed_by(self.directory, self.store.record)
         wanted = {"hop_seconds": hop_seconds, "exact_windows": exact_windows}
         for name, value in wanted.items():
             held = self.store.record[name]
@@ -193,22 +203,7 @@ class SoundIndex:
         return report
 
     def _embed_files(self, paths: Iterator[str]) -> Iterator[tuple[str, Any]]:
-        first = next(paths, None)
-        if first is None:
-            # The model is loaded once there is something to embed.
-            return
-        paths = chain([first], paths)
-        if self._cluster is None:
-            yield from self._encoder.embed_files(paths)
-            return
-        record = self.store.record
-        yield from self._cluster.embed_files(
-            list(paths),
-            record["model"],
-            record["fingerprint"],
-            hop_seconds=record["hop_seconds"],
-            clip_vector=record["settings"]["clip_vector"],
-        )
+        return self._encoder.embed_files(paths, self._cluster)
 
     def __len__(self) -> int:
         """Number of files."""
@@ -403,4 +398,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Hit", "SearchError", "SoundIndex"]
+__all__ = ["EncoderSettings", "Hit", "SearchError", "SoundIndex"]

@@ -42,6 +42,15 @@ CLAP_PREPROCESSOR = {
     "top_db": None,
     "truncation": "fusion",
 }
+REMOTE_CODE = """
+from transformers import ClapConfig, ClapModel
+
+class RemoteConfig(ClapConfig):
+    model_type = "remote_clap"
+
+class RemoteModel(ClapModel):
+    config_class = RemoteConfig
+"""
 LICENSE_CARD = "---\nlicense: apache-2.0\n---\n\n# A tiny model\n"
 
 
@@ -97,6 +106,16 @@ def save_clap(folder: Path, *, fused: bool = False, seed: int = 0) -> None:
     write_json(folder / "preprocessor_config.json", {**CLAP_PREPROCESSOR, "truncation": truncation})
     (folder / "README.md").write_text(LICENSE_CARD)
     assert isinstance(ClapFeatureExtractor.from_pretrained(folder), ClapFeatureExtractor)
+
+
+def save_remote_clap(folder: Path) -> None:
+    """A CLAP under a name of its own, whose classes only its repository has."""
+    save_clap(folder)
+    config = json.loads((folder / "config.json").read_text())
+    classes = {"AutoConfig": "remote_clap.RemoteConfig", "AutoModel": "remote_clap.RemoteModel"}
+    write_json(folder / "config.json", {**config, "model_type": "remote_clap", "auto_map": classes})
+    (folder / "remote_clap.py").write_text(REMOTE_CODE)
+    write_json(folder / "processor_config.json", {"processor_class": "ClapProcessor"})
 
 
 def spread_weights(model: torch.nn.Module, spread: float = 0.3) -> None:

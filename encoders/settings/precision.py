@@ -37,18 +37,16 @@ def lack_of(precision: str, device: Any = None) -> str | None:
     kind = device_of(device).type
     if kind == "cpu":
         if precision == "float16":
-            return "float16 is for GPUs; take float32, or bf16 where the processor has it"
+            return "float16 is for GPUs"
         if not _cpu_has_bfloat16():
-            return (
-                "bf16 needs a processor with avx512_bf16 or amx_bf16, and this one has neither; take float32"
-            )
+            return "bf16 needs a processor with avx512_bf16 or amx_bf16, and this one has neither"
         return None
     if (
         kind == "cuda"
         and precision == "bfloat16"
         and not torch.cuda.is_bf16_supported(including_emulation=False)
     ):
-        return "bf16 needs a GPU that has it, and this one has not; take float16 or float32"
+        return "bf16 needs a GPU that has it, and this one has not"
     return None
 
 

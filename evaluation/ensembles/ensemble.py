@@ -97,7 +97,13 @@ class Ensemble:
         return [member for member in self.members if member.weight > 0]
 
     def similarities(
-        self, table: Dataset, *, name: str = "ensemble", batch_size: int = 32, progress: bool = False
+        self,
+        table: Dataset,
+        *,
+        name: str = "ensemble",
+        batch_size: int = 32,
+        progress: bool = False,
+        load: Callable[[str], AudioTextEncoder] = load_encoder,
     ) -> Similarities:
         """
         The weighted sum of the members' similarities on one split; models are loaded one after another.
@@ -108,7 +114,7 @@ class Ensemble:
         """
         parts = [
             member_similarities(
-                member.model, table, name=member.name, batch_size=batch_size, progress=progress
+                member.model, table, name=member.name, batch_size=batch_size, progress=progress, load=load
             )
             for member in self.used
         ]
@@ -146,10 +152,17 @@ class Ensemble:
 
 
 def member_similarities(
-    model: str, table: Dataset, *, name: str, batch_size: int = 32, progress: bool = False
+    model: str,
+    table: Dataset,
+    *,
+    name: str,
+    batch_size: int = 32,
+    progress: bool = False,
+    load: Callable[[str], AudioTextEncoder] = load_encoder,
 ) -> Similarities:
     """
-    A member's similarities on one split: read if they are saved ones, else computed.
+    A member's similarities on one split: read if they are saved ones, else computed with the encoder that ``load``
+    makes of the model's place.
 
     Raises:
         SimilarityError: if saved ones are not of this table's rows.
@@ -164,9 +177,7 @@ def member_similarities(
                 f"the {len(table)} rows of {table['source'][0]} {table['split'][0]}, or in another order."
             )
         return saved
-    return compute_similarities(
-        load_encoder(model), table, name=name, batch_size=batch_size, progress=progress
-    )
+    return compute_similarities(load(model), table, name=name, batch_size=batch_size, progress=progress)
 
 
 __all__ = ["Ensemble", "EnsembleError", "Member", "member_similarities"]

@@ -23,7 +23,12 @@ SETTINGS: Mapping[str, tuple[Any, Any]] = {
     "clip_vector": (str, "windows"),  # of a whole file; new indexes have "model", see `embed_recording`
     "precision": (str, "float32"),  # of the encoder's weights
     "revision": (str | None, None),  # commit of the Hub repository that the model came from
+    "window_seconds": (int | float | None, None),  # as chosen with --window; None is the model's own
+    "truncate_dim": (int | None, None),  # dimensions of its vectors that are kept; None is all
+    "remote_code": (bool, False),  # whether the model runs Python code that its repository brings
 }
+# Those that every program of this version knows.
+FIRST_SETTINGS = ("clip_vector", "precision", "revision")
 
 
 class NewerIndexError(ValueError):
@@ -67,8 +72,19 @@ def read_record(content: bytes) -> dict[str, Any]:
 
 
 def record_text(record: Mapping[str, Any]) -> bytes:
-    """The content of ``index.json``, in the newest version."""
-    return (json.dumps({**record, "version": VERSION}, indent=2, ensure_ascii=False) + "\n").encode()
+    """
+    The content of ``index.json``, in the newest version.
+
+    Settings that an earlier program does not know are left out where they have their defaults: it then reads the
+    index as before.
+    """
+    settings = {
+        name: value
+        for name, value in record["settings"].items()
+        if name in FIRST_SETTINGS or value != SETTINGS[name][1]
+    }
+    content = {**record, "version": VERSION, "settings": settings}
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hub_server import TOKEN, Commit, Repo, hub_server
-from public_models import save_clap, write_json
+from public_models import save_clap, save_remote_clap, write_json
 from public_sentence_transformers import save_two_towers
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_text_encoder_dir, write_sound
@@ -39,15 +39,6 @@ for line in sys.stdin:
     except EncoderError as error:
         answer = {"error": str(error)}
     print("ANSWER" + json.dumps(answer), flush=True)
-"""
-REMOTE_CODE = """
-from transformers import ClapConfig, ClapModel
-
-class RemoteConfig(ClapConfig):
-    model_type = "remote_clap"
-
-class RemoteModel(ClapModel):
-    config_class = RemoteConfig
 """
 
 
@@ -120,7 +111,7 @@ def folders(tmp_path_factory):
         save_clap(root / name, seed=seed)
     (root / "towers").mkdir()
     save_two_towers(root / "towers")
-    for name in ("partial", "no-weights", "remote"):
+    for name in ("partial", "no-weights"):
         shutil.copytree(root / "clap", root / name)
     weights = load_file(root / "partial/model.safetensors")
     save_file(
@@ -129,11 +120,8 @@ def folders(tmp_path_factory):
         metadata={"format": "pt"},
     )
     (root / "no-weights/model.safetensors").unlink()
-    config = json.loads((root / "remote/config.json").read_text())
-    classes = {"AutoConfig": "remote_clap.RemoteConfig", "AutoModel": "remote_clap.RemoteModel"}
-    write_json(root / "remote/config.json", {**config, "model_type": "remote_clap", "auto_map": classes})
-    (root / "remote/remote_clap.py").write_text(REMOTE_CODE)
-    write_json(root / "remote/processor_config.json", {"processor_class": "ClapProcessor"})
+    (root / "remote").mkdir()
+    save_remote_clap(root / "remote")
     write_json(
         root / "recogniser/config.json",
         {"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]},
@@ -243,7 +231,7 @@ def test_code_of_a_repository_runs_only_if_it_is_trusted(online, hub, folders):
     assert (
         "needs Python code from its repository (remote_clap.RemoteConfig, remote_clap.RemoteModel)" in message
     )
-    assert "trust_remote_code=True" in message
+    assert "give --trust-remote-code (in Python trust_remote_code=True)" in message
     assert weights_asked_of(hub[0], "org/remote") == []
     found = online.load("org/remote", trust_remote_code=True)
     assert found["kind"] == "SentenceTransformersEncoder"

@@ -31,6 +31,7 @@ def embed_captions_with(
     prompt: str = "",
     batch_size: int = 64,
     pooled_captions: PooledCaptions | None = None,
+    trust_remote_code: bool = False,
     progress: bool = False,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """
@@ -44,6 +45,7 @@ def embed_captions_with(
         batch_size: captions at a time.
         pooled_captions: where vectors of an encoder's text tower may be kept; used if it holds any of that
             tower.
+        trust_remote_code: run Python code that the model's repository brings, if it needs it.
         progress: show a progress bar.
 
     Returns:
@@ -59,7 +61,7 @@ def embed_captions_with(
                 f"{name} is an audio-text encoder: it takes captions as they are, not after {prompt!r}."
             )
         try:
-            encoder = load_encoder(name)
+            encoder = load_encoder(name, trust_remote_code=trust_remote_code)
         except ValueError as error:
             raise PretrainedError(str(error)) from error
         options = {"batch_size": batch_size, "progress": progress}
@@ -69,7 +71,9 @@ def embed_captions_with(
             vectors = encoder.pool_texts(captions, **options)
         fingerprint = encoder.fingerprint
     else:
-        vectors, fingerprint = _sentence_transformer(name, captions, prompt, batch_size, progress)
+        vectors, fingerprint = _sentence_transformer(
+            name, captions, prompt, batch_size, progress, trust_remote_code=trust_remote_code
+        )
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors.astype(np.float32), {"name": name, "fingerprint": fingerprint, "prompt": prompt}
 
@@ -88,7 +92,13 @@ def _is_encoder(name: str) -> bool:
 
 
 def _sentence_transformer(
-    name: str, captions: Sequence[str], prompt: str, batch_size: int, progress: bool
+    name: str,
+    captions: Sequence[str],
+    prompt: str,
+    batch_size: int,
+    progress: bool,
+    *,
+    trust_remote_code: bool,
 ) -> tuple[np.ndarray, str]:
     if looks_like_path(name) and not Path(name).is_dir():
         raise PretrainedError(f"{name}: there is no such model directory.")
@@ -102,8 +112,7 @@ def _sentence_transformer(
     location = name if Path(name).is_dir() else locate_text_encoder(name).location
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        # Code from a stranger's repository is not run: these models need none.
-        model = SentenceTransformer(location, device=device, trust_remote_code=False)
+        model = SentenceTransformer(location, device=device, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, RuntimeError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
         raise PretrainedError(f"{name}: cannot be loaded ({reason}).{offline_hint(name)}") from error

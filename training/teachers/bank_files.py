@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class TeacherBank:
         audio: float32 ``(clips, width)``, unit length; of a loaded bank mapped from the file, not read into memory.
         captions: float32 ``(rows, width)``, unit length, in the order of ``rows``.
         unreadable: clips that were left out with their rows: clip_id, source, split and reason of each.
+        encoder: how the teacher was loaded, see [`AudioTextEncoder.described`]; empty for vectors of another program
+            and of banks that earlier versions wrote.
     """
 
     name: str
@@ -53,6 +55,7 @@ class TeacherBank:
     audio: np.ndarray
     captions: np.ndarray
     unreadable: list[dict[str, str]]
+    encoder: dict[str, Any] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -109,6 +112,7 @@ class TeacherBank:
             audio=arrays[AUDIO],
             captions=arrays[CAPTIONS],
             unreadable=info["unreadable"],
+            encoder=info.get("encoder", {}),
         )
         bank._check()
         if stamps | {info["stamp"]} != {bank._stamp()}:
@@ -139,6 +143,7 @@ class TeacherBank:
                 "version": VERSION,
                 "model_name": self.model_name,
                 "fingerprint": self.fingerprint,
+                "encoder": self.encoder,
                 "width": self.width,
                 "rows": self.rows.num_rows,
                 "clips": len(self.audio),
@@ -246,6 +251,10 @@ def _read_info(directory: Path) -> dict[str, Any]:
     for name, kind in kinds.items():
         if not isinstance(info.get(name), kind):
             raise BankError(f"{where}: {INFO} lacks {name!r}; embed again.")
+    if not isinstance(info.get("encoder", {}), dict):
+        raise BankError(
+            f"{where}: {INFO} has {info['encoder']!r} as 'encoder', which is no mapping; embed again."
+        )
     return info
 
 

@@ -112,15 +112,19 @@ class AlignedTeachers:
         return np.concatenate(parts)
 
 
-def load_teacher(name: str) -> AudioTextEncoder:
+def load_teacher(name: str, *, trust_remote_code: bool = False) -> AudioTextEncoder:
     """
     Loads a teacher, of any kind that [`load_encoder`] knows, on the GPU if there is one.
+
+    Args:
+        name: directory or Hub id.
+        trust_remote_code: run Python code that its repository brings, if it needs it.
 
     Raises:
         BankError: if there is no such model.
     """
     try:
-        return load_encoder(name)
+        return load_encoder(name, trust_remote_code=trust_remote_code)
     except ValueError as error:
         raise BankError(str(error)) from error
 
@@ -187,6 +191,7 @@ def write_teacher_bank(
                 name=str(directory),
                 model_name=model_name,
                 fingerprint=encoder.fingerprint,
+                encoder=encoder.described(),
             ).save(directory)
         return TeacherBank.load(directory)
 
@@ -295,6 +300,7 @@ def _assemble(
     name: str,
     model_name: str,
     fingerprint: str,
+    encoder: dict[str, Any],
 ) -> TeacherBank:
     """A bank of the rows whose clips could be read."""
     reasons = {sounds[place]: reason for place, reason in embedded.unreadable}
@@ -331,6 +337,7 @@ def _assemble(
         audio=embedded.audio[readable],
         captions=embedded.captions[[caption_index[rows["caption"][row]] for row in kept]],
         unreadable=list(unreadable.values()),
+        encoder=encoder,
     )
 
 

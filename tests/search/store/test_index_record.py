@@ -23,6 +23,16 @@ def record(**changes):
     }
 
 
+DEFAULTS = {
+    "clip_vector": "windows",
+    "precision": "float32",
+    "revision": None,
+    "window_seconds": None,
+    "truncate_dim": None,
+    "remote_code": False,
+}
+
+
 def as_bytes(**changes):
     return json.dumps(record(**changes)).encode()
 
@@ -30,16 +40,24 @@ def as_bytes(**changes):
 def test_an_older_record_has_every_settings_default():
     old = read_record(as_bytes(version=2))
     assert old["version"] == 2
-    assert old["settings"] == {"clip_vector": "windows", "precision": "float32", "revision": None}
+    assert old["settings"] == DEFAULTS
     assert set(old["settings"]) == set(SETTINGS)
 
 
 def test_a_setting_keeps_its_value_and_what_is_not_named_is_kept_too():
     read = read_record(as_bytes(settings={"revision": "abc"}, trained_on=7))
-    assert (
-        read["settings"] == {"clip_vector": "windows", "precision": "float32", "revision": "abc"}
-        and read["trained_on"] == 7
-    )
+    assert read["settings"] == {**DEFAULTS, "revision": "abc"} and read["trained_on"] == 7
+    assert read_record(record_text(read)) == read
+
+
+def test_a_setting_that_earlier_programs_do_not_know_is_written_where_it_says_something():
+    read = read_record(as_bytes(settings={"truncate_dim": 8}))
+    assert json.loads(record_text(read))["settings"] == {
+        "clip_vector": "windows",
+        "precision": "float32",
+        "revision": None,
+        "truncate_dim": 8,
+    }
     assert read_record(record_text(read)) == read
 
 

@@ -1,0 +1,41 @@
+"""Options of the commands that load a model: remote code, window, precision and width of the vectors."""
+
+from typing import Any
+
+import typer
+
+TRUST_REMOTE_CODE = typer.Option(
+    "--trust-remote-code",
+    help="Run the Python code in the model's repository, if the model needs it. Read the code first: it can do "
+    "everything that you can. Give the option each time; nothing remembers it.",
+)
+WINDOW = typer.Option(
+    "--window",
+    metavar="SECONDS",
+    help="Length of a window, at most what the model takes. Default: the model's own length.",
+)
+PRECISION = typer.Option(
+    "--precision",
+    metavar="float32|bf16|float16",
+    help="Precision that the model computes in. bf16 needs a processor or GPU that has it; float16 needs a GPU. "
+    "Default: float32.",
+)
+DIMS = typer.Option(
+    "--dims",
+    metavar="N",
+    help="Keep the first N dimensions of the embeddings, for models that name such widths (Matryoshka). "
+    "Default: all.",
+)
+
+
+def encoder_options(
+    *,
+    window: float | None = None,
+    precision: str | None = None,
+    dims: int | None = None,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Arguments of [`load_encoder`] from a command's options, without those that were not given."""
+    given = {"window_seconds": window, "precision": precision, "truncate_dim": dims}
+    options = {name: value for name, value in given.items() if value is not None}
+    return {**options, "trust_remote_code": True} if trust_remote_code else options

@@ -1,0 +1,98 @@
+"""How the model of an index is to embed: window, precision and width, chosen when the index is made."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..encoders.settings.precision import full_name
+from .errors import SearchError
+
+# Of int8 an encoder has no fingerprint that an index could be checked by.
+INDEX_PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """
+    What a user chose; None is what the index has, and of a new one what the model has by itself.
+
+    Attributes:
+        window_seconds: length of a window.
+        precision: "float32", "bfloat16" ("bf16") or "float16".
+        truncate_dim: how many first dimensions of the vectors are kept.
+    """
+
+    window_seconds: float | None = None
+    precision: str | None = None
+    truncate_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision is None:
+            return
+        object.__setattr__(self, "precision", full_name(self.precision))
+        if self.precision not in INDEX_PRECISIONS:
+            raise SearchError(f"precision {self.precision!r}: an index takes float32, bf16 or float16.")
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "EncoderSettings":
+        """What an index was made with."""
+        return cls(**{name: record["settings"][name] for name in cls.__dataclass_fields__})
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of [`load_encoder`], without those that have their defaults."""
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            name: value
+            for name, value in given.items()
+            if value is not None and (name, value) != ("precision", "float32")
+        }
+
+    def completed_by(self, directory: str | os.PathLike[str], record: Mapping[str, Any]) -> "EncoderSettings":
+        """
+        The settings of an index, if those that are given are its own.
+
+        Args:
+            directory: of the index, for messages.
+            record: what the index keeps of how it is made.
+
+        Raises:
+            SearchError: if one differs; the message names both values.
+        """
+        held = {
+            "window_seconds": (record["window_seconds"], "windows of {:g} s"),
+            "precision": (record["settings"]["precision"], "precision {}"),
+            "truncate_dim": (record["width"], "vectors of {} dimensions"),
+        }
+        for name, (value, words) in held.items():
+            wanted = getattr(self, name)
+            if wanted not in (None, value):
+                raise SearchError(
+                    f"{directory}: was made with {words.format(value)}, not {words.format(wanted)}. "
+                    "Vectors of two kinds cannot be compared: name another --index."
+                )
+        return self.of_record(record)
+
+
+def remote_code_option(
+    directory: str | os.PathLike[str], record: Mapping[str, Any], trusted: bool
+) -> dict[str, bool]:
+    """
+    Whether an index's model may run code of its repository, as an argument of [`load_encoder`].
+
+    That the index was made so says nothing about the one who asks it now: the permission is given each time.
+
+    Raises:
+        SearchError: if the index was made with such code, and it is not trusted now.
+    """
+    if not record["settings"]["remote_code"]:
+        return {}
+    if not trusted:
+        raise SearchError(
+            f"{directory}: its model {record['model']} runs Python code from its repository. Read that code, and if "
+            "you trust it give --trust-remote-code (in Python trust_remote_code=True)."
+        )
+    return {"trust_remote_code": True}
+
+
+__all__ = ["INDEX_PRECISIONS", "EncoderSettings", "remote_code_option"]
