@@ -22,6 +22,10 @@ ENCODER_CLASSES = (
 )
 
 
+class RemoteCodeError(EncoderError):
+    """A model that needs Python code from its repository, which is not trusted."""
+
+
 class PrecisionError(EncoderError):
     """
     A precision that the device does not have.
@@ -141,7 +145,7 @@ def _class_if_its_code_may_run(files: ModelFiles, kind: Any, trusted: bool) -> A
             raise EncoderError(unfit_model(files.name, files.directory))
         return kind
     if not trusted:
-        raise EncoderError(
+        raise RemoteCodeError(
             f"{files.name}: needs Python code from its repository ({', '.join(classes)}). Read that code, and if "
             "you trust it give --trust-remote-code (in Python trust_remote_code=True)."
         )
@@ -158,6 +162,7 @@ __all__ = [
     "AudioTextEncoder",
     "EncoderError",
     "PrecisionError",
+    "RemoteCodeError",
     "is_encoder_directory",
     "load_encoder",
 ]

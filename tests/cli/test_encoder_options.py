@@ -1,6 +1,8 @@
 """--trust-remote-code, --window, --precision and --dims: what they do, what is recorded, and what is refused."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -153,6 +155,39 @@ def test_compare_goes_on_behind_a_model_that_is_not_trusted(here):
     faults = [system["error"] for system in json.loads((here / "c.json").read_text())["systems"]]
     assert faults[0] is None and "--trust-remote-code" in faults[1]
     run(*compare, "--trust-remote-code")
+
+
+def test_clusters_take_the_permission_from_the_command_and_teachers_from_a_bank(here):
+    from auricle.training.teachers.teacher_bank import BankError, load_teacher
+
+    pytest.importorskip("sklearn")
+    cluster = ("cluster", "captioned", "--embed-with", "remote", "--out", "out", "--split", "test",
+               "--method", "kmeans", "--num-clusters", 2, "--no-progress")  # fmt: skip
+    assert "--trust-remote-code" in refused(*cluster) and not (here / "out").exists()
+    run(*cluster, "--trust-remote-code")
+    with pytest.raises(BankError, match="auricle embed remote DATASET --out DIR --trust-remote-code"):
+        load_teacher("remote")
+
+
+def test_without_progress_no_bar_is_shown(here):
+    """Also where another library has loaded the Hub's client before the bars are switched off."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "auricle",
+            "evaluate",
+            "clap",
+            "captioned",
+            "--no-progress",
+            "--resamples",
+            "5",
+        ],
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stderr == ""
 
 
 # ------------------------------------------------------------------------------------------ window

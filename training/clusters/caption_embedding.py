@@ -13,7 +13,7 @@ from ...conversion import sha256_of
 from ...encoders import EncoderError, load_encoder
 from ...encoders.auricle_embedding import distinct_in_order
 from ...encoders.hub_files import find_model_files
-from ...encoders.loading import is_encoder_directory
+from ...encoders.loading import RemoteCodeError, is_encoder_directory
 from ..models.pretrained_text import (
     PACKAGED_ENCODERS,
     PretrainedError,
@@ -62,6 +62,10 @@ def embed_captions_with(
             )
         try:
             encoder = load_encoder(name, trust_remote_code=trust_remote_code)
+        except RemoteCodeError as error:
+            raise PretrainedError(
+                f"{error} A recipe runs none: it takes the labels that `auricle cluster --trust-remote-code` writes."
+            ) from error
         except ValueError as error:
             raise PretrainedError(str(error)) from error
         options = {"batch_size": batch_size, "progress": progress}
@@ -115,6 +119,11 @@ def _sentence_transformer(
         model = SentenceTransformer(location, device=device, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, RuntimeError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        if "trust_remote_code" in str(error):
+            raise PretrainedError(
+                f"{name}: needs Python code from its repository. Read that code, and if you trust it give "
+                "--trust-remote-code to `auricle cluster`; a recipe runs none, and takes its labels."
+            ) from error
         raise PretrainedError(f"{name}: cannot be loaded ({reason}).{offline_hint(name)}") from error
     distinct = distinct_in_order(captions)
     vectors = model.encode(

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from ...data.schema import validate_table
 from ...encoders import AudioTextEncoder, load_encoder
+from ...encoders.loading import RemoteCodeError
 from .bank_files import (
     KEY_COLUMNS,
     ROW_TYPES,
@@ -112,19 +113,23 @@ class AlignedTeachers:
         return np.concatenate(parts)
 
 
-def load_teacher(name: str, *, trust_remote_code: bool = False) -> AudioTextEncoder:
+def load_teacher(name: str) -> AudioTextEncoder:
     """
     Loads a teacher, of any kind that [`load_encoder`] knows, on the GPU if there is one.
 
-    Args:
-        name: directory or Hub id.
-        trust_remote_code: run Python code that its repository brings, if it needs it.
+    A recipe may be anybody's, so it runs no Python code of a teacher's repository; a bank of that teacher does.
 
     Raises:
-        BankError: if there is no such model.
+        BankError: if there is no such model, or it needs such code.
     """
     try:
-        return load_encoder(name, trust_remote_code=trust_remote_code)
+        return load_encoder(name)
+    except RemoteCodeError as error:
+        raise BankError(
+            f"{name}: needs Python code from its repository, and a recipe runs none. Read that code, and if you trust "
+            f"it write a teacher bank with `auricle embed {name} DATASET --out DIR --trust-remote-code` and name DIR "
+            "as the teacher."
+        ) from error
     except ValueError as error:
         raise BankError(str(error)) from error
 
