@@ -347,6 +347,18 @@ def test_an_index_of_prefixes(here):
         assert "made with vectors of 4 dimensions, not vectors of 8 dimensions" in line
 
 
+def test_an_exported_text_tower_is_cut_like_the_index(here):
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    index("--dims", 4, model="auricle")
+    run("export", "auricle", "tower", "--towers", "text")
+    ask = ("search", SENTENCE, "--index", "index", "--json")
+    expected = [(hit["path"], hit["score"]) for hit in json.loads(run(*ask).stdout)]
+    hits = json.loads(run(*ask, "--text-tower", "tower").stdout)
+    assert [hit["path"] for hit in hits] == [path for path, _ in expected]
+    assert [hit["score"] for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("model", "dims", "told"),
     [

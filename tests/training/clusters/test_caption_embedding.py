@@ -44,7 +44,7 @@ def test_a_sentence_encoder_by_its_hub_id_is_none(tmp_path, hub_cache, monkeypat
     monkeypatch.setattr(
         caption_embedding,
         "_sentence_transformer",
-        lambda name, *rest: asked.append(name) or (np.eye(2), "f"),
+        lambda name, *rest, **options: asked.append(name) or (np.eye(2), "f"),
     )
     for name in ("someone/sentences", "someone/not-in-the-cache", "all-MiniLM-L6-v2", str(tmp_path / "text")):
         embed_captions_with(name, CAPTIONS, prompt="query: ")
