@@ -347,6 +347,7 @@ def test_an_index_of_prefixes(here):
         assert "made with vectors of 4 dimensions, not vectors of 8 dimensions" in line
 
 
+@pytest.mark.slow
 def test_an_exported_text_tower_is_cut_like_the_index(here):
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
