@@ -1,7 +1,7 @@
 """`auricle moments`: finds the times in a recording that a sentence describes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,13 @@ def moments(
         float | None,
         typer.Option(min=0.1, help="Hop between windows in seconds. Default: half the length of a window."),
     ] = None,
+    edges: Annotated[
+        Literal["frames", "windows"] | None,
+        typer.Option(
+            help="What decides where a moment begins and ends: frames of about half a second, or windows that overlap. "
+            "Default: frames, where the model has them."
+        ),
+    ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     export: Annotated[Path | None, EXPORT] = None,
@@ -40,4 +47,6 @@ def moments(
     """
     with search_errors():
         sounds = open_index(index_dir, None, template=template, model=model)
-        show_hits(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)
+        show_hits(
+            sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop, edges=edges), as_json, export
+        )

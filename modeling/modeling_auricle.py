@@ -204,6 +204,26 @@ class AuricleModel(AuriclePreTrainedModel):
         """The audio tower's segment vectors before the projection, ``(segments, audio hidden_size)``."""
         return self._run_audio_model(input_features, audio_attention_mask).pooler_output
 
+    def pool_audio_columns(
+        self, input_features: torch.Tensor, audio_attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """
+        The audio tower's columns of patches, each the mean over frequency, before the projection.
+
+        They are the tower's finest resolution in time. Projected by [`project_audio`], they can be compared with
+        sentences; their cosines lie on another scale than those of segments, so the two must not be ranked in one
+        list.
+
+        Args:
+            input_features: log-mel segments ``(segments, frames, mel bins)``.
+            audio_attention_mask: see [`get_audio_features`].
+
+        Returns:
+            ``(segments, columns, audio hidden_size)``; columns of padding have no meaning.
+        """
+        outputs = self._run_audio_model(input_features, audio_attention_mask)
+        return self.audio_model.token_columns(outputs.last_hidden_state)
+
     def project_audio(
         self, segments: torch.Tensor, segment_counts: torch.Tensor | None = None
     ) -> torch.Tensor:

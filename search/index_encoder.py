@@ -13,6 +13,7 @@ from ..encoders.caption_lengths import caption_lengths
 from .errors import SearchError
 
 if TYPE_CHECKING:
+    from ..encoders.recordings.recording_frames import RecordingFrames
     from ..encoders.recordings.recording_windows import WindowVectors
 
 logger = logging.getLogger(__name__)
@@ -271,6 +272,25 @@ class IndexEncoder:
                 duration=seconds,
             )
         except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+
+    def frames_of(self, path: str | os.PathLike[str], duration: float) -> "RecordingFrames":
+        """
+        Frame features of a file, embedded where they are asked for.
+
+        Args:
+            path: of a sound file.
+            duration: of it, seconds.
+
+        Raises:
+            SearchError: if the encoder has no frame vectors.
+        """
+        from ..encoders import EncoderError
+        from ..encoders.recordings.recording_frames import RecordingFrames
+
+        try:
+            return RecordingFrames(self.encoder, path, duration)
+        except EncoderError as error:
             raise SearchError(str(error)) from error
 
 

@@ -152,6 +152,37 @@ def moment_metrics(predicted: Sequence[Spans], true: Sequence[Spans]) -> dict[st
     return {name: float(values.mean()) for name, values in query_moment_values(predicted, true).items()}
 
 
+def ceiling_ious(
+    starts: np.ndarray, ends: np.ndarray, true: Spans, *, shortest: float, longest: float
+) -> np.ndarray:
+    """
+    The largest IoU that a span finder could reach with each true moment: an oracle among the spans it can give.
+
+    Args:
+        starts: seconds at which its spans may begin, ``(n,)``.
+        ends: seconds at which they may end, ``(m,)``.
+        true: ``(moments, 2)`` true moments of a query.
+        shortest, longest: lengths that its spans have, in seconds.
+
+    Returns:
+        ``(moments,)`` float64 in [0, 1]; 0 where no span overlaps the moment.
+
+    Raises:
+        ValueError: if a true moment is invalid.
+    """
+    best = []
+    for start, end in _checked_spans("true", true):
+        # Spans that begin behind the moment's end, or end before its start, do not overlap it.
+        own_starts = starts[(starts < end) & (starts >= start - longest)]
+        own_ends = ends[(ends > start) & (ends <= end + longest)]
+        lengths = own_ends[None, :] - own_starts[:, None]
+        shared = np.minimum(own_ends, end)[None, :] - np.maximum(own_starts, start)[:, None]
+        possible = (lengths >= shortest - 1e-6) & (lengths <= longest + 1e-6) & (shared > 0)
+        ious = np.where(possible, shared / np.maximum(lengths + (end - start) - shared, 1e-12), 0.0)
+        best.append(float(ious.max()) if ious.size else 0.0)
+    return np.array(best)
+
+
 def _interpolated(hits: np.ndarray, moments: int) -> float:
     """Area under the interpolated precision-recall curve of predictions in their order."""
     found = np.cumsum(hits)
@@ -178,6 +209,7 @@ __all__ = [
     "IOU_THRESHOLDS",
     "MOST_PREDICTIONS",
     "average_precision",
+    "ceiling_ious",
     "moment_metrics",
     "query_moment_values",
     "temporal_iou",

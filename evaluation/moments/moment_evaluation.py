@@ -82,6 +82,9 @@ def format_moment_report(report: Mapping[str, Any]) -> list[str]:
             bounds = f"[{100 * interval['low']:.2f}, {100 * interval['high']:.2f}]"
             cells.append(f"{bounds:>18}")
         lines.append(f"{name:<10}" + "".join(cells))
+    if "ceiling" in report:
+        reached = ", ".join(f"{name} {100 * value:.2f}" for name, value in report["ceiling"].items())
+        lines += ["", f"an oracle among the spans that {report['edges']} can give reaches {reached}"]
     lines += [
         "",
         f"{'median length':<14}{'queries':>8}" + "".join(f"{name:>10}" for name in report["metrics"]),
