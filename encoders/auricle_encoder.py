@@ -12,8 +12,13 @@ from ..modeling import AuricleModel
 from ..modeling.int8 import Int8Linear
 from ..processing import AuricleProcessor
 from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained
-from .auricle_embedding import embed_captions, embed_clips, evaluation_mode
-from .auricle_frames import frame_weights, frames_per_window
+from .auricle_embedding import (
+    embed_captions,
+    embed_clips,
+    evaluation_mode,
+    frame_weights,
+    frames_per_window,
+)
 from .interface import AudioTextEncoder, EncoderError
 from .model_fingerprint import count_parameters, model_fingerprint, text_fingerprint
 from .model_source import license_of

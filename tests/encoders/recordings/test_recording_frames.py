@@ -7,8 +7,8 @@ import torch
 from tiny_models import SAMPLING_RATE, sound, tiny_model_and_processor
 
 from auricle.encoders import EncoderError
+from auricle.encoders.auricle_embedding import frame_weights, frames_per_window
 from auricle.encoders.auricle_encoder import AuricleEncoder
-from auricle.encoders.auricle_frames import frame_weights, frames_per_window
 from auricle.encoders.recordings.recording_frames import RecordingFrames
 from auricle.modeling.configuration_passt import PasstConfig
 from auricle.modeling.modeling_auricle import AUDIO_MODELS
