@@ -70,8 +70,7 @@ def evaluate(
     edges: Annotated[
         Literal["frames", "windows"] | None,
         typer.Option(
-            help="With --moments and a model: what decides where moments begin and end. Default: frames, where the "
-            "model has them."
+            help="With --moments and a model: what decides where moments begin and end. Default: windows."
         ),
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,

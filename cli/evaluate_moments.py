@@ -79,7 +79,7 @@ def _predicted(
     if audio is None:
         raise ValueError("--moments with a model needs --audio, the directory with the recordings.")
     encoder = load_encoder(model)
-    answers = answer_moment_queries(encoder, queries, audio, edges=edges, progress=progress)
+    answers = answer_moment_queries(encoder, queries, audio, edges=edges or "windows", progress=progress)
     return answers.spans, {
         "model": encoder.name,
         "revision": encoder.revision,

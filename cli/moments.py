@@ -29,12 +29,12 @@ def moments(
         typer.Option(min=0.1, help="Hop between windows in seconds. Default: half the length of a window."),
     ] = None,
     edges: Annotated[
-        Literal["frames", "windows"] | None,
+        Literal["frames", "windows"],
         typer.Option(
-            help="What decides where a moment begins and ends: frames of about half a second, or windows that overlap. "
-            "Default: frames, where the model has them."
+            help="What decides where a moment begins and ends: windows that overlap and score alike, or frames of about "
+            "half a second, where the model has them."
         ),
-    ] = None,
+    ] = "windows",
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     export: Annotated[Path | None, EXPORT] = None,

@@ -42,7 +42,7 @@ def answer_moment_queries(
     queries: Sequence[MomentQuery],
     audio: str | os.PathLike[str],
     *,
-    edges: Edges | None = None,
+    edges: Edges = "windows",
     hop_seconds: float | None = None,
     top: int = MOST_PREDICTIONS,
     progress: bool = False,
@@ -54,7 +54,7 @@ def answer_moment_queries(
         encoder: whose windows and frames they are.
         queries: what is asked of which recording.
         audio: directory with the recordings; a file belongs to the ``vid`` that its name without ending equals.
-        edges: "frames", "windows", or None for frames where the model has them.
+        edges: what decides where spans begin and end: "windows", or "frames" where the model has them.
         hop_seconds: between windows; half a window if not given.
         top: spans a query.
         progress: show a progress bar.
@@ -63,8 +63,6 @@ def answer_moment_queries(
         SearchError: if a recording is missing, is there twice, cannot be read, is shorter or longer than its queries
             say by more than a second, or the model has no frames.
     """
-    if edges is None:
-        edges = "windows" if encoder.frame_seconds is None else "frames"
     if edges == "frames" and encoder.frame_seconds is None:
         raise SearchError(f"{encoder.name or encoder.kind}: has no frame vectors; use edges='windows'.")
     hop = encoder.window_seconds / 2 if hop_seconds is None else hop_seconds

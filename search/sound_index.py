@@ -334,7 +334,7 @@ class SoundIndex:
         top: int = 5,
         hop_seconds: float | None = None,
         threshold: float = DEFAULT_THRESHOLD,
-        edges: Literal["frames", "windows"] | None = None,
+        edges: Literal["frames", "windows"] = "windows",
     ) -> list[Hit]:
         """
         Where in a recording a sentence fits, the best span first.
@@ -345,20 +345,18 @@ class SoundIndex:
             top: spans at most.
             hop_seconds: between windows, at most a window; half a window if not given.
             threshold: how much lower than its best window a span's windows may score, where windows give the edges.
-            edges: what decides where a span begins and ends: "frames" of about half a second around windows that
-                fit, "windows" that overlap and score alike, or None for frames where the model has them.
+            edges: what decides where a span begins and ends: "windows" that overlap and score alike, or "frames" of
+                about half a second around windows that fit, of a model that has them.
 
         Raises:
             SearchError: for an empty question, a hop above a window, a file that cannot be read, or frames of a model
                 that has none.
         """
-        if edges not in (None, "frames", "windows"):
+        if edges not in ("frames", "windows"):
             raise SearchError(f"edges={edges!r} is not one of 'frames', 'windows'.")
         vector, own = self._embed_queries([query])[0], self._stored_path(path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
         found = self._encoder.embed_part(own, 0.0, None, hop)
-        if edges is None:
-            edges = "windows" if self._encoder.encoder.frame_seconds is None else "frames"
         if edges == "frames":
             frames = self._encoder.frames_of(own, found.duration)
             hits = rank_framed_spans(found, frames, own, vector, self.background_vectors, top=top)

@@ -63,7 +63,7 @@ def test_spans_lie_in_their_recordings_and_are_ranked(place, edges):
 
 
 def test_the_command_predicts_evaluates_and_reads_its_own_submission(place, tmp_path):
-    where = ("--moments", "--audio", place / "audio", "--no-progress")
+    where = ("--moments", "--audio", place / "audio", "--edges", "frames", "--no-progress")
     out = ("--json", tmp_path / "report.json", "--submission", tmp_path / "submission.jsonl")
     shown = run("evaluate", place / "model", place / "moments.jsonl", *where, *out)
     assert "3 queries on 2 recordings, 4 true moments" in shown.stdout and "an oracle among" in shown.stdout

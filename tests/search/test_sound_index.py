@@ -352,8 +352,7 @@ def test_moments_lie_where_the_sound_is(saved, place, tmp_path):
     assert hits[0].score == pytest.approx(float(cosines[best]), abs=1e-5)
     assert hits[0].percentile == percentile_of(hits[0].score, index.background_vectors @ found.vectors[best])
 
-    framed = index.moments(tmp_path / "long.wav", "a dog barks twice", top=3)
-    assert framed == index.moments(tmp_path / "long.wav", "a dog barks twice", top=3, edges="frames")
+    framed = index.moments(tmp_path / "long.wav", "a dog barks twice", top=3, edges="frames")
     assert (framed[0].score, framed[0].percentile) == (hits[0].score, hits[0].percentile)
     assert framed[0].start < found.ends[best] and framed[0].end > found.starts[best]
     assert all((2 * hit.start).is_integer() and 0 <= hit.start < hit.end <= 4.0 for hit in framed)
