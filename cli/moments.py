@@ -31,8 +31,8 @@ def moments(
     edges: Annotated[
         Literal["frames", "windows"],
         typer.Option(
-            help="What decides where a moment begins and ends: windows that overlap and score alike, or frames of about "
-            "half a second, where the model has them."
+            help="What decides where a moment begins and ends: windows that overlap and score alike, or frames of "
+            "about half a second, where the model has them."
         ),
     ] = "windows",
     template: Annotated[str | None, TEMPLATE] = None,

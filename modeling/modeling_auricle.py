@@ -208,18 +208,9 @@ class AuricleModel(AuriclePreTrainedModel):
         self, input_features: torch.Tensor, audio_attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """
-        The audio tower's columns of patches, each the mean over frequency, before the projection.
+        Frame features before the projection ``(segments, columns, audio hidden_size)``; columns of padding mean nothing.
 
-        They are the tower's finest resolution in time. Projected by [`project_audio`], they can be compared with
-        sentences; their cosines lie on another scale than those of segments, so the two must not be ranked in one
-        list.
-
-        Args:
-            input_features: log-mel segments ``(segments, frames, mel bins)``.
-            audio_attention_mask: see [`get_audio_features`].
-
-        Returns:
-            ``(segments, columns, audio hidden_size)``; columns of padding have no meaning.
+        Once projected, their cosines lie on another scale than those of segments: never rank the two in one list.
         """
         outputs = self._run_audio_model(input_features, audio_attention_mask)
         return self.audio_model.token_columns(outputs.last_hidden_state)
