@@ -208,7 +208,7 @@ class AuricleModel(AuriclePreTrainedModel):
         self, input_features: torch.Tensor, audio_attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """
-        Frame features before the projection ``(segments, columns, audio hidden_size)``; columns of padding mean nothing.
+        Frame features before the projection, ``(segments, columns, audio hidden_size)``; padding's mean nothing.
 
         Once projected, their cosines lie on another scale than those of segments: never rank the two in one list.
         """
