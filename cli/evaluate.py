@@ -1,7 +1,7 @@
 """`auricle evaluate`: evaluates the retrieval of a model or an ensemble on a split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -61,10 +61,27 @@ def evaluate(
         Path | None, typer.Option(help="Write a DCASE submission to this CSV file.")
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Save the similarities in this directory.")] = None,
+    moments: Annotated[
+        bool,
+        typer.Option(
+            "--moments",
+            help="Evaluate moment retrieval. DATASET is a file of queries with true moments (JSON lines of DCASE "
+            "2026 Task 6, or CASTELLA's JSON), MODEL a model or a file of predictions (.jsonl).",
+        ),
+    ] = False,
+    audio: Annotated[
+        Path | None, typer.Option(help="With --moments and a model: directory with the recordings.")
+    ] = None,
+    edges: Annotated[
+        Literal["frames", "windows"] | None,
+        typer.Option(
+            help="With --moments and a model: what decides where moments begin and end. Default: windows."
+        ),
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Evaluate retrieval on a split of a dataset.
+    Evaluate retrieval on a split of a dataset, or moment retrieval.
 
     The report holds all metrics with 95 % bootstrap confidence intervals. By default only the clip of a
     caption is relevant to it (single annotation). With --relevance or --relevance-column several clips can be
@@ -84,7 +101,39 @@ def evaluate(
 
         quiet_libraries()
         set_cpu_threads(None)
+        if moments:
+            from .evaluate_moments import evaluate_moments_command
+
+            with one_line_errors(ValueError, OSError, ImportError):
+                refused = {
+                    "--stage": stage,
+                    "--relevance": relevance,
+                    "--relevance-column": relevance_column,
+                    "--against": against,
+                    "--training": training,
+                    "--save": save,
+                }
+                given = [name for name, value in refused.items() if value is not None]
+                if given:
+                    raise ValueError(f"{', '.join(given)}: cannot be combined with --moments.")
+                evaluate_moments_command(
+                    model,
+                    dataset,
+                    options=encoder_options(
+                        window=window, precision=precision, dims=dims, trust_remote_code=trust_remote_code
+                    ),
+                    audio=audio,
+                    edges=edges,
+                    resamples=resamples,
+                    seed=seed,
+                    json_file=json_file,
+                    submission=submission,
+                    progress=progress,
+                )
+            return
         with one_line_errors(ValueError, OSError, ImportError):
+            if audio is not None or edges is not None:
+                raise ValueError("--audio and --edges go with --moments.")
             if relevance and relevance_column:
                 raise ValueError("--relevance and --relevance-column cannot be combined; give one of them.")
             table = load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split]

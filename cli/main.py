@@ -34,7 +34,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
         ("ablate", "Train a recipe with every subset of its ingredients.", "ablate:ablate"),
     ],
     "Evaluation": [
-        ("evaluate", "Evaluate retrieval on a split of a dataset.", "evaluate:evaluate"),
+        ("evaluate", "Evaluate retrieval on a split of a dataset, or moment retrieval.", "evaluate:evaluate"),
         ("compare", "Compare any number of models and ensembles on a split.", "compare:compare"),
         ("ensemble", "Find weights for an ensemble of models.", "ensemble:ensemble"),
         ("report", "Draw a training run as an HTML page.", "report:report"),

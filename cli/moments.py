@@ -1,7 +1,7 @@
 """`auricle moments`: finds the times in a recording that a sentence describes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,13 @@ def moments(
         float | None,
         typer.Option(min=0.1, help="Hop between windows in seconds. Default: half the length of a window."),
     ] = None,
+    edges: Annotated[
+        Literal["frames", "windows"],
+        typer.Option(
+            help="What decides where a moment begins and ends: windows that overlap and score alike, or frames of "
+            "about half a second, where the model has them."
+        ),
+    ] = "windows",
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
@@ -44,4 +51,5 @@ def moments(
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
         )
-        show_hits(sounds, sounds.moments(file, sentence, top=top, hop_seconds=hop), as_json, export)
+        found = sounds.moments(file, sentence, top=top, hop_seconds=hop, edges=edges)
+        show_hits(sounds, found, as_json, export)

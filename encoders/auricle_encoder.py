@@ -13,7 +13,13 @@ from ..modeling import AuricleModel
 from ..modeling.int8 import Int8Linear
 from ..processing import AuricleProcessor
 from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained
-from .auricle_embedding import embed_captions, embed_clips, evaluation_mode
+from .auricle_embedding import (
+    embed_captions,
+    embed_clips,
+    evaluation_mode,
+    frame_weights,
+    frames_per_window,
+)
 from .interface import AudioTextEncoder, EncoderError
 from .model_fingerprint import count_parameters, model_fingerprint, text_fingerprint
 from .model_source import license_of
@@ -184,6 +190,11 @@ class AuricleEncoder(AudioTextEncoder):
         """``1 / temperature``."""
         return float(self.model.current_logit_scale("cpu"))
 
+    @property
+    def frame_seconds(self) -> float:
+        """A window divided into frames of about half a second."""
+        return self.window_seconds / frames_per_window(self.model.config.audio_config, self.window_seconds)
+
     def to(self, device: Any) -> Self:
         """Moves the model to a device."""
         self.model.to(device)
@@ -246,6 +257,32 @@ class AuricleEncoder(AudioTextEncoder):
                 None if mask is None else mask.to(self.model.device),
             )
         return pooled.float().cpu().numpy()
+
+    @torch.no_grad()
+    def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+        """See [`AudioTextEncoder.embed_frames`]: means of the tower's columns of patches, projected."""
+        extractor = self.processor.feature_extractor
+        real = extractor.at_least_shortest(lengths)
+        inputs = extractor.encode(waveforms, real, [1] * len(real), None, self.model.device)
+        mask = inputs.get("audio_attention_mask")
+        with evaluation_mode(self.model):
+            columns = self.model.pool_audio_columns(
+                inputs["input_features"].to(self.model.device),
+                None if mask is None else mask.to(self.model.device),
+            )
+        frames = frames_per_window(self.model.config.audio_config, self.window_seconds)
+        rows = np.zeros((len(real), frames, self.embedding_dim), dtype=np.float32)
+        for place, length in enumerate(real):
+            weights = frame_weights(
+                self.model.config.audio_config,
+                columns.shape[1],
+                frame_seconds=self.frame_seconds,
+                mel_hop_seconds=extractor.hop_length / extractor.sampling_rate,
+                real_seconds=length / extractor.sampling_rate,
+            )
+            pooled = torch.from_numpy(weights).to(columns) @ columns[place]
+            rows[place, : len(weights)] = self.model.project_audio(pooled).float().cpu().numpy()
+        return rows
 
     @torch.no_grad()
     def project_windows(self, pooled: np.ndarray) -> np.ndarray:

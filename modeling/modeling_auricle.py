@@ -204,6 +204,17 @@ class AuricleModel(AuriclePreTrainedModel):
         """The audio tower's segment vectors before the projection, ``(segments, audio hidden_size)``."""
         return self._run_audio_model(input_features, audio_attention_mask).pooler_output
 
+    def pool_audio_columns(
+        self, input_features: torch.Tensor, audio_attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """
+        Frame features before the projection, ``(segments, columns, audio hidden_size)``; padding's mean nothing.
+
+        Once projected, their cosines lie on another scale than those of segments: never rank the two in one list.
+        """
+        outputs = self._run_audio_model(input_features, audio_attention_mask)
+        return self.audio_model.token_columns(outputs.last_hidden_state)
+
     def project_audio(
         self, segments: torch.Tensor, segment_counts: torch.Tensor | None = None
     ) -> torch.Tensor:

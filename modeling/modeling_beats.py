@@ -321,6 +321,19 @@ class BeatsModel(BeatsPreTrainedModel):
             ),
         )
 
+    def token_columns(self, last_hidden_state: torch.Tensor) -> torch.Tensor:
+        """
+        A vector for each column of patches, the mean over frequency: the tower's own resolution in time.
+
+        Args:
+            last_hidden_state: as [`forward`] returns it when no patch is dropped.
+
+        Returns:
+            ``(segments, columns, hidden_size)`` up to the longest real segment, without a meaning where a segment
+            is padded; column c begins at frame ``c * patch_size``.
+        """
+        return last_hidden_state.unflatten(1, (-1, self.config.num_frequency_patches)).mean(dim=2)
+
     def _kept(
         self,
         rows: int,

@@ -148,6 +148,18 @@ class EatModel(EatPreTrainedModel):
             ),
         )
 
+    def token_columns(self, last_hidden_state: torch.Tensor) -> torch.Tensor:
+        """
+        A vector for each column of patches, the mean over frequency: the tower's own resolution in time.
+
+        Args:
+            last_hidden_state: as [`forward`] returns it when no patch is dropped.
+
+        Returns:
+            ``(segments, columns, hidden_size)``; column c begins at frame ``c * patch_size``.
+        """
+        return last_hidden_state[:, 1:].unflatten(1, (-1, self.config.num_frequency_patches)).mean(dim=2)
+
     def _real_patches(self, mask: torch.Tensor | None, patches: torch.Tensor) -> torch.Tensor | None:
         if mask is None:
             return None

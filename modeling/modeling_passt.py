@@ -148,5 +148,17 @@ class PasstModel(PasstPreTrainedModel):
             pooler_output=(hidden_states[:, 0] + hidden_states[:, 1]) / 2,
         )
 
+    def token_columns(self, last_hidden_state: torch.Tensor) -> torch.Tensor:
+        """
+        A vector for each column of patches, the mean over frequency: the tower's own resolution in time.
+
+        Args:
+            last_hidden_state: as [`forward`] returns it when no patch is dropped.
+
+        Returns:
+            ``(segments, columns, hidden_size)``; column c begins at frame ``c * time_stride``.
+        """
+        return last_hidden_state[:, 2:].unflatten(1, (self.config.num_frequency_patches, -1)).mean(dim=1)
+
 
 __all__ = ["PasstModel", "PasstPreTrainedModel"]

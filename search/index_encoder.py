@@ -21,6 +21,7 @@ from .store.index_store import EXACT_WINDOWS, Store
 from .store.write_lock import check_free, writing
 
 if TYPE_CHECKING:
+    from ..encoders.recordings.recording_frames import RecordingFrames
     from ..encoders.recordings.recording_windows import WindowVectors
     from .ray_cluster import RayCluster
 
@@ -380,6 +381,25 @@ class IndexEncoder:
                 duration=seconds,
             )
         except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+
+    def frames_of(self, path: str | os.PathLike[str], duration: float) -> "RecordingFrames":
+        """
+        Frame features of a file, embedded where they are asked for.
+
+        Args:
+            path: of a sound file.
+            duration: of it, seconds.
+
+        Raises:
+            SearchError: if the encoder has no frame vectors.
+        """
+        from ..encoders import EncoderError
+        from ..encoders.recordings.recording_frames import RecordingFrames
+
+        try:
+            return RecordingFrames(self.encoder, path, duration)
+        except EncoderError as error:
             raise SearchError(str(error)) from error
 
 

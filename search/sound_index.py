@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
 from .query.known_vectors import known_vector, stored_path, unchanged_entry
-from .query.moments import DEFAULT_THRESHOLD, rank_spans
+from .query.moments import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .store.index_store import Store
 from .store.write_lock import writing
@@ -329,24 +329,34 @@ class SoundIndex:
         top: int = 5,
         hop_seconds: float | None = None,
         threshold: float = DEFAULT_THRESHOLD,
+        edges: Literal["frames", "windows"] = "windows",
     ) -> list[Hit]:
         """
-        Where in a recording a sentence fits, the best span first; overlapping windows that score alike are one.
+        Where in a recording a sentence fits, the best span first.
 
         Args:
             path: any sound file, in the index or not; it is embedded anew.
             query: the sentence.
             top: spans at most.
             hop_seconds: between windows, at most a window; half a window if not given.
-            threshold: how much lower than its best window a span's windows may score.
+            threshold: how much lower than its best window a span's windows may score, where windows give the edges.
+            edges: what decides where a span begins and ends: "windows" that overlap and score alike, or "frames" of
+                about half a second around windows that fit, of a model that has them.
 
         Raises:
-            SearchError: for an empty question, a hop above a window, or a file that cannot be read.
+            SearchError: for an empty question, a hop above a window, a file that cannot be read, or frames of a model
+                that has none.
         """
+        if edges not in ("frames", "windows"):
+            raise SearchError(f"edges={edges!r} is not one of 'frames', 'windows'.")
         vector, own = self._embed_queries([query])[0], self._stored_path(path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
         found = self._encoder.embed_part(own, 0.0, None, hop)
-        hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
+        if edges == "frames":
+            frames = self._encoder.frames_of(own, found.duration)
+            hits = rank_framed_spans(found, frames, own, vector, self.background_vectors, top=top)
+        else:
+            hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
         entry = unchanged_entry(self.store, own)
         if entry is None:
             return hits

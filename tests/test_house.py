@@ -45,7 +45,7 @@ FLOORS = {
 # Rooms inside rooms have floors too; "" stands for the modules that lie in the room itself.
 INNER_FLOORS = {
     "encoders": {"settings": 0, "": 1, "recordings": 2, "public": 2},
-    "evaluation": {"": 0, "ensembles": 1, "reports": 1, "comparison": 2},
+    "evaluation": {"moments": 0, "": 0, "ensembles": 1, "reports": 1, "comparison": 2},
     "training": {
         "recipe": 0,
         "losses": 0,

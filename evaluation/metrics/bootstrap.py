@@ -1,6 +1,6 @@
 """Bootstrap intervals of means over queries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,4 +94,55 @@ def bootstrap_differences(
     return bootstrap_means(differences, resamples=resamples, seed=seed)
 
 
-__all__ = ["Interval", "bootstrap_differences", "bootstrap_means"]
+def bootstrap_group_means(
+    values: Mapping[str, np.ndarray],
+    groups: Sequence[str],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """
+    Means over queries with intervals over their groups, such as recordings: a cluster bootstrap.
+
+    Queries of one recording share its sound, so their values are not independent and intervals over queries
+    are too narrow. Here whole groups are drawn with replacement; a draw's mean is over all queries of the
+    drawn groups.
+
+    Args:
+        values: by metric the value of every query, ``(queries,)``, finite.
+        groups: the group of every query.
+        resamples: draws, at least 1.
+        seed: of the draws.
+
+    Returns:
+        By metric the mean over queries and the 2.5 % and 97.5 % points of its resampled means.
+
+    Raises:
+        ValueError: if the number of groups' labels is not that of the queries, or as [`bootstrap_means`].
+    """
+    means = bootstrap_means(values, resamples=1, seed=seed)
+    if resamples < 1:
+        raise ValueError(f"resamples={resamples} must be at least 1.")
+    names = list(values)
+    table = np.stack([np.asarray(values[name], dtype=np.float64) for name in names], axis=1)
+    if len(groups) != len(table):
+        raise ValueError(f"{len(groups)} groups for {len(table)} queries: every query needs one.")
+    _, places = np.unique(np.asarray(groups), return_inverse=True)
+    sizes = np.bincount(places).astype(np.float64)
+    sums = np.stack([np.bincount(places, weights=column) for column in table.T], axis=1)
+    generator = np.random.default_rng(seed)
+    drawn = []
+    step = max(1, _AT_ONCE // len(sizes))
+    for start in range(0, resamples, step):
+        draws = generator.multinomial(
+            len(sizes), np.full(len(sizes), 1 / len(sizes)), size=min(step, resamples - start)
+        )
+        drawn.append((draws @ sums) / (draws @ sizes)[:, None])
+    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
+    return {
+        name: Interval(means[name].value, float(low[place]), float(high[place]))
+        for place, name in enumerate(names)
+    }
+
+
+__all__ = ["Interval", "bootstrap_differences", "bootstrap_group_means", "bootstrap_means"]

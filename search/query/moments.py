@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .hits import Hit
+from .moment_edges import LONGEST_SECONDS, REACH_SECONDS, SHORTEST_SECONDS, best_segment, without_repeats
 from .ranking import merge_spans, percentile_of
 
 if TYPE_CHECKING:
+    from ...encoders.recordings.recording_frames import RecordingFrames
     from ...encoders.recordings.recording_windows import WindowVectors
 
 DEFAULT_THRESHOLD = 0.03
+# Windows whose frames are looked at for a span, when the windows' edges keep falling on spans found already.
+MOST_WINDOWS_PER_SPAN = 4
 
 
 def rank_spans(
@@ -45,4 +49,62 @@ def rank_spans(
     return hits
 
 
-__all__ = ["DEFAULT_THRESHOLD", "rank_spans"]
+def rank_framed_spans(
+    recording: "WindowVectors",
+    frames: "RecordingFrames",
+    path: str,
+    query: np.ndarray,
+    background: np.ndarray,
+    *,
+    top: int,
+) -> list[Hit]:
+    """
+    Spans of a recording, the best first: windows decide which, frames decide where each begins and ends.
+
+    Spans are ranked by their windows' cosines alone. Frames are compared with one another, within 12 s around the
+    frame of a window that fits best, and never ranked beside windows: the two scales do not agree.
+
+    Args:
+        recording: windows of it.
+        frames: of the same recording.
+        path: of the recording.
+        query: unit vector ``(width,)``.
+        background: those of common questions ``(questions, width)``, for percentiles.
+        top: spans at most.
+    """
+    cosines, others = recording.vectors @ query, recording.vectors @ background.T
+    chosen: list[int] = []
+    spans: list[tuple[float, float, float]] = []
+    by_score = {}
+    for place in np.argsort(-cosines, kind="stable").tolist():
+        if len(without_repeats(spans, top)) == top or len(chosen) == MOST_WINDOWS_PER_SPAN * top:
+            break
+        start, end = float(recording.starts[place]), float(recording.ends[place])
+        half = (end - start) / 2
+        if any(
+            min(end, recording.ends[other]) - max(start, recording.starts[other]) > half for other in chosen
+        ):
+            continue
+        chosen.append(place)
+        begins, ends, vectors = frames.between(start - REACH_SECONDS, end + REACH_SECONDS)
+        scores = vectors @ query
+        inside = (begins < end) & (ends > start)
+        peak = int(np.argmax(np.where(inside, scores, -np.inf)))
+        near = np.flatnonzero((ends > begins[peak] - REACH_SECONDS) & (begins < ends[peak] + REACH_SECONDS))
+        step = frames.encoder.frame_seconds
+        first, last = best_segment(
+            scores[near],
+            peak - int(near[0]),
+            shortest=max(1, round(SHORTEST_SECONDS / step)),
+            longest=max(1, round(LONGEST_SECONDS / step)),
+        )
+        span = (float(begins[near[first]]), float(ends[near[last - 1]]), float(cosines[place]))
+        spans.append(span)
+        by_score.setdefault(span, place)
+    return [
+        Hit(path, *span, span[2], percentile_of(span[2], others[by_score[span]]), recording.duration, ())
+        for span in without_repeats(spans, top)
+    ]
+
+
+__all__ = ["DEFAULT_THRESHOLD", "rank_framed_spans", "rank_spans"]

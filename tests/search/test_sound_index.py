@@ -343,7 +343,7 @@ def test_moments_lie_where_the_sound_is(saved, place, tmp_path):
     found = embed_recording(AuricleEncoder(*saved[1:]), tmp_path / "long.wav", hop_seconds=0.5)
     vector = index.embed_texts(["a dog barks twice"])[0]
     cosines = found.vectors @ vector
-    hits = index.moments(tmp_path / "long.wav", "a dog barks twice", top=3, threshold=0.0)
+    hits = index.moments(tmp_path / "long.wav", "a dog barks twice", top=3, threshold=0.0, edges="windows")
     best = int(np.argmax(cosines))
     beside = max(
         (place for place in (best - 1, best + 1) if 0 <= place < len(cosines)), key=cosines.__getitem__
@@ -351,6 +351,13 @@ def test_moments_lie_where_the_sound_is(saved, place, tmp_path):
     assert hits[0].start == found.starts[min(best, beside)] and hits[0].end == found.ends[max(best, beside)]
     assert hits[0].score == pytest.approx(float(cosines[best]), abs=1e-5)
     assert hits[0].percentile == percentile_of(hits[0].score, index.background_vectors @ found.vectors[best])
+
+    framed = index.moments(tmp_path / "long.wav", "a dog barks twice", top=3, edges="frames")
+    assert (framed[0].score, framed[0].percentile) == (hits[0].score, hits[0].percentile)
+    assert framed[0].start < found.ends[best] and framed[0].end > found.starts[best]
+    assert all((2 * hit.start).is_integer() and 0 <= hit.start < hit.end <= 4.0 for hit in framed)
+    with pytest.raises(SearchError, match="edges='both' is not one of"):
+        index.moments(tmp_path / "long.wav", "rain", edges="both")
 
 
 def test_moments_of_an_indexed_file_tell_what_is_known_of_it(place):

@@ -1,0 +1,211 @@
+"""Queries with true moments, as JSON lines in the form of DCASE 2026 Task 6 or as CASTELLA's annotation file."""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# The published files round times to whole seconds, so that a moment may end up to a second behind the sound.
+ROUNDING_SECONDS = 1.0
+
+
+class MomentFileError(ValueError):
+    """A file of moments that cannot be used; the message names the file, the line and the value."""
+
+
+class MomentQuery(NamedTuple):
+    """
+    One query and where it is right.
+
+    Attributes:
+        qid: identifier, unique in a file.
+        query: the sentence.
+        vid: the recording: a file name without its ending.
+        duration: of the recording, in seconds.
+        moments: true spans ``((start, end), ...)`` in seconds, in the order of the file.
+    """
+
+    qid: str
+    query: str
+    vid: str
+    duration: float
+    moments: tuple[tuple[float, float], ...]
+
+
+class MomentQueries(NamedTuple):
+    """Queries of a file, and what a reader should know of it."""
+
+    queries: tuple[MomentQuery, ...]
+    remarks: tuple[str, ...]
+
+
+def read_moment_queries(path: str | os.PathLike[str]) -> MomentQueries:
+    """
+    Reads queries with true moments.
+
+    Two forms are read. JSON lines, one object a query with ``qid``, ``query``, ``vid``, ``duration`` (seconds)
+    and ``relevant_windows``, a list of ``[start, end]`` in seconds: the form of DCASE 2026 Task 6, which
+    CASTELLA and Clotho-Moment are published in. And CASTELLA's own annotation file (``.json``): a list of
+    recordings with ``yid``, ``duration`` and ``moments`` of ``local_caption`` and ``timestamps``; a query's
+    ``qid`` then is ``{yid}_{place}``, counted from 1.
+
+    Times are kept as written. A moment may end up to one second behind the recording, since the published
+    files round times to seconds; how many do is a remark, and so is every true moment that is listed twice.
+
+    Raises:
+        MomentFileError: if the file is missing, empty or not in one of the forms; for a query without a
+            moment, a moment that is reversed, of length zero, not finite or outside the recording, a
+            ``duration`` that is not positive, and a ``qid`` that occurs twice.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        records = _castella_records(path)
+    else:
+        records = read_json_lines(path)
+    queries, behind, twice, known = [], 0, 0, {}
+    for place, record in records:
+        query = _query_of(place, record)
+        if query.qid in known:
+            raise MomentFileError(
+                f"{place}: qid {query.qid!r} occurs a second time (first: {known[query.qid]})."
+            )
+        known[query.qid] = place
+        behind += sum(end > query.duration for _, end in query.moments)
+        twice += len(query.moments) - len(set(query.moments))
+        queries.append(query)
+    if not queries:
+        raise MomentFileError(f"{path}: holds no queries.")
+    remarks = []
+    if behind:
+        remarks.append(
+            f"{path}: {behind} true moments end behind their recording by at most one second (rounding)."
+        )
+    if twice:
+        remarks.append(
+            f"{path}: {twice} true moments are listed twice; each counts as often as it is listed."
+        )
+    return MomentQueries(tuple(queries), tuple(remarks))
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """
+    The objects of a file of JSON lines with their places, such as ``file.jsonl, line 3``. Empty lines are skipped.
+
+    Raises:
+        MomentFileError: if the file cannot be read, or a line is not a JSON object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MomentFileError(f"{path}: cannot be read ({error}).") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise MomentFileError(f"{place}: is not valid JSON ({error}).") from error
+        if not isinstance(record, dict):
+            raise MomentFileError(f"{place}: must be a JSON object, but is {_kind(record)}.")
+        yield place, record
+
+
+def checked_span(place: str, name: str, value: Any, duration: float) -> tuple[float, float]:
+    """
+    Start and end of a span that lies in a recording of ``duration`` seconds.
+
+    Raises:
+        MomentFileError: if it is reversed, of length zero, not finite, or outside the recording by more than
+            the rounding of the published files.
+    """
+    if (
+        not isinstance(value, list | tuple)
+        or len(value) < 2
+        or not all(_is_number(part) for part in value[:2])
+    ):
+        raise MomentFileError(f"{place}: {name} {value!r} must be [start, end] in seconds.")
+    start, end = float(value[0]), float(value[1])
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise MomentFileError(f"{place}: {name} [{start:g}, {end:g}] is not finite.")
+    if end <= start:
+        fault = "has length zero" if end == start else "ends before it starts"
+        raise MomentFileError(f"{place}: {name} [{start:g}, {end:g}] {fault}.")
+    if start < 0 or start >= duration or end > duration + ROUNDING_SECONDS:
+        raise MomentFileError(
+            f"{place}: {name} [{start:g}, {end:g}] lies outside the recording of {duration:g} s."
+        )
+    return start, end
+
+
+def _query_of(place: str, record: dict[str, Any]) -> MomentQuery:
+    for name in ("qid", "query", "vid", "duration", "relevant_windows"):
+        if name not in record:
+            raise MomentFileError(f"{place}: {name!r} is missing.")
+    qid, query, vid = record["qid"], record["query"], record["vid"]
+    if isinstance(qid, int) and not isinstance(qid, bool):
+        qid = str(qid)
+    for name, value in (("qid", qid), ("query", query), ("vid", vid)):
+        if not isinstance(value, str) or not value.strip():
+            raise MomentFileError(f"{place}: {name} {value!r} must be text that is not empty.")
+    duration = record["duration"]
+    if not _is_number(duration) or not math.isfinite(duration) or duration <= 0:
+        raise MomentFileError(f"{place}: duration {duration!r} must be a number of seconds above 0.")
+    windows = record["relevant_windows"]
+    if not isinstance(windows, list):
+        raise MomentFileError(f"{place}: relevant_windows {windows!r} must be a list of [start, end].")
+    if not windows:
+        raise MomentFileError(f"{place}: query {qid!r} has no true moment; relevant_windows is empty.")
+    moments = tuple(checked_span(place, "the moment", window, float(duration)) for window in windows)
+    return MomentQuery(qid, query, vid, float(duration), moments)
+
+
+def _castella_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        recordings = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise MomentFileError(f"{path}: cannot be read ({error}).") from error
+    except ValueError as error:
+        raise MomentFileError(f"{path}: is not valid JSON ({error}).") from error
+    if not isinstance(recordings, list):
+        raise MomentFileError(f"{path}: must be a list of recordings, as CASTELLA's annotation files are.")
+    for number, recording in enumerate(recordings, start=1):
+        place = f"{path}, recording {number}"
+        if not isinstance(recording, dict) or not {"yid", "duration", "moments"} <= recording.keys():
+            raise MomentFileError(f"{place}: must have yid, duration and moments.")
+        if not isinstance(recording["moments"], list):
+            raise MomentFileError(f"{place}: moments {recording['moments']!r} must be a list.")
+        for count, moment in enumerate(recording["moments"], start=1):
+            if not isinstance(moment, dict) or not {"local_caption", "timestamps"} <= moment.keys():
+                raise MomentFileError(f"{place}, moment {count}: must have local_caption and timestamps.")
+            yield (
+                f"{place}, moment {count}",
+                {
+                    "qid": f"{recording['yid']}_{count}",
+                    "query": moment["local_caption"],
+                    "vid": recording["yid"],
+                    "duration": recording["duration"],
+                    "relevant_windows": moment["timestamps"],
+                },
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", str: "text", type(None): "null"}.get(type(value), type(value).__name__)
+
+
+__all__ = [
+    "ROUNDING_SECONDS",
+    "MomentFileError",
+    "MomentQueries",
+    "MomentQuery",
+    "checked_span",
+    "read_json_lines",
+    "read_moment_queries",
+]

@@ -1,0 +1,142 @@
+"""Predicted moments of queries with known recordings, for an evaluation or a submission."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..encoders import AudioTextEncoder
+from ..encoders.recordings.recording_frames import RecordingFrames
+from ..encoders.recordings.recording_windows import WindowVectors, embed_recording
+from ..evaluation.metrics.moment_metrics import MOST_PREDICTIONS, RECALL_THRESHOLDS, ceiling_ious
+from ..evaluation.moments.moment_predictions import Span
+from ..evaluation.moments.moment_queries import ROUNDING_SECONDS, MomentQuery
+from ..processing import AudioReadError
+from ..processing.sound_file_names import SOUND_ENDINGS, WORD_ENDINGS
+from .errors import SearchError
+from .query.moment_edges import LONGEST_SECONDS, SHORTEST_SECONDS
+from .query.moments import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
+from .query.ranking import SHORTEST_SPAN
+
+Edges = Literal["frames", "windows"]
+
+
+class MomentAnswers(NamedTuple):
+    """
+    Attributes:
+        spans: by ``qid`` the predictions ``(start, end, score)``, the best first.
+        ceiling: what an oracle would reach among the spans that this way can give: ``R1@0.5``, ``R1@0.7``, ``mIoU``.
+        edges: what decided where spans begin and end.
+    """
+
+    spans: dict[str, list[Span]]
+    ceiling: dict[str, float]
+    edges: Edges
+
+
+def answer_moment_queries(
+    encoder: AudioTextEncoder,
+    queries: Sequence[MomentQuery],
+    audio: str | os.PathLike[str],
+    *,
+    edges: Edges = "windows",
+    hop_seconds: float | None = None,
+    top: int = MOST_PREDICTIONS,
+    progress: bool = False,
+) -> MomentAnswers:
+    """
+    Finds the moments of every query in its recording; each recording is embedded once.
+
+    Args:
+        encoder: whose windows and frames they are.
+        queries: what is asked of which recording.
+        audio: directory with the recordings; a file belongs to the ``vid`` that its name without ending equals.
+        edges: what decides where spans begin and end: "windows", or "frames" where the model has them.
+        hop_seconds: between windows; half a window if not given.
+        top: spans a query.
+        progress: show a progress bar.
+
+    Raises:
+        SearchError: if a recording is missing, is there twice, cannot be read, is shorter or longer than its queries
+            say by more than a second, or the model has no frames.
+    """
+    if edges == "frames" and encoder.frame_seconds is None:
+        raise SearchError(f"{encoder.name or encoder.kind}: has no frame vectors; use edges='windows'.")
+    hop = encoder.window_seconds / 2 if hop_seconds is None else hop_seconds
+    files = _recordings(Path(audio), {query.vid for query in queries})
+    sentences = sorted({query.query for query in queries})
+    vectors = dict(zip(sentences, encoder.embed_texts(sentences), strict=True))
+    background = np.zeros((0, encoder.embedding_dim), dtype=np.float32)
+    spans: dict[str, list[Span]] = {}
+    best: list[float] = []
+    for vid, own in tqdm(_by_recording(queries), desc="recordings", disable=not progress, total=len(files)):
+        path = str(files[vid])
+        try:
+            windows = embed_recording(encoder, path, hop_seconds=hop)
+            frames = RecordingFrames(encoder, path, windows.duration) if edges == "frames" else None
+            for query in own:
+                if abs(windows.duration - query.duration) > ROUNDING_SECONDS + 1e-6:
+                    raise SearchError(
+                        f"{path}: lasts {windows.duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
+                    )
+                vector = vectors[query.query]
+                if frames is None:
+                    hits = rank_spans(windows, path, vector, background, top=top, threshold=DEFAULT_THRESHOLD)
+                else:
+                    hits = rank_framed_spans(windows, frames, path, vector, background, top=top)
+                spans[query.qid] = [(hit.start, hit.end, hit.score) for hit in hits]
+                best.append(float(_ceiling(windows, frames, query).max()))
+        except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+    reached = np.array(best)
+    ceiling = {f"R1@{limit:g}": float((reached >= limit).mean()) for limit in RECALL_THRESHOLDS}
+    return MomentAnswers(spans, {**ceiling, "mIoU": float(reached.mean())}, edges)
+
+
+def _ceiling(windows: WindowVectors, frames: RecordingFrames | None, query: MomentQuery) -> np.ndarray:
+    if frames is None:
+        length = float(windows.ends[0] - windows.starts[0])
+        shortest = min(SHORTEST_SPAN * length, windows.duration)
+        return ceiling_ious(
+            windows.starts, windows.ends, query.moments, shortest=shortest, longest=windows.duration
+        )
+    step = frames.encoder.frame_seconds
+    starts = np.arange(0, windows.duration, step)
+    ends = np.minimum(starts + step, windows.duration)
+    return ceiling_ious(starts, ends, query.moments, shortest=SHORTEST_SECONDS, longest=LONGEST_SECONDS)
+
+
+def _by_recording(queries: Sequence[MomentQuery]) -> Iterator[tuple[str, list[MomentQuery]]]:
+    grouped: dict[str, list[MomentQuery]] = {}
+    for query in queries:
+        grouped.setdefault(query.vid, []).append(query)
+    yield from grouped.items()
+
+
+def _recordings(folder: Path, wanted: set[str]) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise SearchError(f"{folder}: is no directory of recordings.")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if (
+            path.stem in wanted
+            and path.suffix.lower() in {*SOUND_ENDINGS, *WORD_ENDINGS}
+            and not path.name.startswith(".")
+        ):
+            found.setdefault(path.stem, []).append(path)
+    missing = sorted(wanted - found.keys())
+    if missing:
+        raise SearchError(
+            f"{folder}: {len(missing)} of {len(wanted)} recordings are missing, first {missing[0]!r}; a file belongs "
+            "to the vid that its name without ending equals."
+        )
+    twice = next((paths for paths in found.values() if len(paths) > 1), None)
+    if twice:
+        raise SearchError(f"{twice[0]} and {twice[1]}: both are recording {twice[0].stem!r}.")
+    return {vid: paths[0] for vid, paths in found.items()}
+
+
+__all__ = ["MomentAnswers", "answer_moment_queries"]
