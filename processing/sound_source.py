@@ -98,6 +98,21 @@ class SoundSource:
                 f"{self.name}: the file cannot be read at byte {position} ({error.strerror})"
             ) from error
 
+    def stretch(self, start: int, end: int) -> "SoundSource":
+        """The bytes ``start`` to ``end`` as a sound of their own, which lives as long as this one."""
+        part = SoundSource(HeadedFile(self, start, end - start), self.name)
+        part.identity = None if self.identity is None else (*self.identity, start, end)
+        return part
+
+    def behind_zeros(self, position: int) -> int:
+        """The first byte from ``position`` on that is not 0; the end of the file if all are."""
+        while piece := self.read_at(position, 1 << 20):
+            rest = piece.lstrip(b"\0")
+            position += len(piece) - len(rest)
+            if rest:
+                return position
+        return self.size
+
     def find(self, pattern: bytes, start: int = 0) -> list[int]:
         """Every place of a pattern from byte ``start`` on, read in pieces that let other threads run."""
         places, piece = [], 1 << 22
