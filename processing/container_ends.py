@@ -28,7 +28,6 @@ _PIECE = 1 << 20
 _AMR_PADDING = 1000
 
 
-
 def _mov_end(source: SoundSource, start: int) -> int | None:
     """ISO/IEC 14496-12, section 4.2: boxes to the end, to what is none, or to those of another movie."""
     place, movie, media = start, False, False
@@ -261,9 +260,7 @@ def _amr_end(source: SoundSource, start: int) -> int | None:
     else:
         return None  # of several channels
     # The first bit and the last two of a frame are 0.
-    steps = [
-        0 if first & 0x83 or (size := sizes[first >> 3]) is None else 1 + size for first in range(256)
-    ]
+    steps = [0 if first & 0x83 or (size := sizes[first >> 3]) is None else 1 + size for first in range(256)]
     heard, chained = place, True
     while chained and (data := source.read_at(place, _PIECE)):
         at, most = 0, len(data)

@@ -53,18 +53,26 @@ def file_extents(source: SoundSource, start: int, kind: str) -> FileExtents:
         if end > source.size:
             return FileExtents(tuple(files), missing=end - source.size)
         place = _behind_trailers(source, end)
-        following = behind_tags(source, place) if source.read_at(place, 3) == b"ID3" else place
-        if following >= source.size or not _is_kind(source, following, kind):
-            return FileExtents(tuple(files), rest=max(source.size - place, 0))
+        following = _file_at(source, place, kind)
+        if following is None:
+            return FileExtents(tuple(files), rest=source.size - place)
         start = following
     return FileExtents(tuple(files), rest=source.size - end)
 
 
-def _is_kind(source: SoundSource, place: int, kind: str) -> bool:
-    try:
-        return identify(source, place).container == kind
-    except AudioReadError:  # a text
-        return False
+def _file_at(source: SoundSource, place: int, kind: str) -> int | None:
+    """The first byte of a file of a kind, at a place or behind the ID3v2 tags there; None if there is none."""
+    places = [place]
+    if source.read_at(place, 3) == b"ID3":
+        behind = behind_tags(source, place)
+        places = [behind, max(behind - _OWN_ZEROS, 0)]
+    for begin in places:
+        try:
+            if begin < source.size and identify(source, begin).container == kind:
+                return begin
+        except AudioReadError:  # a text
+            continue
+    return None
 
 
 def _behind_trailers(source: SoundSource, place: int) -> int:

@@ -24,11 +24,10 @@ from .ogg_links import ends_ogg_stream, ogg_end, ogg_links
 from .sndfile_decoding import SndfileDecoder, parts_at
 from .sndfile_part import OpenLength, SndfilePart, UnknownToSndfile, sndfile_version
 from .sound_formats import SoundFormat, identify
-from .sound_source import AudioReadError, SoundSource
+from .sound_source import AudioReadError, SoundSource, notes_of_rest
 
 # To be raised when files are read that were not, or read as they were not.
 READER_VERSION = 3
-_SMALL_REST = 4096
 # Half a frame of samples is no loss.
 _SMALL_LOSS = 16
 _REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au, "W64": rebuilt_w64}
@@ -111,7 +110,7 @@ def _open_files(source: SoundSource, start: int, form: SoundFormat) -> SoundDeco
         decoder = _open_container(source, start, form)
     if extents.missing > _SMALL_LOSS:
         decoder.notes.append(f"the last {extents.missing} bytes that it declares are missing")
-    _note_rest(decoder, extents.rest)
+    decoder.notes += notes_of_rest(extents.rest)
     return decoder
 
 
@@ -132,11 +131,6 @@ def _open_container(source: SoundSource, start: int, form: SoundFormat) -> Sound
     if form.by_sndfile:
         return _open_with_sndfile(source, start, form)
     return ContainerDecoder(source, form.demuxer)
-
-
-def _note_rest(decoder: SoundDecoder, rest: int) -> None:
-    if rest > _SMALL_REST:
-        decoder.notes.append(f"{rest} bytes behind the end of its sound are neither sound nor a known chunk")
 
 
 def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecoder:
@@ -163,7 +157,7 @@ def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecode
         decoder = _open_with_sndfile(source, start, form, rebuilt)
     else:
         decoder = ContainerDecoder(source, "wav")
-    _note_rest(decoder, layout.behind)
+    decoder.notes += notes_of_rest(layout.behind)
     return decoder
 
 
@@ -186,7 +180,7 @@ def _open_ogg(source: SoundSource, start: int) -> SoundDecoder:
     end = ogg_end(source)
     rest = source.size - source.behind_zeros(end)
     decoder = _open_links(source, links, end)
-    _note_rest(decoder, rest)
+    decoder.notes += notes_of_rest(rest)
     return decoder
 
 

@@ -12,6 +12,17 @@ class AudioReadError(ValueError):
     """Something is wrong with one sound. The message names the file (or array), the fault and the remedy."""
 
 
+# Less than this behind a sound is no sound that was lost.
+_SMALL_REST = 4096
+
+
+def notes_of_rest(rest: int) -> list[str]:
+    """What a user should know of so many bytes behind a sound that are no tag, no padding and no further file."""
+    if rest <= _SMALL_REST:
+        return []
+    return [f"{rest} bytes behind the end of its sound are neither sound nor a known chunk"]
+
+
 class SoundSource:
     """
     The bytes of one sound, open for reading.
@@ -229,4 +240,4 @@ class _Call:
         return isinstance(other, _Call) and self.place == other.place
 
 
-__all__ = ["AudioReadError", "HeadedFile", "SoundSource", "kept_while_unchanged"]
+__all__ = ["AudioReadError", "HeadedFile", "SoundSource", "kept_while_unchanged", "notes_of_rest"]
