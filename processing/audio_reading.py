@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .channel_mixing import mix_channels, tell_once
+from .channel_mixing import mix_channels, tell_once, total_power
 from .frame_decoding import have_av
 from .resampling import (
     MAX_SAMPLING_RATE,
@@ -237,9 +237,8 @@ def check_finite(samples: np.ndarray, name: str, start: int | None = None) -> No
         AudioReadError: for NaN or infinite samples.
     """
     # What is not finite makes the sum of squares so, as may be a loud sound; then it is looked for.
-    flat = (samples.T if samples.flags.f_contiguous else samples).reshape(-1)
     with np.errstate(over="ignore"):
-        power = np.dot(flat, flat)
+        power = total_power(samples)
     if np.isfinite(power):
         return
     finite = np.isfinite(samples)

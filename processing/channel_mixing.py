@@ -79,8 +79,15 @@ def _powers(samples: np.ndarray) -> np.ndarray:
 
 def _may_cancel(samples: np.ndarray, mean: np.ndarray) -> bool:
     """A cheap question first: the loudest channel has at most as much power as all of them together."""
-    flat = samples.reshape(-1)
-    return float(np.dot(mean, mean)) < _CANCELLED * float(np.dot(flat, flat))
+    return float(np.dot(mean, mean)) < _CANCELLED * total_power(samples)
+
+
+def total_power(samples: np.ndarray) -> float:
+    """The sum of squares of float32 ``(samples, channels)`` in float32, without a copy of what lies in columns."""
+    if samples.flags.c_contiguous:
+        flat = samples.reshape(-1)
+        return float(np.dot(flat, flat))
+    return float(sum(np.dot(channel, channel) for channel in samples.T))
 
 
 def _cancels(mean: np.ndarray, powers: np.ndarray) -> bool:
@@ -89,4 +96,4 @@ def _cancels(mean: np.ndarray, powers: np.ndarray) -> bool:
     return loudest > _SOUNDING_POWER and power < _CANCELLED * loudest
 
 
-__all__ = ["DOWNMIXES", "check_downmix", "mix_channels", "tell_once"]
+__all__ = ["DOWNMIXES", "check_downmix", "mix_channels", "tell_once", "total_power"]

@@ -164,10 +164,10 @@ class _OnlyReading:
         return self._file.tell()
 
 
-def stated_bytes(source: SoundSource, demuxer: str) -> int | None:
-    """How long a file is by its own header, in bytes; None if it does not say."""
+def stated_bytes(source: SoundSource, demuxer: str, start: int = 0) -> int | None:
+    """The byte behind the last of a file that begins at ``start``, by its own header; None if it does not say."""
     if demuxer == "matroska":
-        return _matroska_bytes(source)
+        return _matroska_bytes(source, start)
     if demuxer == "asf":
         return _asf_bytes(source)
     if demuxer == "avi":
@@ -176,13 +176,13 @@ def stated_bytes(source: SoundSource, demuxer: str) -> int | None:
     return None
 
 
-def _matroska_bytes(source: SoundSource) -> int | None:
+def _matroska_bytes(source: SoundSource, start: int) -> int | None:
     """The end of the segment (RFC 8794, section 4, and RFC 9559, section 5)."""
-    head = source.read_at(0, 64)
+    head = source.read_at(start, 64)
     header = _ebml_size(head, 4)
     if header is None or header[0] is None:
         return None
-    place = header[1] + header[0]
+    place = start + header[1] + header[0]
     segment = source.read_at(place, 12)
     if segment[:4] != b"\x18\x53\x80\x67":
         return None

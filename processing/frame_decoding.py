@@ -12,7 +12,7 @@ except (ImportError, OSError):  # OSError: the package is there but its librarie
 
 from .frame_scanning import FoundStream
 from .frame_tables import FrameTable, Link, frame_table
-from .sound_source import AudioReadError, SoundSource
+from .sound_source import AudioReadError, SoundSource, notes_of_rest
 
 # Two frames settle overlap and filter bank; before them lie the bytes that a layer III frame may reach back to.
 _SETTLING = {"mp3float": 2, "mp2float": 2, "mp1float": 2, "ac3": 3}
@@ -48,9 +48,9 @@ class FrameDecoder:
         require_av()
         self._source, self._stream = source, stream
         self._codec = stream.header.kind[0]
-        self.notes: list[str] = []
         self._bad = 0
         self._table: FrameTable = frame_table(source, stream)
+        self.notes: list[str] = notes_of_rest(self._table.behind)
         first = self._first_frame()
         self.rate, self.channels = first.sample_rate, len(first.layout.channels)
         # SBR doubles what a header states.

@@ -97,6 +97,7 @@ class FrameScan:
     Attributes:
         positions: first byte of each frame.
         skipped: bytes between frames that are no tags.
+        behind: bytes behind the last frame that are no tags and no padding.
 
     Raises:
         AudioReadError: if the stream goes on at another sampling rate or codec, or in no frames.
@@ -107,7 +108,7 @@ class FrameScan:
         self._kind = stream.header.kind
         self._candidates = 0
         self._marks: set[int] = set()
-        self.skipped = 0
+        self.skipped = self.behind = 0
         self.positions = self._scan()
 
     def marked(self) -> list[int]:
@@ -186,6 +187,7 @@ class FrameScan:
                 return position
             following = self._search(position)
             if following is None:
+                self.behind = max(end - self._source.behind_zeros(position), 0)
                 return None
             self.skipped += following - position
             position = following

@@ -68,11 +68,19 @@ class FrameTable:
         count: frames.
         links: in their order.
         first: byte of frame 0, without a scan.
+        behind: bytes behind the last frame that are no tags and no padding.
     """
 
     def __init__(
-        self, positions: np.ndarray | None, header: FrameHeader, count: int, links: list[Link], first: int
+        self,
+        positions: np.ndarray | None,
+        header: FrameHeader,
+        count: int,
+        links: list[Link],
+        first: int,
+        behind: int = 0,
     ):
+        self.behind = behind
         self.positions, self.header, self.count, self.links = positions, header, count, links
         self._first = first
         self._mean = mean_frame_bytes(header) if positions is None else Fraction(0)
@@ -171,7 +179,7 @@ def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True)
             if (info := read_info_frame(source.read_at(int(scan.positions[index]), 256))) is not None:
                 infos[index] = info
     links = _links(source, stream.header, count, infos)
-    return FrameTable(scan.positions, stream.header, count, links, stream.first)
+    return FrameTable(scan.positions, stream.header, count, links, stream.first, scan.behind)
 
 
 def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | None:

@@ -1,4 +1,4 @@
-"""WAV, AIFF, CAF and AU files whose headers do not tell the truth about the samples that are there."""
+"""WAV, AIFF, CAF, AU and W64 files whose headers do not tell the truth about the samples that are there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -137,9 +137,7 @@ def _look_behind(source: SoundSource, layout: WavLayout) -> None:
             layout.following = head
             return
         end = place + size
-    rest = source.size - end
-    if rest > 1:
-        layout.behind = rest
+    layout.behind = max(source.size - source.behind_zeros(end), 0)
 
 
 def rebuilt_aiff(source: SoundSource, start: int = 0) -> TrueHeader | None:
@@ -211,6 +209,27 @@ def rebuilt_au(source: SoundSource, start: int = 0) -> TrueHeader | None:
     return TrueHeader(head, start + offset, present)
 
 
+def rebuilt_w64(source: SoundSource, start: int = 0) -> TrueHeader | None:
+    """A W64 file whose data, of known size, does not end with the file: libsndfile reads on to its end; else None."""
+    place = start + 40
+    for _ in range(_MOST_CHUNKS):
+        head = source.read_at(place, 24)
+        size = int.from_bytes(head[16:], "little")
+        if len(head) < 24 or size < 24:
+            return None
+        if head[:4] == b"data":
+            break
+        place += size + -size % 8
+    else:
+        return None
+    data_start, present = place + 24, source.size - place - 24
+    sound = size - 24
+    if not 0 < sound < present or place - start > 1 << 20:
+        return None
+    header = source.read_at(start, 16) + (data_start - start + sound).to_bytes(8, "little")
+    return TrueHeader(header + source.read_at(start + 24, data_start - start - 24), data_start, sound)
+
+
 def _chunks(source: SoundSource, place: int, order: str) -> Iterator[tuple[bytes, int, int]]:
     """(name, first byte of the content, size) of chunks one after another, to the first that is none."""
     for _ in range(_MOST_CHUNKS):
@@ -248,5 +267,6 @@ __all__ = [
     "rebuilt_aiff",
     "rebuilt_au",
     "rebuilt_caf",
+    "rebuilt_w64",
     "wav_layout",
 ]

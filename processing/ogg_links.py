@@ -48,6 +48,13 @@ def ends_ogg_stream(source: SoundSource, end: int | None = None) -> bool:
     return len(segments) == page[26] and len(page) >= 27 + len(segments) + sum(segments)
 
 
+def ogg_end(source: SoundSource) -> int:
+    """The byte behind the last Ogg page, where it is whole; else the end of the file."""
+    start = max(source.size - 2 * _LONGEST_PAGE, 0)
+    place = source.read_at(start, source.size - start).rfind(b"OggS")
+    return source.size if place < 0 else min(start + place + _page_size(source, start + place), source.size)
+
+
 def last_ogg_page_start(source: SoundSource, end: int) -> int:
     """The first sample of the last Ogg page before byte ``end``: where the page before it ends."""
     start = max(end - 2 * _LONGEST_PAGE, 0)
@@ -75,4 +82,4 @@ def _page_size(source: SoundSource, place: int) -> int:
     return 27 + len(segments) + sum(segments)
 
 
-__all__ = ["ends_ogg_stream", "last_ogg_page_start", "ogg_links"]
+__all__ = ["ends_ogg_stream", "last_ogg_page_start", "ogg_end", "ogg_links"]

@@ -55,6 +55,7 @@ _SNDFILE_STARTS: tuple[tuple[bytes, bytes, str, str | None], ...] = (
     (b"caff", b"", "CAF", "caf"),
     (b".snd", b"", "AU", "au"),
     (b"dns.", b"", "AU", None),
+    (b"NIST_1A\n", b"", "NIST", None),
     (b"fLaC", b"", "FLAC", "flac"),
     (b"OggS", b"", "OGG", "ogg"),
 )

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from .container_decoding import ContainerDecoder
+from .file_extents import file_extents
 from .frame_decoding import FrameDecoder, ffmpeg_version
 from .frame_scanning import behind_tags, find_stream
 from .header_repair import (
@@ -15,18 +16,23 @@ from .header_repair import (
     rebuilt_aiff,
     rebuilt_au,
     rebuilt_caf,
+    rebuilt_w64,
     wav_layout,
 )
-from .ogg_links import ends_ogg_stream, ogg_links
+from .joined_decoding import JoinedDecoder
+from .ogg_links import ends_ogg_stream, ogg_end, ogg_links
 from .sndfile_decoding import SndfileDecoder, parts_at
 from .sndfile_part import OpenLength, SndfilePart, UnknownToSndfile, sndfile_version
 from .sound_formats import SoundFormat, identify
-from .sound_source import AudioReadError, SoundSource
+from .sound_source import AudioReadError, SoundSource, notes_of_rest
 
 # To be raised when files are read that were not, or read as they were not.
-READER_VERSION = 2
-_SMALL_REST = 4096
-_REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au}
+READER_VERSION = 3
+# Half a frame of samples is no loss.
+_SMALL_LOSS = 16
+_REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au, "W64": rebuilt_w64}
+# Of these bytes may be missing without loss of sound: whether too much of it is, the decoder tells.
+_LENIENT = frozenset({"mov", "ape", "dsf"})
 
 
 class SoundDecoder(Protocol):
@@ -79,37 +85,79 @@ def open_sound(source: SoundSource) -> SoundDecoder:
             return _open_wav(source, start, form)
         if form.container == "OGG":
             return _open_ogg(source, start)
-        if form.by_sndfile:
-            return _open_with_sndfile(source, start, form)
-        if form.demuxer is not None:
-            return ContainerDecoder(source, form.demuxer)
+        if form.container is not None:
+            return _open_files(source, start, form)
         return _open_frames(source, start)
     except UnknownToSndfile:
         raise _no_sound(source) from None
+
+
+def _open_files(source: SoundSource, start: int, form: SoundFormat) -> SoundDecoder:
+    """The file that begins at ``start``, and what of its kind was joined to it."""
+    extents = file_extents(source, start, form.container)
+    begin, end = extents.files[0]
+    if extents.missing > _SMALL_LOSS and form.container not in _LENIENT:
+        begin, end = extents.files[-1]
+        raise AudioReadError(
+            f"{source.name}: the file is truncated: it declares {end - begin + extents.missing} bytes, of which "
+            f"{end - begin} are there"
+        )
+    if len(extents.files) > 1:
+        decoder: SoundDecoder = _joined(source, list(extents.files), form)
+    elif end < source.size:
+        decoder = _open_container(source.stretch(begin, end), 0, form)
+    else:
+        decoder = _open_container(source, start, form)
+    if extents.missing > _SMALL_LOSS:
+        decoder.notes.append(f"the last {extents.missing} bytes that it declares are missing")
+    decoder.notes += notes_of_rest(extents.rest)
+    return decoder
+
+
+def _joined(source: SoundSource, files: list[tuple[int, int]], form: SoundFormat) -> JoinedDecoder:
+    return JoinedDecoder(
+        source,
+        [
+            lambda begin=begin, end=end: _open_container(source.stretch(begin, end), 0, form)
+            for begin, end in files
+        ],
+    )
+
+
+def _open_container(source: SoundSource, start: int, form: SoundFormat) -> SoundDecoder:
+    """One file alone; nothing is behind it."""
+    if form.container == "WAV":
+        return _open_wav(source, start, form)
+    if form.by_sndfile:
+        return _open_with_sndfile(source, start, form)
+    return ContainerDecoder(source, form.demuxer)
 
 
 def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecoder:
     layout = wav_layout(source, start)
     if layout is None:
         return _open_with_sndfile(source, start, form)
+    present = source.size - layout.data_start
+    if layout.declared is not None and layout.declared - present > max(layout.block, _SMALL_LOSS):
+        raise _truncated(source, layout.declared, present)
+    known = layout.tag in SNDFILE_WAV_TAGS
+    if layout.following is not None:
+        begins = _joined_wavs(source, start, layout.following)
+        if known:
+            return SndfileDecoder(source, parts_at(source, begins))
+        return _joined(source, list(zip(begins, [*begins[1:], source.size], strict=True)), form)
     if layout.tag in MPEG_WAV_TAGS:
-        if layout.declared is not None and layout.declared > source.size - layout.data_start:
-            raise _truncated(source, layout.declared, source.size - layout.data_start)
         end = layout.data_start + layout.data_size
         stream = find_stream(source, layout.data_start, end)
         if stream is None:
             raise AudioReadError(f"{source.name}: the file is damaged: it holds no frames of MPEG audio")
-        return FrameDecoder(source, stream)
-    if layout.tag not in SNDFILE_WAV_TAGS:
-        return ContainerDecoder(source, "wav")
-    if layout.following is not None:
-        return SndfileDecoder(source, parts_at(source, _joined_wavs(source, start, layout.following)))
-    rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None
-    decoder = _open_with_sndfile(source, start, form, rebuilt)
-    if layout.behind > _SMALL_REST:
-        decoder.notes.append(
-            f"{layout.behind} bytes behind the end of its sound are neither sound nor a known chunk"
-        )
+        decoder: SoundDecoder = FrameDecoder(source, stream)
+    elif known:
+        rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None
+        decoder = _open_with_sndfile(source, start, form, rebuilt)
+    else:
+        decoder = ContainerDecoder(source, "wav")
+    decoder.notes += notes_of_rest(layout.behind)
     return decoder
 
 
@@ -125,22 +173,31 @@ def _joined_wavs(source: SoundSource, start: int, following: int | None) -> list
 
 def _open_ogg(source: SoundSource, start: int) -> SoundDecoder:
     links, simple = ogg_links(source)
-    flac = b"\x7fFLAC" in source.read_at(0, 64)
     if start or not simple:
         return ContainerDecoder(source, "ogg")
     if not ends_ogg_stream(source):
         raise AudioReadError(f"{source.name}: the file is truncated: its Ogg stream has no end")
+    end = ogg_end(source)
+    rest = source.size - source.behind_zeros(end)
+    decoder = _open_links(source, links, end)
+    decoder.notes += notes_of_rest(rest)
+    return decoder
+
+
+def _open_links(source: SoundSource, links: list[int], end: int) -> SoundDecoder:
     try:
         if len(links) > 1:
             return SndfileDecoder(source, parts_at(source, links))
         return SndfileDecoder(source, [SndfilePart(source)])
-    except UnknownToSndfile:
-        return ContainerDecoder(source, "ogg")
-    except AudioReadError:
+    except AudioReadError as error:
         # libsndfile does not read FLAC in Ogg by every writer.
-        if not flac or len(links) > 1:
+        flac = b"\x7fFLAC" in source.read_at(0, 64)
+        if not flac and not isinstance(error, UnknownToSndfile):
             raise
-        return ContainerDecoder(source, "ogg")
+        if len(links) > 1:
+            files = list(zip(links, [*links[1:], end], strict=True))
+            return _joined(source, files, SoundFormat("ogg", "ogg", False))
+        return ContainerDecoder(source if end == source.size else source.stretch(0, end), "ogg")
 
 
 def _open_with_sndfile(

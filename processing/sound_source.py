@@ -12,6 +12,17 @@ class AudioReadError(ValueError):
     """Something is wrong with one sound. The message names the file (or array), the fault and the remedy."""
 
 
+# Less than this behind a sound is no sound that was lost.
+_SMALL_REST = 4096
+
+
+def notes_of_rest(rest: int) -> list[str]:
+    """What a user should know of so many bytes behind a sound that are no tag, no padding and no further file."""
+    if rest <= _SMALL_REST:
+        return []
+    return [f"{rest} bytes behind the end of its sound are neither sound nor a known chunk"]
+
+
 class SoundSource:
     """
     The bytes of one sound, open for reading.
@@ -97,6 +108,21 @@ class SoundSource:
             raise AudioReadError(
                 f"{self.name}: the file cannot be read at byte {position} ({error.strerror})"
             ) from error
+
+    def stretch(self, start: int, end: int) -> "SoundSource":
+        """The bytes ``start`` to ``end`` as a sound of their own, which lives as long as this one."""
+        part = SoundSource(HeadedFile(self, start, end - start), self.name)
+        part.identity = None if self.identity is None else (*self.identity, start, end)
+        return part
+
+    def behind_zeros(self, position: int) -> int:
+        """The first byte from ``position`` on that is not 0; the end of the file if all are."""
+        while piece := self.read_at(position, 1 << 20):
+            rest = piece.lstrip(b"\0")
+            position += len(piece) - len(rest)
+            if rest:
+                return position
+        return self.size
 
     def find(self, pattern: bytes, start: int = 0) -> list[int]:
         """Every place of a pattern from byte ``start`` on, read in pieces that let other threads run."""
@@ -214,4 +240,4 @@ class _Call:
         return isinstance(other, _Call) and self.place == other.place
 
 
-__all__ = ["AudioReadError", "HeadedFile", "SoundSource", "kept_while_unchanged"]
+__all__ = ["AudioReadError", "HeadedFile", "SoundSource", "kept_while_unchanged", "notes_of_rest"]

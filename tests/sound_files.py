@@ -12,7 +12,12 @@ from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
+import pytest
 import soundfile
+
+from auricle.processing import AudioReadError, read_audio, read_channels, stream_waveform
+
+RATE = 44_100
 
 # Bit patterns that two runs of one encoder may disagree on are switched off.
 EXACT = {"flags": "bitexact"}
@@ -198,3 +203,29 @@ def save(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+def mp3(samples: np.ndarray | None = None, rate: int = RATE, **options: object) -> bytes:
+    """An MP3 of 64 kbit/s; by default of three seconds."""
+    settings = {"container": "mp3", "codec": "libmp3lame", "bit_rate": 64_000, **options}
+    return encoded(tones(3, RATE) if samples is None else samples, rate, **settings)
+
+
+def without_xing(samples: np.ndarray | None = None, rate: int = RATE, **options: object) -> bytes:
+    """An MP3 that begins with its first frame of sound."""
+    return mp3(samples, rate, container_options={"write_xing": "0", "id3v2_version": "0"}, **options)
+
+
+def message(source: object, **options: object) -> str:
+    """The one line with which reading a sound is refused."""
+    with pytest.raises(AudioReadError) as caught:
+        read_channels(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def heard(path: Path) -> list[int]:
+    """The pitch of every second of a file, which streams as it is read."""
+    waveform, rate = read_audio(path)
+    assert np.array_equal(np.concatenate(list(stream_waveform(path, sampling_rate=rate))), waveform)
+    return pitches(waveform, rate)

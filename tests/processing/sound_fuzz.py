@@ -78,6 +78,8 @@ def seeds() -> dict[str, bytes]:
         "wav open": wav(sound, RATE, data_size=0),
         "wav joined": wav(sound, RATE) * 2,
     }
+    for name in ("m4a", "wma", "wavpack", "tta", "flv", "voc", "amr", "mka flac", "ogg flac"):
+        found[f"{name} joined"] = found[name] + found[name]
     for container, subtype in [
         *(("WAV", "FLOAT"), ("WAV", "IMA_ADPCM"), ("WAV", "MS_ADPCM"), ("WAV", "GSM610"), ("RF64", "PCM_24")),
         *(
@@ -91,6 +93,8 @@ def seeds() -> dict[str, bytes]:
     ]:
         samples = speech if subtype == "GSM610" else sound
         found[f"{container} {subtype}"] = bytes(written(samples, RATE, container=container, subtype=subtype))
+    for name in ("W64 PCM_16", "AIFF PCM_16", "CAF FLOAT", "AU ULAW", "NIST PCM_16"):
+        found[f"{name} joined"] = found[name] * 2
     return found
 
 

@@ -1,55 +1,32 @@
 """MPEG audio as people have it: without header, joined, cut, between tags, constant and variable."""
 
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sound_files import (
+    RATE,
     chunk,
-    encoded,
+    heard,
     id3_tag,
+    message,
+    mp3,
     pitches,
     save,
     tones,
+    without_xing,
 )
 
 from auricle.processing import (
-    AudioReadError,
     audio_seconds,
-    read_audio,
     read_channels,
-    stream_waveform,
 )
 from auricle.processing.frame_scanning import behind_tags, find_stream
 from auricle.processing.frame_tables import frame_table
 from auricle.processing.sound_source import SoundSource
 
-RATE = 44_100
 SOUND = tones(3, RATE)
 PITCHES = [200, 350, 500]
-
-
-def mp3(samples: np.ndarray = SOUND, rate: int = RATE, **options: object) -> bytes:
-    settings = {"container": "mp3", "codec": "libmp3lame", "bit_rate": 64_000, **options}
-    return encoded(samples, rate, **settings)
-
-
-def without_xing(samples: np.ndarray = SOUND, rate: int = RATE, **options: object) -> bytes:
-    return mp3(samples, rate, container_options={"write_xing": "0", "id3v2_version": "0"}, **options)
-
-
-def message(source: object, **options: object) -> str:
-    with pytest.raises(AudioReadError) as caught:
-        read_channels(source, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def heard(path: Path) -> list[int]:
-    waveform, rate = read_audio(path)
-    assert np.array_equal(np.concatenate(list(stream_waveform(path, sampling_rate=rate))), waveform)
-    return pitches(waveform, rate)
 
 
 @pytest.mark.parametrize("quiet", [(0, 1), (1, 2)])

@@ -10,53 +10,32 @@ import numpy as np
 import pytest
 import soundfile
 from sound_files import (
+    RATE,
     apple_double,
     chunk,
     encoded,
+    heard,
+    message,
     pitches,
     save,
     tones,
     wav,
+    without_xing,
     written,
 )
 
 from auricle.processing import (
-    AudioReadError,
     AuricleFeatureExtractor,
     audio_seconds,
     load_waveform,
     read_audio,
     read_channels,
-    stream_waveform,
 )
 from auricle.processing import header_repair as repair
 from auricle.processing.sound_source import SoundSource
 
-RATE = 44_100
 SOUND = tones(3, RATE)
 PITCHES = [200, 350, 500]
-
-
-def mp3(samples: np.ndarray = SOUND, rate: int = RATE, **options: object) -> bytes:
-    settings = {"container": "mp3", "codec": "libmp3lame", "bit_rate": 64_000, **options}
-    return encoded(samples, rate, **settings)
-
-
-def without_xing(samples: np.ndarray = SOUND, rate: int = RATE, **options: object) -> bytes:
-    return mp3(samples, rate, container_options={"write_xing": "0", "id3v2_version": "0"}, **options)
-
-
-def message(source: object, **options: object) -> str:
-    with pytest.raises(AudioReadError) as caught:
-        read_channels(source, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def heard(path: Path) -> list[int]:
-    waveform, rate = read_audio(path)
-    assert np.array_equal(np.concatenate(list(stream_waveform(path, sampling_rate=rate))), waveform)
-    return pitches(waveform, rate)
 
 
 # ------------------------------------------------------------------------------------ sizes that are not true

@@ -1,0 +1,90 @@
+"""Where a file ends by its own structure: what lies behind is another file, a tag, or nothing that is read."""
+
+from dataclasses import dataclass
+
+from .container_ends import ENDS
+from .frame_scanning import behind_tags, tag_size
+from .sound_formats import identify
+from .sound_source import AudioReadError, SoundSource, kept_while_unchanged
+
+_MOST_FILES = 10_000
+# What follows zeros may begin with some of its own.
+_OWN_ZEROS = 3
+
+
+@dataclass(frozen=True)
+class FileExtents:
+    """
+    The files of one kind that were joined to one, or the single one.
+
+    Attributes:
+        files: first byte and byte behind the last of each.
+        rest: bytes behind the last one that are no tag, no padding and no file of the kind.
+        missing: bytes that the last one declares and that are not there.
+    """
+
+    files: tuple[tuple[int, int], ...]
+    rest: int = 0
+    missing: int = 0
+
+
+@kept_while_unchanged(files=4096)
+def file_extents(source: SoundSource, start: int, kind: str) -> FileExtents:
+    """
+    The files that a file consists of, each by its own structure.
+
+    Args:
+        source: the file.
+        start: where its first one begins, behind tags.
+        kind: its container, as [`identify`] calls it.
+
+    Returns:
+        One file that reaches to the end, for a kind whose structure does not tell where it ends.
+    """
+    measure = ENDS.get(kind)
+    if measure is None:
+        return FileExtents(((start, source.size),))
+    files: list[tuple[int, int]] = []
+    while len(files) < _MOST_FILES:
+        end = measure(source, start)
+        if end is None:
+            end = source.size
+        files.append((start, min(end, source.size)))
+        if end > source.size:
+            return FileExtents(tuple(files), missing=end - source.size)
+        place = _behind_trailers(source, end)
+        following = _file_at(source, place, kind)
+        if following is None:
+            return FileExtents(tuple(files), rest=source.size - place)
+        start = following
+    return FileExtents(tuple(files), rest=source.size - end)
+
+
+def _file_at(source: SoundSource, place: int, kind: str) -> int | None:
+    """The first byte of a file of a kind, at a place or behind the ID3v2 tags there; None if there is none."""
+    places = [place]
+    if source.read_at(place, 3) == b"ID3":
+        behind = behind_tags(source, place)
+        places = [behind, max(behind - _OWN_ZEROS, 0)]
+    for begin in places:
+        try:
+            if begin < source.size and identify(source, begin).container == kind:
+                return begin
+        except AudioReadError:  # a text
+            continue
+    return None
+
+
+def _behind_trailers(source: SoundSource, place: int) -> int:
+    """The first byte behind ID3v1 and APE tags and zeros."""
+    while (begin := source.behind_zeros(place)) < source.size:
+        place = max(begin - _OWN_ZEROS, place)
+        head = source.read_at(begin, 32)
+        size = 0 if head[:3] == b"ID3" else tag_size(head)
+        if not size:
+            return begin if head[:3] == b"ID3" else place
+        place = begin + size
+    return source.size
+
+
+__all__ = ["FileExtents", "file_extents"]
