@@ -26,6 +26,7 @@ from .sound_source import AudioReadError, SoundSource
 # To be raised when files are read that were not, or read as they were not.
 READER_VERSION = 2
 _SMALL_REST = 4096
+_REPAIRED = "its header leaves the length of the sound open: read to the end of the file"
 _REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au}
 
 
@@ -106,9 +107,11 @@ def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecode
         return SndfileDecoder(source, parts_at(source, _joined_wavs(source, start, layout.following)))
     rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None
     decoder = _open_with_sndfile(source, start, form, rebuilt)
+    if rebuilt is not None and layout.declared is None:
+        decoder.notes.append(_REPAIRED)
     if layout.behind > _SMALL_REST:
         decoder.notes.append(
-            f"{layout.behind} bytes behind the end of its sound are neither sound nor a known chunk"
+            f"bytes behind the end of its sound are neither sound nor a known chunk ({layout.behind})"
         )
     return decoder
 
@@ -146,11 +149,15 @@ def _open_ogg(source: SoundSource, start: int) -> SoundDecoder:
 def _open_with_sndfile(
     source: SoundSource, start: int, form: SoundFormat, rebuilt: TrueHeader | None = None
 ) -> SoundDecoder:
-    if rebuilt is None and form.container in _REBUILDERS:
+    repaired = rebuilt is None and form.container in _REBUILDERS
+    if repaired:
         rebuilt = _REBUILDERS[form.container](source, start)
     try:
         if rebuilt is not None:
-            return SndfileDecoder(source, [SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)])
+            part = SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)
+            decoder = SndfileDecoder(source, [part])
+            decoder.notes += [_REPAIRED] if repaired else []
+            return decoder
         return SndfileDecoder(source, [SndfilePart(source, start)])
     except (UnknownToSndfile, OpenLength):
         if form.demuxer is None:
