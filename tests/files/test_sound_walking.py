@@ -108,7 +108,10 @@ def test_a_report_lists_and_counts():
     ]
     told = report.as_json()
     assert told["counts"] == report.counts and told["unread"][0]["ending"] == ".xyz"
-    assert told["remarks"][0] == {"path": "c.mka", "reason": "holds 2 sound tracks, of which the first is read"}
+    assert told["remarks"][0] == {
+        "path": "c.mka",
+        "reason": "holds 2 sound tracks, of which the first is read",
+    }
     assert listed_lines("note on", report.remarks, 1) == [
         "  note on c.mka: holds 2 sound tracks, of which the first is read",
         "  and 2 more; --json lists them",
