@@ -10,6 +10,9 @@ UNKNOWN_SIZE = 0x7FFF_F000
 _FOUR_GB = 1 << 32
 _MOST_CHUNKS = 4096
 _LONGEST_FORMAT = 4096
+# GUID and size of `riff`, and the GUID `wave`.
+_W64_FORM = 40
+_LONGEST_W64_HEAD = 1 << 24
 
 # What libsndfile decodes of WAVE_FORMAT_*: PCM, ADPCM, float, A-law, mu-law, IMA ADPCM, GSM, NMS ADPCM, G.721.
 SNDFILE_WAV_TAGS = frozenset({0x0001, 0x0002, 0x0003, 0x0006, 0x0007, 0x0011, 0x0031, 0x0038, 0x0040})
@@ -200,6 +203,31 @@ def rebuilt_caf(source: SoundSource, start: int = 0) -> TrueHeader | None:
     return TrueHeader(header, data_start, present)
 
 
+def ended_w64(source: SoundSource, start: int = 0) -> TrueHeader | None:
+    """
+    A Sony Wave64 file without what follows its samples, which libsndfile would read as samples; None if nothing does.
+
+    Each chunk has a GUID of 16 bytes, a size of 8 that includes both, and begins at a multiple of 8 bytes.
+    """
+    place = start + _W64_FORM
+    for _ in range(_MOST_CHUNKS):
+        head = source.read_at(place, 24)
+        size = int.from_bytes(head[16:], "little")
+        if len(head) < 24 or size < 24 or place + size > source.size:
+            return None
+        if head[:4] == b"data":
+            break
+        place += size + (-size % 8)
+    else:
+        return None
+    data_start, sound = place + 24, size - 24
+    if source.size - place - size - (-size % 8) < 24 or not sound or data_start - start > _LONGEST_W64_HEAD:
+        return None
+    header = bytearray(source.read_at(start, data_start - start))
+    header[16:24] = (len(header) + sound).to_bytes(8, "little")
+    return TrueHeader(bytes(header), data_start, sound)
+
+
 def rebuilt_au(source: SoundSource, start: int = 0) -> TrueHeader | None:
     """An AU file that states 0 bytes of samples although some follow; else None."""
     header = source.read_at(start, 24)
@@ -245,6 +273,7 @@ __all__ = [
     "SNDFILE_WAV_TAGS",
     "TrueHeader",
     "WavLayout",
+    "ended_w64",
     "rebuilt_aiff",
     "rebuilt_au",
     "rebuilt_caf",

@@ -12,6 +12,7 @@ from .header_repair import (
     MPEG_WAV_TAGS,
     SNDFILE_WAV_TAGS,
     TrueHeader,
+    ended_w64,
     rebuilt_aiff,
     rebuilt_au,
     rebuilt_caf,
@@ -24,10 +25,10 @@ from .sound_formats import SoundFormat, identify
 from .sound_source import AudioReadError, SoundSource
 
 # To be raised when files are read that were not, or read as they were not.
-READER_VERSION = 2
+READER_VERSION = 3
 _SMALL_REST = 4096
 _REPAIRED = "its header leaves the length of the sound open: read to the end of the file"
-_REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au}
+_REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au, "W64": ended_w64}
 
 
 class SoundDecoder(Protocol):
@@ -156,7 +157,8 @@ def _open_with_sndfile(
         if rebuilt is not None:
             part = SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)
             decoder = SndfileDecoder(source, [part])
-            decoder.notes += [_REPAIRED] if repaired else []
+            # The header of a W64 file is right, and what follows its samples is no sound.
+            decoder.notes += [_REPAIRED] if repaired and form.container != "W64" else []
             return decoder
         return SndfileDecoder(source, [SndfilePart(source, start)])
     except (UnknownToSndfile, OpenLength):

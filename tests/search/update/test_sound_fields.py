@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from tiny_models import saved_tiny_model, sound, write_sound
 
+from auricle.processing import FileRemarks, read_channels
 from auricle.search.sound_index import SoundIndex
 from auricle.search.store.index_store import Store
 from auricle.search.update import sound_fields
@@ -143,6 +144,12 @@ def test_wave64_tells_what_a_wave_tells(tmp_path, where):
     )
     path = w64(tmp_path / "a.w64", **{where: chunks})
     assert read_fields(path) == expected and len(expected.fields) == 15
+    # And no chunk is taken for sound, as libsndfile by itself does with those behind the samples.
+    plain, _ = read_channels(w64(tmp_path / "plain.w64"))
+    with FileRemarks() as remarks:
+        np.testing.assert_array_equal(read_channels(path)[0], plain)
+    assert len(plain) == RATE and not remarks.found
+    np.testing.assert_array_equal(read_channels(path, offset=0.5)[0], plain[RATE // 2 :])
 
 
 def test_flac_keeps_the_chunks_of_its_source(tmp_path):
