@@ -135,6 +135,7 @@ def _recorded_spans() -> list[tuple[Path, int, str, float, float]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("AURICLE_DATA_DIR" not in os.environ, reason="needs the clips of ESC-10")
 def test_a_file_resampled_by_torchaudio_is_what_the_references_recorded():
     if torchaudio is None:
