@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .encoder_options import PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
-from .failures import one_line_errors, printable, quiet_libraries
+from .failures import one_line, one_line_errors, printable, quiet_libraries
+from .reading_output import show_reading, why_no_sounds
+
+if TYPE_CHECKING:
+    from ..files.sound_walking import SoundWalk
 
 
 class AskError(ValueError):
@@ -37,31 +41,36 @@ def ask(
     Rank the recordings of a folder for a sentence, without an index.
 
     The score is the cosine similarity of the embeddings of the recording and the sentence, at most 1.
-    Unreadable files are skipped and listed at the end. For repeated queries, build an index with `auricle
-    index`.
+    Unreadable files are skipped and listed at the end, with counts by reason and extension, also of files that
+    have no extension of an audio format. For repeated queries, build an index with `auricle index`.
     """
-    from ..processing import supported_audio_extensions
+    from ..files.reading_report import ReadingReport
 
     with one_line_errors(AskError, OSError, ValueError, ImportError):
         if int8 and precision is not None:
             raise AskError("--int8 and --precision cannot be combined; give one of them.")
         if not folder.is_dir():
             raise AskError(f"{folder}: folder not found.")
-        paths = find_sounds(folder, supported_audio_extensions())
+        walk = find_sounds(folder)
+        paths = sorted(map(Path, walk.sounds))
         if not paths:
             raise AskError(
-                f"{folder}: no audio files found; accepted are .wav, .flac, .ogg, .mp3 and others."
+                f"{folder}: no audio files found; accepted are .wav, .flac, .ogg, .mp3 and others"
+                f"{why_no_sounds(walk)}."
             )
         options = encoder_options(
             window=window,
             precision="int8" if int8 else precision,
             trust_remote_code=trust_remote_code,
         )
-        answers, failures = _rank(model, paths, sentence, batch_size, options, progress)
+        answers, failures, remarks = _rank(model, paths, sentence, batch_size, options, progress)
+    skipped = [(str(path), reason.removeprefix(f"{path}: ")) for path, reason in failures]
+    report = ReadingReport(sorted(walk.faults + skipped), walk.unread, remarks)
     if as_json:
         unreadable = [{"path": str(path), "reason": reason} for path, reason in failures]
         ranked = [{"path": str(path), "score": score} for path, score in answers[:top]]
-        typer.echo(json.dumps({"sentence": sentence, "answers": ranked, "unreadable": unreadable}, indent=2))
+        found = {"sentence": sentence, "answers": ranked, "unreadable": unreadable}
+        typer.echo(json.dumps(found | report.as_json(), indent=2))
     else:
         for rank, (path, score) in enumerate(answers[:top], start=1):
             typer.echo(printable(f"{rank:>2}. {score:.3f}  {path}"))
@@ -69,23 +78,19 @@ def ask(
             typer.echo(f"{len(failures)} of {len(paths)} files are unreadable:", err=True)
             for _, reason in failures:
                 typer.echo(printable(f"  {reason}"), err=True)
+        for path, reason in walk.faults:
+            typer.echo(one_line(f"  skipped {path}: {reason}"), err=True)
+        show_reading(report)
     if not answers:
         raise typer.Exit(2)
 
 
-def find_sounds(folder: Path, extensions: frozenset[str]) -> list[Path]:
-    """
-    Files below a folder whose extension is one of an audio format, sorted by path.
+def find_sounds(folder: Path) -> "SoundWalk":
+    """The sounds below a folder, as `auricle index` finds them, and what else lies there."""
+    from ..files.sound_walking import walk_sounds
+    from ..processing import supported_audio_extensions
 
-    AppleDouble files (`._take.mp3`), which macOS writes beside sounds, are none.
-    """
-    from ..files.unread_files import is_apple_double
-
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in extensions and not is_apple_double(path.name) and path.is_file()
-    )
+    return walk_sounds(folder, supported_audio_extensions())
 
 
 def _rank(
@@ -95,10 +100,12 @@ def _rank(
     batch_size: int,
     options: dict[str, Any],
     progress: bool,
-) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]]]:
+) -> tuple[list[tuple[Path, float]], list[tuple[Path, str]], list[tuple[str, str]]]:
+    """Paths with their scores, unreadable ones with reasons, and remarks on others."""
     from ..encoders import load_encoder
     from ..encoders.caption_lengths import caption_lengths
     from ..encoders.cpu_threads import set_cpu_threads
+    from ..processing import FileRemarks
 
     quiet_libraries()
     set_cpu_threads(None)
@@ -112,9 +119,10 @@ def _rank(
             err=True,
         )
     query = encoder.embed_texts([sentence])[0]
-    embeddings, failures = encoder.embed_clips(
-        [str(path) for path in paths], batch_size=batch_size, progress=progress, skip_unreadable=True
-    )
+    with FileRemarks() as remarks:
+        embeddings, failures = encoder.embed_clips(
+            [str(path) for path in paths], batch_size=batch_size, progress=progress, skip_unreadable=True
+        )
     failed = {index for index, _ in failures}
     scores = embeddings @ query
     answers = [
@@ -122,4 +130,4 @@ def _rank(
         for index in (-scores).argsort(kind="stable")
         if index not in failed
     ]
-    return answers, [(paths[index], reason) for index, reason in failures]
+    return answers, [(paths[index], reason) for index, reason in failures], remarks.found

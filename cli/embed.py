@@ -1,6 +1,5 @@
 """`auricle embed`: writes the embeddings of a dataset (a teacher bank) or of a folder."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,16 +7,15 @@ import typer
 
 from .dataset_argument import HELP, load_dataset_argument
 from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
-from .failures import one_line_errors, printable, quiet_libraries
+from .failures import one_line, one_line_errors, printable, quiet_libraries
+from .reading_output import SHOWN, show_reading, why_no_sounds
 
 if TYPE_CHECKING:
     from accelerate import PartialState
     from datasets import Dataset
 
-    from ..files.unread_files import Unread
+    from ..files.sound_walking import SoundWalk
     from ..training.teachers.teacher_bank import TeacherBank
-
-_SHOWN = 20
 
 
 def embed(
@@ -115,8 +113,11 @@ def embed(
             )
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
+        from accelerate.utils import gather_object
+
         from ..encoders import load_encoder
         from ..encoders.cpu_threads import set_cpu_threads
+        from ..processing import FileRemarks
         from ..training.teachers.process_shares import first_on_main, join_processes
         from ..training.teachers.teacher_bank import write_teacher_bank
 
@@ -135,17 +136,19 @@ def embed(
                 )
             )
             teacher = first_on_main(lambda: load_encoder(model, device=process.device, **chosen))
-            bank = write_teacher_bank(
-                out,
-                teacher,
-                tables,
-                model_name=model,
-                batch_size=batch_size,
-                progress=progress,
-            )
+            with FileRemarks() as remarks:
+                bank = write_teacher_bank(
+                    out,
+                    teacher,
+                    tables,
+                    model_name=model,
+                    batch_size=batch_size,
+                    progress=progress,
+                )
+            noted = gather_object(remarks.found)
         if process.is_main_process:
             with one_line_errors(OSError):
-                _report(bank, tables, Path(dataset), json_file)
+                _report(bank, tables, Path(dataset), noted, json_file)
         process.destroy_process_group()
 
 
@@ -198,8 +201,7 @@ def _embed_folder(
 
     from ..encoders import load_encoder
     from ..evaluation.folder_embedding import write_vectors
-    from ..files.unread_files import unread_below, unread_lines
-    from ..processing import supported_audio_extensions
+    from ..processing import FileRemarks
     from ..training.teachers.process_shares import first_on_main
     from .ask import find_sounds
 
@@ -207,11 +209,10 @@ def _embed_folder(
         raise ValueError(f"{out}: the file extension must be .parquet.")
     if not folder.is_dir():
         raise ValueError(f"{folder}: folder not found.")
-    paths = find_sounds(folder, supported_audio_extensions())
-    unread = list(unread_below(folder, supported_audio_extensions()))
+    walk = find_sounds(folder)
+    paths = sorted(map(Path, walk.sounds))
     if not paths:
-        told = "".join(f"; {line}" for line in unread_lines(unread))
-        raise ValueError(f"{folder}: no audio files found{told}.")
+        raise ValueError(f"{folder}: no audio files found{why_no_sounds(walk)}.")
     encoder = first_on_main(lambda: load_encoder(model, device=process.device, **chosen))
     # A table holds text: such a name would end the run after everything was embedded.
     nameless = [path for path in paths if not _is_text(str(path))]
@@ -219,23 +220,27 @@ def _embed_folder(
     if not paths:
         raise ValueError(f"{folder}: no audio file whose name is valid UTF-8; rename the files.")
     own = paths[process.process_index :: process.num_processes]
-    vectors, failures = encoder.embed_clips(
-        [str(path) for path in own],
-        batch_size=batch_size,
-        progress=progress and process.is_main_process,
-        skip_unreadable=True,
-    )
+    with FileRemarks() as remarks:
+        vectors, failures = encoder.embed_clips(
+            [str(path) for path in own],
+            batch_size=batch_size,
+            progress=progress and process.is_main_process,
+            skip_unreadable=True,
+        )
     failed = {index for index, _ in failures}
     rows = [
         (own[index].relative_to(folder).as_posix(), vectors[index])
         for index in range(len(own))
         if index not in failed
     ]
-    gathered = gather_object([(rows, [(str(own[index]), reason) for index, reason in failures])])
+    gathered = gather_object(
+        [(rows, [(str(own[index]), reason) for index, reason in failures], remarks.found)]
+    )
     if not process.is_main_process:
         return
-    rows = [row for part, _ in gathered for row in part]
-    skipped = sorted(fault for _, part in gathered for fault in part)
+    rows = [row for part, *_ in gathered for row in part]
+    skipped = sorted(fault for _, part, _ in gathered for fault in part)
+    noted = [remark for *_, part in gathered for remark in part]
     for path in nameless:
         shown = str(path).encode("utf-8", "replace").decode()
         skipped.append((shown, f"{shown}: its name is not valid UTF-8; rename it"))
@@ -250,37 +255,40 @@ def _embed_folder(
     typer.echo(printable(f"wrote {len(rows)} embeddings with {stacked.shape[1]} dimensions to {out}"))
     if skipped:
         typer.echo(f"{len(skipped)} of {len(paths)} files are unreadable:", err=True)
-        for _, reason in skipped[:_SHOWN]:
+        for _, reason in skipped[:SHOWN]:
             typer.echo(printable(f"  {reason}"), err=True)
-        if len(skipped) > _SHOWN:
-            typer.echo(f"  and {len(skipped) - _SHOWN} more; --json lists them", err=True)
-    _count(skipped, unread, json_file)
+        if len(skipped) > SHOWN:
+            typer.echo(f"  and {len(skipped) - SHOWN} more; --json lists them", err=True)
+    _report_reading(skipped, walk, noted, json_file)
 
 
-def _count(skipped: list[tuple[str, str]], unread: "list[Unread]", json_file: Path | None) -> None:
-    """Prints counts by reason and extension, and writes all files to JSON where that is asked for."""
-    from ..files.json_files import write_json
-    from ..files.unread_files import fault_lines, unread_lines
+def _report_reading(
+    skipped: list[tuple[str, str]],
+    walk: "SoundWalk",
+    remarks: list[tuple[str, str]],
+    json_file: Path | None,
+) -> None:
+    """Prints links and others that were passed over, remarks and counts; writes all of them to JSON on request."""
+    from ..files.reading_report import ReadingReport, listed_lines
 
+    for line in listed_lines("skipped", walk.faults, SHOWN):
+        typer.echo(one_line(line), err=True)
     reasons = [(path, reason.removeprefix(f"{path}: ")) for path, reason in skipped]
-    for line in (*fault_lines(reasons), *unread_lines(unread)):
-        typer.echo(printable(line), err=True)
-    if json_file is not None:
-        told = {
-            "skipped": [{"path": path, "reason": reason} for path, reason in reasons],
-            "unread": [{**asdict(file), "ending": file.ending} for file in unread],
-        }
-        write_json(json_file, told)
-        typer.echo(printable(f"wrote {json_file}"))
+    show_reading(ReadingReport(reasons + walk.faults, walk.unread, sorted(set(remarks))), json_file)
 
 
 def _is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _report(bank: "TeacherBank", tables: "dict[str, Dataset]", dataset: Path, json_file: Path | None) -> None:
-    from ..files.unread_files import unread_below
-    from ..processing import supported_audio_extensions
+def _report(
+    bank: "TeacherBank",
+    tables: "dict[str, Dataset]",
+    dataset: Path,
+    remarks: list[tuple[str, str]],
+    json_file: Path | None,
+) -> None:
+    from .ask import find_sounds
 
     _show_bank(bank)
     wanted = {clip["clip_id"]: clip["reason"] for clip in bank.unreadable}
@@ -290,8 +298,8 @@ def _report(bank: "TeacherBank", tables: "dict[str, Dataset]", dataset: Path, js
             for clip_id, audio in zip(table["clip_id"], table["audio"], strict=True):
                 if clip_id in wanted:
                     skipped[audio["path"]] = wanted[clip_id]
-    unread = unread_below(dataset, supported_audio_extensions()) if dataset.is_dir() else ()
-    _count(list(skipped.items()), list(unread), json_file)
+    # Where there is no such folder, nothing is found.
+    _report_reading(list(skipped.items()), find_sounds(dataset), remarks, json_file)
 
 
 def _show_bank(bank: "TeacherBank") -> None:
@@ -304,7 +312,7 @@ def _show_bank(bank: "TeacherBank") -> None:
     typer.echo(printable(f"wrote {bank.name}"))
     if bank.unreadable:
         typer.echo(f"{len(bank.unreadable)} unreadable clips skipped, with their captions:", err=True)
-        for clip in bank.unreadable[:_SHOWN]:
+        for clip in bank.unreadable[:SHOWN]:
             typer.echo(printable(f"  {clip['clip_id']}: {clip['reason']}"), err=True)
-        if len(bank.unreadable) > _SHOWN:
-            typer.echo(f"  and {len(bank.unreadable) - _SHOWN} more, listed in bank.json", err=True)
+        if len(bank.unreadable) > SHOWN:
+            typer.echo(f"  and {len(bank.unreadable) - SHOWN} more, listed in bank.json", err=True)

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .failures import one_line
+from .reading_output import SHOWN
 
 if TYPE_CHECKING:
     from ..search.update.indexing import IndexReport
-
-# Rows of one metadata file; the rest is counted.
-_ROWS_SHOWN = 20
 
 
 def show_report(report: "IndexReport", json_file: Path | None) -> None:
@@ -28,19 +26,28 @@ def show_report(report: "IndexReport", json_file: Path | None) -> None:
         OSError: if the file cannot be written.
     """
     from ..files.json_files import write_json
-    from ..files.unread_files import fault_lines, unread_lines
+    from ..files.reading_report import listed_lines
+    from ..files.unread_files import fault_lines, remark_lines, unread_lines
 
     typer.echo(report.line())
-    told = {(row.file, row.text) for row in report.rows}
-    skipped = [fault for fault in report.faults if fault not in told]
+    rows = {(row.file, row.text) for row in report.rows}
+    skipped = [fault for fault in report.faults if fault not in rows]
+    lost, kept = set(report.lost), set(report.kept)
     for path, reason in skipped:
-        typer.echo(one_line(f"  skipped {path}: {reason}"), err=True)
+        what = "skipped"
+        if (path, reason) in lost:
+            what = "removed, since it has changed and is no longer readable,"
+        elif (path, reason) in kept:
+            what = "kept as it was, since it is not accessible,"
+        typer.echo(one_line(f"  {what} {path}: {reason}"), err=True)
     for path, reason in report.field_faults:
         typer.echo(one_line(f"  indexed without some metadata {path}: {reason}"), err=True)
+    for line in listed_lines("note on", report.remarks, SHOWN):
+        typer.echo(one_line(line), err=True)
     _show_rows(report)
     # One file is counted by its own line.
     counts = fault_lines(skipped) if len(skipped) > 1 else []
-    for line in (*counts, *unread_lines(report.unread)):
+    for line in (*counts, *unread_lines(report.unread), *remark_lines(report.remarks)):
         typer.echo(one_line(line), err=True)
     if json_file is not None:
         write_json(json_file, report_as_json(report))
@@ -48,17 +55,27 @@ def show_report(report: "IndexReport", json_file: Path | None) -> None:
 
 
 def report_as_json(report: "IndexReport") -> dict[str, Any]:
-    """An update's report with all that was skipped: files, rows of metadata files, and files that are not read."""
-    told = {(row.file, row.text) for row in report.rows}
+    """
+    An update's report: numbers, and all that was skipped, is no longer readable, is not read or has a remark.
+
+    ``no_longer_readable`` says of each file whether what the index has of it is kept.
+    """
+    from ..files.reading_report import ReadingReport, paths_with_reasons
+
+    rows = {(row.file, row.text) for row in report.rows}
     names = ("added", "changed", "described", "moved", "removed", "unchanged", "windows")
+    skipped = [fault for fault in report.faults if fault not in rows]
+    no_longer = [
+        {"path": path, "reason": reason, "kept": kept}
+        for pairs, kept in ((report.lost, False), (report.kept, True))
+        for path, reason in pairs
+    ]
     return {
         **{name: getattr(report, name) for name in names},
-        "skipped": [
-            {"path": path, "reason": reason} for path, reason in report.faults if (path, reason) not in told
-        ],
-        "fields": [{"path": path, "reason": reason} for path, reason in report.field_faults],
+        "no_longer_readable": no_longer,
+        "fields": paths_with_reasons(report.field_faults),
         "rows": [asdict(row) for row in report.rows],
-        "unread": [{**asdict(file), "ending": file.ending} for file in report.unread],
+        **ReadingReport(skipped, report.unread, report.remarks).as_json(),
     }
 
 
@@ -69,9 +86,9 @@ def _show_rows(report: "IndexReport") -> None:
     for file, rows in by_file.items():
         # What is lost goes before what is only worth a look.
         rows.sort(key=lambda row: (row.used, row.line))
-        for row in rows[:_ROWS_SHOWN]:
+        for row in rows[:SHOWN]:
             what = "note on" if row.used else "not used:"
             typer.echo(one_line(f"  {what} {row.file}, {row.text}"), err=True)
-        if len(rows) > _ROWS_SHOWN:
-            more = len(rows) - _ROWS_SHOWN
+        if len(rows) > SHOWN:
+            more = len(rows) - SHOWN
             typer.echo(one_line(f"  and {more:,} more rows of {file}; --json lists them"), err=True)

@@ -114,7 +114,7 @@ def convert_checkpoint(
     with new_directory(out_dir) as building:
         model, report = load_published(tower, checkpoint, attention_heads=attention_heads, pooling=pooling)
         model.save_pretrained(building)
-        extractor = AuricleFeatureExtractor.for_tower(tower)
+        extractor = AuricleFeatureExtractor.for_tower(tower, downmix="mean")
         extractor.save_pretrained(building)
         _verify(model, extractor, building)
         write_record(report, [Path(checkpoint)], building)

@@ -71,7 +71,10 @@ def convert_retrieval(
         words, more = load_text_tokenizer(tokenizer, plan.config.text_config)
         processor = AuricleProcessor(
             AuricleFeatureExtractor.for_tower(
-                "passt", segment_seconds=plan.segment_seconds, min_tail_seconds=MIN_TAIL_SECONDS
+                "passt",
+                segment_seconds=plan.segment_seconds,
+                min_tail_seconds=MIN_TAIL_SECONDS,
+                downmix="mean",
             ),
             words,
             max_text_tokens=plan.max_text_tokens,

@@ -12,9 +12,10 @@ import numpy as np
 from datasets import Dataset
 from tqdm.auto import tqdm
 
-from ..files.unread_files import fault_lines
+from ..files.unread_files import fault_lines, remark_lines
 from ..processing.audio_reading import SILENCE_PEAK, AudioReadError, resample
 from ..processing.audio_streaming import measure_sound
+from ..processing.file_remarks import FileRemarks
 from .schema import DataError, unique_clips
 
 logger = logging.getLogger(__name__)
@@ -28,19 +29,21 @@ class AudioCheckReport:
         checked: Number of distinct clips decoded.
         bad: (path, reason) of each skipped clip, in the table's order.
         seconds: Length of the good clips together.
+        remarks: (path, remark) of good clips: several sound tracks, channels that cancel, and others.
     """
 
     checked: int
     bad: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
+    remarks: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def counts(self) -> list[str]:
-        """The skipped files by reason and ending, a line a reason."""
-        return fault_lines(self.bad)
+        """The skipped files, and those with a remark, by reason and ending, a line a reason."""
+        return [*fault_lines(self.bad), *remark_lines(self.remarks)]
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as `{"checked": ..., "bad": [[path, reason], ...], "seconds": ..., "counts": [...]}`."""
+        """Write the report as a JSON object of its attributes, with `counts`."""
         Path(path).write_text(
             json.dumps(asdict(self) | {"counts": self.counts}, indent=2, ensure_ascii=False) + "\n",
             encoding="utf-8",
@@ -58,8 +61,8 @@ def check_audio(
 ) -> tuple[Dataset, AudioCheckReport]:
     """Decode every distinct clip of a table and leave out the rows of those that are unusable.
 
-    Each bad clip is logged as one warning; a summary line and counts by reason and ending follow. The scan
-    always reaches the end.
+    Each bad clip is logged as one warning, and each remark on a good one; a summary line and counts by reason and
+    ending follow. The scan always reaches the end.
 
     Args:
         dataset: A table of the project's schema.
@@ -89,7 +92,7 @@ def check_audio(
 
     bad: dict[str, tuple[str, str]] = {}
     total = 0.0
-    with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+    with ThreadPoolExecutor(max(num_workers, 1)) as pool, FileRemarks() as collected:
         # libsndfile and soxr work outside the interpreter lock, so that threads are enough.
         results: Iterable = pool.map(examine, sounds) if num_workers else map(examine, sounds)
         bar = tqdm(results, total=len(sounds), desc="checking audio", unit="clip", disable=not progress)
@@ -98,9 +101,13 @@ def check_audio(
             if fault is not None:
                 bad[clip_id] = (audio["path"], fault)
                 logger.warning("skipped %s: %s", audio["path"], fault)
-    report = AudioCheckReport(checked=len(sounds), bad=list(bad.values()), seconds=total)
+    unusable = {path for path, _ in bad.values()}
+    remarks = [remark for remark in collected.found if remark[0] not in unusable]
+    for path, note in remarks:
+        logger.warning("note on %s: %s", path, note)
+    report = AudioCheckReport(checked=len(sounds), bad=list(bad.values()), seconds=total, remarks=remarks)
     summary = f"{report.checked} clips checked, {len(bad)} skipped, {total / 60:.1f} min of audio remain"
-    level = logging.WARNING if bad else logging.INFO
+    level = logging.WARNING if bad or remarks else logging.INFO
     for line in (summary, *report.counts):
         logger.log(level, "%s", line)
     if bad and (len(bad) > max_bad_share * len(sounds) or len(bad) == len(sounds)):

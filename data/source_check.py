@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from tqdm.auto import tqdm
 
 from ..files.metadata_files import RowFault
-from ..files.unread_files import Unread, fault_lines, unread_below, unread_lines
+from ..files.reading_report import listed_lines
+from ..files.sound_walking import walk_sounds
+from ..files.unread_files import Unread, fault_lines, remark_lines, unread_lines
 from ..processing.audio_reading import SILENCE_PEAK, AudioReadError, supported_audio_extensions
 from ..processing.audio_streaming import measure_sound
+from ..processing.file_remarks import FileRemarks
 from .schema import CaptionedClip
 from .sources import ClipListing
 
@@ -61,11 +64,17 @@ class SourceCheck:
         shared: recordings that occur in more than one split: (id, the clips), the id being that of Freesound or
             YouTube, or ``same file`` for files of the same bytes.
         unread: files in the folders that are no sounds that can be read; see [`unread_reason`].
+        skipped: (path, reason) of links without a target, pipes and folders that could not be looked at.
+        remarks: (path, remark) of sounds that were decoded all the same; see `FileRemarks`.
+        remark_counts: the remarks by kind and ending, as lines.
     """
 
     splits: list[SplitCheck]
     shared: list[tuple[str, list[str]]]
     unread: list[Unread] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    remark_counts: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
@@ -89,15 +98,23 @@ def check_source(
         progress: show progress bars.
     """
     contents = _same_contents([clip for listing in listings.values() for clip in listing.clips], progress)
-    splits = [
-        _check_split(split, listing, contents, decode, num_workers, progress)
-        for split, listing in listings.items()
-    ]
+    with FileRemarks() as remarks:
+        splits = [
+            _check_split(split, listing, contents, decode, num_workers, progress)
+            for split, listing in listings.items()
+        ]
     places = {place: None for listing in listings.values() for place in listing.places}
     readable = supported_audio_extensions()
     # One folder may hold several splits, or another one's.
-    unread = {file: None for place in places for file in unread_below(place, readable)}
-    return SourceCheck(splits, _shared(listings, contents), list(unread))
+    walks = [walk_sounds(place, readable) for place in places]
+    return SourceCheck(
+        splits,
+        _shared(listings, contents),
+        unread=list(dict.fromkeys(file for walk in walks for file in walk.unread)),
+        skipped=list(dict.fromkeys(fault for walk in walks for fault in walk.faults)),
+        remarks=remarks.found,
+        remark_counts=remark_lines(remarks.found),
+    )
 
 
 def _check_split(
@@ -157,7 +174,9 @@ def _same_contents(clips: Sequence[CaptionedClip], progress: bool) -> dict[str, 
     """Digests of the files that may be equal to another one: only those of equal length are read."""
     sizes: dict[int, list[str]] = defaultdict(list)
     for path in dict.fromkeys(str(clip.path) for clip in clips):
-        sizes[os.path.getsize(path)].append(path)
+        # Of a link without a target or a pipe, decoding says what is wrong.
+        if os.path.isfile(path):
+            sizes[os.path.getsize(path)].append(path)
     candidates = [path for paths in sizes.values() if len(paths) > 1 for path in paths]
     bar = tqdm(candidates, desc="comparing", unit="file", disable=not progress)
     return {path: _content(path) for path in bar}
@@ -229,7 +248,8 @@ def format_check(check: SourceCheck, *, shown: int = 5) -> list[str]:
         [f"{name}: {', '.join(clips)}" for name, clips in check.shared],
         shown,
     )
-    return lines + unread_lines(check.unread)
+    lines += listed_lines("skipped", check.skipped, shown) + listed_lines("note on", check.remarks, shown)
+    return lines + fault_lines(check.skipped) + unread_lines(check.unread) + check.remark_counts
 
 
 def _listed(what: str, entries: Sequence[str], shown: int) -> list[str]:

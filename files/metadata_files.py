@@ -132,7 +132,7 @@ def read_metadata_file(path: str | os.PathLike[str], meanings: re.Pattern[str]) 
     """
     table = MetadataTable(os.fspath(path))
     text = _decoded(path)
-    if table.file.endswith(".csv"):
+    if table.file.lower().endswith(".csv"):
         _read_csv(table, text, meanings)
     else:
         _read_json_lines(table, text, meanings)

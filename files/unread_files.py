@@ -14,9 +14,9 @@ def _endings(text: str) -> frozenset[str]:
 
 # Sound, and video that may hold sound.
 SOUND_ENDINGS = _endings(
-    "16svx 3g2 3ga 3gp 8svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bw64 bwf caf "
-    "cda dff divx dsd dsf dts dtshd eac3 ec3 f4a f4v flac flv gsm htk iff ircam kar m1v m2ts m2v m4a m4b m4p "
-    "m4r m4v mat4 mat5 mid midi mka mkv mlp mod mogg mov mp1 mp2 mp3 mp4 mpa mpc mpc2k mpeg mpg mpga mpp mpt "
+    "16svx 3g2 3ga 3gp 3gp2 3gpp 8svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bw64 bwf caf "
+    "cda dff divx dsd dsf dts dtshd eac3 ec3 f4a f4v flac flv gsm htk iff ircam kar m1v m2a m2t m2ts m2v m4a m4b m4p "
+    "m4r m4v mat4 mat5 mid midi mk3d mka mkv mlp mod mogg mov mp1 mp2 mp3 mp4 mpa mpc mpc2k mpeg mpg mpga mpp mpt "
     "mts mxf nist nsp nut oga ogg ogm ogv ogx oma omg opus paf pcm pvf qcp qoa qt ra ram raw rf64 rm rmi rmvb "
     "sd2 sds sf shn sln snd sph spx svx tak thd truehd ts tta vob voc vox vqf w64 wav wave wavex weba webm "
     "wma wmv wv wve xa xi xm xwma "
@@ -109,22 +109,6 @@ def unread_reason(name: str, readable: frozenset[str]) -> str | None:
     return NOT_READ
 
 
-def unread_below(folder: str | os.PathLike[str], readable: frozenset[str]) -> Iterator[Unread]:
-    """
-    What is not read in a folder and those below it, but for hidden ones and an index's; sorted.
-
-    Args:
-        folder: that does not exist has nothing.
-        readable: endings that are read, lower case, with the dot.
-    """
-    for place, folders, names in os.walk(folder):
-        if is_index(names):
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from unread_among(place, names, readable)
-
-
 def unread_among(folder: str, names: Iterable[str], readable: frozenset[str]) -> Iterator[Unread]:
     """Those of a folder's files that are not read; see [`unread_reason`]."""
     for name in sorted(names):
@@ -159,13 +143,30 @@ def fault_lines(faults: Iterable[tuple[str, str]]) -> list[str]:
     As ``"3 files skipped: the file is empty: .wav (3)"``.
 
     Args:
-        faults: (path, reason); numbers and names within reasons are not told apart.
+        faults: (path, reason); reasons that differ in numbers and names only are counted together.
     """
+    return [_line(f"skipped: {kind}", endings) for kind, endings in _by_kind(faults).items()]
+
+
+def remark_lines(remarks: Iterable[tuple[str, str]]) -> list[str]:
+    """
+    Sounds that were read with a remark, a line a kind, the commonest first.
+
+    As ``"3 files read with a remark: its channels cancel each other: .wav (3)"``.
+
+    Args:
+        remarks: (path, remark); those that differ in numbers and names only are counted together.
+    """
+    counts = _by_kind(remarks)
+    return [_line(f"read with a remark: {kind}", endings) for kind, endings in counts.items()]
+
+
+def _by_kind(reasons: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+    """The endings of the files by kind of reason, the commonest first."""
     counts: dict[str, Counter[str]] = {}
-    for path, reason in faults:
+    for path, reason in reasons:
         counts.setdefault(_kind(reason), Counter())[ending_of(path)] += 1
-    order = sorted(counts, key=lambda reason: (-counts[reason].total(), reason))
-    return [_line(f"skipped: {reason}", counts[reason]) for reason in order]
+    return dict(sorted(counts.items(), key=lambda entry: (-entry[1].total(), entry[0])))
 
 
 def _kind(reason: str) -> str:
@@ -192,8 +193,8 @@ __all__ = [
     "fault_lines",
     "is_apple_double",
     "is_index",
+    "remark_lines",
     "unread_among",
-    "unread_below",
     "unread_lines",
     "unread_reason",
 ]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .caption_form import CAPTION_NORMALIZATIONS, normalize_caption
     from .channel_mixing import DOWNMIXES, mix_channels
     from .feature_extraction_auricle import AuricleFeatureExtractor
+    from .file_remarks import FileRemarks, add_remark
     from .front_ends import FRONT_ENDS, beats_log_mel, eat_log_mel
     from .log_mel import kaldi_mel_bank, passt_log_mel
     from .processing_auricle import AuricleProcessor
@@ -56,6 +57,7 @@ _MODULES = {
     "channel_mixing": ("DOWNMIXES", "mix_channels"),
     "caption_form": ("CAPTION_NORMALIZATIONS", "normalize_caption"),
     "feature_extraction_auricle": ("AuricleFeatureExtractor",),
+    "file_remarks": ("FileRemarks", "add_remark"),
     "front_ends": ("FRONT_ENDS", "beats_log_mel", "eat_log_mel"),
     # kaldi_fbank has the name of its module, which is what the package would show: import it from there.
     "log_mel": ("kaldi_mel_bank", "passt_log_mel"),
@@ -76,7 +78,9 @@ __all__ = [
     "AudioReadError",
     "AuricleFeatureExtractor",
     "AuricleProcessor",
+    "FileRemarks",
     "SegmentBlock",
+    "add_remark",
     "as_clip_list",
     "audio_seconds",
     "beats_log_mel",

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .channel_mixing import mix_channels, tell_once, total_power
+from .channel_mixing import mix_channels, total_power
+from .file_remarks import add_remark
 from .frame_decoding import have_av
 from .resampling import (
     MAX_SAMPLING_RATE,
@@ -180,13 +181,13 @@ def load_channels(
 
 @contextmanager
 def opened_sound(source: Any, name: str | None = None) -> Iterator[tuple[SoundDecoder, str]]:
-    """A decoder of a path, bytes or file object, and the sound's name; what a user should know of it is logged."""
+    """A decoder of a path, bytes or file object, and the sound's name; adds the remarks on the file."""
     with SoundSource(source, name) as opened:
         decoder = open_sound(opened)
         try:
             check_rate(decoder.rate, opened.name)
             for note in decoder.notes:
-                tell_once(opened.name, note)
+                add_remark(opened.name, note)
             yield decoder, opened.name
         finally:
             decoder.close()

@@ -16,7 +16,7 @@ from .audio_reading import (
     read_channels,
     sample_count,
 )
-from .channel_mixing import check_downmix, mix_channels
+from .channel_mixing import check_downmix, mix_channels, remark_on_channels
 from .resampling import resample_pieces
 from .sound_mix import is_mix
 
@@ -104,6 +104,8 @@ def measure_sound(source: Any, *, offset: float = 0.0, duration: float | None = 
     """
     Decodes a sound, or a part of it, to its end, in memory that does not grow with it.
 
+    Remarks on a file, also that its channels cancel, go where `add_remark` sends them.
+
     Args:
         source, offset, duration: as of `read_channels`.
 
@@ -113,7 +115,9 @@ def measure_sound(source: Any, *, offset: float = 0.0, duration: float | None = 
     pieces = _decoded(source, offset, duration, PIECE_SECONDS)
     rate = next(pieces)
     samples, peak = 0, 0.0
+    name = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else "the sound"
     for piece in pieces:
+        remark_on_channels(piece, name)
         samples += len(piece)
         peak = max(peak, float(np.abs(piece).max()))
     return SoundMeasure(samples / rate, rate, peak)

@@ -1,17 +1,14 @@
 """From channels to one: by their mean, or by the mean of those in which something sounds."""
 
-import logging
-from functools import lru_cache
-
 import numpy as np
+
+from .file_remarks import add_remark
 
 DOWNMIXES = ("mean", "active")
 # A channel whose RMS lies below -90 dB of full scale carries no sound: 16-bit dither lies lower.
 _SOUNDING_POWER = 10.0 ** (-90 / 10)
 # Channels cancel where their mean lies more than 20 dB below the loudest of them.
 _CANCELLED = 10.0 ** (-20 / 10)
-
-logger = logging.getLogger(__name__)
 
 
 def check_downmix(downmix: str) -> None:
@@ -34,7 +31,7 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
     Args:
         samples: float32 ``(samples, channels)`` or ``(samples,)``, all finite.
         downmix: one of [`DOWNMIXES`].
-        name: of the file; a warning that its channels cancel is logged under this name, once.
+        name: of the file; the remark that its channels cancel carries this name; see `add_remark`.
 
     Returns:
         float32 ``(samples,)``.
@@ -49,8 +46,8 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
         return np.ascontiguousarray(samples[:, 0], dtype=np.float32)
     mean = samples.mean(axis=1, dtype=np.float32)
     if downmix == "mean":
-        if name is not None and _may_cancel(samples, mean) and _cancels(mean, _powers(samples)):
-            tell_once(name, "its channels cancel each other: their mean is more than 20 dB below the loudest")
+        if name is not None:
+            _remark_on_cancelling(samples, mean, name)
         return mean
     powers = _powers(samples)
     sounding = powers > _SOUNDING_POWER
@@ -60,16 +57,28 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
         mean = chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(axis=1, dtype=np.float32)
     if _cancels(mean, powers):
         if name is not None:
-            tell_once(name, "its channels cancel each other: the loudest one is taken where they do")
+            add_remark(name, "its channels cancel each other: the loudest one is taken where they do")
         # Of channels as loud as each other always the same one, whatever rounding says of this stretch.
         mean = samples[:, int(np.flatnonzero(powers >= 0.9 * powers.max())[0])]
     return np.ascontiguousarray(mean, dtype=np.float32)
 
 
-@lru_cache(maxsize=4096)
-def tell_once(name: str, note: str) -> None:
-    """Logs a warning about a file, the first time it is asked to."""
-    logger.warning("%s: %s", name, note)
+def remark_on_channels(samples: np.ndarray, name: str) -> None:
+    """
+    Adds the remark that the channels of a stretch of sound cancel each other, if they do; nothing is mixed.
+
+    Args:
+        samples: float32 ``(samples, channels)``, all finite.
+        name: of the file.
+    """
+    channels = samples.shape[1]
+    if channels > 1 and len(samples):
+        _remark_on_cancelling(samples, samples @ np.full(channels, 1 / channels, dtype=np.float32), name)
+
+
+def _remark_on_cancelling(samples: np.ndarray, mean: np.ndarray, name: str) -> None:
+    if _may_cancel(samples, mean) and _cancels(mean, _powers(samples)):
+        add_remark(name, "its channels cancel each other: their mean is more than 20 dB below the loudest")
 
 
 def _powers(samples: np.ndarray) -> np.ndarray:
@@ -96,4 +105,4 @@ def _cancels(mean: np.ndarray, powers: np.ndarray) -> bool:
     return loudest > _SOUNDING_POWER and power < _CANCELLED * loudest
 
 
-__all__ = ["DOWNMIXES", "check_downmix", "mix_channels", "tell_once", "total_power"]
+__all__ = ["DOWNMIXES", "check_downmix", "mix_channels", "remark_on_channels", "total_power"]

@@ -65,8 +65,9 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         padding_rule: BEATs only. ``"exact"`` masks every frame that holds a filled sample, so that a segment's
             vector is that of the segment alone; ``"reference"`` masks approximately, as the published code does,
             and goes with ``padding_mask="reference"`` of the tower.
-        downmix: how a segment's channels become one: ``"mean"`` averages all of them, as the published encoders
-            do; ``"active"`` those in which something sounds, see `mix_channels`.
+        downmix: how a segment's channels become one: ``"active"`` averages those in which something sounds, see
+            `mix_channels`; ``"mean"`` all of them, as the published encoders do. What was saved before there was a
+            choice loads as ``"mean"``.
         resampler: ``"soxr"``, or ``"torchaudio"``, which the published scripts of BEATs and EAT resample by; see
             `resample`.
     """
@@ -91,7 +92,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         std: float | None = None,
         target_frames: int | None = None,
         padding_rule: str = "exact",
-        downmix: str = "mean",
+        downmix: str = "active",
         resampler: str = "soxr",
         **kwargs: Any,
     ) -> None:
@@ -147,6 +148,11 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
             ValueError: for another tower.
         """
         return cls(front_end=tower.removeprefix("auricle_"), **settings)
+
+    @classmethod
+    def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As the base class; settings that were saved without ``downmix`` mix by the mean, as was done then."""
+        return super().from_dict({"downmix": "mean", **feature_extractor_dict}, **kwargs)
 
     @property
     def model_input_names(self) -> list[str]:

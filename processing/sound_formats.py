@@ -61,19 +61,48 @@ _SNDFILE_STARTS: tuple[tuple[bytes, bytes, str, str | None], ...] = (
 )
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat", b"<asx", b"<?xml", b"<!DOCTYPE", b"<html", b"<smil")
 
-# Endings by which sound is looked for in folders; a file's content alone says how it is read.
-_MPEG_ENDINGS = _words("mp3 mp2 mp1 mpga mpa")
-_FFMPEG_ENDINGS = _words(
-    "aac adts m4a m4b m4p m4r mp4 m4v mov qt 3gp 3g2 webm mkv mka wma wmv asf wv ac3 eac3 ec3 dts dtshd ape tta "
-    "mpc mpp tak amr avi flv f4v m2ts mts mpg mpeg vob ogv ogx spx dsf dff ra rm qoa shn mxf"
-)
+# Endings by which sound is looked for in folders, by what reads such files; their content alone says how.
+_MPEG_ENDINGS = _words("mp3 mp2 mp1 mpga mpa m2a")
+_FFMPEG_ENDINGS = {
+    "aac": "aac adts",
+    "ac3": "ac3",
+    "amr": "amr awb",
+    "ape": "ape",
+    "asf": "wma wmv asf",
+    "avi": "avi divx",
+    "dsf": "dsf",
+    "dts": "dts",
+    "dtshd": "dtshd",
+    "eac3": "eac3 ec3",
+    "flv": "flv",
+    "iff": "dff",
+    "matroska": "webm weba mkv mka mk3d",
+    "mov": "m4a m4b m4p m4r mp4 m4v mov qt 3gp 3g2 3gpp 3gp2 3ga f4v f4a",
+    "mpc": "mpc mpp",
+    "mpc8": "mpc mpp",
+    "mpeg": "mpg mpeg vob",
+    "mpegts": "ts m2t m2ts mts",
+    "mxf": "mxf",
+    "ogg": "ogv ogx ogm mogg spx",
+    "qoa": "qoa",
+    "rm": "ra rm rmvb",
+    "shn": "shn",
+    "tak": "tak",
+    "tta": "tta",
+    "voc": "voc",
+    "wv": "wv",
+    "xwma": "xwma",
+}
+# Those of libsndfile are its names for the formats, and these.
 _SNDFILE_ALIASES = {
     "aiff": {"aif", "aifc"},
     "ogg": {"oga", "opus"},
     "au": {"snd"},
     "wav": {"wave", "bwf"},
     "rf64": {"bw64"},
-    "svx": {"8svx", "iff"},
+    "svx": {"8svx", "16svx", "iff"},
+    "ircam": {"sf"},
+    "nist": {"sph"},
 }
 
 
@@ -152,7 +181,7 @@ def endings_of(sndfile_formats: set[str], has_ffmpeg: bool) -> frozenset[str]:
         if name in names:
             names |= others
     if has_ffmpeg:
-        names |= _MPEG_ENDINGS | _FFMPEG_ENDINGS
+        names |= _MPEG_ENDINGS | _words(" ".join(_FFMPEG_ENDINGS.values()))
     return frozenset(f".{name}" for name in names)
 
 

@@ -30,6 +30,7 @@ from .sound_source import AudioReadError, SoundSource, notes_of_rest
 READER_VERSION = 3
 # Half a frame of samples is no loss.
 _SMALL_LOSS = 16
+_REPAIRED = "its header leaves the length of the sound open: read to the end of the file"
 _REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au, "W64": rebuilt_w64}
 # Of these bytes may be missing without loss of sound: whether too much of it is, the decoder tells.
 _LENIENT = frozenset({"mov", "ape", "dsf"})
@@ -155,6 +156,8 @@ def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecode
     elif known:
         rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None
         decoder = _open_with_sndfile(source, start, form, rebuilt)
+        if rebuilt is not None and layout.declared is None:
+            decoder.notes.append(_REPAIRED)
     else:
         decoder = ContainerDecoder(source, "wav")
     decoder.notes += notes_of_rest(layout.behind)
@@ -203,11 +206,16 @@ def _open_links(source: SoundSource, links: list[int], end: int) -> SoundDecoder
 def _open_with_sndfile(
     source: SoundSource, start: int, form: SoundFormat, rebuilt: TrueHeader | None = None
 ) -> SoundDecoder:
-    if rebuilt is None and form.container in _REBUILDERS:
+    repaired = rebuilt is None and form.container in _REBUILDERS
+    if repaired:
         rebuilt = _REBUILDERS[form.container](source, start)
     try:
         if rebuilt is not None:
-            return SndfileDecoder(source, [SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)])
+            part = SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)
+            decoder = SndfileDecoder(source, [part])
+            # The header of a W64 file is right, and what follows its samples is no sound.
+            decoder.notes += [_REPAIRED] if repaired and form.container != "W64" else []
+            return decoder
         return SndfileDecoder(source, [SndfilePart(source, start)])
     except (UnknownToSndfile, OpenLength):
         if form.demuxer is None:

@@ -1,5 +1,6 @@
 """The same index on several machines: Ray embeds, builds the approximate index and asks it; Lance has the table."""
 
+import json
 import logging
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -196,10 +197,11 @@ class _FileEmbedder:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         from ..encoders.recordings.recording_windows import embed_recording
-        from ..processing import AudioReadError
+        from ..processing import AudioReadError, FileRemarks
 
         try:
-            found = embed_recording(self.encoder, row["path"], **self.options)
+            with FileRemarks() as remarks:
+                found = embed_recording(self.encoder, row["path"], **self.options)
         except OSError as error:
             return _packed(row["path"], fault=error.strerror or str(error), unseen=True)
         except AudioReadError as error:
@@ -211,6 +213,7 @@ class _FileEmbedder:
             ends=found.ends.astype(np.float64).tobytes(),
             vectors=found.vectors.tobytes(),
             vector=found.vector.tobytes(),
+            remarks=json.dumps(remarks.of(row["path"])),
         )
 
 
@@ -224,6 +227,7 @@ def _packed(path: str, **values: Any) -> dict[str, Any]:
         "ends": b"",
         "vectors": b"",
         "vector": b"",
+        "remarks": "[]",
     }
     return {"path": path, **empty, **values}
 
@@ -241,6 +245,7 @@ def _unpacked(row: dict[str, Any]) -> Any:
         np.frombuffer(row["vectors"], dtype=np.float32).reshape(-1, len(vector)),
         vector,
         row["duration"],
+        tuple(json.loads(row["remarks"])),
     )
 
 

@@ -198,6 +198,8 @@ class SoundIndex:
             )
         told = [(row.file, row.text) for row in found.said.rows]
         report.faults = found.faults + found.said.unread + told + report.faults
+        report.kept = found.kept + report.kept
+        report.remarks = found.said.remarks + report.remarks
         report.rows, report.unread = found.said.rows, found.unread
         self._contents.forget()
         return report

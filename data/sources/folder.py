@@ -18,13 +18,13 @@ from datasets import Dataset
 from ...files.file_names import NameTable, folded
 from ...files.metadata_files import (
     FILE_NAME,
-    METADATA_FILES,
     MetadataFileError,
     MetadataRow,
     MetadataTable,
     RowFault,
     read_metadata_file,
 )
+from ...files.metadata_finding import find_metadata_files
 from ...files.metadata_matching import match_rows
 from ..schema import SCHEMA, CaptionedClip, DataError, build_table
 from .clip_listing import ClipListing, sounds_among
@@ -190,16 +190,21 @@ def _find_metadata(folder: Path) -> Path:
         raise DataError(
             f"{folder}: {fault}; expected a folder with audio files and metadata.csv or metadata.jsonl"
         )
-    present = [folder / name for name in METADATA_FILES if (folder / name).is_file()]
-    if len(present) == 2:
+    found = find_metadata_files(folder)
+    if len(found.paths) == 2:
         raise DataError(f"{folder}: both metadata.csv and metadata.jsonl found; keep one of them")
-    if not present:
+    if found.unclear:
+        path, reason = found.unclear[0]
+        raise DataError(f"{path}: {reason}")
+    if not found.paths:
         tables = sorted(
             entry.name for entry in folder.iterdir() if entry.suffix in {".csv", ".jsonl", ".tsv", ".json"}
         )
         seen = f"; it holds {tables[:_SHOWN]}" if tables else ""
         raise DataError(f"{folder}: neither metadata.csv nor metadata.jsonl found{seen}")
-    return present[0]
+    for path, remark in (*found.remarks, *found.ignored):
+        logger.warning("%s: %s", path, remark)
+    return Path(found.paths[0])
 
 
 def _read_metadata(metadata: Path) -> MetadataTable:
@@ -207,7 +212,7 @@ def _read_metadata(metadata: Path) -> MetadataTable:
         table = read_metadata_file(metadata, _MEANINGS)
     except MetadataFileError as error:
         raise DataError(f"{_place(metadata, error.line)}: {error.reason}") from error
-    if metadata.suffix == ".csv":
+    if metadata.suffix.lower() == ".csv":
         for row in table.rows:
             row.values.update({name: None for name, cell in row.values.items() if not cell.strip()})
         for name in table.columns:

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from ...processing import AudioReadError
+from ...processing import AudioReadError, FileRemarks
 from ..interface import AudioTextEncoder
 from .decoding import decode_ahead
 from .window_cutting import Cut, windows_and_segments, windows_reaching_back
@@ -24,6 +24,7 @@ class WindowVectors:
         vectors: unit length, ``(windows, width)`` float32.
         vector: of the whole recording, unit length, ``(width,)``; see [`embed_recording`].
         duration: seconds.
+        remarks: on the file: several sound tracks, channels that cancel, and others; see [`embed_files`].
     """
 
     starts: np.ndarray
@@ -31,6 +32,7 @@ class WindowVectors:
     vectors: np.ndarray
     vector: np.ndarray
     duration: float
+    remarks: tuple[str, ...] = ()
 
 
 def embed_files(
@@ -39,7 +41,8 @@ def embed_files(
     """
     Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
 
-    Each file is embedded by itself: its vectors are the same bits whatever stands beside it.
+    Each file is embedded by itself: its vectors are the same bits whatever stands beside it. Remarks on a file are
+    returned with its vectors and not logged.
 
     Args:
         encoder, hop_seconds, clip_vector: as in [`embed_recording`].
@@ -51,12 +54,13 @@ def embed_files(
     Raises:
         ValueError: as `embed_recording`.
     """
-    with closing(decode_ahead(paths, encoder.pieces)) as decoded:
+    with FileRemarks() as remarks, closing(decode_ahead(paths, encoder.pieces)) as decoded:
         for path, pieces in decoded:
             try:
-                found: WindowVectors | Exception = embed_pieces(
+                vectors = embed_pieces(
                     encoder, pieces, hop_seconds=hop_seconds, clip_vector=clip_vector, name=path
                 )
+                found: WindowVectors | Exception = replace(vectors, remarks=remarks.of(path))
             except (AudioReadError, OSError) as error:
                 found = error
             yield path, found

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ...files.file_names import NameTable
-from ...files.metadata_files import FILE_NAME, METADATA_FILES, MetadataTable, RowFault, read_metadata_file
+from ...files.metadata_files import FILE_NAME, MetadataTable, RowFault, read_metadata_file
+from ...files.metadata_finding import find_metadata_files
 from ...files.metadata_matching import MatchedRows, match_rows
 from .metadata import LICENSE_NAMES, Description, description_of
 from .walking import below
@@ -24,19 +25,21 @@ class Descriptions:
         unread: (path, reason) of metadata files that cannot be read.
         rows: remarks on single rows: those that are not used, and those whose names match only loosely.
         kept: folders whose file, and sounds whose row, cannot be read: what was known of them stays.
+        remarks: (path, remark) of metadata files that are read although their names differ in case.
     """
 
     by_path: dict[str, Description] = field(default_factory=dict)
     unread: list[tuple[str, str]] = field(default_factory=list)
     rows: list[RowFault] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_descriptions(
     files: Iterable[tuple[str, str]], looked_at: Sequence[str] | None = None
 ) -> Descriptions:
     """
-    Reads ``metadata.csv`` and ``metadata.jsonl`` of all folders between roots and files.
+    Reads ``metadata.csv`` and ``metadata.jsonl`` of all folders between roots and files; see [`find_metadata_files`].
 
     ``file_name`` is relative to their folder; names are compared as [`NameTable`] says. A folder's own file stands
     above its parents', and in one folder the second above the first. Of rows that speak of one sound the one whose
@@ -55,12 +58,15 @@ def read_descriptions(
     counting: dict[str, tuple[str, int]] = {}
     kept: dict[str, None] = {}
     for folder in _folders(files):
-        for source in (os.path.join(folder, name) for name in METADATA_FILES):
-            if not os.path.isfile(source):
-                continue
+        found = find_metadata_files(folder)
+        said.remarks.extend(found.remarks)
+        said.unread.extend(found.ignored + found.unclear)
+        if found.unclear:
+            kept[folder] = None
+        for source in found.paths:
             try:
                 table = read_metadata_file(source, MEANINGS)
-                if source.endswith(".csv") and FILE_NAME not in table.columns:
+                if source.lower().endswith(".csv") and FILE_NAME not in table.columns:
                     raise ValueError(f"has no column file_name, but {table.columns or 'nothing'}.")
             except (OSError, ValueError) as error:
                 said.unread.append((source, getattr(error, "strerror", None) or str(error)))
@@ -69,7 +75,7 @@ def read_descriptions(
             matched = match_rows(table, names, folder)
             for path, row in matched.by_name.items():
                 said.by_path[path] = description_of(row)
-            said.rows.extend(_rows_told(table, matched, folder, roots))
+            said.rows.extend(_row_remarks(table, matched, folder, roots))
             said.rows.extend(_outdone(matched, source, counting))
             for fault in table.faults:
                 lost = names.find(fault.name, folder) if fault.name and not fault.used else None
@@ -94,17 +100,17 @@ def _folders(files: Iterable[tuple[str, str]]) -> list[str]:
     return sorted(folders)
 
 
-def _rows_told(
+def _row_remarks(
     table: MetadataTable, matched: MatchedRows, folder: str, roots: Sequence[str]
 ) -> list[RowFault]:
     """Remarks on a file's own rows, by line."""
-    told = [*table.faults, *matched.repeated, *matched.loose, *(fault for fault, _ in matched.unclear)]
+    remarks = [*table.faults, *matched.repeated, *matched.loose, *(fault for fault, _ in matched.unclear)]
     for row in matched.unmatched:
         target = os.path.normpath(os.path.join(folder, row.name))
         # Of what lies elsewhere nothing is known here.
         if below(target, roots):
-            told.append(RowFault(table.file, row.line, _absence(target, row.name), name=row.name))
-    return sorted(told, key=lambda fault: fault.line)
+            remarks.append(RowFault(table.file, row.line, _absence(target, row.name), name=row.name))
+    return sorted(remarks, key=lambda fault: fault.line)
 
 
 def _absence(target: str, name: str) -> str:
@@ -123,11 +129,11 @@ def _outdone(matched: MatchedRows, source: str, counting: dict[str, tuple[str, i
             other, line = counting[path]
             lines.setdefault(other, []).append(line)
         counting[path] = (source, row.line)
-    told = []
+    remarks = []
     for other, found in lines.items():
         more = f" (and those of {len(found) - 1:,} more rows)" if len(found) > 1 else ""
-        told.append(RowFault(other, min(found), f"{source} describes the same sound{more}, and counts"))
-    return told
+        remarks.append(RowFault(other, min(found), f"{source} describes the same sound{more}, and counts"))
+    return remarks
 
 
 __all__ = ["Descriptions", "read_descriptions"]

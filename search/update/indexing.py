@@ -37,12 +37,17 @@ class IndexReport:
         described: of files whose sound is unchanged and whose metadata is not: a metadata file changed, or this
             version reads more of the file's own fields.
         windows: that were embedded.
-        faults: (path, reason) of files that are not in the index, of metadata files that cannot be read, and of
-            their rows that are not used, or whose names fit only loosely.
+        faults: (path, reason) of files that cannot be read, of metadata files that cannot be read, and of their rows
+            that are not used, or whose names fit only loosely.
         rows: the last ones again, with file, line and whether they are used.
         unread: files below the roots that are no sounds that can be read; see [`unread_reason`].
         field_faults: (path, reason) of files that are in the index, but part of whose own fields and tags cannot be
             read. Reported when a file is read, and not again while it stays as it is.
+        remarks: (path, remark) of files that were embedded all the same: several sound tracks, channels that cancel,
+            bytes behind the sound, a repaired header. Reported when a file is embedded.
+        lost: those of the faults that are files of the index whose content has changed and can no longer be read:
+            they are removed.
+        kept: those that are files of the index and could not be opened: what the index has of them stays.
     """
 
     added: int = 0
@@ -56,11 +61,14 @@ class IndexReport:
     rows: list[RowFault] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     field_faults: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    kept: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def changes(self) -> int:
         """Number of files that the index holds otherwise than before."""
-        return self.added + self.changed + self.described + self.moved + self.removed
+        return self.added + self.changed + self.described + self.moved + self.removed + len(self.lost)
 
     def line(self) -> str:
         """For people."""
@@ -73,6 +81,8 @@ class IndexReport:
             "unchanged",
         ]
         parts = [f"{getattr(self, name):,} {name}" for name in names]
+        parts += [f"{len(self.lost):,} no longer readable and removed"] if self.lost else []
+        parts += [f"{len(self.kept):,} not accessible and kept"] if self.kept else []
         return f"{', '.join(parts)}; {self.windows:,} windows embedded"
 
 
@@ -93,7 +103,9 @@ def update_index(
     A file is known by path, size and time of change; one whose time alone has changed, or whose path is new while
     a file of the same content is gone, is recognised by the hash of its content and not embedded again. Killed at any
     moment, at most the file in work is lost. A file that cannot be decoded is reported each time and tried again
-    once it, a file of its name beside it, or what decodes it has changed.
+    once it, a file of its name beside it, or what decodes it has changed. If the index has an earlier version of such
+    a file, that is removed, since the file no longer holds this sound; if a file cannot even be opened, what the
+    index has of it stays.
 
     Args:
         store: the index.
@@ -236,6 +248,7 @@ class _Update:
             ]
         )
         self.report.windows += len(found.starts)
+        self.report.remarks += [(path, remark) for remark in found.remarks]
         if path in self.known:
             self.report.changed += 1
         else:
@@ -260,7 +273,9 @@ class _Update:
         self.report.faults.append((path, reason))
         if isinstance(error, OSError):
             # A disk or a right that is missing says nothing of the sound: what the index has of it stays.
+            self.report.kept += [(path, reason)] if path in self.known else []
             return
+        self.report.lost += [(path, reason)] if path in self.known else []
         self.faults[path] = self._fault_of(path, reason)
         self.unreadable.append(path)
         self.changed |= path in self.known

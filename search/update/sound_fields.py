@@ -10,10 +10,10 @@ from ...processing.sound_source import AudioReadError, SoundSource
 from .container_tags import add_tags
 from .field_text import FieldReader
 from .ucs_names import parse_ucs_name
-from .wave_fields import add_wave
+from .wave_fields import add_flac, add_w64, add_wave
 
 # To be raised when more is read of files than before: an index then reads the fields of its files anew, once.
-FIELDS_VERSION = 2
+FIELDS_VERSION = 3
 # Read by libsndfile alone, and without tags.
 _TAGLESS = frozenset({"VOC", "SVX"})
 
@@ -36,9 +36,9 @@ def read_fields(path: str) -> SoundFields:
     """
     The fields and tags of a sound file.
 
-    WAV files: ``bext``, iXML, INFO and ID3 chunks. MP3, AAC, FLAC, Ogg, MP4, WMA, WavPack, Matroska, AIFF, CAF and
-    others: their tags. Of all: categories of the Universal Category System in the name. What is damaged is left out
-    and told of in ``faults``; no content raises an error.
+    WAV, RF64, BW64 and W64 files: ``bext``, iXML, INFO and ID3 chunks, also where a FLAC file keeps them. MP3, AAC,
+    FLAC, Ogg, MP4, WMA, WavPack, Matroska, AIFF, CAF and others: their tags. Of all: categories of the Universal
+    Category System in the name. What is damaged is left out and listed in ``faults``; no content raises an error.
 
     Args:
         path: of the file; whether its sound can be read is not asked.
@@ -69,6 +69,10 @@ def _add_content(source: SoundSource, found: FieldReader) -> None:
     if form.container == "WAV":
         add_wave(source, start, found)
     elif form.demuxer is not None:
+        if form.container == "W64":
+            add_w64(source, start, found)
+        elif form.container == "FLAC":
+            add_flac(source, start, found)
         if form.container not in _TAGLESS:
             add_tags(source, form.demuxer, found)
     elif tagged or _has_tags_behind(source):

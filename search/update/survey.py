@@ -8,7 +8,7 @@ from typing import Any
 from ...files.unread_files import Unread, unread_lines
 from ..errors import SearchError
 from .descriptions import Descriptions, read_descriptions
-from .walking import FoundFile, check_root, emptied_folders, find_files, outer_roots
+from .walking import FoundFile, check_root, emptied_folders, find_files, named_files, outer_roots
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,14 @@ class Survey:
         said: what metadata files say of them.
         faults: (path, reason) of what could not be looked at, and of what is not read although an index has it.
         unread: files that are no sounds that can be read, and worth a word.
+        kept: those of the faults that are files of the index: what it has of them stays.
     """
 
     files: list[FoundFile]
     said: Descriptions
     faults: list[tuple[str, str]] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
+    kept: list[tuple[str, str]] = field(default_factory=list)
 
 
 def survey(
@@ -36,7 +38,7 @@ def survey(
     Args:
         roots: absolute; folders or files.
         extensions: endings that are read, lower case, with the dot.
-        known: by path what an index has.
+        known: by path what an index has, with ``root``.
         prune: pass over roots that do not exist, and say nothing of folders that have become empty.
 
     Raises:
@@ -47,14 +49,21 @@ def survey(
     unread: list[Unread] = []
     outer = outer_roots(roots, {row["root"] for row in known.values()})
     files, faults = find_files(there, extensions, outer=outer, unread=unread)
+    named = named_files(roots, files, known, extensions)
+    if named:
+        paths = {file.path for file in named}
+        files = sorted([*files, *named], key=lambda file: file.path)
+        unread = [file for file in unread if file.path not in paths]
     if not files and not known:
         told = "".join(f"; {path}: {reason}" for path, reason in faults[:3])
         told += "".join(f"; {line}" for line in unread_lines(unread))
         raise SearchError(f"{', '.join(roots)}: no sound file ({', '.join(sorted(extensions))}){told}.")
     said = read_descriptions(((file.path, file.root) for file in files), roots)
-    faults += _no_longer_read(unread, known)
+    kept = _no_longer_read(unread, known)
+    faults += kept
+    kept += [fault for fault in faults if fault[0] in known and fault not in kept]
     faults += [] if prune else emptied_folders(roots, files, known)
-    return Survey(files, said, faults, unread)
+    return Survey(files, said, faults, unread, kept)
 
 
 def _no_longer_read(unread: Iterable[Unread], known: Mapping[str, Any]) -> list[tuple[str, str]]:

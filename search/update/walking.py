@@ -1,14 +1,13 @@
 """Finding sound files below folders."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ...files.unread_files import Unread, is_index, unread_among
-
-# Lies in a folder of links that an export made: its sounds are found where they are.
-LINKS_MARK = ".auricle-links"
+from ...files.sound_walking import LINKS_MARK, below, printable_path, regular_file, walk_sounds
+from ...files.unread_files import SOUND_ENDINGS, Unread
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def find_files(
     unread: list[Unread] | None = None,
 ) -> tuple[list[FoundFile], list[tuple[str, str]]]:
     """
-    Sound files below the roots, sorted by path, each once; links to folders are followed, circles are not.
+    Sound files below the roots, sorted by path, each once; folders are walked as [`walk_sounds`] says.
 
     Args:
         roots: folders or files.
@@ -54,15 +53,21 @@ def find_files(
     for root in roots:
         start = check_root(root)
         told = (outer or {}).get(start, start)
-        names = [start] if os.path.isfile(start) else _walk(start, extensions, faults, unread)
-        for path in names:
+        if os.path.isdir(start):
+            walked = walk_sounds(start, extensions)
+            faults += walked.faults
+            states = walked.sounds
+            if unread is not None:
+                unread += walked.unread
+        else:
+            status, fault = regular_file(start)
+            states = {} if status is None else {start: status}
+            faults += [(start, fault)] if fault else []
+        for path, status in states.items():
             try:
-                status = os.stat(path)
                 path.encode("utf-8")
-            except OSError as error:
-                faults.append((_printable(path), error.strerror or "cannot be looked at"))
             except UnicodeEncodeError:
-                faults.append((_printable(path), "its name is not valid UTF-8; rename it"))
+                faults.append((printable_path(path), "its name is not valid UTF-8; rename it"))
             else:
                 found.setdefault(path, FoundFile(path, told, status.st_size, status.st_mtime_ns))
     return [found[path] for path in sorted(found)], faults
@@ -96,6 +101,39 @@ def outer_roots(roots: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     return {root: max(others, key=len) for root, others in found.items() if others}
 
 
+def named_files(
+    roots: Iterable[str],
+    files: Iterable[FoundFile],
+    known: Mapping[str, Mapping[str, Any]],
+    extensions: frozenset[str],
+) -> list[FoundFile]:
+    """
+    Files of an index that a walk over their folder passes over, although they are there.
+
+    An index has them because somebody named them: their endings are none of a sound, or they or their folders are
+    hidden. A sound whose ending is that of a format which is not read here is none of them: see [`survey`].
+
+    Args:
+        roots: absolute; what was looked at.
+        files: that were found.
+        known: by path what an index has, with ``root``.
+        extensions: endings that are read, lower case, with the dot.
+    """
+    found = {file.path for file in files}
+    named = []
+    for path, row in known.items():
+        above = [root for root in roots if below(path, [root])]
+        if path in found or not above:
+            continue
+        hidden = any(part.startswith(".") for part in Path(path).relative_to(max(above, key=len)).parts)
+        ending = Path(path).suffix.lower()
+        if hidden or not (ending in extensions or ending in SOUND_ENDINGS):
+            status, _ = regular_file(path)
+            if status is not None:
+                named.append(FoundFile(path, row["root"], status.st_size, status.st_mtime_ns))
+    return named
+
+
 def emptied_folders(
     roots: Iterable[str | os.PathLike[str]], files: Iterable[FoundFile], known: Iterable[str]
 ) -> list[tuple[str, str]]:
@@ -122,57 +160,6 @@ def emptied_folders(
     return told
 
 
-def below(path: str, roots: Iterable[str]) -> bool:
-    """Whether a path is one of the roots, or lies in one."""
-    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
-
-
-def _walk(
-    start: str, extensions: frozenset[str], faults: list[tuple[str, str]], unread: list[Unread] | None
-) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()
-    indexes: list[str] = []
-    real_start = os.path.realpath(start)
-
-    def is_own_link(path: str) -> bool:
-        # Found under its own name as well, by which its metadata file knows it; but for what is hidden.
-        real = os.path.realpath(path)
-        if not (os.path.islink(path) and below(real, [real_start])):
-            return False
-        return not any(part.startswith(".") for part in Path(real).relative_to(real_start).parts)
-
-    def note(error: OSError) -> None:
-        faults.append((_printable(str(error.filename)), error.strerror or "cannot be opened"))
-
-    for folder, folders, files in os.walk(start, followlinks=True, onerror=note):
-        try:
-            status = os.stat(folder)
-        except OSError:
-            folders.clear()
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        if LINKS_MARK in files:
-            folders.clear()
-            continue
-        folders[:] = sorted(
-            name for name in folders if not (name.startswith(".") or is_own_link(os.path.join(folder, name)))
-        )
-        if is_index(files):
-            indexes.append(folder)
-        if unread is not None and not below(folder, indexes):
-            unread += unread_among(folder, files, extensions)
-        for name in files:
-            if Path(name).suffix.lower() in extensions and not name.startswith("."):
-                yield os.path.join(folder, name)
-
-
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
 __all__ = [
     "LINKS_MARK",
     "FoundFile",
@@ -180,5 +167,6 @@ __all__ = [
     "check_root",
     "emptied_folders",
     "find_files",
+    "named_files",
     "outer_roots",
 ]

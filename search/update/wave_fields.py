@@ -1,7 +1,12 @@
-"""Fields of WAV, RF64 and BW64 files: Broadcast WAV (EBU Tech 3285), iXML, INFO lists, ID3 chunks."""
+"""
+Fields in the chunks of WAV, RF64, BW64 and W64 files, and of those that a FLAC file keeps of the WAV it was made of.
+
+Broadcast WAV (EBU Tech 3285), iXML, INFO lists, ID3 chunks.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from ...processing.sound_source import SoundSource
 from .container_tags import add_id3
@@ -13,6 +18,12 @@ MOST_CHUNKS = 4096
 MOST_ID3_BYTES = 1 << 24
 MOST_HISTORY = 1 << 16
 _OPEN_SIZE = 0xFFFF_FFFF
+_LIST = b"LIST"
+# The other twelve bytes of the names of Wave64 chunks; those of `riff` and `list` end otherwise.
+_W64_NAMES = frozenset(map(bytes.fromhex, ("f3acd3118cd100c04f8edb8a", "2f91cf11a5d628db04c10000")))
+# GUID and size of `riff`, and the GUID `wave`.
+_W64_FORM = 40
+_APPLICATION = 2
 
 # EBU Tech 3285, section 2.3: the fields before the coding history.
 _BEXT_BYTES = 602
@@ -47,6 +58,27 @@ def add_wave(source: SoundSource, start: int, found: FieldReader) -> None:
         start: of ``RIFF``, ``RF64`` or ``BW64``.
         found: gets fields, tags and what was wrong.
     """
+    _add_chunks(source, _chunks(source, start), found)
+
+
+def add_w64(source: SoundSource, start: int, found: FieldReader) -> None:
+    """Adds the fields of a Sony Wave64 file; arguments as of [`add_wave`], ``start`` of its ``riff``."""
+    _add_chunks(source, _w64_chunks(source, start + _W64_FORM), found)
+
+
+def add_flac(source: SoundSource, start: int, found: FieldReader) -> None:
+    """
+    Adds the fields that ``flac --keep-foreign-metadata`` keeps of the WAV, RF64 or W64 file that it encodes.
+
+    Args:
+        source: the file.
+        start: of ``fLaC``.
+        found: gets fields, tags and what was wrong.
+    """
+    _add_chunks(source, _foreign_chunks(source, start), found)
+
+
+def _add_chunks(source: SoundSource, chunks: Iterable[tuple[bytes, int, int]], found: FieldReader) -> None:
     contents: dict[str, bytes] = {}
     limits = {
         b"bext": ("bext", _BEXT_BYTES + MOST_HISTORY),
@@ -55,7 +87,7 @@ def add_wave(source: SoundSource, start: int, found: FieldReader) -> None:
         b"id3 ": ("ID3", MOST_ID3_BYTES),
         b"ID3 ": ("ID3", MOST_ID3_BYTES),
     }
-    for name, place, size in _chunks(source, start):
+    for name, place, size in chunks:
         kind, most = limits.get(name, ("", 0))
         if not kind or kind in contents or (kind == "INFO" and source.read_at(place, 4) != b"INFO"):
             continue
@@ -89,6 +121,47 @@ def _chunks(source: SoundSource, start: int) -> Iterator[tuple[bytes, int, int]]
         # Contents of odd size are padded by a byte, but not by every program.
         if size % 2 and not _is_name(source.read_at(place, 4)):
             place += 1
+
+
+def _w64_chunks(source: SoundSource, place: int) -> Iterator[tuple[bytes, int, int]]:
+    """
+    As [`_chunks`], of Sony Wave64: names are GUIDs that begin with the name of the RIFF chunk, sizes have 64 bits and
+    include the head of 24 bytes, and each chunk begins at a multiple of 8 bytes.
+    """
+    first = place
+    for _ in range(MOST_CHUNKS):
+        head = source.read_at(place, 24)
+        size = int.from_bytes(head[16:], "little")
+        if len(head) < 24 or head[4:16] not in _W64_NAMES or size < 24:
+            return
+        yield _LIST if head[:4] == b"list" else head[:4], place + 24, size - 24
+        place += size + (-(place + size - first) % 8)
+
+
+def _foreign_chunks(source: SoundSource, start: int) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks in APPLICATION blocks of FLAC (RFC 9639, section 8.4), one a block."""
+    place = start + 4
+    for _ in range(MOST_CHUNKS):
+        head = source.read_at(place, 8)
+        if len(head) < 8:
+            return
+        kind, size = head[0] & 0x7F, int.from_bytes(head[1:4], "big")
+        content, end = place + 8, place + 4 + size
+        if kind == _APPLICATION and head[4:] == b"riff":
+            name = source.read_at(content, 4)
+            # The first block holds the head of the file, that of the samples their head alone.
+            if name not in (b"RIFF", b"RF64", b"BW64", b"data", b"fmt ") and end - content >= 8:
+                stated = int.from_bytes(source.read_at(content + 4, 4), "little")
+                yield name, content + 8, min(stated, end - content - 8)
+        elif kind == _APPLICATION and head[4:] == b"w64 ":
+            yield from (
+                (name, first, min(length, end - first))
+                for name, first, length in islice(_w64_chunks(source, content), 1)
+                if name != b"data"
+            )
+        if head[0] & 0x80:
+            return
+        place = end
 
 
 def _is_name(name: bytes) -> bool:
@@ -142,4 +215,4 @@ def _add_info(content: bytes, found: FieldReader) -> None:
             place += 1
 
 
-__all__ = ["add_wave"]
+__all__ = ["add_flac", "add_w64", "add_wave"]

@@ -274,3 +274,22 @@ def test_help_loads_nothing_heavy(arguments, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Usage" in result.stdout
     assert "HEAVY []" in result.stdout
+
+
+def test_links_unread_files_and_remarks_are_in_the_report(saved, tmp_path):
+    folder = tmp_path / "sounds"
+    write_sound(folder / "a.wav", 0.5, 16_000, 1)
+    mono = 0.5 * sound(0.5, seed=2)
+    inverse = folder / "inverse.wav"
+    soundfile.write(inverse, np.stack([mono, -mono], axis=1), 16_000, subtype="FLOAT")
+    (folder / "a.xyz").touch()
+    (folder / "gone.wav").symlink_to("/no/such/file.wav")
+    done = ask(saved[0], folder, SENTENCE, "--json", "--no-progress")
+    report = json.loads(done.stdout)
+    assert len(report["answers"]) == 2 and report["unreadable"] == []
+    assert [entry["path"] for entry in report["skipped"]] == [str(folder / "gone.wav")]
+    assert [entry["path"] for entry in report["unread"]] == [str(folder / "a.xyz")]
+    assert [entry["path"] for entry in report["remarks"]] == [str(inverse)]
+    lines = ask(saved[0], folder, SENTENCE, "--no-progress").stderr.splitlines()
+    assert set(report["counts"]) <= set(lines) and len(report["counts"]) == 3
+    assert f"  note on {inverse}: {report['remarks'][0]['reason']}" in lines

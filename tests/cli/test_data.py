@@ -1,13 +1,16 @@
 """`auricle data check` and `unpack`: everything that is wrong is named, in one go."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from miniature_clotho import write_miniature_clotho
 from miniature_sources import write_miniature_audiocaps, write_miniature_wavcaps, youtube_id
-from tiny_models import write_sound
+from tiny_models import sound, write_sound
 from tiny_recipes import write_captioned_folder
 from typer.testing import CliRunner
 
@@ -130,3 +133,32 @@ def test_an_unknown_split_is_refused(clotho):
     assert "no split 'dev'; the splits are ['train', 'test']" in run(
         "check", "clotho", clotho, "--split", "dev", code=2
     )
+
+
+def test_remarks_links_and_pipes_are_reported(tmp_path):
+    folder = write_captioned_folder(tmp_path / "sounds", {"train": 2})
+    mono = 0.5 * sound(0.5, seed=3)
+    inverse, pipe = folder / "train_000.wav", folder / "pipe.wav"
+    soundfile.write(inverse, np.stack([mono, -mono], axis=1), 16_000, subtype="FLOAT")
+    os.mkfifo(pipe)
+    (folder / "gone.wav").symlink_to("/no/such/file.wav")
+    (folder / "metadata.csv").rename(folder / "Metadata.CSV")
+    output = run("check", "folder", folder, "--no-progress", "--json", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert sorted(path for path, _ in report["skipped"]) == [str(folder / "gone.wav"), str(pipe)]
+    ((path, remark),) = report["remarks"]
+    assert path == str(inverse) and remark.startswith("its channels cancel each other")
+    assert f"  note on {inverse}: {remark}" in output
+    (count,) = report["remark_counts"]
+    assert count == "1 file read with a remark: its channels cancel each other: .wav (1)" and count in output
+    assert "1 file skipped: a named pipe: .wav (1)" in output
+
+
+def test_a_pipe_that_metadata_name_does_not_stop_the_check(tmp_path):
+    folder = write_captioned_folder(tmp_path / "sounds", {"train": 4})
+    for name in ("train_000.wav", "train_001.wav"):
+        (folder / name).unlink()
+    os.mkfifo(folder / "train_000.wav")
+    (folder / "train_001.wav").symlink_to("/no/such/file.wav")
+    output = run("check", "folder", folder, "--no-progress", code=1)
+    assert "unreadable: 2" in output and "train_000.wav: is not a regular file" in output

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
-from tiny_models import saved_tiny_model, write_sound
+import soundfile
+from tiny_models import saved_tiny_model, sound, write_sound
 from tiny_recipes import ROOT, environment
 from typer.testing import CliRunner
 
@@ -58,17 +59,30 @@ def test_what_is_not_read_is_counted_and_listed(saved, tmp_path):
     for name in ("._take.wav", "a.xyz", "b.xyz", "notes.txt"):
         (tmp_path / "sounds" / name).touch()
     (tmp_path / "sounds" / "broken.wav").write_text("no sound")
+    gone, inverse = tmp_path / "sounds" / "gone.wav", tmp_path / "sounds" / "inverse.wav"
+    gone.symlink_to("/no/such/file.wav")
+    mono = 0.5 * sound(0.5, seed=2)
+    soundfile.write(inverse, np.stack([mono, -mono], axis=1), 16_000, subtype="FLOAT")
     paths = [str(path) for path in (root / "model", tmp_path / "sounds", tmp_path / "out.parquet")]
     done = CliRunner().invoke(
         app, ["embed", *paths, "--no-progress", "--json", str(tmp_path / "report.json")]
     )
-    assert done.exit_code == 0 and list(read(tmp_path / "out.parquet")[0]) == ["take.wav"], done.output
+    assert done.exit_code == 0 and list(read(tmp_path / "out.parquet")[0]) == ["inverse.wav", "take.wav"], (
+        done.output
+    )
     lines = done.stderr.splitlines()
     assert "2 files with endings that are not read: .xyz (2)" in lines
     assert any(line.startswith("1 file that macOS wrote") for line in lines)
     assert any(line.startswith("1 file skipped: ") and line.endswith(": .wav (1)") for line in lines)
+    assert f"  skipped {gone}: a link whose target does not exist (/no/such/file.wav)" in lines
     report = json.loads((tmp_path / "report.json").read_text())
-    assert [entry["path"] for entry in report["skipped"]] == [str(tmp_path / "sounds" / "broken.wav")]
+    broken = str(tmp_path / "sounds" / "broken.wav")
+    assert [entry["path"] for entry in report["skipped"]] == [broken, str(gone)]
+    (remark,) = report["remarks"]
+    assert remark["path"] == str(inverse) and remark["reason"].startswith("its channels cancel each other")
+    assert f"  note on {inverse}: {remark['reason']}" in lines and report["counts"] == [
+        line for line in lines if line[0].isdigit() and not line.startswith("1 of ")
+    ]
     assert sorted(entry["ending"] for entry in report["unread"]) == [".wav", ".xyz", ".xyz"]
 
 

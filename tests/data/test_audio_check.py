@@ -127,7 +127,24 @@ def test_report_as_json(tmp_path):
         "bad": [[str(tmp_path / "silent.wav"), "the sound is silent"]],
         "seconds": 0.5,
         "counts": ["1 file skipped: the sound is silent: .wav (1)"],
+        "remarks": [],
     }
+
+
+def test_remarks_on_good_clips_are_logged_counted_and_written(tmp_path, caplog):
+    table = make_table(tmp_path, 2, ())
+    path = table["audio"][0]["path"]
+    mono, rate = soundfile.read(path, dtype="float32")
+    soundfile.write(path, np.stack([mono, -mono], axis=1), rate, subtype="FLOAT")
+    remark = "its channels cancel each other: their mean is more than 20 dB below the loudest"
+    with caplog.at_level("WARNING"):
+        kept, report = check_audio(table, progress=False)
+    assert kept is table and report.remarks == [(path, remark)]
+    assert f"note on {path}: {remark}" in caplog.messages
+    report.write_json(tmp_path / "report.json")
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["remarks"] == [[path, remark]]
+    assert written["counts"] == ["1 file read with a remark: its channels cancel each other: .wav (1)"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,10 @@ from auricle.processing import AuricleFeatureExtractor, AuricleProcessor
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    return tiny_model_and_processor(tmp_path_factory.mktemp("model"))
+    model, processor = tiny_model_and_processor(tmp_path_factory.mktemp("model"))
+    # As a model of an earlier release.
+    processor.feature_extractor.downmix = "mean"
+    return model, processor
 
 
 @pytest.fixture(scope="module")

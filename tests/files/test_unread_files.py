@@ -2,13 +2,13 @@
 
 import pytest
 
+from auricle.files.sound_walking import SoundWalk, walk_sounds
 from auricle.files.unread_files import (
     SILENT_ENDINGS,
     SOUND_ENDINGS,
     Unread,
     ending_of,
     fault_lines,
-    unread_below,
     unread_lines,
     unread_reason,
 )
@@ -79,9 +79,9 @@ def test_a_folder_is_walked_but_for_what_is_hidden_and_an_index(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "index" / "table.lance").mkdir()
     (tmp_path / "index" / "table.lance" / "e.xyz").touch()
-    found = [file.path for file in unread_below(tmp_path, READABLE)]
+    found = [file.path for file in walk_sounds(tmp_path, READABLE).unread]
     assert found == [str(tmp_path / "a.xyz"), str(tmp_path / "sub" / "b.m4a")]
-    assert list(unread_below(tmp_path / "nowhere", READABLE)) == []
+    assert walk_sounds(tmp_path / "nowhere", READABLE) == SoundWalk()
 
 
 def test_endings():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from transformers import AutoFeatureExtractor
 
 from auricle.processing import AuricleFeatureExtractor, load_channels, mix_channels, stream_channels
 from auricle.processing.audio_streaming import regroup
@@ -160,6 +161,15 @@ def test_the_setting_is_saved_and_older_directories_mean_the_mean(tmp_path):
     file.write_text(json.dumps(settings))
     loaded = AuricleFeatureExtractor.from_pretrained(tmp_path)
     assert (loaded.downmix, loaded.resampler) == ("mean", "soxr")
+    assert AuricleFeatureExtractor.from_dict(settings).downmix == "mean"
+    assert AuricleFeatureExtractor.from_pretrained(tmp_path, downmix="active").downmix == "active"
+    # As a processor saves it: within its own file.
+    (tmp_path / "processor_config.json").write_text(json.dumps({"feature_extractor": settings}))
+    file.unlink()
+    assert AuricleFeatureExtractor.from_pretrained(tmp_path).downmix == "mean"
+    assert AutoFeatureExtractor.from_pretrained(tmp_path).downmix == "mean"
+    # One that is made anew.
+    assert AuricleFeatureExtractor().downmix == AuricleFeatureExtractor.for_tower("eat").downmix == "active"
 
 
 def test_with_the_mean_nothing_changes(tmp_path):
@@ -169,6 +179,6 @@ def test_with_the_mean_nothing_changes(tmp_path):
     soundfile.write(path, sound, 44_100, subtype="FLOAT")
     mono = tmp_path / "mono.wav"
     soundfile.write(mono, sound.mean(axis=1, dtype=np.float32), 44_100, subtype="FLOAT")
-    extractor = AuricleFeatureExtractor.for_tower("passt")
+    extractor = AuricleFeatureExtractor.for_tower("passt", downmix="mean")
     assert torch.equal(extractor(str(path))["input_features"], extractor(str(mono))["input_features"])
     assert extractor.load(path).ndim == 1

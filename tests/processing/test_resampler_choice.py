@@ -1,12 +1,16 @@
 """The resampler is a setting: torchaudio's where it is installed, and a clear message where it is not."""
 
 import math
+import os
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from parity_cases import find_cases, read_case
 
 from auricle.processing import (
     AudioReadError,
@@ -119,6 +123,42 @@ def test_a_file_is_read_with_the_chosen_one(resampler, tmp_path):
     assert np.array_equal(other.load(path), chosen) and not np.array_equal(plain.load(path), chosen)
     (block,) = other.iter_segments(path)
     assert torch.equal(block.inputs["input_features"], other(str(path))["input_features"])
+
+
+def _recorded_spans() -> list[tuple[Path, int, str, float, float]]:
+    clip = re.compile(r"(\d-\d+-[A-Z]\.ogg)\D*?(?: \([^)]*\))? ([\d.]+)-([\d.]+) s")
+    return [
+        (case, number, name, float(start), float(end))
+        for model in ("beats", "eat")
+        for case in find_cases(model)
+        for number, (name, start, end) in enumerate(clip.findall(read_case(case).meta.get("audio") or ""))
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("AURICLE_DATA_DIR" not in os.environ, reason="needs the clips of ESC-10")
+def test_a_file_resampled_by_torchaudio_is_what_the_references_recorded():
+    if torchaudio is None:
+        pytest.skip("needs torchaudio itself")
+    clips = {path.name: path for path in Path(os.environ["AURICLE_DATA_DIR"]).rglob("esc10/**/*.ogg")}
+    compared = 0
+    for case, number, name, start, end in _recorded_spans():
+        inputs = read_case(case).inputs
+        recorded = inputs.get(f"waveform_{number}", inputs.get("waveform"))
+        if name not in clips or recorded is None:
+            continue
+        recorded = recorded[number if recorded.shape[0] > 1 else 0].numpy()
+        first, count = round(start * 16_000), round((end - start) * 16_000)
+        found = {
+            resampler: load_waveform(clips[name], sampling_rate=16_000, downmix="mean", resampler=resampler)[
+                first : first + count
+            ]
+            for resampler in ("torchaudio", "soxr")
+        }
+        np.testing.assert_allclose(found["torchaudio"], recorded[:count], atol=1e-6)
+        assert np.abs(found["soxr"] - recorded[:count]).max() > 1e-5
+        compared += 1
+    assert compared >= 10
 
 
 def test_other_resamplers_are_refused():

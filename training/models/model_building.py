@@ -198,7 +198,7 @@ def _feature_extractor(section: ModelSection, audio_config: PreTrainedConfig) ->
     known = [name for name in inspect.signature(AuricleFeatureExtractor).parameters if name != "kwargs"]
     _refuse_unknown("model.front_end", section.front_end, known, AuricleFeatureExtractor)
     try:
-        extractor = AuricleFeatureExtractor(**{"downmix": "active", **section.front_end})
+        extractor = AuricleFeatureExtractor(**section.front_end)
     except WRONG_SETTING as error:
         raise RecipeError(f"model.front_end: {_in_one_line(error)}") from error
     pairs = {

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from ...data import (
 )
 from ...data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
 from ...data.sources import load_hub_dataset
-from ...files.unread_files import Unread, unread_below, unread_lines
+from ...files.reading_report import ReadingReport
+from ...files.sound_walking import walk_sounds
 from ...processing import supported_audio_extensions
 from ..recipe.data_section import DataSection, FolderSection, HubSection, PublishedSection, WavCapsSection
 from ..recipe.reading import RecipeError
@@ -73,8 +73,7 @@ def check_splits(
     splits: dict[str, Dataset], section: DataSection, *, progress: bool = True
 ) -> tuple[dict[str, Dataset], dict[str, AudioCheckReport]]:
     """
-    Decodes every clip once and leaves out the bad ones, split by split; logs what in the data sets' directories is
-    not read, by reason and ending.
+    Decodes every clip once and leaves out the bad ones, split by split.
 
     Returns:
         The tables without rows of bad clips, and a report a split.
@@ -89,17 +88,21 @@ def check_splits(
         )
         if not len(good[name]):
             raise DataError(f"split {name!r}: no usable clip is left.")
-    for line in unread_lines(_unread_files(section)):
-        logger.warning("%s", line)
     return good, reports
 
 
-def _unread_files(section: DataSection) -> Iterator[Unread]:
-    readable = supported_audio_extensions()
+def not_read(section: DataSection) -> ReadingReport:
+    """What in the directories of a recipe's data sets is not read; logs a line a reason."""
+    readable, report = supported_audio_extensions(), ReadingReport()
     for name in section.sources:
         place = getattr(getattr(section, name), "path", None)
         if place is not None:
-            yield from unread_below(place, readable)
+            walk = walk_sounds(place, readable)
+            report.unread += walk.unread
+            report.skipped += walk.faults
+    for line in report.counts:
+        logger.warning("%s", line)
+    return report
 
 
 def _load_published(name: str, section: PublishedSection | WavCapsSection) -> dict[str, Dataset]:

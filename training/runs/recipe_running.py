@@ -22,7 +22,7 @@ from ..models.model_building import BuiltModel, build_model, load_model
 from ..models.pretrained_text import looks_like_path
 from ..recipe.reading import RecipeError, Stage, resolve_stages
 from ..recipe.schema import EvaluationSection, Recipe
-from ..rows.split_loading import check_splits, load_splits
+from ..rows.split_loading import check_splits, load_splits, not_read
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
 from .run_directory import RunDirectory, as_it_began
@@ -171,11 +171,13 @@ def _prepare_splits(
                     "checked": report.checked,
                     "bad": report.bad,
                     "counts": report.counts,
+                    "remarks": report.remarks,
                     "left_out": sorted(set(splits[name]["clip_id"]) - set(good[name]["clip_id"])),
                 }
                 for name, report in reports.items()
             },
         )
+        run.save(f"{stage.name}/not_read", not_read(stage.data).as_json())
         for name, report in reports.items():
             if report.bad:
                 logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from tiny_models import saved_tiny_model, sound, write_sound
 
+from auricle.processing import FileRemarks, read_channels
 from auricle.search.sound_index import SoundIndex
 from auricle.search.store.index_store import Store
 from auricle.search.update import sound_fields
@@ -91,6 +92,85 @@ def test_a_broadcast_wave_tells_scene_take_and_time(tmp_path, where, long_form):
     assert found.tags == ("AMBIENCE", "FOREST") and found.faults == ()
     # What the chunks of RF64 stand before, not every libsndfile finds.
     assert long_form or len(soundfile.read(path)[0]) == RATE
+
+
+W64_RIFF = bytes.fromhex("2e91cf11a5d628db04c10000")
+W64_LIST = bytes.fromhex("2f91cf11a5d628db04c10000")
+W64_OTHER = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+
+def w64_chunk(name: bytes, body: bytes) -> bytes:
+    size = 24 + len(body)
+    ending = W64_LIST if name == b"list" else W64_OTHER
+    return name + ending + struct.pack("<Q", size) + body + bytes(-size % 8)
+
+
+def w64(path: Path, *, before: bytes = b"", behind: bytes = b"") -> str:
+    """A second of sound in Sony Wave64, by libsndfile, between chunks."""
+    soundfile.write(path, sound(1.0, seed=1)[:RATE] * 0.5, RATE, format="W64", subtype="PCM_16")
+    whole = path.read_bytes()
+    whole = whole[:40] + before + whole[40:] + bytes(-len(whole) % 8) + behind
+    assert whole[4:16] == W64_RIFF
+    path.write_bytes(whole[:16] + struct.pack("<Q", len(whole)) + whole[24:])
+    return str(path)
+
+
+def with_applications(path: Path, name: bytes, contents: list[bytes]) -> str:
+    """A FLAC file with APPLICATION blocks behind its STREAMINFO, as `flac --keep-foreign-metadata` writes them."""
+    soundfile.write(path, sound(1.0, seed=1)[:RATE] * 0.5, RATE, format="FLAC", subtype="PCM_16")
+    whole = path.read_bytes()
+    blocks = b"".join(b"\x02" + struct.pack(">I", 4 + len(one))[1:] + name + one for one in contents)
+    # STREAMINFO, 34 bytes behind its head, is the last block no more, unless others follow it anyway.
+    streaminfo = bytes([whole[4] & 0x7F]) + whole[5:42]
+    if whole[4] & 0x80:
+        last = len(blocks) - 8 - len(contents[-1])
+        blocks = blocks[:last] + b"\x82" + blocks[last + 1 :]
+    path.write_bytes(whole[:4] + streaminfo + blocks + whole[42:])
+    return str(path)
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_wave64_tells_what_a_wave_tells(tmp_path, where):
+    chunks = (
+        w64_chunk(b"bext", bext())
+        + w64_chunk(b"iXML", IXML.encode())
+        + w64_chunk(b"list", info(INAM=b"Wren"))
+    )
+    expected = read_fields(
+        wave(
+            tmp_path / "a.wav",
+            chunk(b"bext", bext()) + chunk(b"iXML", IXML.encode()) + chunk(b"LIST", info(INAM=b"Wren")),
+        )
+    )
+    path = w64(tmp_path / "a.w64", **{where: chunks})
+    assert read_fields(path) == expected and len(expected.fields) == 15
+    # And no chunk is taken for sound, as libsndfile by itself does with those behind the samples.
+    plain, _ = read_channels(w64(tmp_path / "plain.w64"))
+    with FileRemarks() as remarks:
+        np.testing.assert_array_equal(read_channels(path)[0], plain)
+    assert len(plain) == RATE and not remarks.found
+    np.testing.assert_array_equal(read_channels(path, offset=0.5)[0], plain[RATE // 2 :])
+
+
+def test_flac_keeps_the_chunks_of_its_source(tmp_path):
+    chunks = [chunk(b"bext", bext()), chunk(b"iXML", IXML.encode()), chunk(b"LIST", info(INAM=b"Wren"))]
+    expected = read_fields(wave(tmp_path / "a.wav", b"".join(chunks)))
+    head, form = b"RIFF\0\0\0\0WAVE", chunk(b"fmt ", bytes(16))
+    # Of the samples the head of their chunk alone.
+    kept = [head, *chunks[:2], form, b"data" + struct.pack("<I", 2 * RATE), chunks[2]]
+    path = with_applications(tmp_path / "a.flac", b"riff", kept)
+    assert read_fields(path) == expected and len(expected.fields) == 15
+    assert soundfile.info(path).frames == RATE
+    long_chunks = [
+        w64_chunk(b"bext", bext()),
+        w64_chunk(b"iXML", IXML.encode()),
+        w64_chunk(b"list", info(INAM=b"Wren")),
+    ]
+    assert read_fields(with_applications(tmp_path / "b.flac", b"w64 ", long_chunks)) == expected
+    # What other programs keep there, and what is cut, is nothing of ours.
+    assert read_fields(with_applications(tmp_path / "c.flac", b"peem", chunks)) == SoundFields()
+    cut = with_applications(tmp_path / "d.flac", b"riff", [chunk(b"bext", bext())[:308]])
+    assert "bext chunk is damaged: 300 bytes" in read_fields(cut).faults[0]
 
 
 def test_dates_of_other_signs_and_none(tmp_path):

@@ -13,7 +13,7 @@ from tiny_recipes import write_captioned_folder
 from auricle.data import DataError
 from auricle.training.recipe.reading import RecipeError
 from auricle.training.recipe.schema import DataSection
-from auricle.training.rows.split_loading import check_splits, load_splits
+from auricle.training.rows.split_loading import check_splits, load_splits, not_read
 
 
 def section(path, *, folder=None, **more) -> DataSection:
@@ -122,11 +122,20 @@ def test_bad_files_are_left_out_and_counted_split_by_split(tmp_path, caplog):
     write_sound(folder / "test_010.wav", 0.0)
     settings = section(folder, max_bad_share=0.3)
     (folder / "sub.xyz").touch()
+    (folder / "gone.wav").symlink_to(folder / "nowhere.wav")
     loaded = load_splits(settings, progress=False)
     with caplog.at_level("WARNING"):
         splits, reports = check_splits(loaded, settings, progress=False)
-    # What is not read is said last, once for all splits.
-    assert caplog.messages[-1] == "1 file with endings that are not read: .xyz (1)"
+        rest = not_read(settings)
+    # What is not read is reported once for all splits.
+    assert (
+        caplog.messages[-2:]
+        == rest.counts
+        == [
+            "1 file skipped: a link whose target does not exist: .wav (1)",
+            "1 file with endings that are not read: .xyz (1)",
+        ]
+    )
     assert "1 file skipped: the file is empty: .wav (1)" in caplog.messages
     assert {name: len(table) for name, table in splits.items()} == {"train": 12, "test": 6}
     left_out = {name: clips(loaded[name]) - clips(table) for name, table in splits.items()}

@@ -1,0 +1,59 @@
+"""Which files of a folder are its `metadata.csv` and `metadata.jsonl`, whatever the case of their names."""
+
+import os
+from dataclasses import dataclass, field
+
+from .file_names import folded
+from .metadata_files import METADATA_FILES
+
+
+@dataclass
+class FoundMetadata:
+    """
+    The metadata files of one folder.
+
+    Attributes:
+        paths: that are to be read, `metadata.csv` before `metadata.jsonl`.
+        remarks: (path, remark) of those whose names differ from these in upper and lower case.
+        ignored: (path, reason) of those beside which one of the exact name lies.
+        unclear: (path, reason) of several that fit alike, none exactly: none of them is read.
+    """
+
+    paths: list[str] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    unclear: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_metadata_files(folder: str | os.PathLike[str]) -> FoundMetadata:
+    """
+    Finds a folder's metadata files by the rule for names of sounds: the exact name, else one that differs in case.
+
+    Args:
+        folder: that does not exist has none.
+    """
+    found = FoundMetadata()
+    try:
+        present = sorted(os.listdir(folder))
+    except OSError:
+        # A folder that may be entered but not listed.
+        present = list(METADATA_FILES)
+    for name in METADATA_FILES:
+        fitting = [os.path.join(folder, other) for other in present if folded(other) == name]
+        fitting = [path for path in fitting if os.path.isfile(path)]
+        exact = os.path.join(folder, name)
+        if exact in fitting:
+            found.paths.append(exact)
+            reason = f"not read, since {name} lies beside it and counts"
+            found.ignored += [(path, reason) for path in fitting if path != exact]
+        elif len(fitting) == 1:
+            found.paths += fitting
+            found.remarks.append((fitting[0], f"read as {name}, which differs in upper and lower case"))
+        elif fitting:
+            others = ", ".join(os.path.basename(path) for path in fitting)
+            reason = f"not read: {others} differ in upper and lower case only; keep one, as {name}"
+            found.unclear += [(path, reason) for path in fitting]
+    return found
+
+
+__all__ = ["FoundMetadata", "find_metadata_files"]

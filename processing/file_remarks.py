@@ -1,0 +1,65 @@
+"""Remarks on single files that are read all the same: several sound tracks, channels that cancel, a repaired header."""
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def add_remark(name: str, note: str) -> None:
+    """
+    Gives a remark on a file to everyone who collects remarks; if no one does, logs it as a warning, once a process.
+
+    Args:
+        name: of the file.
+        note: what a user should know about it.
+    """
+    collecting = tuple(_collecting)
+    for remarks in collecting:
+        remarks.add(name, note)
+    if not collecting:
+        _log_once(name, note)
+
+
+class FileRemarks:
+    """
+    Collects the remarks on all files that this process reads within a `with` block; they are not logged meanwhile.
+
+    Threads that decode ahead are heard too.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, None]] = {}
+
+    def add(self, name: str, note: str) -> None:
+        """Keeps a remark, once."""
+        self._found.setdefault(name, {})[note] = None
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """The remarks on one file."""
+        return tuple(self._found.get(name, ()))
+
+    @property
+    def found(self) -> list[tuple[str, str]]:
+        """(file, remark) of all, sorted."""
+        return sorted((name, note) for name, notes in self._found.copy().items() for note in tuple(notes))
+
+    def __enter__(self) -> "FileRemarks":
+        _collecting.append(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _collecting.remove(self)
+
+
+# Of the process, as handlers of a logger are: a context variable would not reach the threads that decode.
+_collecting: list[FileRemarks] = []
+
+
+@lru_cache(maxsize=4096)
+def _log_once(name: str, note: str) -> None:
+    logger.warning("%s: %s", name, note)
+
+
+__all__ = ["FileRemarks", "add_remark"]
