@@ -1,5 +1,5 @@
 """
-The fidelity table of docs/stages.md: every effective value of the fifteen recipes beside the report's and the references'.
+The fidelity table of docs/stages.md: every effective value of the fifteen recipes beside the report's and others'.
 
 `make fidelity-table` writes it; tests/recipes/test_fidelity_table.py fails where the page is stale.
 
@@ -23,7 +23,7 @@ BEGIN, END = "<!-- fidelity table: written by `make fidelity-table` -->", "<!-- 
 TOWERS = ("passt", "eat", "beats")
 TITLES = {"passt": "PaSST", "eat": "EAT", "beats": "BEATs"}
 SIDS = (1, 2, 3, 4, 5)
-OFF = "–"
+OFF = "-"
 NOT_STATED = ("not stated", OFF, OFF)
 SAME = "the same"
 
