@@ -215,7 +215,11 @@ class TrainingSection(Settings):
 
     epochs: float = Field(20, gt=0, description="Passes over the training rows.")
     batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
-    gradient_accumulation_steps: int = Field(1, ge=1, description="Steps whose gradients are added up.")
+    gradient_accumulation_steps: int = Field(
+        1,
+        ge=1,
+        description="Steps whose gradients are added up; their batches are not compared with each other.",
+    )
     learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
     projection_learning_rate: float | None = Field(
         None, gt=0, description="Peak rate of projections and temperature; none takes learning_rate."
