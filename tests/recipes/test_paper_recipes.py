@@ -130,7 +130,7 @@ def test_a_missing_list_of_ids_is_named_with_the_command_that_fetches_it(place):
     (place / "dcase2025_excluded_freesound_ids.csv").unlink()
     (missing,) = missing_inputs([stage_of(2, "passt")])
     assert missing.field == "data.exclude.freesound_ids"
-    assert "`auricle data fetch exclusions .`" in missing.message
+    assert "`auricle data fetch exclusions . --accept-license`" in missing.message
 
 
 def test_a_run_stops_in_one_line_before_it_has_made_anything(place):

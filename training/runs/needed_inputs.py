@@ -110,7 +110,7 @@ def _missing_ids(section: DataSection) -> Iterable[tuple[str, str]]:
         yield (
             "data.exclude.freesound_ids",
             f"data.exclude.freesound_ids: {path} is missing; get it with `auricle data fetch exclusions "
-            f"{shlex.quote(str(Path(path).parent))}`.",
+            f"{shlex.quote(str(Path(path).parent))} --accept-license`.",
         )
 
 
