@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-browser test-cluster test-fuzz test-full-size test-hf test-versions lint format bench clean
+.PHONY: help venv demo fidelity-table test test-slow test-browser test-cluster test-fuzz test-full-size test-hf test-versions lint format bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ test-hf: $(VENV)/.installed-mteb ## run transformers' own common tests of models
 
 test-versions: venv ## try the lowest and the newest supported transformers, datasets, sentence-transformers, peft
 	$(BIN)/python -m pytest -m versions -s tests/versions
+
+fidelity-table: venv ## write the table of docs/stages.md from the paper's recipes
+	$(BIN)/python tests/fidelity_table.py
 
 lint: venv ## check format and style
 	$(BIN)/ruff format --check .

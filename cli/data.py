@@ -1,4 +1,4 @@
-"""`auricle data`: checks the files of a dataset and unpacks archives."""
+"""`auricle data`: fetches a dataset, checks its files and unpacks archives."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,10 +9,13 @@ import typer
 from .failures import one_line_errors, printable
 
 if TYPE_CHECKING:
+    from ..data.fetching import FetchPlan
     from ..data.sources import ClipListing
 
 data = typer.Typer(
-    help="Check the files of a dataset, or unpack its archives.", no_args_is_help=True, add_completion=False
+    help="Fetch a dataset, check its files, or unpack its archives.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 FOLDER = "folder"
@@ -89,6 +92,88 @@ def unpack(
         with one_line_errors(DataError, OSError):
             written, kept = unpack_archive(archive, target, progress=progress)
     typer.echo(f"wrote {written} files to {target}" + (f", kept {kept} existing files" if kept else ""))
+
+
+@data.command("fetch")
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="What to fetch: clotho, audiocaps (captions alone), wavcaps, exclusions (the list of Freesound ids "
+            "that DCASE 2025 excludes), or relevance (the multi-annotation of DCASE 2025)."
+        ),
+    ],
+    directory: Annotated[Path, typer.Argument(help="Where the files go. It is created if missing.")],
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the terms that the command prints.")
+    ] = False,
+    collection: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Collection of WavCaps: FreeSound, BBC_Sound_Effects, SoundBible or AudioSet_SL. You can repeat the "
+            "option. Default: all."
+        ),
+    ] = None,
+    keep_archives: Annotated[
+        bool, typer.Option("--keep-archives", help="Keep archives after they are unpacked.")
+    ] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of a server that has the files under the publishers' paths, such as http://mirror:8000. For "
+            "WavCaps: the endpoint of a Hub."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be fetched, with sizes, and exit.")
+    ] = False,
+    progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
+) -> None:
+    """
+    Fetch a dataset from its publisher.
+
+    The command prints the terms of the dataset first and needs --accept-license. It checks the free disk space,
+    downloads the files, compares them with the publisher's checksums where there are any, and unpacks archives.
+
+    If the connection fails, the command tries again. If you run it again, it resumes: complete files are kept, and
+    a partial download continues where it ended.
+    """
+    with one_line_errors():
+        from ..data.fetching import FetchError, fetchable_named, plan_fetch
+        from ..data.fetching import fetch as fetch_planned
+        from ..data.schema import DataError
+
+        with one_line_errors(DataError, OSError):
+            fetchable = fetchable_named(name)
+            for line in fetchable.terms:
+                typer.echo(line)
+            if not (accept_license or dry_run):
+                raise FetchError("to accept these terms and fetch, add --accept-license.")
+            plan = plan_fetch(
+                fetchable, directory, collections=collection, keep_archives=keep_archives, mirror=mirror
+            )
+            _print_plan(plan, listed=dry_run)
+            if dry_run:
+                return
+            fetched, unpacked = fetch_planned(plan, directory, keep_archives=keep_archives, progress=progress)
+    typer.echo(f"fetched {fetched} files to {directory}" + (f", unpacked {unpacked}" if unpacked else ""))
+    for line in plan.fetchable.afterwards:
+        typer.echo(line.replace("{directory}", str(directory)))
+
+
+def _print_plan(plan: "FetchPlan", *, listed: bool) -> None:
+    """What is still to be fetched, and the disk; of a dry run also file by file."""
+    if listed:
+        for file, size in plan.files:
+            typer.echo(f"  {printable(file.name)}  {'size unknown' if size is None else _size(size)}")
+    typer.echo(
+        f"{len(plan.files)} files to fetch, {_size(plan.download_bytes)}; needs about {_size(plan.peak_bytes)} of "
+        f"disk, {_size(plan.free_bytes)} are free"
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _listings(name: str, path: Path, split: str | None) -> "dict[str, ClipListing]":

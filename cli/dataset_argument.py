@@ -84,15 +84,15 @@ def _load_recipe(
     from ..training.rows.split_loading import load_splits
 
     recipe = read_recipe(path, overrides)
-    section = recipe.data
+    section, augmentation = recipe.data, recipe.augmentation
     if stage is not None:
-        sections = {resolved.name: resolved.data for resolved in resolve_stages(recipe, str(path))}
-        if stage not in sections:
+        stages = {resolved.name: resolved for resolved in resolve_stages(recipe, str(path))}
+        if stage not in stages:
             raise DatasetArgumentError(
-                f"{path}: no stage {stage!r} in this recipe; the stages are {list(sections)}."
+                f"{path}: no stage {stage!r} in this recipe; the stages are {list(stages)}."
             )
-        section = sections[stage]
-    return load_splits(section, progress=progress)
+        section, augmentation = stages[stage].data, stages[stage].augmentation
+    return load_splits(section, mixes=augmentation.mixes, progress=progress)
 
 
 def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:

@@ -40,7 +40,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
         ("report", "Draw a training run as an HTML page.", "report:report"),
     ],
     "Data": [
-        ("data", "Check the files of a dataset, or unpack its archives.", "data:data"),
+        ("data", "Fetch a dataset, check its files, or unpack its archives.", "data:data"),
         ("augment", "Make new captions and mixes with a language model.", "augment:augment"),
         ("cluster", "Cluster the captions of a dataset.", "cluster:cluster"),
     ],

@@ -15,6 +15,8 @@ from .schema import SCHEMA, DataError, unique_clips
 logger = logging.getLogger(__name__)
 
 ID_COLUMNS = ("freesound_id", "youtube_id")
+# Splits whose rows come into training only where a recipe names them.
+HELD_OUT = ("validation", "test")
 # How often an epoch sees a row; a table without the column weighs 1.
 WEIGHT_COLUMN = "epoch_weight"
 
@@ -85,7 +87,9 @@ def leave_out_recordings(
     Args:
         train: what is about to be trained on.
         evaluated: the other splits of the run.
-        excluded_freesound_ids: further recordings, such as the challenge's list.
+        excluded_freesound_ids: further recordings, such as the challenge's list. Rows of a validation or test split
+            in ``train`` stay whatever the list says: they are there because the recipe names their split, as
+            retraining on the whole of a development set does.
 
     Returns:
         The table without their rows; how many clips that were is logged. The same object if there are none.
@@ -94,12 +98,18 @@ def leave_out_recordings(
         DataError: if nothing is left.
     """
     unwanted: dict[str, set[str]] = {name: set() for name in ID_COLUMNS}
-    unwanted["freesound_id"] |= set(excluded_freesound_ids)
     for table in evaluated:
         for name in ID_COLUMNS:
             unwanted[name] |= {value for value in _column(table, name) if value}
     columns = [(_column(train, name), unwanted[name]) for name in ID_COLUMNS]
-    kept = [row for row in range(len(train)) if not any(values[row] in names for values, names in columns)]
+    listed, freesound_ids = set(excluded_freesound_ids), _column(train, "freesound_id")
+    is_named = [split in HELD_OUT for split in train["split"]]
+    kept = [
+        row
+        for row in range(len(train))
+        if not any(values[row] in names for values, names in columns)
+        and (is_named[row] or freesound_ids[row] not in listed)
+    ]
     if len(kept) == len(train):
         return train
     if not kept:
@@ -119,8 +129,11 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
     """
     Freesound ids of a CSV file with a column ``sound_id``, such as DCASE's list of what training must leave out.
 
+    A value that is no whole number excludes nothing: DCASE's list of 2025 says ``Not found`` in one line. Such lines
+    are counted and logged.
+
     Raises:
-        DataError: if the file cannot be read, has no such column, or a value is no whole number.
+        DataError: if the file cannot be read, has no such column, or holds no id.
     """
     path = Path(path)
     try:
@@ -128,18 +141,25 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
             reader = csv.DictReader(file, strict=True)
             if "sound_id" not in (reader.fieldnames or []):
                 raise DataError(f"{path}: no column 'sound_id'; the columns are {reader.fieldnames}.")
-            found = set()
+            found, others = set(), []
             for record in reader:
                 value = (record["sound_id"] or "").strip()
-                if not value.isdecimal():
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: sound_id is {value!r}, but must be a number."
-                    )
-                found.add(value)
+                if value.isascii() and value.isdecimal():
+                    found.add(value)
+                else:
+                    others.append((reader.line_num, value))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot read the file as CSV ({error}).") from error
     if not found:
         raise DataError(f"{path}: the file has no ids.")
+    if others:
+        logger.warning(
+            "%s: %d of %d lines hold no id and are passed over, the first one line %d: %r",
+            path,
+            len(others),
+            len(others) + len(found),
+            *others[0],
+        )
     return found
 
 

@@ -277,17 +277,22 @@ def _stage_row(stage: Stage, summary: Mapping[str, Any]) -> dict[str, Any]:
 def _augmentation(section: AugmentationSection) -> str:
     parts = []
     if section.back_translated and section.back_translation_probability:
-        job = read_json(Path(section.back_translated) / "job.json") or {}
-        by = (
-            "rules"
-            if job.get("rule_based")
-            else (job.get("backend") or {}).get("model", "a model not recorded")
-        )
+        by = _answered_by(section.back_translated)
         parts.append(f"back-translation by {by} with probability {section.back_translation_probability:g}")
     if section.word_deletion:
         edit = "one word deleted or replaced by a synonym" if section.synonyms else "one word deleted"
         parts.append(f"{edit} with probability {section.word_deletion:g}")
+    if section.mixes:
+        parts.append(f"mixes with captions by {_answered_by(section.mixes)}")
     return ", ".join(parts) or "none"
+
+
+def _answered_by(directory: str) -> str:
+    """What made the captions of an augmentation job."""
+    job = read_json(Path(directory) / "job.json") or {}
+    if job.get("rule_based"):
+        return "rules"
+    return (job.get("backend") or {}).get("model", "a model not recorded")
 
 
 def _cluster_entry(stage: str, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def collect_training_table(run_dir: str | Path, repo_id: str, *, progress: bool 
     if record is None:
         raise PublishError(f"{run_dir}: no run.json found; this is not the directory of a training run.")
     recipe = Recipe.model_validate(record["recipe"])
-    splits = load_splits(resolve_stages(recipe)[-1].data, progress=progress)
+    last = resolve_stages(recipe)[-1]
+    splits = load_splits(last.data, mixes=last.augmentation.mixes, progress=progress)
     files: dict[str, Path | bytes] = {}
     licenses: set[str] = set()
     for name, table in splits.items():

@@ -387,7 +387,11 @@ def _card_data(card: bytes) -> dict[str, Any] | None:
 
 
 def _entry(path: str, content: bytes) -> dict[str, Any]:
-    return {"type": "file", "path": path, "size": len(content), "oid": _git_oid(content)}
+    entry = {"type": "file", "path": path, "size": len(content), "oid": _git_oid(content)}
+    if b"\0" in content:
+        lfs = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+        entry["lfs"] = lfs
+    return entry
 
 
 def _git_oid(content: bytes) -> str:

@@ -44,6 +44,7 @@ FLOORS = {
 }
 # Rooms inside rooms have floors too; "" stands for the modules that lie in the room itself.
 INNER_FLOORS = {
+    "data": {"": 0, "fetching": 1},
     "encoders": {"settings": 0, "": 1, "recordings": 2, "public": 2},
     "evaluation": {"moments": 0, "": 0, "ensembles": 1, "reports": 1, "comparison": 2},
     "training": {
@@ -236,6 +237,7 @@ def test_no_import_points_up():
         ("search/page/a.py", "from ...training.recipe.schema import f"),
         ("data/a.py", "from ..training import f"),
         ("data/scenes/a.py", "from ...evaluation import f"),
+        ("data/sources/a.py", "from ..fetching import f"),
         ("evaluation/a.py", "import auricle.training.trainer"),
         ("evaluation/a.py", "from ..training.recipe.schema import f"),
         ("training/a.py", "from auricle.search import f"),
@@ -264,6 +266,7 @@ def test_an_import_that_points_up_is_seen(file, text):
         ("data/a.py", "from ..processing.audio_reading import f\nfrom .. import __version__"),
         ("data/a.py", "from ..evaluation import metrics\nfrom ..evaluation.metrics.bootstrap import f"),
         ("data/scenes/a.py", "from ..schema import f\nfrom . import signals"),
+        ("data/fetching/a.py", "from ..sources.split_zip import f\nfrom ...files.json_files import g"),
         (
             "training/a.py",
             "from ..evaluation import f\nfrom ..modeling import g\nfrom .losses.objective import h",

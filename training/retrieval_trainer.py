@@ -23,7 +23,7 @@ from ..files.saved_directories import (
 )
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
-from .learning_rate import warmup_cosine_schedule
+from .learning_rate import schedule_steps, warmup_cosine_schedule
 from .losses.cluster_loss import cluster_losses
 from .losses.gradient_gather import (
     gather_rows,
@@ -187,11 +187,19 @@ class RetrievalTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
         """Linear rise, then a cosine to the same absolute floor for every group."""
         if self.lr_scheduler is None:
+            section = self.section
+            steps = schedule_steps(
+                num_training_steps,
+                section.epochs,
+                warmup_share=section.warmup_share,
+                warmup_epochs=section.warmup_epochs,
+                cosine_end_epoch=section.cosine_end_epoch,
+            )
             self.lr_scheduler = warmup_cosine_schedule(
                 optimizer or self.optimizer,
-                warmup_steps=round(self.section.warmup_share * num_training_steps),
-                total_steps=num_training_steps,
-                min_learning_rate=self.section.min_learning_rate,
+                warmup_steps=steps.warmup_steps,
+                cosine_end_step=steps.cosine_end_step,
+                min_learning_rate=section.min_learning_rate,
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler

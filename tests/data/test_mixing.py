@@ -1,7 +1,9 @@
 """Several data sets as one: joined tables, recordings left out, and which rows an epoch sees."""
 
 import logging
+import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,11 +67,49 @@ def test_excluded_ids_are_read(tmp_path):
     assert read_excluded_ids(path) == {"354184", "7"}
 
 
+def test_lines_without_an_id_are_passed_over_counted_and_logged(tmp_path, caplog):
+    path = tmp_path / "excluded.csv"
+    path.write_text("sound_id\n354184\nNot found\n7\n\u0663\n")
+    with caplog.at_level(logging.WARNING):
+        assert read_excluded_ids(path) == {"354184", "7"}
+    assert "2 of 4 lines hold no id and are passed over, the first one line 3: 'Not found'" in caplog.text
+
+
+@pytest.mark.skipif("AURICLE_DATA_DIR" not in os.environ, reason="needs AURICLE_DATA_DIR")
+def test_the_published_list_is_read(caplog):
+    path = Path(os.environ["AURICLE_DATA_DIR"]) / "dcase2025_excluded_freesound_ids.csv"
+    with caplog.at_level(logging.WARNING):
+        found = read_excluded_ids(path)
+    lines = path.read_text().split("\n")[1:]
+    assert found == {line.strip() for line in lines if line.strip().isdecimal()} and len(found) > 3000
+    assert "line 1013: 'Not found'" in caplog.text
+
+
+def test_rows_of_splits_that_a_recipe_names_stay_whatever_the_list_says():
+    """Retraining on the whole development set: the list holds its validation and test recordings."""
+    ids = {"freesound_id": ["1", "2"]}
+    train = join_tables(
+        [
+            table("clotho", 2, ids=ids),
+            table("clotho", 2, "validation", ids={"freesound_id": ["3", "4"]}),
+            table("clotho", 2, "test", ids={"freesound_id": ["5", "6"]}),
+            table("wavcaps", 2, ids={"freesound_id": ["3", "7"]}),
+        ]
+    )
+    whole = leave_out_recordings(train, [], {"3", "4", "5", "6"})
+    # WavCaps is an other data set: there the list holds.
+    assert sorted(set(train["clip_id"]) - set(whole["clip_id"])) == ["wavcaps/train/0.wav"]
+    # What is evaluated is left out wherever it lies.
+    evaluated = table("other", 1, "test", ids={"freesound_id": ["4"]})
+    kept = set(leave_out_recordings(train, [evaluated])["clip_id"])
+    assert "clotho/validation/1.wav" not in kept and "clotho/validation/0.wav" in kept
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("id\n7\n", r"no column 'sound_id'; the columns are \['id'\]"),
-        ("sound_id\n7\nseven\n", "line 3: sound_id is 'seven'"),
+        ("sound_id\nNot found\n\n", "the file has no ids"),
         ("sound_id\n", "the file has no ids"),
         (None, "cannot read the file as CSV"),
     ],

@@ -15,6 +15,8 @@ from miniature_sources import WAVCAPS_FILES, write_miniature_audiocaps, write_mi
 from tiny_models import tiny_text_encoder_dir
 from tiny_recipes import ROOT, environment, weights_of
 
+from auricle.training.rows.synonyms import SynonymError, WordNet
+
 pytestmark = [pytest.mark.full_size, pytest.mark.timeout(1800)]
 
 TOWERS = ("passt", "eat", "beats")
@@ -43,10 +45,33 @@ def place(tmp_path_factory):
     write_miniature_clotho(folder / "clotho", {"train": 2, "validation": 1, "test": 2}, seconds=1.0)
     write_miniature_audiocaps(folder / "audiocaps", {"train": 1, "validation": 1, "test": 1})
     write_miniature_wavcaps(folder / "wavcaps", dict.fromkeys(WAVCAPS_FILES, 1), first=90)
-    (folder / "dcase2025_excluded_freesound_ids.csv").write_text("sound_id\n354184\n")
+    (folder / "dcase2025_excluded_freesound_ids.csv").write_text("sound_id\n354184\nNot found\n")
+    for job in (["back-translate"], ["mix", "--count", "3"]):
+        out = "augmented/back_translated" if job[0] == "back-translate" else "augmented/mixes"
+        command = [
+            sys.executable,
+            "-m",
+            "auricle",
+            "augment",
+            job[0],
+            "clotho",
+            out,
+            *job[1:],
+            "--no-progress",
+        ]
+        subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True, timeout=300)
     tiny_text_encoder_dir(folder / "tokenizer")
     yield folder
     shutil.rmtree(folder)
+
+
+def has_wordnet() -> bool:
+    """Whether WordNet's files are here: without them words are deleted alone."""
+    try:
+        WordNet()
+    except SynonymError:
+        return False
+    return True
 
 
 def train(place, sid, tower):
@@ -56,8 +81,13 @@ def train(place, sid, tower):
         "data.cache_dir": str(place / "cache"),
     }
     if sid == 1:
+        options["model.audio.pretrained"] = "none"
         # Its rows are those of three data sets: two steps are less of an epoch.
         options["training.epochs"] = "0.16"
+    if sid >= 3:
+        # Its rows are those of Clotho and three mixes: 13.
+        options["training.epochs"] = "0.3"
+        options["augmentation.synonyms"] = str(has_wordnet()).lower()
     if sid == 5:
         # Stands in for e5-large-v2: the same kind of source, but its weights come as a package.
         options["clusters.embed_with"] = "sentence-transformers/all-MiniLM-L6-v2"

@@ -141,6 +141,32 @@ def test_the_schedule_brings_every_group_to_the_same_floor(make):
     assert all(math.isclose(rate, 1e-5) for rate in rates[10])
 
 
+def test_a_schedule_in_epochs_reaches_the_optimizer(make):
+    setting = make(
+        epochs=20, learning_rate=1e-3, min_learning_rate=1e-5, warmup_epochs=1, cosine_end_epoch=16
+    )
+    trainer = setting.trainer()
+    trainer.create_optimizer_and_scheduler(200)
+    rates = []
+    for _ in range(200):
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+    assert rates[10] == 1e-3 == max(rates) and rates[9] < 1e-3
+    assert all(math.isclose(rate, 1e-5) for rate in rates[160:]) and rates[159] > 1e-5
+
+
+def test_a_norm_of_0_switches_clipping_off(make):
+    def trained(norm):
+        setting = make(epochs=1, max_grad_norm=norm, validated=False)
+        setting.trainer().train()
+        return weights(setting.model)
+
+    off, never_reached, tiny = trained(0), trained(1e9), trained(1e-9)
+    assert all(torch.equal(off[name], never_reached[name]) for name in off)
+    assert any(not torch.equal(off[name], tiny[name]) for name in off)
+
+
 @pytest.mark.parametrize("tower", ["audio", "text"])
 def test_a_frozen_tower_keeps_every_bit_and_its_dropout_is_off(make, tower):
     other = {"audio": "text", "text": "audio"}[tower]

@@ -89,8 +89,8 @@ def build_model(section: ModelSection, seed: int) -> BuiltModel:
     if source is not None:
         _load_text_weights(model, source, section.text.pretrained)
         origins["text"] = source.origin
-    if section.audio.pretrained:
-        origins["audio"] = _load_audio_weights(model, section.audio.pretrained)
+    if section.audio.pretrained_source:
+        origins["audio"] = _load_audio_weights(model, section.audio.pretrained_source)
     return BuiltModel(model, processor, origins)
 
 
@@ -113,7 +113,7 @@ def _audio_config(section: ModelSection) -> PreTrainedConfig:
     kind = values.pop("model_type", "auricle_passt")
     if kind not in AUDIO_CONFIGS:
         raise RecipeError(f"model.audio.config.model_type is {kind!r}; known: {sorted(AUDIO_CONFIGS)}.")
-    name = section.audio.pretrained
+    name = section.audio.pretrained_source
     if name and looks_like_path(name) and not Path(name).exists():
         raise PretrainedError(f"audio encoder {name}: there is no such file or directory.")
     published = _load_published(kind, name, values)[0].config if name and Path(name).is_file() else None

@@ -7,6 +7,9 @@ from pydantic import Field, field_validator, model_validator
 from ...processing.caption_form import caption_normalization_of
 from .data_section import DataSection, Settings
 
+# What `model.audio.pretrained` says where random weights are meant.
+RANDOM_WEIGHTS = "none"
+
 
 class AudioSection(Settings):
     """The audio tower."""
@@ -16,8 +19,19 @@ class AudioSection(Settings):
     )
     pretrained: str | None = Field(
         None,
-        description="Directory or Hub id of a converted encoder to start from; none trains from scratch.",
+        description="Directory or Hub id of a converted encoder to start from, or the publisher's own file; 'none' "
+        "trains from random weights, and so does leaving it out where published_weights is not set.",
     )
+    published_weights: str | None = Field(
+        None,
+        description="Name of the published weights that the recipe starts from. Training then refuses to start "
+        "unless pretrained is given; 'none' there asks for random weights.",
+    )
+
+    @property
+    def pretrained_source(self) -> str | None:
+        """Where the weights come from; None for random ones, whether asked for or left out."""
+        return None if self.pretrained == RANDOM_WEIGHTS else self.pretrained
 
 
 class TextSection(Settings):
@@ -85,9 +99,18 @@ class AugmentationSection(Settings):
     back_translation_probability: float = Field(
         0.5, ge=0, le=1, description="Probability that a caption is replaced by one of its back-translations."
     )
+    mixes: str | None = Field(
+        None,
+        description="Directory of `auricle augment mix`; all its clips are trained on, beside the data sets.",
+    )
 
     @property
     def is_on(self) -> bool:
+        """Whether training sees anything but the data sets' own clips and captions."""
+        return self.edits_captions or self.mixes is not None
+
+    @property
+    def edits_captions(self) -> bool:
         """Whether captions vary from epoch to epoch."""
         return bool(self.word_deletion or (self.back_translated and self.back_translation_probability))
 
@@ -192,17 +215,33 @@ class TrainingSection(Settings):
 
     epochs: float = Field(20, gt=0, description="Passes over the training rows.")
     batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
-    gradient_accumulation_steps: int = Field(1, ge=1, description="Steps whose gradients are added up.")
+    gradient_accumulation_steps: int = Field(
+        1,
+        ge=1,
+        description="Steps whose gradients are added up; their batches are not compared with each other.",
+    )
     learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
     projection_learning_rate: float | None = Field(
         None, gt=0, description="Peak rate of projections and temperature; none takes learning_rate."
     )
     min_learning_rate: float = Field(1e-7, ge=0, description="Floor that the cosine ends at.")
-    warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps with a linear rise.")
+    warmup_share: float = Field(
+        0.1, ge=0, le=1, description="Share of the steps with a linear rise, where warmup_epochs is not set."
+    )
+    warmup_epochs: float | None = Field(
+        None, ge=0, description="Epochs with a linear rise; none takes warmup_share."
+    )
+    cosine_end_epoch: float | None = Field(
+        None,
+        gt=0,
+        description="Epoch at which the cosine reaches the floor, where the rate stays; none is the last epoch.",
+    )
     weight_decay: float = Field(
         0.0, ge=0, description="AdamW's decay of matrices; biases and norms have none."
     )
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    max_grad_norm: float = Field(
+        1.0, ge=0, description="Gradients are clipped to this norm; 0 switches clipping off."
+    )
     freeze: list[Literal["audio", "text"]] = Field(
         default_factory=list, description="Towers that are not trained; their dropout is off too."
     )
@@ -231,6 +270,15 @@ class TrainingSection(Settings):
         both = sorted(set(self.lora.towers) & set(self.freeze))
         if both:
             raise ValueError(f"lora.towers and freeze both name {both[0]!r}: it has no adapters to train")
+        return self
+
+    @model_validator(mode="after")
+    def _cosine_follows_the_rise(self) -> "TrainingSection":
+        if self.cosine_end_epoch is not None and (self.warmup_epochs or 0) >= self.cosine_end_epoch:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs:g} must be less than cosine_end_epoch="
+                f"{self.cosine_end_epoch:g}: the cosine begins where the rise ends"
+            )
         return self
 
     @field_validator("save_every", mode="before")

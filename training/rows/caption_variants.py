@@ -46,7 +46,7 @@ def caption_variants(section: AugmentationSection, table: Dataset) -> CaptionVar
         DataError: if the back-translations are of other captions or of none of these rows.
         SynonymError: if synonyms are wanted and WordNet is missing.
     """
-    if not section.is_on:
+    if not section.edits_captions:
         return None
     editor = alternatives = None
     if section.word_deletion:

@@ -28,12 +28,19 @@ from ..recipe.reading import RecipeError
 logger = logging.getLogger(__name__)
 
 
-def load_splits(section: DataSection, *, progress: bool = True) -> dict[str, Dataset]:
+def load_splits(
+    section: DataSection, *, mixes: str | None = None, progress: bool = True
+) -> dict[str, Dataset]:
     """
     Loads every split of a recipe's data.
 
     Of several data sets all train and the first one gives the other splits. Training leaves out the recordings that
-    ``exclude`` names.
+    ``exclude`` names, and mixes of clips that are evaluated on.
+
+    Args:
+        section: the recipe's data section.
+        mixes: directory of `auricle augment mix`; all its clips join the training table.
+        progress: show progress bars.
 
     Returns:
         Tables by name: ``train``, ``validation`` where there is one, and any whose name begins with ``test``.
@@ -55,7 +62,31 @@ def load_splits(section: DataSection, *, progress: bool = True) -> dict[str, Dat
         evaluated if section.exclude.evaluated else (),
         read_excluded_ids(excluded) if excluded else (),
     )
+    if mixes is not None:
+        splits["train"] = join_tables([splits["train"], _load_mixes(mixes, evaluated)])
     return splits
+
+
+def _load_mixes(directory: str, evaluated: list[Dataset]) -> Dataset:
+    """The clips of a mixing job, without those that hold a clip of an evaluated split."""
+    table = load_captioned_folder(directory, split="train")
+    if "mixed_from" not in table.column_names:
+        raise DataError(
+            f"{directory}: the metadata have no column 'mixed_from', so it is no directory of `auricle augment mix`; "
+            "for a captioned folder use data.source."
+        )
+    unwanted = {row for one in evaluated for row in one["row_id"]}
+    kept = [index for index, rows in enumerate(table["mixed_from"]) if not unwanted.intersection(rows)]
+    if len(kept) == len(table):
+        return table
+    if not kept:
+        raise DataError(
+            f"{directory}: every mix holds a clip of a validation or test split; mix training clips."
+        )
+    logger.warning(
+        "skipped %d of %d mixes: they hold clips of evaluated splits", len(table) - len(kept), len(table)
+    )
+    return table.select(kept)
 
 
 def _load_source(name: str, section: DataSection, progress: bool) -> dict[str, Dataset]:

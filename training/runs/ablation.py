@@ -160,7 +160,7 @@ def _variant(
         changes: dict[str, Any] = {"starts_from": place(start) if start in shared_names else start}
         for ingredient in INGREDIENTS:
             if ingredient not in subset:
-                changes[ingredient] = SWITCHED_OFF[ingredient]
+                changes[ingredient] = _switched_off(stage, ingredient)
         if "distillation" in subset and stage.distillation.is_on:
             entries = [
                 {
@@ -179,17 +179,23 @@ def _variant(
     return _changed(recipe, sections, seed, home / ("+".join(subset) or NOTHING), stages)
 
 
+def _switched_off(stage: Stage, ingredient: str) -> dict[str, Any]:
+    # Named only where there are mixes: ablations from before there were any go on.
+    without_mixes = {"mixes": None} if ingredient == "augmentation" and stage.augmentation.mixes else {}
+    return SWITCHED_OFF[ingredient] | without_mixes
+
+
 def _shared_bank(
     stage: Stage, teacher: str, model_dir: str, home: Path, recipe: Recipe, progress: bool
 ) -> str:
     """A shared teacher is run over the same rows once, not once a subset."""
-    rows = json.dumps(stage.data.model_dump(mode="json"), sort_keys=True)
+    rows = json.dumps(stage.data.model_dump(mode="json"), sort_keys=True) + (stage.augmentation.mixes or "")
     directory = home / "banks" / f"{teacher}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
     if not TeacherBank.is_one(directory):
         write_teacher_bank(
             directory,
             load_teacher(model_dir),
-            {"train": load_splits(stage.data, progress=progress)["train"]},
+            {"train": load_splits(stage.data, mixes=stage.augmentation.mixes, progress=progress)["train"]},
             model_name=teacher,
             batch_size=recipe.evaluation.batch_size,
             progress=progress,

@@ -25,6 +25,7 @@ from ..recipe.schema import EvaluationSection, Recipe
 from ..rows.split_loading import check_splits, load_splits, not_read
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
+from .needed_inputs import check_inputs
 from .run_directory import RunDirectory, as_it_began
 from .stage_objective import prepare_objective
 from .stage_running import POOLED_CAPTIONS, run_stage
@@ -65,6 +66,12 @@ def run_recipe(
     if only_stage is not None and only_stage not in recipe.stage_names():
         raise RecipeError(f"--stage {only_stage!r} is not a stage; there are {recipe.stage_names()}.")
     _check_best_metric(recipe.evaluation)
+    check_inputs(
+        stage
+        for stage in stages
+        if only_stage in (None, stage.name)
+        and not (Path(recipe.run_dir, stage.name) / "stage.json").is_file()
+    )
     # The other processes wait while the first renders and checks sounds; half an hour would be the default.
     process = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
     progress = progress and process.is_main_process
@@ -151,7 +158,7 @@ def _run(
 def _prepare_splits(
     stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState, progress: bool
 ) -> dict[str, Dataset]:
-    splits = load_splits(stage.data, progress=progress)
+    splits = load_splits(stage.data, mixes=stage.augmentation.mixes, progress=progress)
     for name, table in splits.items():
         column = recipe.evaluation.relevance_column
         if name != "train" and column not in table.column_names:

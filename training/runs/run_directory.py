@@ -21,6 +21,8 @@ NOT_PART_OF_THE_RUN = ("output_dir", "description")
 MAY_CHANGE = frozenset(
     {
         "evaluation.questions",
+        # It says what must be given, not what was.
+        "model.audio.published_weights",
         "training.num_workers",
         "training.log_every",
         "training.keep_checkpoints",

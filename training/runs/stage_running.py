@@ -276,7 +276,7 @@ def _pool_frozen_text(
 ) -> np.ndarray | None:
     if "text" not in stage.training.freeze or not stage.training.cache_frozen_text:
         return None
-    if stage.augmentation.is_on:
+    if stage.augmentation.edits_captions:
         # Every epoch has other sentences then: there is nothing to keep.
         return None
     captions = distinct_in_order(table["caption"])

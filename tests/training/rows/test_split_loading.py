@@ -1,6 +1,7 @@
 """From a recipe's data section to tables: splits, what is held out, and what is left out."""
 
 import csv
+import json
 import logging
 
 import pytest
@@ -214,6 +215,47 @@ def test_what_is_evaluated_may_be_kept_and_more_be_excluded(published):
     ids = [value for value in train["freesound_id"] if value]
     assert "1000" not in ids and "1007" not in ids and "1004" in ids
     assert sum(source == "clotho" for source in train["source"]) == 10
+
+
+def write_mixes(folder, *pairs):
+    """What a mixing job leaves: sounds, captions and the two rows that each is mixed from."""
+    lines = []
+    for number, rows in enumerate(pairs):
+        write_sound(folder / f"{number}.wav", 0.2, seed=number)
+        line = {"file_name": f"{number}.wav", "caption": f"mix {number}", "mixed_from": list(rows)}
+        lines.append(json.dumps(line))
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    return str(folder)
+
+
+def test_all_mixes_are_trained_on_and_none_of_an_evaluated_clip(published, caplog):
+    section = DataSection(source="clotho", clotho={"path": str(published / "clotho")})
+    before = load_splits(section, progress=False)
+    trained, tested = before["train"]["row_id"], before["test"]["row_id"]
+    pairs = [(trained[number % 15], trained[number % 11]) for number in range(20)]
+    mixes = write_mixes(published / "mixes", *pairs, (trained[0], tested[0]))
+    with caplog.at_level(logging.WARNING):
+        splits = load_splits(section, mixes=mixes, progress=False)
+    assert len(splits["train"]) == len(before["train"]) + 20
+    assert "skipped 1 of 21 mixes" in caplog.text
+    assert {name: len(table) for name, table in splits.items() if name != "train"} == {
+        name: len(table) for name, table in before.items() if name != "train"
+    }
+    plain = write_captioned_folder(published / "plain", {"x": 1}, split_column=False)
+    with pytest.raises(DataError, match="no column 'mixed_from'"):
+        load_splits(section, mixes=str(plain), progress=False)
+
+
+def test_the_whole_development_set_is_trained_on_whatever_the_list_says(published):
+    """Clotho's validation and test recordings are on the challenge's list, and WavCaps holds them too."""
+    (published / "ids.csv").write_text("sound_id\n1003\n1004\n1005\n1006\n")
+    exclude = {"freesound_ids": str(published / "ids.csv")}
+    clotho = {"path": str(published / "clotho"), "train_splits": ["train", "validation", "test"]}
+    splits = load_splits(mixture(published, clotho=clotho, exclude=exclude), progress=False)
+    assert set(splits) == {"train"}
+    train = splits["train"]
+    assert list(train["source"]).count("clotho") == 5 * 7
+    assert list(train["source"]).count("wavcaps") == 10 - 4
 
 
 def test_a_part_of_a_mixture_that_lacks_its_place_is_named(published):
