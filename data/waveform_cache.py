@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from ..files.cache_root import cache_root as cache_root
 from ..processing.audio_reading import AudioReadError
 from .schema import DataError
 from .waveform_writing import SAMPLES_FILE, WaveformForm, write_waveforms
@@ -20,11 +21,6 @@ from .waveform_writing import SAMPLES_FILE, WaveformForm, write_waveforms
 logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 3
-
-
-def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where generated and decoded sound is kept: the argument, ``$AURICLE_CACHE`` or ``~/.cache/auricle``."""
-    return Path(cache_dir or os.environ.get("AURICLE_CACHE") or Path.home() / ".cache" / "auricle")
 
 
 class WaveformCache:
