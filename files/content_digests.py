@@ -77,7 +77,7 @@ class ContentDigests:
                 part = names[start : start + _AT_ONCE]
                 known = self._look_up(part)
                 # Reading and hashing work outside the interpreter lock.
-                results = pool.map(lambda name: _digest(name, *known[name]), part)
+                results = pool.map(_digest, part, *zip(*(known[name] for name in part), strict=True))
                 fresh = []
                 for name, (digest, entry, was_read) in zip(part, results, strict=True):
                     found[name] = digest

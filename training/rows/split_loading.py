@@ -20,6 +20,7 @@ from ...data import (
 )
 from ...data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
 from ...data.sources import load_hub_dataset
+from ...files.content_digests import ContentDigests
 from ...files.unread_files import Unread, unread_below, unread_lines
 from ...processing import supported_audio_extensions
 from ..recipe.data_section import DataSection, FolderSection, HubSection, PublishedSection, WavCapsSection
@@ -70,7 +71,11 @@ def _load_source(name: str, section: DataSection, progress: bool) -> dict[str, D
 
 
 def check_splits(
-    splits: dict[str, Dataset], section: DataSection, *, progress: bool = True
+    splits: dict[str, Dataset],
+    section: DataSection,
+    *,
+    digests: ContentDigests | None = None,
+    progress: bool = True,
 ) -> tuple[dict[str, Dataset], dict[str, AudioCheckReport]]:
     """
     Decodes every clip once and leaves out the bad ones, split by split; logs what in the data sets' directories is
@@ -85,7 +90,7 @@ def check_splits(
     good, reports = {}, {}
     for name, table in splits.items():
         good[name], reports[name] = check_audio(
-            table, max_bad_share=section.max_bad_share, num_workers=2, progress=progress
+            table, max_bad_share=section.max_bad_share, num_workers=2, digests=digests, progress=progress
         )
         if not len(good[name]):
             raise DataError(f"split {name!r}: no usable clip is left.")

@@ -261,10 +261,10 @@ def _find_rows(bank: TeacherBank, columns: Mapping[str, list], digests: Mapping[
     for digest, values in digests.items():
         if digest not in bank.rows.column_names:
             continue
-        in_bank = np.array(bank.rows[digest].to_pylist(), dtype=str)[found]
+        in_bank = np.array(bank.rows[digest].to_pylist(), dtype=object)[found]
         # A file that cannot be read has no digest; what becomes of it is said elsewhere.
-        known = np.array([value is not None for value in values])
-        other = np.flatnonzero((in_bank != np.array(values, dtype=str)) & known)
+        pairs = zip(in_bank, values, strict=True)
+        other = np.flatnonzero([None not in pair and pair[0] != pair[1] for pair in pairs])
         if len(other):
             first = int(other[0])
             what = (

@@ -1,0 +1,205 @@
+"""A stage's tables: loaded once a run, without clips that cannot be used, and what was made from them before."""
+
+import logging
+from collections import Counter
+
+import pyarrow as pa
+from datasets import Dataset
+
+from ...data import DataError
+from ...data.schema import unique_clips
+from ...files.content_digests import ContentDigests
+from ...files.saved_directories import last_complete_checkpoint
+from ..recipe.data_section import DataSection
+from ..recipe.reading import RecipeError, Stage
+from ..recipe.schema import Recipe
+from ..rows.split_loading import check_splits, load_splits
+from .needs import check_tables
+from .run_directory import RunDirectory
+from .stage_inputs import (
+    LEARNED_FROM,
+    Inputs,
+    compare_inputs,
+    data_inputs,
+    model_inputs,
+    record_inputs,
+    recorded_inputs,
+    sounds_of,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class LoadedData:
+    """
+    The tables of a run's data sections, each loaded when it is first asked for.
+
+    Args:
+        progress: show progress bars.
+    """
+
+    def __init__(self, progress: bool = True):
+        self.progress = progress
+        self._loaded: dict[str, dict[str, Dataset]] = {}
+
+    def splits(self, section: DataSection) -> dict[str, Dataset]:
+        """See [`load_splits`]."""
+        key = section.model_dump_json()
+        if key not in self._loaded:
+            self._loaded[key] = load_splits(section, progress=self.progress)
+        return dict(self._loaded[key])
+
+
+def prepare_splits(
+    stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests, progress: bool
+) -> dict[str, Dataset]:
+    """
+    A stage's tables without clips that cannot be used; to be called on the main process.
+
+    Compares all that the stage is made from with what it was made from before, and records it, and with it the run:
+    nothing is written before everything was found.
+
+    Raises:
+        DataError: if the data are not as they should be.
+        RecipeError: if the relevance column is missing, or a checkpoint learned from something else than there is
+            today; the message names what has changed.
+    """
+    splits = data.splits(stage.data)
+    audio_check = None
+    if stage.data.check_audio:
+        good, reports = check_splits(splits, stage.data, digests=digests, progress=progress)
+        audio_check = {
+            name: {
+                "checked": report.checked,
+                "bad": report.bad,
+                "counts": report.counts,
+                "left_out": sorted(set(splits[name]["clip_id"]) - set(good[name]["clip_id"])),
+            }
+            for name, report in reports.items()
+        }
+        for name, report in reports.items():
+            if report.bad:
+                logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
+        splits = good
+    check_tables(stage, splits, recipe.evaluation.relevance_column)
+    inputs = model_inputs(stage, run, digests) | data_inputs(
+        splits, stage, recipe.evaluation, digests, progress=progress
+    )
+    goes_on = _compare(stage, run, inputs, splits, digests)
+    run.start()
+    if audio_check is not None:
+        run.save(f"{stage.name}/audio_check", audio_check)
+    rows = {name: inputs[f"the rows of {name}"] for name in LEARNED_FROM if name in splits}
+    run.save(
+        f"{stage.name}/data",
+        {name: {"rows": entry["rows"], "sha256": entry["fingerprint"]} for name, entry in rows.items()},
+    )
+    licenses = Counter(unique_clips(splits["train"])["license"])
+    run.save(f"{stage.name}/licenses", dict(licenses.most_common()))
+    if not goes_on:
+        record_inputs(run.stage_dir(stage.name), inputs, splits, digests)
+    return splits
+
+
+def without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str) -> dict[str, Dataset]:
+    """The tables without what the main process found unusable when it checked them for a stage."""
+    good = dict(splits)
+    for name, report in (run.load(f"{stage}/audio_check") or {}).items():
+        left_out = set(report["left_out"])
+        if left_out and name in splits:
+            kept = [row for row, clip in enumerate(splits[name]["clip_id"]) if clip not in left_out]
+            good[name] = splits[name].select(kept)
+    return good
+
+
+def changes_of_finished(
+    stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests
+) -> list[str] | None:
+    """
+    What a finished stage was made from and is no longer so, a phrase each; None if it recorded nothing.
+
+    What cannot be found any more is not a change: a model outlives its data.
+    """
+    directory = run.stage_dir(stage.name)
+    recorded = recorded_inputs(directory)
+    if recorded is None:
+        return None
+    found = compare_inputs(recorded, model_inputs(stage, run, digests)).changed
+    try:
+        splits = without_bad_clips(data.splits(stage.data), run, stage.name)
+    except (DataError, RecipeError, OSError):
+        return found
+    if any(name in LEARNED_FROM and not len(table) for name, table in splits.items()):
+        return found
+    now = data_inputs(splits, stage, recipe.evaluation, digests)
+    return found + compare_inputs(recorded, now, directory, **_sounds(splits, digests)).changed
+
+
+def refuse_outdated(
+    stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests
+) -> None:
+    """
+    Raises:
+        RecipeError: if a finished stage was made from something else than there is today; names what changed.
+    """
+    changed = changes_of_finished(stage, recipe, run, data, digests)
+    if changed:
+        raise RecipeError(
+            f"stage {stage.name!r} is finished, but was made from something else: {'; '.join(changed)}. Bring that "
+            f"back, or delete {run.stage_dir(stage.name)} to train the stage anew, or choose another --output_dir."
+        )
+    if changed is None:
+        logger.info(
+            "stage %s began before inputs were recorded; whether they changed is not known", stage.name
+        )
+
+
+def _sounds(splits: dict[str, Dataset], digests: ContentDigests) -> dict[str, pa.Table]:
+    return {name: sounds_of(splits[name], digests) for name in LEARNED_FROM if name in splits}
+
+
+def _compare(
+    stage: Stage, run: RunDirectory, inputs: Inputs, splits: dict[str, Dataset], digests: ContentDigests
+) -> bool:
+    """Whether the record of a stage that has begun stays as it is; refuses if a checkpoint learned otherwise."""
+    directory = run.stage_dir(stage.name)
+    has_begun = last_complete_checkpoint(directory) is not None
+    recorded = recorded_inputs(directory)
+    rows_alone = recorded is None
+    if recorded is None:
+        # Before the rest was recorded, ids and captions were.
+        recorded = {
+            f"the rows of {name}": {"rows": entry["rows"], "fingerprint": entry["sha256"]}
+            for name, entry in (run.load(f"{stage.name}/data") or {}).items()
+        }
+    found = compare_inputs(recorded, inputs, directory, **_sounds(splits, digests))
+    gone = [role for role in recorded if role not in inputs]
+    changed = found.changed + [f"{role} (gone)" for role in gone]
+    if changed and has_begun:
+        told = "; ".join(changed)
+        data_alone = all(one.startswith(("the rows", "the labels", "the sounds")) for one in changed)
+        what = "the data have changed" if data_alone else "what it learns from has changed"
+        raise RecipeError(
+            f"stage {stage.name!r}: {what} since it began: {told}. Bring that back, choose another --output_dir, or "
+            f"delete {directory} to train the stage anew."
+        )
+    if changed:
+        logger.warning("stage %s begins anew: %s changed", stage.name, "; ".join(changed))
+    if has_begun and (rows_alone or found.unrecorded):
+        logger.warning(
+            "stage %s: its checkpoints do not record everything they learned from; not compared: %s",
+            stage.name,
+            "; ".join(found.unrecorded),
+        )
+    if found.missing:
+        logger.warning("stage %s: cannot be compared: %s", stage.name, "; ".join(found.missing))
+    return has_begun
+
+
+__all__ = [
+    "LoadedData",
+    "changes_of_finished",
+    "prepare_splits",
+    "refuse_outdated",
+    "without_bad_clips",
+]
