@@ -102,6 +102,9 @@ def embed(
     with one_line_errors():
         from ..encoders import load_encoder
         from ..encoders.cpu_threads import set_cpu_threads
+        from ..files.cache_root import cache_root
+        from ..files.content_digests import ContentDigests
+        from ..training.models.model_files import model_files_fingerprint
         from ..training.teachers.process_shares import first_on_main, join_processes
         from ..training.teachers.teacher_bank import write_teacher_bank
 
@@ -120,12 +123,15 @@ def embed(
                 )
             )
             teacher = first_on_main(lambda: load_encoder(model, device=process.device))
+            digests = ContentDigests(cache_root())
             bank = write_teacher_bank(
                 out,
                 teacher,
                 tables,
                 model_name=model,
                 batch_size=batch_size,
+                digests=digests,
+                model_files=first_on_main(lambda: model_files_fingerprint(model, digests)),
                 progress=progress,
             )
         if process.is_main_process:

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 from datasets import Dataset
@@ -18,6 +19,7 @@ from .needs import check_tables
 from .run_directory import RunDirectory
 from .stage_inputs import (
     LEARNED_FROM,
+    Differences,
     Inputs,
     compare_inputs,
     data_inputs,
@@ -112,45 +114,61 @@ def without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str)
     return good
 
 
-def changes_of_finished(
-    stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests
-) -> list[str] | None:
-    """
-    What a finished stage was made from and is no longer so, a phrase each; None if it recorded nothing.
-
-    What cannot be found any more is not a change: a model outlives its data.
-    """
-    directory = run.stage_dir(stage.name)
-    recorded = recorded_inputs(directory)
-    if recorded is None:
-        return None
-    found = compare_inputs(recorded, model_inputs(stage, run, digests)).changed
+def stage_splits(stage: Stage, run: RunDirectory, data: LoadedData) -> dict[str, Dataset] | None:
+    """The tables of a stage that has begun, as it took them; None if the data cannot be found any more."""
     try:
         splits = without_bad_clips(data.splits(stage.data), run, stage.name)
     except (DataError, RecipeError, OSError):
-        return found
-    if any(name in LEARNED_FROM and not len(table) for name, table in splits.items()):
-        return found
-    now = data_inputs(splits, stage, recipe.evaluation, digests)
-    return found + compare_inputs(recorded, now, directory, **_sounds(splits, digests)).changed
+        return None
+    return splits if "train" in splits and len(splits["train"]) else None
+
+
+def compare_stage(
+    stage: Stage,
+    recipe: Recipe,
+    run: RunDirectory,
+    splits: dict[str, Dataset] | None,
+    digests: ContentDigests,
+) -> Differences:
+    """
+    What a stage recorded of its inputs against what there is today.
+
+    Args:
+        stage: one that recorded them.
+        recipe: of the run.
+        run: its directory.
+        splits: the stage's tables, see [`stage_splits`]; without them the data are missing.
+        digests: of files' contents.
+    """
+    directory = run.stage_dir(stage.name)
+    recorded = recorded_inputs(directory) or {}
+    now = model_inputs(stage, run, digests)
+    if splits is None:
+        found = compare_inputs(recorded, now)
+        return replace(found, missing=[*found.missing, "the data"])
+    now |= data_inputs(splits, stage, recipe.evaluation, digests)
+    return compare_inputs(recorded, now, directory, **_sounds(splits, digests))
 
 
 def refuse_outdated(
     stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests
 ) -> None:
     """
+    What cannot be found any more is not a change: a model outlives its data.
+
     Raises:
         RecipeError: if a finished stage was made from something else than there is today; names what changed.
     """
-    changed = changes_of_finished(stage, recipe, run, data, digests)
+    if recorded_inputs(run.stage_dir(stage.name)) is None:
+        logger.info(
+            "stage %s began before inputs were recorded; whether they changed is not known", stage.name
+        )
+        return
+    changed = compare_stage(stage, recipe, run, stage_splits(stage, run, data), digests).changed
     if changed:
         raise RecipeError(
             f"stage {stage.name!r} is finished, but was made from something else: {'; '.join(changed)}. Bring that "
             f"back, or delete {run.stage_dir(stage.name)} to train the stage anew, or choose another --output_dir."
-        )
-    if changed is None:
-        logger.info(
-            "stage %s began before inputs were recorded; whether they changed is not known", stage.name
         )
 
 
@@ -198,8 +216,9 @@ def _compare(
 
 __all__ = [
     "LoadedData",
-    "changes_of_finished",
+    "compare_stage",
     "prepare_splits",
     "refuse_outdated",
+    "stage_splits",
     "without_bad_clips",
 ]

@@ -205,7 +205,7 @@ def why_bank_is_outdated(
     directory: str | os.PathLike[str],
     teacher: str,
     files: str | None,
-    table: Dataset,
+    table: Dataset | None,
     digests: ContentDigests | None = None,
 ) -> str | None:
     """
@@ -215,12 +215,13 @@ def why_bank_is_outdated(
         directory: of the bank.
         teacher: a model's directory or Hub id; loaded only if its files are not those that the bank records.
         files: the teacher's [`model_files_fingerprint`], None if it cannot be told.
-        table: the rows that it should hold.
+        table: the rows that it should hold; None does not compare them.
         digests: of files' contents.
     """
     try:
         bank = TeacherBank.load(directory)
-        AlignedTeachers.align([bank], None, table, digests)
+        if table is not None:
+            AlignedTeachers.align([bank], None, table, digests)
     except BankError as error:
         return f"its rows or sounds changed ({error})"
     if files is not None and bank.model_files == files:
@@ -233,20 +234,27 @@ def why_bank_is_outdated(
 
 
 def why_clusters_are_outdated(
-    directory: str | os.PathLike[str], source: str, files: str | None, section: ClusterSection, table: Dataset
+    directory: str | os.PathLike[str],
+    source: str,
+    files: str | None,
+    section: ClusterSection | None,
+    table: Dataset | None,
 ) -> str | None:
-    """Like [`why_bank_is_outdated`], of clusters that a recipe's section asks for."""
+    """Like [`why_bank_is_outdated`], of clusters; None as section does not compare how they were made."""
     from ..clusters.caption_clusters import CaptionClusters, ClusterError
     from ..clusters.caption_embedding import source_fingerprint
 
     try:
         clusters = CaptionClusters.load(directory)
-        clusters.labels_for(table)
+        if table is not None:
+            clusters.labels_for(table)
     except ClusterError as error:
         return f"captions changed ({error})"
-    if clusters.rows.num_rows != len(table):
+    if table is not None and clusters.rows.num_rows != len(table):
         return f"captions changed ({clusters.rows.num_rows} then, {len(table)} now)"
-    if clusters.settings != cluster_settings(section) or clusters.source.get("prompt", "") != section.prompt:
+    if section is not None and (
+        clusters.settings != cluster_settings(section) or clusters.source.get("prompt", "") != section.prompt
+    ):
         return "the settings of the clustering changed"
     if files is not None and clusters.source.get("files") == files:
         return None

@@ -133,9 +133,7 @@ def run_stage(
             run_seed=seed,
             validation=validation,
             pooled_captions=pooled_captions,
-            args=_training_arguments(
-                stage, directory, run_name, seed, validation is not None, precision, progress
-            ),
+            args=_training_arguments(stage, directory, run_name, seed, validation is not None, progress),
             train_dataset=clips,
             data_collator=RetrievalCollator(processor, crop),
             callbacks=callbacks,
@@ -189,9 +187,9 @@ def run_stage(
 
 
 def _training_arguments(
-    stage: Stage, directory: Path, run_name: str, seed: int, validated: bool, precision: str, progress: bool
+    stage: Stage, directory: Path, run_name: str, seed: int, validated: bool, progress: bool
 ) -> TrainingArguments:
-    section = stage.training
+    section, precision = stage.training, effective_precision(stage.training.precision)
     by_epoch = section.save_every == "epoch"
     on_cpu = not torch.cuda.is_available()
     if on_cpu and precision != "fp32" and world()[0] == 0:
