@@ -43,7 +43,7 @@ class ContentDigests:
     def __init__(self, directory: str | os.PathLike[str] | None = None):
         self.path = None if directory is None else Path(directory) / DATABASE
         self.read_whole = 0
-        self._memory: dict[str, tuple[tuple, str]] = {}
+        self._memory: dict[str, tuple] = {}
 
     def of_file(self, path: str | os.PathLike[str]) -> str | None:
         """The SHA-256 of one file, 64 hexadecimal digits; None if it cannot be read."""
@@ -90,32 +90,30 @@ class ContentDigests:
 
     def _look_up(self, names: list[str]) -> dict[str, tuple[tuple | None, dict[tuple, str]]]:
         """For each path what was recorded of its place, and digests by what was recorded of such contents."""
-        places = {os.path.abspath(name): name for name in names}
-        known: dict[str, tuple[tuple | None, dict[tuple, str]]] = {name: (None, {}) for name in names}
-        for place, name in places.items():
-            if place in self._memory:
-                status, digest = self._memory[place]
-                known[name] = ((*status, digest), {})
         if self.path is None or not self.path.is_file():
-            return known
+            return {name: (self._memory.get(os.path.abspath(name)), {}) for name in names}
+        known: dict[str, tuple[tuple | None, dict[tuple, str]]] = {}
         try:
             with closing(self._connect()) as database:
-                for place, name in places.items():
+                for name in names:
+                    place = os.path.abspath(name)
                     row = database.execute(
                         "SELECT size, time, changed, inode, digest FROM places WHERE path = ?", (place,)
                     ).fetchone()
-                    alike = database.execute(
-                        "SELECT size, time, ends, digest FROM contents WHERE name = ?",
-                        (os.path.basename(place),),
-                    ).fetchall()
-                    known[name] = (row or known[name][0], {entry[:3]: entry[3] for entry in alike})
+                    alike = {}
+                    if row is None or not _is_unchanged(name, row):
+                        query = "SELECT size, time, ends, digest FROM contents WHERE name = ?"
+                        rows = database.execute(query, (os.path.basename(place),))
+                        alike = {entry[:3]: entry[3] for entry in rows}
+                    known[name] = (row, alike)
         except sqlite3.Error as error:
             self._give_up(error)
+            return {name: (None, {}) for name in names}
         return known
 
     def _keep(self, entries: list[tuple[str, tuple, str, str]]) -> None:
-        self._memory.update({place: (status, digest) for place, status, _, digest in entries})
         if self.path is None or not entries:
+            self._memory.update({place: (*status, digest) for place, status, _, digest in entries})
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +133,7 @@ class ContentDigests:
                     database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", content)
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
+            self._keep(entries)
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=_WAIT_SECONDS)
@@ -195,6 +194,13 @@ def _digest(
     if time.time_ns() - status[2] < _TIME_STEP_NS:
         status = (*status[:2], _NEVER, status[3])
     return digest, (os.path.abspath(name), status, ends, digest), was_read
+
+
+def _is_unchanged(name: str, row: tuple) -> bool:
+    try:
+        return row[:4] == _status(os.stat(name))
+    except OSError:
+        return False
 
 
 def _status(status: os.stat_result) -> tuple[int, int, int, int]:

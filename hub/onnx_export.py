@@ -84,7 +84,8 @@ def export_onnx(
 
     Raises:
         ImportError: if onnx, onnxscript or onnxruntime is not installed.
-        ExportError: if the model's weights hold NaN or infinity, a tower cannot be exported or a float32 answer differs by more than 1e-4.
+        ExportError: if the model's weights hold NaN or infinity, a tower cannot be exported, or a float32 answer
+            differs by more than 1e-4.
         ValueError: if there is no such model or tower.
     """
     unknown = [tower for tower in towers if tower not in ("text", "audio")]

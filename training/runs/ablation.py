@@ -198,7 +198,7 @@ def _shared_bank(
     is_there = TeacherBank.is_one(directory)
     reason = why_bank_is_outdated(directory, model_dir, files, None, digests) if is_there else None
     if reason is not None:
-        logger.warning("%s since %s was made: made anew", reason, directory)
+        logger.warning("%s; making the bank %s again", reason, directory)
     if reason is not None or not is_there:
         write_teacher_bank(
             directory,

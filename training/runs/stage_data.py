@@ -26,7 +26,6 @@ from .stage_inputs import (
     model_inputs,
     record_inputs,
     recorded_inputs,
-    sounds_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -84,10 +83,9 @@ def prepare_splits(
                 logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
         splits = good
     check_tables(stage, splits, recipe.evaluation.relevance_column)
-    inputs = model_inputs(stage, run, digests) | data_inputs(
-        splits, stage, recipe.evaluation, digests, progress=progress
-    )
-    goes_on = _compare(stage, run, inputs, splits, digests)
+    data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests, progress=progress)
+    inputs = model_inputs(stage, run, digests) | data_now
+    goes_on = _compare(stage, run, inputs, sounds)
     run.start()
     if audio_check is not None:
         run.save(f"{stage.name}/audio_check", audio_check)
@@ -99,7 +97,7 @@ def prepare_splits(
     licenses = Counter(unique_clips(splits["train"])["license"])
     run.save(f"{stage.name}/licenses", dict(licenses.most_common()))
     if not goes_on:
-        record_inputs(run.stage_dir(stage.name), inputs, splits, digests)
+        record_inputs(run.stage_dir(stage.name), inputs, sounds)
     return splits
 
 
@@ -146,8 +144,8 @@ def compare_stage(
     if splits is None:
         found = compare_inputs(recorded, now)
         return replace(found, missing=[*found.missing, "the data"])
-    now |= data_inputs(splits, stage, recipe.evaluation, digests)
-    return compare_inputs(recorded, now, directory, **_sounds(splits, digests))
+    data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests)
+    return compare_inputs(recorded, now | data_now, directory, sounds)
 
 
 def refuse_outdated(
@@ -172,13 +170,7 @@ def refuse_outdated(
         )
 
 
-def _sounds(splits: dict[str, Dataset], digests: ContentDigests) -> dict[str, pa.Table]:
-    return {name: sounds_of(splits[name], digests) for name in LEARNED_FROM if name in splits}
-
-
-def _compare(
-    stage: Stage, run: RunDirectory, inputs: Inputs, splits: dict[str, Dataset], digests: ContentDigests
-) -> bool:
+def _compare(stage: Stage, run: RunDirectory, inputs: Inputs, sounds: dict[str, pa.Table]) -> bool:
     """Whether the record of a stage that has begun stays as it is; refuses if a checkpoint learned otherwise."""
     directory = run.stage_dir(stage.name)
     has_begun = last_complete_checkpoint(directory) is not None
@@ -190,7 +182,7 @@ def _compare(
             f"the rows of {name}": {"rows": entry["rows"], "fingerprint": entry["sha256"]}
             for name, entry in (run.load(f"{stage.name}/data") or {}).items()
         }
-    found = compare_inputs(recorded, inputs, directory, **_sounds(splits, digests))
+    found = compare_inputs(recorded, inputs, directory, sounds)
     gone = [role for role in recorded if role not in inputs]
     changed = found.changed + [f"{role} (gone)" for role in gone]
     if changed and has_begun:

@@ -88,10 +88,11 @@ def data_inputs(
     digests: ContentDigests,
     *,
     progress: bool = False,
-) -> Inputs:
-    """Rows, sounds and labels that a stage learns from or is chosen by."""
+) -> tuple[Inputs, dict[str, pa.Table]]:
+    """Rows, sounds and labels that a stage learns from or is chosen by, and by split each clip's content."""
     source = ", ".join(stage.data.sources)
     inputs: Inputs = {}
+    all_sounds: dict[str, pa.Table] = {}
     for name in LEARNED_FROM:
         if name not in splits:
             continue
@@ -99,9 +100,9 @@ def data_inputs(
         columns = ["clip_id", stage.data.positive_column, WEIGHT_COLUMN]
         if name == "validation":
             columns = ["clip_id", evaluation.relevance_column]
-        sounds = sounds_of(table, digests, progress=progress)
+        sounds = all_sounds[name] = sounds_of(table, digests, progress=progress)
         listed = zip(*(column.to_pylist() for column in sounds.columns), strict=True)
-        known = None not in sounds["content"].to_pylist()
+        known = not sounds["content"].null_count
         inputs[f"the rows of {name}"] = {
             "source": source,
             "rows": len(table),
@@ -114,9 +115,9 @@ def data_inputs(
         inputs[f"the sounds of {name}"] = {
             "source": source,
             "clips": len(sounds),
-            "fingerprint": _hashed([list(listed)]) if known else None,
+            "fingerprint": _hashed([listed]) if known else None,
         }
-    return inputs
+    return inputs, all_sounds
 
 
 def rows_fingerprint(table: Dataset) -> str:
@@ -147,15 +148,12 @@ def recorded_inputs(stage_dir: Path) -> Inputs | None:
     return read_json(stage_dir / INPUTS)
 
 
-def record_inputs(
-    stage_dir: Path, inputs: Inputs, splits: Mapping[str, Dataset], digests: ContentDigests
-) -> None:
+def record_inputs(stage_dir: Path, inputs: Inputs, sounds: Mapping[str, pa.Table]) -> None:
     """Writes what a stage is made from, with the content of every clip, so that a change can be named."""
     stage_dir.mkdir(parents=True, exist_ok=True)
     tables = [
-        sounds_of(splits[name], digests).append_column("split", pa.array([name] * len(clips)))
-        for name in LEARNED_FROM
-        if name in splits and (clips := set(splits[name]["clip_id"]))
+        table.append_column("split", pa.array([name] * len(table), pa.string()))
+        for name, table in sounds.items()
     ]
     fresh = stage_dir / f".{SOUNDS}.{os.getpid()}"
     parquet.write_table(pa.concat_tables(tables), fresh)
@@ -165,7 +163,10 @@ def record_inputs(
 
 
 def compare_inputs(
-    recorded: Inputs, now: Inputs, stage_dir: Path | None = None, **sounds: pa.Table
+    recorded: Inputs,
+    now: Inputs,
+    stage_dir: Path | None = None,
+    sounds: Mapping[str, pa.Table] | None = None,
 ) -> Differences:
     """
     Compares recorded inputs with those of today, by content; where they lie does not count.
@@ -174,7 +175,7 @@ def compare_inputs(
         recorded: as [`recorded_inputs`] gives them.
         now: of today; what is not in it is not compared.
         stage_dir: of the record; with ``sounds`` the first clip that differs is named.
-        sounds: by split, as [`sounds_of`] gives them.
+        sounds: by split, as [`data_inputs`] gives them.
     """
     found = Differences()
     for role, entry in now.items():
@@ -186,7 +187,7 @@ def compare_inputs(
         elif before["fingerprint"] is None:
             found.unrecorded.append(_named(role, entry))
         elif before["fingerprint"] != entry["fingerprint"]:
-            found.changed.append(_told(role, before, entry, stage_dir, sounds))
+            found.changed.append(_told(role, before, entry, stage_dir, sounds or {}))
     return found
 
 

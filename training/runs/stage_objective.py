@@ -198,7 +198,7 @@ class _Maker:
                 f"before. Bring that back, or delete {self.directory} to train the stage anew."
             )
         if world()[0] == 0:
-            logger.warning("stage %s: %s since %s was made: made anew", self.stage, reason, what)
+            logger.warning("stage %s: %s; making %s again", self.stage, reason, what)
 
 
 def why_bank_is_outdated(
