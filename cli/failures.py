@@ -67,9 +67,9 @@ def _full_disk(error: BaseException | None) -> str | None:
             told = f"(os error {code})" in str(error) or os.strerror(code) in str(error)
             if told or (isinstance(error, OSError) and error.errno == code):
                 return os.strerror(code)
-        # torch's writer says no more than this.
+        # torch's writer of archives does not say why it could not write.
         if isinstance(error, RuntimeError) and re.search(
-            r"PytorchStreamWriter.*writ|file write failed", str(error)
+            r"PytorchStreamWriter|iostream error|unexpected pos", str(error)
         ):
             return "the file could not be written to its end"
         error = error.__cause__ or error.__context__
