@@ -44,8 +44,8 @@ def ablate(
             parsed = read_recipe(recipe, parse_overrides(context.args))
             directory = out or Path(f"{parsed.run_dir}-ablation")
             set_cpu_threads(parsed.training.cpu_threads)
-            with one_line_full_disk(directory):
-                table = run_ablation(parsed, numbers, directory, progress=progress)
+        with one_line_full_disk(directory), one_line_errors(*expected_errors(), ValueError):
+            table = run_ablation(parsed, numbers, directory, progress=progress)
         if table:
             lines = format_ablation(table)
             (directory / "ablation.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -45,17 +45,15 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         yield
+    except typer.Exit:
+        raise  # it was told
     except Exception as error:
         reason = _full_disk(error)
         if reason is None:
             raise
-        typer.echo(
-            printable(
-                f"error: {place}: cannot write ({reason}). What was written before is kept; make room and run the "
-                "same command again."
-            ),
-            err=True,
-        )
+        where = getattr(error, "filename", None) or place
+        told = f"error: {where}: cannot write ({reason}). What was written before is kept; make room and run the same"
+        typer.echo(printable(f"{told} command again."), err=True)
         raise typer.Exit(2) from error
 
 

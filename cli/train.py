@@ -71,7 +71,7 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str |
 
     quiet_libraries()
     set_cpu_threads(recipe.training.cpu_threads)
-    with one_line_errors(*expected_errors()), one_line_full_disk(recipe.run_dir):
+    with one_line_full_disk(recipe.run_dir), one_line_errors(*expected_errors()):
         try:
             results = run_recipe(
                 recipe,

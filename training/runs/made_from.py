@@ -103,7 +103,7 @@ def _of_stage(path: Path, recipe: Recipe, digests: ContentDigests) -> MadeFrom:
 
 def _of_bank(path: Path, model: str | None, table: Dataset | None, digests: ContentDigests) -> MadeFrom:
     bank = TeacherBank.load(path)
-    name = model or bank.model_name
+    name = model or _stage_of_run(path.parent.parent.parent, bank.model_name)
     inputs = {"the teacher": {"source": name, "fingerprint": bank.model_files or bank.fingerprint}}
     files = _fingerprint(name, digests)
     reason = why_bank_is_outdated(path, name, files, table, digests)
@@ -133,6 +133,12 @@ def _answer(
 ) -> MadeFrom:
     missing = [name] if files is None and reason is None else []
     return MadeFrom(kind, inputs, [] if reason is None else [reason], missing, unrecorded)
+
+
+def _stage_of_run(run_dir: Path, name: str) -> str:
+    """A bank that a run made names its teacher as the recipe does, which may be by a stage of the same run."""
+    model = run_dir / name / "model"
+    return str(model) if "/" not in name and (run_dir / "run.json").is_file() and model.is_dir() else name
 
 
 def _fingerprint(name: str, digests: ContentDigests) -> str | None:

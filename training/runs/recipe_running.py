@@ -27,6 +27,7 @@ from .needs import check_needs, check_tables
 from .precision import with_effective_precision
 from .run_directory import RunDirectory, as_it_began
 from .stage_data import LoadedData, prepare_splits, refuse_outdated, without_bad_clips
+from .stage_inputs import recorded_inputs
 from .stage_objective import prepare_objective
 from .stage_running import POOLED_CAPTIONS, run_stage
 
@@ -169,6 +170,7 @@ def _run(
         has_begun=last_complete_checkpoint(run.stage_dir(stage.name)) is not None,
         progress=progress,
     )
+    recorded = recorded_inputs(run.stage_dir(stage.name)) or {}
     summary = run_stage(
         stage,
         built,
@@ -179,6 +181,7 @@ def _run(
         run_name=f"{recipe.name}/{stage.name}",
         seed=recipe.seed,
         pooled_captions=pooled_captions,
+        sounds=recorded.get("the sounds of train", {}).get("fingerprint"),
         progress=progress,
     )
     summary["weights"] = built.origins

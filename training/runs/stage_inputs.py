@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from datasets import Dataset
 
+from ...data.augmentation.back_translation import FILE as BACK_TRANSLATIONS
 from ...data.mixing import WEIGHT_COLUMN
 from ...data.schema import unique_clips
-from ...files.content_digests import ContentDigests, directory_fingerprint
+from ...files.content_digests import ContentDigests
 from ...files.saved_directories import read_json, write_json
+from ..clusters.caption_clusters import LABELS
 from ..models.model_files import model_files_fingerprint
 from ..recipe.reading import Stage
 from ..recipe.schema import EvaluationSection
@@ -51,8 +53,8 @@ def model_inputs(stage: Stage, run: RunDirectory, digests: ContentDigests) -> In
         place = str(run.model_dir(name)) if name in run.stage_names else name
         return {"source": name, "fingerprint": model_files_fingerprint(place, digests)}
 
-    def directory(name: str) -> dict[str, Any]:
-        return {"source": name, "fingerprint": directory_fingerprint(name, digests)}
+    def file(directory: str, name: str) -> dict[str, Any]:
+        return {"source": directory, "fingerprint": digests.of_file(Path(directory, name))}
 
     inputs: Inputs = {}
     if stage.starts_from != "pretrained":
@@ -72,12 +74,12 @@ def model_inputs(stage: Stage, run: RunDirectory, digests: ContentDigests) -> In
             inputs[f"teacher {number}"] = model(entry.source)
     if stage.clusters.is_on:
         if stage.clusters.labels:
-            inputs["the clusters"] = directory(stage.clusters.labels)
+            inputs["the clusters"] = file(stage.clusters.labels, LABELS)
         else:
             inputs["the model that clusters are made with"] = model(stage.clusters.embed_with)
     augmentation = stage.augmentation
     if augmentation.is_on and augmentation.back_translated:
-        inputs["the back-translations"] = directory(augmentation.back_translated)
+        inputs["the back-translations"] = file(augmentation.back_translated, BACK_TRANSLATIONS)
     return inputs
 
 

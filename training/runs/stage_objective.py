@@ -142,7 +142,9 @@ class _Maker:
     def bank(self, number: int, source: str, batch_size: int) -> TeacherBank:
         stage_model = self.model_of_stage(source)
         if stage_model is None and TeacherBank.is_one(source):
-            return TeacherBank.load(source)
+            bank = TeacherBank.load(source)
+            self._tell_of_changed_model(f"teacher bank {source}", bank.model_name, bank.model_files)
+            return bank
         made, name = self.directory / BANKS / f"{number}-{Path(source).name}", str(stage_model or source)
         files = first_on_main(lambda: model_files_fingerprint(name, self.digests))
         if TeacherBank.is_one(made):
@@ -167,7 +169,10 @@ class _Maker:
         from ..clusters.caption_clusters import CaptionClusters
 
         if section.labels:
-            return CaptionClusters.load(section.labels)
+            given = CaptionClusters.load(section.labels)
+            model, files = (given.source.get(name) for name in ("name", "files"))
+            self._tell_of_changed_model(f"clusters {section.labels}", model, files)
+            return given
         made, name = (
             self.directory / CLUSTERS,
             str(self.model_of_stage(section.embed_with) or section.embed_with),
@@ -190,6 +195,13 @@ class _Maker:
         clusters = cluster_captions(self.train, embeddings, settings, source={**source, "files": files})
         clusters.save(made)
         return clusters
+
+    def _tell_of_changed_model(self, what: str, model: str | None, files: str | None) -> None:
+        """What was made outside of the run is taken as it is, even if its model has been trained again since."""
+        if world()[0] != 0 or model is None or files is None or not Path(model).is_dir():
+            return
+        if model_files_fingerprint(model, self.digests) != files:
+            logger.warning("%s: its model %s has changed since; it is used as it is", what, model)
 
     def _tell(self, what: str, reason: str) -> None:
         if self.has_begun:

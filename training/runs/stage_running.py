@@ -61,6 +61,7 @@ def run_stage(
     run_name: str,
     seed: int,
     pooled_captions: PooledCaptions | None = None,
+    sounds: str | None = None,
     progress: bool = True,
 ) -> dict:
     """
@@ -77,6 +78,7 @@ def run_stage(
         run_name: what trackers call the run.
         seed: of data order, crops, caption edits, new cluster heads, token drop and dropout.
         pooled_captions: where a frozen text tower's vectors are kept for other stages; ``directory``'s own if None.
+        sounds: fingerprint of the contents of the training sounds, which decoded ones are kept by.
         progress: show progress bars.
 
     Returns:
@@ -108,7 +110,7 @@ def run_stage(
         extractor,
         stage.data,
         seed=seed,
-        waveforms=_cache_waveforms(table, stage, extractor, progress),
+        waveforms=_cache_waveforms(table, stage, extractor, sounds, progress),
         pooled_text=_pool_frozen_text(stage, built, table, pooled_captions, progress),
         unreadable_log=directory / UNREADABLE_LOG,
         teachers=objective.teachers,
@@ -262,7 +264,7 @@ def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:
 
 
 def _cache_waveforms(
-    table: Dataset, stage: Stage, extractor: AuricleFeatureExtractor, progress: bool
+    table: Dataset, stage: Stage, extractor: AuricleFeatureExtractor, sounds: str | None, progress: bool
 ) -> WaveformCache | None:
     if not stage.data.cache_waveforms:
         return None
@@ -272,6 +274,7 @@ def _cache_waveforms(
         downmix=extractor.downmix,
         resampler=extractor.resampler,
         cache_dir=stage.data.cache_dir,
+        contents=sounds,
         progress=progress,
     )
 

@@ -2,19 +2,27 @@
 
 import json
 import logging
+import os
 import shutil
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 import torch
 from tiny_models import tiny_audio_config, write_sound
 from tiny_recipes import tiny_recipe, weights_of, write_captioned_folder
 
 from auricle.data import load_captioned_folder
-from auricle.training.clusters.caption_clusters import CaptionClusters
+from auricle.data.augmentation.back_translation import COLUMN, FILE
+from auricle.data.waveform_writing import SAMPLES_FILE
+from auricle.training.clusters.caption_clusters import LABEL_TYPES, CaptionClusters, ClusterSettings
+from auricle.training.models.model_files import model_files_fingerprint
 from auricle.training.recipe.reading import RecipeError
 from auricle.training.recipe.schema import Recipe
 from auricle.training.runs.made_from import made_from
 from auricle.training.runs.recipe_running import run_recipe
+from auricle.training.teachers.bank_files import caption_digest
 from auricle.training.teachers.teacher_bank import TeacherBank, load_teacher, write_teacher_bank
 
 pytestmark = pytest.mark.slow
@@ -146,6 +154,60 @@ def test_with_a_checkpoint_a_replaced_model_is_refused_by_name(world, here, monk
     assert (here / "run" / "tune" / "stage.json").is_file()
 
 
+def test_with_a_checkpoint_replaced_clusters_and_translations_are_refused_by_name(world, here, monkeypatch):
+    rows = load_captioned_folder(here / "sounds", split="train")
+
+    def write(first_label, wording):
+        labels = [(number + first_label) % 2 for number in range(len(rows))]
+        columns = {
+            "row_id": list(rows["row_id"]),
+            "clip_id": list(rows["clip_id"]),
+            "caption_digest": [caption_digest(caption) for caption in rows["caption"]],
+            "cluster": labels,
+        }
+        settings = ClusterSettings(method="kmeans", num_clusters=2)
+        CaptionClusters(pa.table(columns, schema=LABEL_TYPES), settings, [8, 8], [[]] * 2).save(
+            here / "labels"
+        )
+        (here / "translated").mkdir(exist_ok=True)
+        texts = {"row_id": list(rows["row_id"]), "caption": list(rows["caption"])}
+        texts[COLUMN] = [[f"{wording} {caption}"] for caption in rows["caption"]]
+        parquet.write_table(pa.table(texts), here / "translated" / FILE)
+
+    write(0, "so")
+    recipe = student(
+        world,
+        here,
+        distillation={},
+        clusters={"labels": str(here / "labels")},
+        augmentation={"back_translated": str(here / "translated")},
+    )
+    killed_at_step(recipe, 4, monkeypatch)
+    write(1, "so")
+    with pytest.raises(RecipeError, match=r"since it began: the clusters \(\S+labels\): "):
+        run_recipe(recipe, progress=False)
+    write(0, "thus")
+    with pytest.raises(RecipeError, match=r"since it began: the back-translations \(\S+translated\): "):
+        run_recipe(recipe, progress=False)
+    write(0, "so")
+    run_recipe(recipe, progress=False)
+    assert made_from(here / "run" / "tune").is_current
+
+
+def test_a_bank_from_outside_is_used_as_it_is_and_its_retrained_teacher_told(world, here, caplog):
+    table = load_captioned_folder(here / "sounds", split="train")
+    teacher = str(here / "teacher")
+    files = model_files_fingerprint(teacher)
+    write_teacher_bank(
+        here / "bank", load_teacher(teacher), {"train": table}, model_name=teacher, model_files=files
+    )
+    place_model(world, here / "teacher", 2)
+    recipe = student(world, here, distillation={"teachers": [{"source": str(here / "bank")}]}, clusters={})
+    run_recipe(recipe, progress=False)
+    assert f"teacher bank {here / 'bank'}: its model {teacher} has changed since" in caplog.text
+    assert made_from(here / "run" / "tune").is_current and made_from(here / "bank").changed
+
+
 def test_an_old_attempts_model_does_not_stay_because_its_figure_is_unbeaten(world, here):
     """Checkpoints and stage.json deleted, the start model replaced: the new attempt's model is the result."""
     recipe = student(world, here)
@@ -205,13 +267,16 @@ def test_a_finished_stage_outlives_its_teacher_and_its_sounds(world, here):
 def test_a_retrained_stage_of_the_same_run_makes_the_next_one_stale(world, here):
     values = student(world, here).model_dump()
     values |= {"distillation": {}, "clusters": {}}
-    values["stages"] = [{"name": "first"}, {"name": "second", "training": {"epochs": 1}}]
+    values["stages"] = [{"name": "first"}, {"name": "second", "distillation": {"teachers": ["first"]}}]
     values["training"] |= {"epochs": 1}
     recipe = Recipe.model_validate(values)
     run_recipe(recipe, progress=False)
     first = here / "run" / "first"
+    bank = here / "run" / "second" / "teachers" / "0-first"
+    assert made_from(first).is_current and made_from(bank).is_current
     shutil.rmtree(first / "model")
     place_model(world, first / "model", 2)
+    assert made_from(bank).changed and made_from(here / "run" / "second").changed
     with pytest.raises(
         RecipeError, match=r"stage 'second' is finished, but .*the model it starts from \(first\)"
     ):
@@ -227,6 +292,24 @@ def test_sounds_replaced_under_their_names_are_refused_on_resume(world, here, mo
     with pytest.raises(RecipeError, match="the data have changed since it began") as caught:
         run_recipe(recipe, progress=False)
     assert "the sounds of train (1 of 8 clips, such as 'sounds/train/train_002.wav')" in str(caught.value)
+
+
+def test_decoded_sounds_of_another_content_are_not_used(world, here, monkeypatch):
+    """Replaced under the same name, size and time: the cache of decoded sounds is found by those."""
+    recipe = student(world, here, distillation={}, clusters={})
+    recipe.data.cache_waveforms = True
+    killed_at_step(recipe, 4, monkeypatch)
+    (cache,) = (path for path in (here / "cache").glob("waveforms-*") if path.is_dir())
+    before = np.memmap(cache / SAMPLES_FILE, dtype="<i2", mode="r").copy()
+    path = here / "sounds" / "train_002.wav"
+    times = path.stat()
+    write_sound(path, 1.7, seed=77)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    shutil.rmtree(here / "run")
+    run_recipe(recipe, progress=False)
+    (again,) = (path for path in (here / "cache").glob("waveforms-*") if path.is_dir())
+    after = np.memmap(again / SAMPLES_FILE, dtype="<i2", mode="r")
+    assert again == cache and before.shape == after.shape and not np.array_equal(before, after)
 
 
 def test_labels_that_training_goes_by_are_compared(world, here, monkeypatch):
