@@ -5,9 +5,9 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -21,7 +21,8 @@ _WAIT_SECONDS = 60.0
 # File systems count time in steps; a file written over within one of them looks as it did.
 _TIME_STEP_NS = 100_000_000
 _NEVER = -1
-_AT_ONCE = 2_000
+# Fewer than SQLite's older limit on the values of one question.
+_AT_ONCE = 900
 # What people and tools lay beside a model without changing it.
 _NOT_CONTENT = ("README.md", "best.json", "training_args.bin")
 _NOT_CONTENT_ENDINGS = (".py", ".md", ".gitattributes", ".log")
@@ -75,11 +76,14 @@ class ContentDigests:
         with bar, ThreadPoolExecutor(max(num_workers, 1)) as pool:
             for start in range(0, len(names), _AT_ONCE):
                 part = names[start : start + _AT_ONCE]
-                known = self._look_up(part)
-                # Reading and hashing work outside the interpreter lock.
-                results = pool.map(_digest, part, *zip(*(known[name] for name in part), strict=True))
+                unchanged, alike = self._look_up(part)
+                found.update(unchanged)
+                bar.update(len(unchanged))
+                rest = [name for name in part if name not in unchanged]
                 fresh = []
-                for name, (digest, entry, was_read) in zip(part, results, strict=True):
+                # Reading and hashing work outside the interpreter lock.
+                results = pool.map(_digest, rest, [alike.get(name, {}) for name in rest])
+                for name, (digest, entry, was_read) in zip(rest, results, strict=True):
                     found[name] = digest
                     self.read_whole += was_read
                     if entry is not None:
@@ -88,28 +92,29 @@ class ContentDigests:
                 self._keep(fresh)
         return found
 
-    def _look_up(self, names: list[str]) -> dict[str, tuple[tuple | None, dict[tuple, str]]]:
-        """For each path what was recorded of its place, and digests by what was recorded of such contents."""
+    def _look_up(self, names: list[str]) -> tuple[dict[str, str], dict[str, dict[tuple, str]]]:
+        """Digests of files that are as they were recorded; for the others, digests of recorded contents alike."""
+        places = {name: os.path.abspath(name) for name in names}
         if self.path is None or not self.path.is_file():
-            return {name: (self._memory.get(os.path.abspath(name)), {}) for name in names}
-        known: dict[str, tuple[tuple | None, dict[tuple, str]]] = {}
+            return _unchanged(places, self._memory), {}
+        alike: dict[str, dict[tuple, str]] = {}
         try:
             with closing(self._connect()) as database:
+                wanted = list(places.values())
+                query = "SELECT path, size, time, changed, inode, digest FROM places WHERE path IN "
+                rows = database.execute(f"{query}({', '.join('?' * len(wanted))})", wanted)
+                unchanged = _unchanged(places, {row[0]: row[1:] for row in rows})
                 for name in names:
-                    place = os.path.abspath(name)
-                    row = database.execute(
-                        "SELECT size, time, changed, inode, digest FROM places WHERE path = ?", (place,)
-                    ).fetchone()
-                    alike = {}
-                    if row is None or not _is_unchanged(name, row):
-                        query = "SELECT size, time, ends, digest FROM contents WHERE name = ?"
-                        rows = database.execute(query, (os.path.basename(place),))
-                        alike = {entry[:3]: entry[3] for entry in rows}
-                    known[name] = (row, alike)
+                    if name not in unchanged:
+                        rows = database.execute(
+                            "SELECT size, time, ends, digest FROM contents WHERE name = ?",
+                            (os.path.basename(places[name]),),
+                        )
+                        alike[name] = {row[:3]: row[3] for row in rows}
         except sqlite3.Error as error:
             self._give_up(error)
-            return {name: (None, {}) for name in names}
-        return known
+            return {}, {}
+        return unchanged, alike
 
     def _keep(self, entries: list[tuple[str, tuple, str, str]]) -> None:
         if self.path is None or not entries:
@@ -174,15 +179,25 @@ def _content_files(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
+def _unchanged(places: Mapping[str, str], recorded: Mapping[str, tuple]) -> dict[str, str]:
+    """Digests of files whose size, times and inode are those that were recorded of their places."""
+    found = {}
+    for name, place in places.items():
+        row = recorded.get(place)
+        if row is not None:
+            with suppress(OSError):
+                if row[:4] == _status(os.stat(name)):
+                    found[name] = row[4]
+    return found
+
+
 def _digest(
-    name: str, place: tuple | None, alike: dict[tuple, str]
+    name: str, alike: Mapping[tuple, str]
 ) -> tuple[str | None, tuple[str, tuple, str, str] | None, bool]:
     """(digest or None, what is to be recorded or None, whether the file was read whole)."""
     try:
-        status = _status(os.stat(name))
-        if place is not None and place[:4] == status:
-            return place[4], None, False
         with open(name, "rb") as file:
+            status = _status(os.fstat(file.fileno()))
             ends = _ends(file, status[0])
             digest = alike.get((*status[:2], ends))
             was_read = digest is None
@@ -194,13 +209,6 @@ def _digest(
     if time.time_ns() - status[2] < _TIME_STEP_NS:
         status = (*status[:2], _NEVER, status[3])
     return digest, (os.path.abspath(name), status, ends, digest), was_read
-
-
-def _is_unchanged(name: str, row: tuple) -> bool:
-    try:
-        return row[:4] == _status(os.stat(name))
-    except OSError:
-        return False
 
 
 def _status(status: os.stat_result) -> tuple[int, int, int, int]:
