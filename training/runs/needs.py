@@ -53,6 +53,23 @@ def check_needs(stages: Iterable[Stage], run: RunDirectory) -> None:
         raise RecipeError(f"{len(found)} things are missing: {' '.join(found)}")
 
 
+def check_training(stage: Stage) -> None:
+    """
+    Raises:
+        RecipeError: if a stage's settings need a GPU or a package that is missing.
+    """
+    section = stage.training
+    if effective_precision(section.precision) == "fp16" and not torch.cuda.is_available():
+        raise RecipeError(f"stage {stage.name!r}: training.precision=fp16 needs a GPU; use fp32.")
+    for name in section.report_to:
+        if importlib.util.find_spec(name) is None:
+            raise RecipeError(
+                f"training.report_to names {name!r}, which is not installed; pip install 'auricle[tracking]'."
+            )
+    if section.lora.towers and importlib.util.find_spec("peft") is None:
+        raise RecipeError(f"stage {stage.name!r}: training.lora needs PEFT: pip install 'auricle[peft]'.")
+
+
 def check_tables(stage: Stage, splits: Mapping[str, Dataset], relevance_column: str) -> None:
     """
     Checks that a stage's tables have the columns that its settings name, and fill a batch.
@@ -100,7 +117,7 @@ def cluster_settings(section: ClusterSection) -> ClusterSettings:
 
 
 def _checks(stage: Stage, run: RunDirectory, coming: set[str]) -> Iterator[Callable[[], Any]]:
-    yield lambda: _check_training(stage)
+    yield lambda: check_training(stage)
     yield lambda: _check_start(stage, run, coming)
     if stage.distillation.is_on:
         for entry in stage.distillation.teachers:
@@ -116,19 +133,6 @@ def _checks(stage: Stage, run: RunDirectory, coming: set[str]) -> Iterator[Calla
 
 def _refuse(message: str) -> None:
     raise RecipeError(message)
-
-
-def _check_training(stage: Stage) -> None:
-    section = stage.training
-    if effective_precision(section.precision) == "fp16" and not torch.cuda.is_available():
-        raise RecipeError(f"stage {stage.name!r}: training.precision=fp16 needs a GPU; use fp32.")
-    for name in section.report_to:
-        if importlib.util.find_spec(name) is None:
-            raise RecipeError(
-                f"training.report_to names {name!r}, which is not installed; pip install 'auricle[tracking]'."
-            )
-    if section.lora.towers and importlib.util.find_spec("peft") is None:
-        raise RecipeError(f"stage {stage.name!r}: training.lora needs PEFT: pip install 'auricle[peft]'.")
 
 
 def _is_ready(name: str, run: RunDirectory, coming: set[str]) -> bool:
@@ -219,4 +223,4 @@ def _check_augmentation(stage: Stage) -> None:
         read_back_translations(section.back_translated)
 
 
-__all__ = ["check_fills_batch", "check_needs", "check_tables", "cluster_settings"]
+__all__ = ["check_fills_batch", "check_needs", "check_tables", "check_training", "cluster_settings"]

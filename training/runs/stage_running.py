@@ -40,7 +40,7 @@ from ..rows.caption_variants import caption_variants
 from ..rows.collator import RetrievalCollator
 from ..rows.training_clips import TrainingClips, read_unreadable_log
 from ..teachers.pooled_captions import PooledCaptions
-from .needs import check_fills_batch
+from .needs import check_fills_batch, check_training
 from .precision import accelerate_set_to, effective_precision, tell_disagreement
 from .stage_objective import StageObjective
 
@@ -98,6 +98,7 @@ def run_stage(
             f"stage {stage.name!r}: data.crop_seconds={crop} is longer than a segment "
             f"({extractor.segment_seconds} s); crop with data.max_clip_seconds instead."
         )
+    check_training(stage)
     precision = effective_precision(section.precision)
     if world()[0] == 0:
         tell_disagreement(stage.name, precision)
