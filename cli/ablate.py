@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .failures import one_line_errors, quiet_libraries
+from .failures import one_line_errors, one_line_full_disk, quiet_libraries
+from .train import expected_errors
 
 
 def ablate(
@@ -32,20 +33,18 @@ def ablate(
     `auricle train`. If you run the command again, it keeps the finished runs and trains the rest.
     """
     with one_line_errors():
-        from ..data import DataError
         from ..encoders.cpu_threads import set_cpu_threads
-        from ..processing import AudioReadError
-        from ..training.models.pretrained_text import PretrainedError
-        from ..training.recipe.reading import RecipeError, parse_overrides, read_recipe
+        from ..training.recipe.reading import parse_overrides, read_recipe
         from ..training.runs.ablation import run_ablation
         from ..training.runs.ablation_table import format_ablation
 
         quiet_libraries()
-        with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError, ValueError):
+        with one_line_errors(*expected_errors(), ValueError):
             numbers = _read_seeds(seeds)
             parsed = read_recipe(recipe, parse_overrides(context.args))
             directory = out or Path(f"{parsed.run_dir}-ablation")
             set_cpu_threads(parsed.training.cpu_threads)
+        with one_line_full_disk(directory), one_line_errors(*expected_errors(), ValueError):
             table = run_ablation(parsed, numbers, directory, progress=progress)
         if table:
             lines = format_ablation(table)

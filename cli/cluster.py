@@ -75,9 +75,12 @@ def cluster(
     """
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
+        from ..files.cache_root import cache_root
+        from ..files.content_digests import ContentDigests
         from ..training.clusters.caption_clusters import ClusterSettings, checked_target
         from ..training.clusters.caption_embedding import embed_captions_with
         from ..training.clusters.cluster_methods import check_clusterable, cluster_captions
+        from ..training.models.model_files import model_files_fingerprint
 
         quiet_libraries()
         set_cpu_threads(None)
@@ -105,7 +108,8 @@ def cluster(
                 trust_remote_code=trust_remote_code,
                 progress=progress,
             )
-            clusters = cluster_captions(table, vectors, settings, source=source)
+            files = model_files_fingerprint(embed_with, ContentDigests(cache_root()))
+            clusters = cluster_captions(table, vectors, settings, source={**source, "files": files})
             clusters.save(out)
     _report(clusters, out)
 

@@ -117,7 +117,10 @@ def embed(
 
         from ..encoders import load_encoder
         from ..encoders.cpu_threads import set_cpu_threads
+        from ..files.cache_root import cache_root
+        from ..files.content_digests import ContentDigests
         from ..processing import FileRemarks
+        from ..training.models.model_files import model_files_fingerprint
         from ..training.teachers.process_shares import first_on_main, join_processes
         from ..training.teachers.teacher_bank import write_teacher_bank
 
@@ -136,6 +139,7 @@ def embed(
                 )
             )
             teacher = first_on_main(lambda: load_encoder(model, device=process.device, **chosen))
+            digests = ContentDigests(cache_root())
             with FileRemarks() as remarks:
                 bank = write_teacher_bank(
                     out,
@@ -143,6 +147,8 @@ def embed(
                     tables,
                     model_name=model,
                     batch_size=batch_size,
+                    digests=digests,
+                    model_files=first_on_main(lambda: model_files_fingerprint(model, digests)),
                     progress=progress,
                 )
             noted = gather_object(remarks.found)

@@ -1,6 +1,7 @@
 """Output of commands: user errors in one line, without messages of libraries."""
 
 import atexit
+import errno
 import os
 import re
 import sys
@@ -27,6 +28,50 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from error
+
+
+@contextmanager
+def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
+    """
+    Prints one line if the disk is full, a quota or a limit on files is reached, or the directory becomes read-only.
+
+    Libraries report it each in an own way: by an `OSError`, or by its text in an error of their own.
+
+    Args:
+        place: what was being written.
+
+    Raises:
+        typer.Exit: with code 2 in place of such an error.
+    """
+    try:
+        yield
+    except typer.Exit:
+        raise  # it was told
+    except Exception as error:
+        reason = _full_disk(error)
+        if reason is None:
+            raise
+        where = getattr(error, "filename", None) or place
+        told = f"error: {where}: cannot write ({reason}). What was written before is kept; make room and run the same"
+        typer.echo(printable(f"{told} command again."), err=True)
+        raise typer.Exit(2) from error
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """What an error, or one that it came from, says of a disk that takes no more; None if nothing."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    while error is not None:
+        for code in codes:
+            told = f"(os error {code})" in str(error) or os.strerror(code) in str(error)
+            if told or (isinstance(error, OSError) and error.errno == code):
+                return os.strerror(code)
+        # torch's writer of archives does not say why it could not write.
+        if isinstance(error, RuntimeError) and re.search(
+            r"PytorchStreamWriter|iostream error|unexpected pos", str(error)
+        ):
+            return "the file could not be written to its end"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

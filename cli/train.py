@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .failures import one_line_errors, quiet_libraries
+from .failures import one_line_errors, one_line_full_disk, quiet_libraries
 from .lazy_commands import single_command
 
 if TYPE_CHECKING:
@@ -66,16 +66,12 @@ def train(
 def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str | None) -> None:
     from accelerate import PartialState
 
-    from ..data import DataError
     from ..encoders.cpu_threads import set_cpu_threads
-    from ..processing import AudioReadError
-    from ..training.models.pretrained_text import PretrainedError
-    from ..training.recipe.reading import RecipeError
     from ..training.runs.recipe_running import run_recipe
 
     quiet_libraries()
     set_cpu_threads(recipe.training.cpu_threads)
-    with one_line_errors(RecipeError, DataError, AudioReadError, PretrainedError):
+    with one_line_full_disk(recipe.run_dir), one_line_errors(*expected_errors()):
         try:
             results = run_recipe(
                 recipe,
@@ -95,6 +91,33 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str |
             typer.echo(line)
         _push(recipe, push_to_hub, recipe.stage_names()[-1], final=True)
     PartialState().destroy_process_group()
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """What a recipe, its data, its models or its training may say, each in one line."""
+    from ..conversion.finite_weights import NonFiniteWeightsError
+    from ..data import DataError
+    from ..encoders import EncoderError
+    from ..processing import AudioReadError
+    from ..training.clusters.caption_clusters import ClusterError
+    from ..training.divergence import DivergedError
+    from ..training.models.pretrained_text import PretrainedError
+    from ..training.recipe.reading import RecipeError
+    from ..training.rows.synonyms import SynonymError
+    from ..training.teachers.bank_files import BankError
+
+    return (
+        RecipeError,
+        DataError,
+        AudioReadError,
+        PretrainedError,
+        EncoderError,
+        BankError,
+        ClusterError,
+        SynonymError,
+        DivergedError,
+        NonFiniteWeightsError,
+    )
 
 
 def _push(recipe: "Recipe", repo_id: str | None, stage: str, *, final: bool) -> None:

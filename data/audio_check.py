@@ -12,6 +12,7 @@ import numpy as np
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from ..files.content_digests import ContentDigests
 from ..files.unread_files import fault_lines, remark_lines
 from ..processing.audio_reading import SILENCE_PEAK, AudioReadError, resample
 from ..processing.audio_streaming import measure_sound
@@ -19,6 +20,9 @@ from ..processing.file_remarks import FileRemarks
 from .schema import DataError, unique_clips
 
 logger = logging.getLogger(__name__)
+
+# Few enough that all of their bytes are still in the system's cache.
+_HASHED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def check_audio(
     max_bad_share: float = 0.05,
     sampling_rate: int | None = None,
     num_workers: int = 0,
+    digests: ContentDigests | None = None,
     progress: bool = True,
     allow_silent: bool = False,
 ) -> tuple[Dataset, AudioCheckReport]:
@@ -69,6 +74,7 @@ def check_audio(
         max_bad_share: Share of the clips, 0 to 1, that may be bad.
         sampling_rate: If given, in Hz, it must be a rate that clips can be resampled to, as training will do.
         num_workers: Threads that decode; 0 decodes in the caller's.
+        digests: Hashes each file while what was read of it is still in memory, and keeps the digest.
         progress: Whether to show a progress bar.
         allow_silent: Whether clips in which nothing sounds count as good.
 
@@ -92,15 +98,22 @@ def check_audio(
 
     bad: dict[str, tuple[str, str]] = {}
     total = 0.0
+    unhashed: list[str] = []
     with ThreadPoolExecutor(max(num_workers, 1)) as pool, FileRemarks() as collected:
         # libsndfile and soxr work outside the interpreter lock, so that threads are enough.
         results: Iterable = pool.map(examine, sounds) if num_workers else map(examine, sounds)
         bar = tqdm(results, total=len(sounds), desc="checking audio", unit="clip", disable=not progress)
         for clip_id, audio, (seconds, fault) in zip(clip_ids, sounds, bar, strict=True):
             total += seconds
+            unhashed.append(audio["path"])
+            if digests is not None and len(unhashed) >= _HASHED_AT_ONCE:
+                digests.of_files(unhashed)
+                unhashed.clear()
             if fault is not None:
                 bad[clip_id] = (audio["path"], fault)
                 logger.warning("skipped %s: %s", audio["path"], fault)
+    if digests is not None:
+        digests.of_files(unhashed)
     unusable = {path for path, _ in bad.values()}
     remarks = [remark for remark in collected.found if remark[0] not in unusable]
     for path, note in remarks:

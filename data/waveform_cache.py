@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from ..files.cache_root import cache_root as cache_root
 from ..processing.audio_reading import AudioReadError
 from .schema import DataError
 from .waveform_writing import SAMPLES_FILE, WaveformForm, write_waveforms
@@ -20,11 +21,6 @@ from .waveform_writing import SAMPLES_FILE, WaveformForm, write_waveforms
 logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 3
-
-
-def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where generated and decoded sound is kept: the argument, ``$AURICLE_CACHE`` or ``~/.cache/auricle``."""
-    return Path(cache_dir or os.environ.get("AURICLE_CACHE") or Path.home() / ".cache" / "auricle")
 
 
 class WaveformCache:
@@ -87,6 +83,7 @@ class WaveformCache:
         downmix: str = "mean",
         resampler: str = "soxr",
         cache_dir: str | os.PathLike[str] | None = None,
+        contents: str | None = None,
         progress: bool = True,
     ) -> "WaveformCache":
         """
@@ -103,6 +100,9 @@ class WaveformCache:
             downmix: ``"mean"`` keeps one channel of each clip, ``"active"`` all, to be mixed by segments.
             resampler: of the feature extractor.
             cache_dir: see [`cache_root`].
+            contents: a digest of what is in the clips' files, in their order: a cache that was made of other contents
+                under the same names, sizes and times is made anew. None, or a cache from before they were recorded,
+                compares no contents.
             progress: show a progress bar.
 
         Raises:
@@ -110,24 +110,44 @@ class WaveformCache:
         """
         form = WaveformForm(sampling_rate, downmix, resampler)
         directory = cache_root(cache_dir) / f"waveforms-{_fingerprint(clips, form)}"
-        if (directory / "index.json").is_file():
+        if _is_finished(directory, contents):
             return cls(directory)
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{directory}.lock"):
-                if not (directory / "index.json").is_file():
-                    _build(clips, form, directory, progress)
+                if not _is_finished(directory, contents):
+                    _build(clips, form, directory, contents, progress)
         except OSError as error:
             raise DataError(f"cannot write the waveform cache {directory}: {error}") from error
         return cls(directory)
 
 
-def _build(clips: Sequence[dict[str, Any]], form: WaveformForm, directory: Path, progress: bool) -> None:
+def _is_finished(directory: Path, contents: str | None) -> bool:
+    """Whether a cache is whole and, as far as that is known, of these contents."""
+    path = directory / "index.json"
+    if not path.is_file():
+        return False
+    recorded = json.loads(path.read_text()).get("contents") if contents is not None else None
+    return recorded is None or recorded == contents
+
+
+def _build(
+    clips: Sequence[dict[str, Any]],
+    form: WaveformForm,
+    directory: Path,
+    contents: str | None,
+    progress: bool,
+) -> None:
     building = directory.with_name(f"{directory.name}.part")
+    if (directory / "index.json").is_file():
+        # Of other contents; what a killed build left may be too.
+        shutil.rmtree(building, ignore_errors=True)
     written = write_waveforms(clips, form, building, progress)
     offsets = np.concatenate([[0], np.cumsum(np.maximum(written["lengths"], 0), dtype=np.int64)])
     index = {"sampling_rate": form.sampling_rate, "offsets": offsets.tolist()}
     index["unreadable"] = written["unreadable"]
+    if contents is not None:
+        index["contents"] = contents
     if max(written["channels"], default=1) > 1:
         index["channels"] = written["channels"]
     (building / "index.json").write_text(json.dumps(index))

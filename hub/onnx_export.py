@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..conversion.finite_weights import NonFiniteWeightsError, check_finite_weights
 from ..encoders.auricle_checkpoint import load_pretrained
 from ..encoders.model_fingerprint import count_parameters, model_fingerprint
 from ..encoders.onnx_towers import AUDIO_FILE, RECORD_FILE, TEXT_FILE
@@ -83,7 +84,8 @@ def export_onnx(
 
     Raises:
         ImportError: if onnx, onnxscript or onnxruntime is not installed.
-        ExportError: if a tower cannot be exported or a float32 answer differs by more than 1e-4.
+        ExportError: if the model's weights hold NaN or infinity, a tower cannot be exported, or a float32 answer
+            differs by more than 1e-4.
         ValueError: if there is no such model or tower.
     """
     unknown = [tower for tower in towers if tower not in ("text", "audio")]
@@ -96,6 +98,10 @@ def export_onnx(
     except ImportError as error:
         raise ImportError(f"export needs {error.name}: pip install 'auricle[onnx]'.") from error
     model, processor = load_pretrained(name)
+    try:
+        check_finite_weights(model.state_dict(), str(name))
+    except NonFiniteWeightsError as error:
+        raise ExportError(f"{error} Nothing was exported.") from error
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(out)
@@ -204,7 +210,8 @@ def _verify(tower: str, path: Path, cases: list[tuple], *, strict: bool) -> dict
     for given, expected in cases:
         (answer,) = session.run(None, {name: value.numpy() for name, value in given.items()})
         wanted = expected.numpy()
-        difference = max(difference, float(np.abs(answer - wanted).max()))
+        # numpy's maximum keeps NaN, where Python's max would lose it.
+        difference = float(np.maximum(difference, np.abs(answer - wanted).max()))
         dots = (answer * wanted).sum(axis=1)
         norms = np.linalg.norm(answer, axis=1) * np.linalg.norm(wanted, axis=1)
         cosine = min(cosine, float((dots / norms).min()))

@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
+from ..conversion.finite_weights import NonFiniteWeightsError, check_finite_files
 from ..files.saved_directories import read_json
 from ..training.models.pretrained_text import looks_like_path
 from ..training.recipe.reading import resolve_stages
@@ -110,7 +111,7 @@ def collect_run(
 
     Raises:
         PublishError: if the run is none, not finished or not evaluated, has no adapters where they are asked for,
-            the name cannot be a repository's, or a file holds a path of this machine.
+            its weights hold NaN or infinity, the name cannot be a repository's, or a file holds a path of this machine.
     """
     run_dir = Path(run_dir)
     check_repo_id(repo_id)
@@ -131,6 +132,10 @@ def collect_run(
             f"{run_dir}: stage {stage!r} was not evaluated: no results.json with metrics of a test split found. "
             "Evaluate it, or publish it without metrics with --allow-unevaluated."
         )
+    try:
+        check_finite_files(model_dir / "adapter" if adapter_of is not None else model_dir)
+    except NonFiniteWeightsError as error:
+        raise PublishError(f"{error} Nothing was published.") from error
     found = derive_license(_licenses(run_dir, stage), _first_weights(recipe, run_dir, stage))
     try:
         card = render_model_card(run_dir, stage=stage, repo_id=repo_id, license=license or found.license)

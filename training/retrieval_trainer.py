@@ -1,5 +1,6 @@
 """transformers' Trainer for dual encoders: gathered loss, own rates a tower, retrieval evaluation."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import distributed
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_utils import speed_metrics
 
+from ..conversion.finite_weights import check_finite_weights
 from ..encoders.auricle_encoder import AuricleEncoder
 from ..evaluation.retrieval import RetrievalSplit
 from ..files.saved_directories import (
@@ -23,6 +25,7 @@ from ..files.saved_directories import (
 )
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
+from .divergence import GuardedTrainer
 from .learning_rate import schedule_steps, warmup_cosine_schedule
 from .losses.cluster_loss import cluster_losses
 from .losses.gradient_gather import (
@@ -40,7 +43,7 @@ from .rows.training_clips import TrainingClips
 from .teachers.pooled_captions import PooledCaptions
 
 
-class RetrievalTrainer(Trainer):
+class RetrievalTrainer(GuardedTrainer):
     """
     Trains an [`AuricleModel`] on rows of [`TrainingClips`].
 
@@ -101,7 +104,13 @@ class RetrievalTrainer(Trainer):
             getattr(model, f"{tower}_model").requires_grad_(False)
         # Until training sets it; a loss may be asked for before.
         self.current_gradient_accumulation_steps = 1
-        super().__init__(model=model, processing_class=processor, eval_dataset=validation, **arguments)
+        super().__init__(
+            model=model,
+            processing_class=processor,
+            eval_dataset=validation,
+            max_skipped_steps=section.max_skipped_steps,
+            **arguments,
+        )
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The stage's objective, with this process's pairs compared with those of all processes."""
@@ -229,6 +238,7 @@ class RetrievalTrainer(Trainer):
             split = RetrievalSplit.from_table(eval_dataset, self.evaluation.relevance_column)
         if split is None:
             raise ValueError("evaluate: there is no validation split; pass eval_dataset.")
+        self.check_weights()
         started = time.time()
         encoder = AuricleEncoder(self.accelerator.unwrap_model(self.model), self.processing_class)
         rank, processes = world()
@@ -334,6 +344,8 @@ class BestModelKeeper(TrainerCallback):
     """
     Keeps the model of the best validation figure, complete with processor, in its own directory.
 
+    Of equally good ones the first is kept; a figure that is no number never wins.
+
     Args:
         directory: where the best model lies.
         metric: its figure, without the ``eval_`` prefix; higher is better.
@@ -354,7 +366,7 @@ class BestModelKeeper(TrainerCallback):
             return
         figure = metrics[f"eval_{self.metric}"]
         best = read_json(self.directory / "best.json")
-        if best is not None and figure <= best["value"]:
+        if not math.isfinite(figure) or (best is not None and figure <= best["value"]):
             return
 
         def write(directory: Path) -> None:
@@ -372,7 +384,11 @@ def save_model(model: AuricleModel, processor: AuricleProcessor, directory: Path
     Saves weights, config, processor and the code that they need into one loadable directory.
 
     Of a model with adapters the merged weights, and the adapters alone in a folder of their own.
+
+    Raises:
+        NonFiniteWeightsError: if a weight is not a finite number.
     """
+    check_finite_weights(model.state_dict(), str(directory))
     if has_lora(model):
         save_adapter(model, directory / ADAPTER_FOLDER)
         model = merge_lora(model)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from filelock import FileLock, Timeout
-
+from ...files.locking import DirectoryLockedError, directory_lock
 from ..errors import SearchError
 from .index_folder import IndexFolder
 from .index_record import RECORD
@@ -27,10 +26,9 @@ def writing(folder: IndexFolder) -> Iterator[None]:
     try:
         with ExitStack() as stack:
             if folder.path is not None:
-                folder.path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(folder.path / LOCK, timeout=LOCK_SECONDS))
+                stack.enter_context(directory_lock(folder.path, LOCK, seconds=LOCK_SECONDS))
             yield
-    except Timeout as error:
+    except DirectoryLockedError as error:
         raise SearchError(f"{folder}: another process is writing this index; wait for it.") from error
     except OSError as error:
         raise SearchError(f"{folder}: cannot be written ({error.strerror or error}).") from error

@@ -82,6 +82,43 @@ def embed_captions_with(
     return vectors.astype(np.float32), {"name": name, "fingerprint": fingerprint, "prompt": prompt}
 
 
+def check_caption_source(name: str) -> None:
+    """
+    Checks that a model for captions can be had, without loading it.
+
+    Raises:
+        PretrainedError: if it is neither an audio-text encoder nor found on the Hub or in its cache, or
+            sentence-transformers is missing.
+    """
+    if _is_encoder(name):
+        return
+    _check_sentence_transformers(name)
+    if Path(name).is_dir() or Path(locate_text_encoder(name).location).is_dir():
+        return
+    try:
+        # sentence-transformers takes a name without owner for one of its own models.
+        find_model_files(name if "/" in name else f"sentence-transformers/{name}")
+    except EncoderError as error:
+        raise PretrainedError(f"{error}{offline_hint(name)}") from error
+
+
+def source_fingerprint(name: str) -> str:
+    """
+    The fingerprint that [`embed_captions_with`] records of a model; loads an audio-text encoder.
+
+    Raises:
+        PretrainedError: if there is no such model.
+    """
+    if not _is_encoder(name):
+        return _fingerprint_of_files(
+            _directory_of(name if Path(name).is_dir() else locate_text_encoder(name).location)
+        )
+    try:
+        return load_encoder(name).fingerprint
+    except ValueError as error:
+        raise PretrainedError(str(error)) from error
+
+
 def _is_encoder(name: str) -> bool:
     """Whether a directory, or the files that describe a Hub repository, are an audio-text encoder's."""
     if Path(name).is_dir():
@@ -104,12 +141,7 @@ def _sentence_transformer(
     *,
     trust_remote_code: bool,
 ) -> tuple[np.ndarray, str]:
-    if looks_like_path(name) and not Path(name).is_dir():
-        raise PretrainedError(f"{name}: there is no such model directory.")
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise PretrainedError(
-            f"{name} is no audio-text encoder and needs sentence-transformers: pip install sentence-transformers."
-        )
+    _check_sentence_transformers(name)
     from sentence_transformers import SentenceTransformer
 
     # A directory may hold a chain of modules without a config.json of its own.
@@ -138,6 +170,15 @@ def _sentence_transformer(
     return rows, _fingerprint_of_files(_directory_of(location))
 
 
+def _check_sentence_transformers(name: str) -> None:
+    if looks_like_path(name) and not Path(name).is_dir():
+        raise PretrainedError(f"{name}: there is no such model directory.")
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise PretrainedError(
+            f"{name} is no audio-text encoder and needs sentence-transformers: pip install sentence-transformers."
+        )
+
+
 def _directory_of(location: str) -> Path:
     """The directory that a model was loaded from: its own, or its snapshot in the Hub's cache."""
     if Path(location).is_dir():
@@ -161,4 +202,4 @@ def _fingerprint_of_files(directory: Path) -> str:
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
-__all__ = ["embed_captions_with"]
+__all__ = ["check_caption_source", "embed_captions_with", "source_fingerprint"]

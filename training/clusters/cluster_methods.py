@@ -102,7 +102,7 @@ def check_clusterable(captions: Iterable[str], settings: ClusterSettings) -> Non
     Raises:
         ClusterError: if a package is missing, or there are too few different captions for the settings.
     """
-    _check_packages(settings.method)
+    check_packages(settings.method)
     _check_size(len(set(captions)), settings)
 
 
@@ -236,7 +236,11 @@ def _check_clusters(labels: np.ndarray, captions: Sequence[str], settings: Clust
         )
 
 
-def _check_packages(method: str) -> None:
+def check_packages(method: str) -> None:
+    """
+    Raises:
+        ClusterError: if a package that a method needs is not installed.
+    """
     missing = [package for module, package in NEEDED[method] if importlib.util.find_spec(module) is None]
     if missing:
         raise ClusterError(
@@ -244,4 +248,4 @@ def _check_packages(method: str) -> None:
         )
 
 
-__all__ = ["check_clusterable", "cluster_captions", "to_nearest_mean"]
+__all__ = ["check_clusterable", "check_packages", "cluster_captions", "to_nearest_mean"]

@@ -249,7 +249,16 @@ class TrainingSection(Settings):
     cache_frozen_text: bool = Field(
         True, description="Run a frozen text tower once a caption, not each step."
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Mixed precision of a GPU.")
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(
+        None,
+        description="Mixed precision of a GPU. None takes that of `accelerate config`, or fp32; what was used "
+        "stands in run.json.",
+    )
+    max_skipped_steps: int = Field(
+        20,
+        ge=0,
+        description="In fp16, steps in a row that may be skipped because gradients overflow; more end the training.",
+    )
     activation_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
     num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
     cpu_threads: int | None = Field(

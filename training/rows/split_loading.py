@@ -19,6 +19,7 @@ from ...data import (
 )
 from ...data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
 from ...data.sources import load_hub_dataset
+from ...files.content_digests import ContentDigests
 from ...files.reading_report import ReadingReport
 from ...files.sound_walking import walk_sounds
 from ...processing import supported_audio_extensions
@@ -101,7 +102,11 @@ def _load_source(name: str, section: DataSection, progress: bool) -> dict[str, D
 
 
 def check_splits(
-    splits: dict[str, Dataset], section: DataSection, *, progress: bool = True
+    splits: dict[str, Dataset],
+    section: DataSection,
+    *,
+    digests: ContentDigests | None = None,
+    progress: bool = True,
 ) -> tuple[dict[str, Dataset], dict[str, AudioCheckReport]]:
     """
     Decodes every clip once and leaves out the bad ones, split by split.
@@ -115,7 +120,7 @@ def check_splits(
     good, reports = {}, {}
     for name, table in splits.items():
         good[name], reports[name] = check_audio(
-            table, max_bad_share=section.max_bad_share, num_workers=2, progress=progress
+            table, max_bad_share=section.max_bad_share, num_workers=2, digests=digests, progress=progress
         )
         if not len(good[name]):
             raise DataError(f"split {name!r}: no usable clip is left.")

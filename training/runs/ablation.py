@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...files.cache_root import cache_root
+from ...files.content_digests import ContentDigests
 from ...files.saved_directories import read_json, write_json
+from ..models.model_files import model_files_fingerprint
 from ..recipe.reading import RecipeError, Stage, resolve_stages
 from ..recipe.schema import Recipe, StageSection
 from ..rows.split_loading import load_splits
 from ..teachers.teacher_bank import TeacherBank, load_teacher, write_teacher_bank
 from .recipe_running import run_recipe
 from .run_directory import RunDirectory
+from .stage_data import LoadedData, refuse_outdated
+from .stage_objective import why_bank_is_outdated
 
 INGREDIENTS = ("distillation", "augmentation", "clusters")
 # What a stage's section becomes where an ingredient is off.
@@ -117,7 +122,10 @@ def _run(recipe: Recipe, progress: bool) -> dict[str, Any]:
     """The results of a run, of one that finished earlier without evaluating it again."""
     directory = Path(recipe.run_dir)
     if (directory / "results.json").is_file():
-        RunDirectory(recipe)  # refuses another recipe's
+        run = RunDirectory(recipe)  # refuses another recipe's
+        data, digests = LoadedData(progress), ContentDigests(cache_root(recipe.data.cache_dir))
+        for stage in resolve_stages(recipe):
+            refuse_outdated(stage, recipe, run, data, digests)
         return read_json(directory / "results.json")
     return run_recipe(recipe, progress=progress)
 
@@ -191,11 +199,19 @@ def _shared_bank(
     """A shared teacher is run over the same rows once, not once a subset."""
     rows = json.dumps(stage.data.model_dump(mode="json"), sort_keys=True) + (stage.augmentation.mixes or "")
     directory = home / "banks" / f"{teacher}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
-    if not TeacherBank.is_one(directory):
+    digests = ContentDigests(cache_root(stage.data.cache_dir))
+    files = model_files_fingerprint(model_dir, digests)
+    is_there = TeacherBank.is_one(directory)
+    reason = why_bank_is_outdated(directory, model_dir, files, None, digests) if is_there else None
+    if reason is not None:
+        logger.warning("%s; making the bank %s again", reason, directory)
+    if reason is not None or not is_there:
         write_teacher_bank(
             directory,
             load_teacher(model_dir),
             {"train": load_splits(stage.data, mixes=stage.augmentation.mixes, progress=progress)["train"]},
+            digests=digests,
+            model_files=files,
             model_name=teacher,
             batch_size=recipe.evaluation.batch_size,
             progress=progress,

@@ -1,10 +1,9 @@
 """Runs a recipe: its stages in order, then the figures and answers of the result."""
 
 import difflib
-import hashlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,20 @@ from datasets import Dataset
 from ...data.schema import unique_clips
 from ...encoders import AudioTextEncoder, load_encoder
 from ...evaluation.retrieval import RetrievalSplit, evaluate_retrieval
+from ...files.cache_root import cache_root
+from ...files.content_digests import ContentDigests
 from ...files.saved_directories import last_complete_checkpoint
 from ..models.model_building import BuiltModel, build_model, load_model
-from ..models.pretrained_text import looks_like_path
 from ..recipe.reading import RecipeError, Stage, resolve_stages
 from ..recipe.schema import EvaluationSection, Recipe
-from ..rows.split_loading import check_splits, load_splits, not_read
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
 from .needed_inputs import check_inputs
+from .needs import check_needs, check_tables
+from .precision import with_effective_precision
 from .run_directory import RunDirectory, as_it_began
+from .stage_data import LoadedData, prepare_splits, refuse_outdated, without_bad_clips
+from .stage_inputs import recorded_inputs
 from .stage_objective import prepare_objective
 from .stage_running import POOLED_CAPTIONS, run_stage
 
@@ -61,7 +64,7 @@ def run_recipe(
         RecipeError: if the recipe, its run directory or its stages do not allow it.
         DataError: if the data are not as they should be.
     """
-    recipe = as_it_began(recipe)
+    recipe = with_effective_precision(as_it_began(recipe))
     stages = resolve_stages(recipe)
     if only_stage is not None and only_stage not in recipe.stage_names():
         raise RecipeError(f"--stage {only_stage!r} is not a stage; there are {recipe.stage_names()}.")
@@ -76,27 +79,53 @@ def run_recipe(
     process = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
     progress = progress and process.is_main_process
 
-    def open_run() -> RunDirectory:
-        run = RunDirectory(recipe)
-        if process.is_main_process:
-            run.start()
-        return run
+    run = first_on_main(lambda: RunDirectory(recipe))
+    wanted = [stage for stage in stages if only_stage in (None, stage.name)]
+    with ExitStack() as held:
+        first_on_main(lambda: held.enter_context(run.locked()) if process.is_main_process else None)
+        # Another training may have ended in it while this one waited.
+        run = first_on_main(lambda: RunDirectory(recipe))
+        first_on_main(lambda: check_needs([one for one in wanted if not run.is_finished(one.name)], run))
+        return _run_stages(recipe, stages, wanted, run, process, progress, on_stage_end)
 
-    run = first_on_main(open_run)
+
+def _run_stages(
+    recipe: Recipe,
+    stages: Sequence[Stage],
+    wanted: Sequence[Stage],
+    run: RunDirectory,
+    process: PartialState,
+    progress: bool,
+    on_stage_end: Callable[[str], None] | None,
+) -> dict[str, Any]:
     pooled_captions = _pooled_captions(stages, run)
-    for stage in stages:
-        if only_stage not in (None, stage.name):
-            continue
+    data = LoadedData(progress)
+    digests = ContentDigests(cache_root(recipe.data.cache_dir))
+    # All data sets, before the first of hours of training.
+    first_on_main(
+        lambda: [
+            check_tables(stage, data.splits(stage), recipe.evaluation.relevance_column)
+            for stage in wanted
+            if not run.is_finished(stage.name)
+        ]
+    )
+    for stage in wanted:
         if not run.is_finished(stage.name):
-            _run(stage, recipe, run, process, pooled_captions, progress)
+            _run(stage, recipe, run, process, data, digests, pooled_captions, progress)
             if on_stage_end is not None and process.is_main_process:
                 on_stage_end(stage.name)
-        elif process.is_main_process:
-            logger.warning("stage %s is finished: skipped", stage.name)
+        else:
+            if process.is_main_process:
+                logger.warning("stage %s is finished: skipped", stage.name)
+            first_on_main(
+                lambda stage=stage: (
+                    refuse_outdated(stage, recipe, run, data, digests) if process.is_main_process else None
+                )
+            )
     process.wait_for_everyone()
     if not (process.is_main_process and run.is_finished(stages[-1].name)):
         return {}
-    return _report(recipe, stages[-1], run, pooled_captions, progress)
+    return _report(recipe, stages[-1], run, data, pooled_captions, progress)
 
 
 def _check_best_metric(evaluation: EvaluationSection) -> None:
@@ -118,13 +147,23 @@ def _run(
     recipe: Recipe,
     run: RunDirectory,
     process: PartialState,
+    data: LoadedData,
+    digests: ContentDigests,
     pooled_captions: PooledCaptions | None,
     progress: bool,
 ) -> None:
-    _check_start(stage, recipe, run)
-    _check_teachers(stage, recipe, run)
-    splits = first_on_main(lambda: _prepare_splits(stage, recipe, run, process, progress))
-    built = first_on_main(lambda: _starting_model(stage, recipe, run))
+    models: list[BuiltModel] = []
+
+    def splits_of_stage() -> dict[str, Dataset]:
+        # Every process needs the same tables; only the first one decodes, compares and records.
+        if not process.is_main_process:
+            return without_bad_clips(data.splits(stage), run, stage.name)
+        # Before anything is written: its settings may be wrong, or its weights not to be had.
+        models.append(_starting_model(stage, recipe, run))
+        return prepare_splits(stage, recipe, run, data, digests, progress)
+
+    splits = first_on_main(splits_of_stage)
+    built = models[0] if models else _starting_model(stage, recipe, run)
     if stage.starts_from == "pretrained" and process.is_main_process:
         _score_untrained(recipe.evaluation, built, splits, run, pooled_captions, progress)
     process.wait_for_everyone()
@@ -135,8 +174,11 @@ def _run(
         model_of_stage=lambda name: run.model_dir(name) if name in recipe.stage_names() else None,
         batch_size=recipe.evaluation.batch_size,
         pooled_captions=pooled_captions,
+        digests=digests,
+        has_begun=last_complete_checkpoint(run.stage_dir(stage.name)) is not None,
         progress=progress,
     )
+    recorded = recorded_inputs(run.stage_dir(stage.name)) or {}
     summary = run_stage(
         stage,
         built,
@@ -147,118 +189,13 @@ def _run(
         run_name=f"{recipe.name}/{stage.name}",
         seed=recipe.seed,
         pooled_captions=pooled_captions,
+        sounds=recorded.get("the sounds of train", {}).get("fingerprint"),
         progress=progress,
     )
     summary["weights"] = built.origins
     if process.is_main_process:
         run.finish(stage.name, summary)
     process.wait_for_everyone()
-
-
-def _prepare_splits(
-    stage: Stage, recipe: Recipe, run: RunDirectory, process: PartialState, progress: bool
-) -> dict[str, Dataset]:
-    splits = load_splits(stage.data, mixes=stage.augmentation.mixes, progress=progress)
-    for name, table in splits.items():
-        column = recipe.evaluation.relevance_column
-        if name != "train" and column not in table.column_names:
-            raise RecipeError(
-                f"evaluation.relevance_column={column!r} is not a column of split {name!r}; there are "
-                f"{table.column_names}."
-            )
-    # Every process needs the same tables; only the first one decodes and reports.
-    if not process.is_main_process:
-        return _without_bad_clips(splits, run, stage.name)
-    if stage.data.check_audio:
-        good, reports = check_splits(splits, stage.data, progress=progress)
-        run.save(
-            f"{stage.name}/audio_check",
-            {
-                name: {
-                    "checked": report.checked,
-                    "bad": report.bad,
-                    "counts": report.counts,
-                    "remarks": report.remarks,
-                    "left_out": sorted(set(splits[name]["clip_id"]) - set(good[name]["clip_id"])),
-                }
-                for name, report in reports.items()
-            },
-        )
-        run.save(f"{stage.name}/not_read", not_read(stage.data).as_json())
-        for name, report in reports.items():
-            if report.bad:
-                logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
-        splits = good
-    _refuse_changed_data(stage, run, splits)
-    licenses = Counter(unique_clips(splits["train"])["license"])
-    run.save(f"{stage.name}/licenses", dict(licenses.most_common()))
-    return splits
-
-
-def _refuse_changed_data(stage: Stage, run: RunDirectory, splits: dict[str, Dataset]) -> None:
-    """A checkpoint only fits the rows it was trained on: the order of the next ones depends on all of them."""
-    known = {
-        name: {"rows": len(table), "sha256": _fingerprint(table)}
-        for name, table in splits.items()
-        if name in ("train", "validation")
-    }
-    before = run.load(f"{stage.name}/data")
-    if before == known:
-        return
-    if before is not None and last_complete_checkpoint(run.stage_dir(stage.name)) is not None:
-        rows = {name: entry["rows"] for name, entry in before.items()}
-        raise RecipeError(
-            f"stage {stage.name!r}: the data have changed since it began (rows then {rows}, now "
-            f"{ {name: entry['rows'] for name, entry in known.items()} }). Bring them back, or choose another "
-            "--output_dir."
-        )
-    run.save(f"{stage.name}/data", known)
-
-
-def _fingerprint(table: Dataset) -> str:
-    digest = hashlib.sha256()
-    for row_id, caption in zip(table["row_id"], table["caption"], strict=True):
-        digest.update(f"{row_id}\0{caption}\n".encode())
-    return digest.hexdigest()
-
-
-def _without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str) -> dict[str, Dataset]:
-    """The tables without what the main process found unusable when it checked them for a stage."""
-    good = dict(splits)
-    for name, report in (run.load(f"{stage}/audio_check") or {}).items():
-        left_out = set(report["left_out"])
-        if left_out and name in splits:
-            kept = [row for row, clip in enumerate(splits[name]["clip_id"]) if clip not in left_out]
-            good[name] = splits[name].select(kept)
-    return good
-
-
-def _check_start(stage: Stage, recipe: Recipe, run: RunDirectory) -> None:
-    if stage.starts_from == "pretrained":
-        return
-    if stage.starts_from in recipe.stage_names():
-        if not run.is_finished(stage.starts_from):
-            raise RecipeError(
-                f"stage {stage.name!r} starts from {stage.starts_from!r}, which is not finished; run that first."
-            )
-    elif not Path(stage.starts_from).is_dir() and (
-        looks_like_path(stage.starts_from) or "/" not in stage.starts_from
-    ):
-        raise RecipeError(
-            f"stage {stage.name!r}: starts_from={stage.starts_from!r} is neither 'pretrained', nor a stage "
-            f"({recipe.stage_names()}), nor a directory, nor a Hub id (owner/name); "
-            f"if it is another recipe's result, run that one first."
-        )
-
-
-def _check_teachers(stage: Stage, recipe: Recipe, run: RunDirectory) -> None:
-    teachers = [entry.source for entry in stage.distillation.teachers] if stage.distillation.is_on else []
-    source = stage.clusters.embed_with if stage.clusters.is_on else None
-    for what, name in [("learns from", name) for name in teachers] + [("takes clusters from", source)]:
-        if name in recipe.stage_names() and not run.is_finished(name):
-            raise RecipeError(
-                f"stage {stage.name!r} {what} {name!r}, which is not finished; run that stage first."
-            )
 
 
 def _starting_model(stage: Stage, recipe: Recipe, run: RunDirectory) -> BuiltModel:
@@ -311,9 +248,14 @@ def _score_untrained(
 
 
 def _report(
-    recipe: Recipe, stage: Stage, run: RunDirectory, pooled_captions: PooledCaptions | None, progress: bool
+    recipe: Recipe,
+    stage: Stage,
+    run: RunDirectory,
+    data: LoadedData,
+    pooled_captions: PooledCaptions | None,
+    progress: bool,
 ) -> dict[str, Any]:
-    splits = _without_bad_clips(load_splits(stage.data, progress=progress), run, stage.name)
+    splits = without_bad_clips(data.splits(stage), run, stage.name)
     encoder = load_encoder(run.model_dir(stage.name))
     figures, intervals = _score(recipe.evaluation, encoder, splits, pooled_captions, progress)
     results = {

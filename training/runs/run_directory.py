@@ -4,32 +4,55 @@ import copy
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from ...files.locking import DirectoryLockedError, directory_lock
 from ...files.saved_directories import read_json, write_json
 from ...processing.caption_form import caption_normalization_of
-from ..recipe.reading import RecipeError
+from ..recipe.reading import RecipeError, resolve_stages
 from ..recipe.schema import Recipe
+from .precision import effective_precision, with_effective_precision
 
 RECORDED_PACKAGES = ("auricle", "torch", "transformers", "datasets", "accelerate")
 # Where a run lies and what is done with the finished model do not change what it learns.
 NOT_PART_OF_THE_RUN = ("output_dir", "description")
-# What is asked of the finished model, how a run reports and how fast it goes may change between calls.
-MAY_CHANGE = frozenset(
-    {
-        "evaluation.questions",
-        # It says what must be given, not what was.
-        "model.audio.published_weights",
-        "training.num_workers",
-        "training.log_every",
-        "training.keep_checkpoints",
-        "training.report_to",
-        "data.cache_dir",
-    }
-)
+LOCK = "run.lock"
+# Longer than data workers need to notice that their killed trainer is gone: they hold its lock until then.
+LOCK_SECONDS = 8.0
+# Places of data: a run may follow them when they move, since ids, captions and contents are compared anyway.
+PLACES = {
+    f"data.{name}": "rows and contents of the files are compared with those that the stage began with"
+    for name in ("folder.path", "clotho.path", "audiocaps.path", "wavcaps.path", "exclude.freesound_ids")
+} | {
+    "augmentation.back_translated": "the file's content is compared with that which the stage began with",
+    "augmentation.mixes": "rows and contents of the files are compared with those that the stage began with",
+}
+# Fields that may change between two calls of one run, each with the reason why it does not change what is learned.
+MAY_CHANGE = PLACES | {
+    "evaluation.questions": "asked of the finished model",
+    "evaluation.batch_size": "bounds the memory; a vector is the same in any batch",
+    "evaluation.compare_untrained": "a figure of its own, computed before training",
+    "model.audio.published_weights": "says what must be given, not what was",
+    "training.num_workers": "what a row becomes depends on seed, epoch and row, not on the worker",
+    "training.cpu_threads": "speed; sums in another order differ in the last bits",
+    "training.log_every": "reporting",
+    "training.report_to": "reporting",
+    "training.save_every": "when checkpoints are written; the best model is chosen at the ends of epochs",
+    "training.keep_checkpoints": "how many checkpoints stay on disk",
+    "training.max_skipped_steps": "when a diverging training stops",
+    "data.cache_dir": "where what can be made again is kept",
+    "data.check_audio": "rows that are trained on are compared",
+    "data.max_bad_share": "when a check stops; rows that are trained on are compared",
+    **{
+        f"data.{name}.missing": "rows that are trained on are compared"
+        for name in ("folder", "clotho", "audiocaps", "wavcaps")
+    },
+}
 
 
 class RunDirectory:
@@ -44,9 +67,14 @@ class RunDirectory:
     """
 
     def __init__(self, recipe: Recipe):
-        recipe = as_it_began(recipe)
+        recipe = with_effective_precision(as_it_began(recipe))
         self.path = Path(recipe.run_dir)
         self.recipe = recipe.model_dump(mode="json", exclude=set(NOT_PART_OF_THE_RUN))
+        self.stage_names = recipe.stage_names()
+        self.precisions = {
+            stage.name: effective_precision(stage.training.precision) for stage in resolve_stages(recipe)
+        }
+        self._has_moved = False
         if self.path.exists() and not self.path.is_dir():
             raise RecipeError(f"{self.path}: is a file; choose another --output_dir.")
         try:
@@ -54,7 +82,7 @@ class RunDirectory:
         except (ValueError, OSError) as error:
             raise RecipeError(f"{error} Choose another --output_dir.") from error
         if self.record:
-            _refuse_other(self.path, _with_defaults(_in_todays_words(self.record.get("recipe"))), self.recipe)
+            self._refuse_other()
         elif self.path.exists() and any(map(_is_foreign, self.path.iterdir())):
             raise RecipeError(
                 f"{self.path}: holds files but no run.json, so it is no run of this program; choose another "
@@ -66,25 +94,62 @@ class RunDirectory:
         """SHA-256 of everything in the recipe that decides what is learned."""
         return hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
 
+    def _refuse_other(self) -> None:
+        begun = _with_defaults(_in_todays_words(self.record.get("recipe")))
+        found = _differences(begun, self.recipe)
+        if "precision" not in self.record:
+            # Such a run recorded the recipe's precision, and trained in accelerate's.
+            found = [entry for entry in found if entry[1] != "training.precision"]
+        _refuse_other(self.path, [entry for entry in found if not _may_change(entry)])
+        self._has_moved = any(entry[1] in PLACES for entry in found)
+
+    @contextmanager
+    def locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+        """
+        Holds the directory against a second training; a process that ends in any way lets go of it.
+
+        Args:
+            seconds: how long to wait for another process.
+
+        Raises:
+            RecipeError: if another process trains in it, or it cannot be written.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(directory_lock(self.path, LOCK, seconds=seconds))
+            except DirectoryLockedError as error:
+                raise RecipeError(
+                    f"{self.path}: another training is running in this directory; wait for it, or choose another "
+                    "--output_dir."
+                ) from error
+            except OSError as error:
+                raise self._unwritable(error) from error
+            yield
+
+    def _unwritable(self, error: OSError) -> RecipeError:
+        return RecipeError(f"{self.path}: cannot be written ({error.strerror}); choose another --output_dir.")
+
     def start(self) -> None:
         """
-        Writes the run's record if this is its first start.
+        Writes the run's record if this is its first start, and the new places of data that have moved.
 
         Raises:
             RecipeError: if the directory cannot be written.
         """
+        if self.record and self._has_moved:
+            self.record = {**self.record, "recipe": self.recipe}
+            self.save("run", self.record)
         if not self.record:
             self.record = {
                 "recipe": self.recipe,
                 "fingerprint": self.fingerprint,
                 "packages": {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
+                "precision": self.precisions,
             }
             try:
                 self.save("run", self.record)
             except OSError as error:
-                raise RecipeError(
-                    f"{self.path}: cannot be written ({error.strerror}); choose another --output_dir."
-                ) from error
+                raise self._unwritable(error) from error
 
     def stage_dir(self, stage: str) -> Path:
         """Where a stage keeps its checkpoints and its model."""
@@ -157,27 +222,43 @@ def _captions(recipe: Any) -> dict[str, Any]:
 
 
 def _is_foreign(path: Path) -> bool:
-    """A first start that was killed may have left an unfinished run.json."""
-    return not path.name.startswith(".run.json.")
+    """A first start that was killed may have left an unfinished run.json, and its lock."""
+    return not path.name.startswith(".run.json.") and path.name != LOCK
 
 
-def _refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    differences = [
-        f"{name} is {old!r} there and {new!r} here"
-        for name, old, new in _differences(theirs, ours)
-        if name not in MAY_CHANGE
-    ]
-    if differences:
+def _refuse_other(path: Path, found: list[tuple[str, str, Any, Any]]) -> None:
+    if found:
+        told = "; ".join(f"{name} is {old!r} there and {new!r} here" for name, _, old, new in found[:5])
         raise RecipeError(
-            f"{path}: holds a run of another recipe ({'; '.join(differences[:5])}). Choose another "
-            "--output_dir, or delete the directory."
+            f"{path}: holds a run of another recipe ({told}). Choose another --output_dir, or delete the directory."
         )
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+def _may_change(entry: tuple[str, str, Any, Any]) -> bool:
+    _, field, old, new = entry
+    # A place that was not given before, or is not given now, is another source of data and no move.
+    return field in MAY_CHANGE and (field not in PLACES or (old is not None and new is not None))
+
+
+def _differences(old: Any, new: Any, name: str = "", field: str = "") -> list[tuple[str, str, Any, Any]]:
+    """(full name, name without the stage, value there, value here) of fields that differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
         for key in sorted(old.keys() | new.keys()):
-            found += _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+            inner = (f"{place}.{key}" if place else key for place in (name, field))
+            found += _differences(old.get(key), new.get(key), *inner)
         return found
-    return [] if old == new else [(prefix, old, new)]
+    if name == "stages" and _names(old) == _names(new) is not None:
+        found = []
+        for before, now in zip(old, new, strict=True):
+            found += _differences(before, now, f"stages.{before['name']}", "")
+        return found
+    return [] if old == new else [(name, field, old, new)]
+
+
+def _names(stages: Any) -> list[str] | None:
+    if not isinstance(stages, list) or not all(
+        isinstance(stage, dict) and "name" in stage for stage in stages
+    ):
+        return None
+    return [stage["name"] for stage in stages]

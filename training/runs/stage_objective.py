@@ -1,20 +1,33 @@
 """What a stage learns from beside the pairs: teachers' similarities and caption clusters, made where missing."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate import PartialState
 from datasets import Dataset
 
+from ...files.content_digests import ContentDigests
+from ..losses.gradient_gather import world
 from ..losses.objective import Objective
-from ..recipe.reading import Stage
+from ..models.model_files import model_files_fingerprint
+from ..models.pretrained_text import PretrainedError
+from ..recipe.reading import RecipeError, Stage
 from ..recipe.schema import ClusterSection
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
-from ..teachers.teacher_bank import AlignedTeachers, TeacherBank, load_teacher, write_teacher_bank
+from ..teachers.teacher_bank import (
+    AlignedTeachers,
+    BankError,
+    TeacherBank,
+    load_teacher,
+    write_teacher_bank,
+)
+from .needs import cluster_settings
 
 if TYPE_CHECKING:
     from ..clusters.caption_clusters import CaptionClusters
@@ -53,13 +66,16 @@ def prepare_objective(
     model_of_stage: Callable[[str], Path | None],
     batch_size: int,
     pooled_captions: PooledCaptions | None = None,
+    digests: ContentDigests | None = None,
+    has_begun: bool = False,
     progress: bool = True,
 ) -> StageObjective:
     """
     Reads a stage's teacher banks and clusters, and makes those that the recipe only names a model for.
 
     A teacher is run over the training rows once, before the stage, and let go of: training itself reads banks and
-    never holds a teacher network (AISTAT report, stage 2).
+    never holds a teacher network (AISTAT report, stage 2). What was made here before is taken if its model, its rows
+    and their sounds are still those; otherwise it is made anew.
 
     Args:
         stage: its settings.
@@ -68,9 +84,12 @@ def prepare_objective(
         model_of_stage: the model directory of an earlier stage, None for any other name.
         batch_size: clips or captions embedded at a time.
         pooled_captions: where vectors of a text tower that the run does not train may be kept.
+        digests: of files' contents; None keeps none.
+        has_begun: whether there is a checkpoint that learned from what was made before: then nothing is made anew.
         progress: show progress bars.
 
     Raises:
+        RecipeError: if a checkpoint learned from banks or clusters that are not those of today's models and rows.
         BankError: if a bank does not hold these rows.
         ClusterError: if the clusters are of other captions, or none can be made.
     """
@@ -83,77 +102,176 @@ def prepare_objective(
     record: dict[str, Any] = {}
     teachers = labels = None
     num_clusters = 0
+    maker = _Maker(
+        stage.name,
+        train,
+        directory,
+        model_of_stage,
+        digests or ContentDigests(),
+        has_begun,
+        {"pooled_captions": pooled_captions, "progress": progress},
+    )
     if stage.distillation.is_on:
         entries = stage.distillation.teachers
-        banks = []
-        for number, entry in enumerate(entries):
-            made = directory / BANKS / f"{number}-{Path(entry.source).name}"
-            model_dir = model_of_stage(entry.source)
-            options = {"batch_size": batch_size, "pooled_captions": pooled_captions, "progress": progress}
-            banks.append(_bank(entry.source, made, train, model_dir, **options))
-        teachers = AlignedTeachers.align(banks, [entry.weight for entry in entries], train)
+        banks = [maker.bank(number, entry.source, batch_size) for number, entry in enumerate(entries)]
+        teachers = AlignedTeachers.align(banks, [entry.weight for entry in entries], train, maker.digests)
         record["teachers"] = [
             {"source": entry.source, "weight": entry.weight, "fingerprint": bank.fingerprint}
             for entry, bank in zip(entries, banks, strict=True)
         ]
     if stage.clusters.is_on:
-        clusters = first_on_main(
-            lambda: _clusters(
-                stage.clusters, directory, train, model_of_stage, pooled_captions, progress=progress
-            )
-        )
+        clusters = first_on_main(lambda: maker.clusters(stage.clusters))
         labels = clusters.labels_for(train)
         num_clusters = clusters.num_clusters
         record["clusters"] = clusters.summary()
     return StageObjective(weights, teachers, labels, num_clusters, record)
 
 
-def _bank(source: str, made: Path, train: Dataset, stage_model: Path | None, **options: Any) -> TeacherBank:
-    if stage_model is None and TeacherBank.is_one(source):
-        return TeacherBank.load(source)
-    if TeacherBank.is_one(made):
-        return TeacherBank.load(made)
-    teacher = load_teacher(str(stage_model or source))
-    return write_teacher_bank(made, teacher, {"train": train}, model_name=source, **options)
+@dataclass(frozen=True)
+class _Maker:
+    """Takes banks and clusters that were made in a stage's directory, or makes them."""
+
+    stage: str
+    train: Dataset
+    directory: Path
+    model_of_stage: Callable[[str], Path | None]
+    digests: ContentDigests
+    has_begun: bool
+    options: dict[str, Any]
+
+    def bank(self, number: int, source: str, batch_size: int) -> TeacherBank:
+        stage_model = self.model_of_stage(source)
+        if stage_model is None and TeacherBank.is_one(source):
+            bank = TeacherBank.load(source)
+            self._tell_of_changed_model(f"teacher bank {source}", bank.model_name, bank.model_files)
+            return bank
+        made, name = self.directory / BANKS / f"{number}-{Path(source).name}", str(stage_model or source)
+        files = first_on_main(lambda: model_files_fingerprint(name, self.digests))
+        if TeacherBank.is_one(made):
+            reason = first_on_main(lambda: why_bank_is_outdated(made, name, files, self.train, self.digests))
+            # Banks lie on a disk that all processes see: none may go on reading while another one writes.
+            PartialState().wait_for_everyone()
+            if reason is None:
+                return TeacherBank.load(made)
+            self._tell(f"the bank of teacher {source!r}", reason)
+        return write_teacher_bank(
+            made,
+            load_teacher(name),
+            {"train": self.train},
+            model_name=source,
+            batch_size=batch_size,
+            digests=self.digests,
+            model_files=files,
+            **self.options,
+        )
+
+    def clusters(self, section: ClusterSection) -> "CaptionClusters":
+        from ..clusters.caption_clusters import CaptionClusters
+
+        if section.labels:
+            given = CaptionClusters.load(section.labels)
+            model, files = (given.source.get(name) for name in ("name", "files"))
+            self._tell_of_changed_model(f"clusters {section.labels}", model, files)
+            return given
+        made, name = (
+            self.directory / CLUSTERS,
+            str(self.model_of_stage(section.embed_with) or section.embed_with),
+        )
+        files = model_files_fingerprint(name, self.digests)
+        if (made / "clusters.json").is_file():
+            reason = why_clusters_are_outdated(made, name, files, section, self.train)
+            if reason is None:
+                return CaptionClusters.load(made)
+            self._tell("the clusters", reason)
+        # Clustering libraries are optional and slow to import.
+        from ..clusters.caption_embedding import embed_captions_with
+        from ..clusters.cluster_methods import check_clusterable, cluster_captions
+
+        settings = cluster_settings(section)
+        check_clusterable(self.train["caption"], settings)
+        embeddings, source = embed_captions_with(
+            name, list(self.train["caption"]), prompt=section.prompt, **self.options
+        )
+        clusters = cluster_captions(self.train, embeddings, settings, source={**source, "files": files})
+        clusters.save(made)
+        return clusters
+
+    def _tell_of_changed_model(self, what: str, model: str | None, files: str | None) -> None:
+        """What was made outside of the run is taken as it is, even if its model has been trained again since."""
+        if world()[0] != 0 or model is None or files is None or not Path(model).is_dir():
+            return
+        if model_files_fingerprint(model, self.digests) != files:
+            logger.warning("%s: its model %s has changed since; it is used as it is", what, model)
+
+    def _tell(self, what: str, reason: str) -> None:
+        if self.has_begun:
+            raise RecipeError(
+                f"stage {self.stage!r}: {reason} since it began, and its checkpoints learned from {what} made "
+                f"before. Bring that back, or delete {self.directory} to train the stage anew."
+            )
+        if world()[0] == 0:
+            logger.warning("stage %s: %s; making %s again", self.stage, reason, what)
 
 
-def _clusters(
-    section: ClusterSection,
-    directory: Path,
-    train: Dataset,
-    model_of_stage: Callable[[str], Path | None],
-    pooled_captions: PooledCaptions | None,
-    *,
-    progress: bool,
-) -> "CaptionClusters":
-    from ..clusters.caption_clusters import CaptionClusters, ClusterSettings
+def why_bank_is_outdated(
+    directory: str | os.PathLike[str],
+    teacher: str,
+    files: str | None,
+    table: Dataset | None,
+    digests: ContentDigests | None = None,
+) -> str | None:
+    """
+    What has changed since a bank was made, as a phrase; None if it still is that of its teacher and these rows.
 
-    if section.labels:
-        return CaptionClusters.load(section.labels)
-    made = directory / CLUSTERS
-    if (made / "clusters.json").is_file():
-        return CaptionClusters.load(made)
-    # Clustering libraries are optional and slow to import.
-    from ..clusters.caption_embedding import embed_captions_with
-    from ..clusters.cluster_methods import cluster_captions
+    Args:
+        directory: of the bank.
+        teacher: a model's directory or Hub id; loaded only if its files are not those that the bank records.
+        files: the teacher's [`model_files_fingerprint`], None if it cannot be told.
+        table: the rows that it should hold; None does not compare them.
+        digests: of files' contents.
+    """
+    try:
+        bank = TeacherBank.load(directory)
+        if table is not None:
+            AlignedTeachers.align([bank], None, table, digests)
+    except BankError as error:
+        return f"its rows or sounds changed ({error})"
+    if files is not None and bank.model_files == files:
+        return None
+    try:
+        same = load_teacher(teacher).fingerprint == bank.fingerprint
+    except BankError:
+        return None  # without the teacher nothing can be said, nor made anew
+    return None if same else f"the teacher {teacher} changed"
 
-    stage_model = model_of_stage(section.embed_with)
-    embeddings, source = embed_captions_with(
-        str(stage_model or section.embed_with),
-        list(train["caption"]),
-        prompt=section.prompt,
-        pooled_captions=pooled_captions,
-        progress=progress,
-    )
-    settings = ClusterSettings(
-        method=section.method,
-        min_cluster_size=section.min_cluster_size,
-        num_clusters=section.num_clusters,
-        neighbors=section.neighbors,
-        dimensions=section.dimensions,
-        seed=section.clustering_seed,
-        per_clip=section.per_clip,
-    )
-    clusters = cluster_captions(train, embeddings, settings, source=source)
-    clusters.save(made)
-    return clusters
+
+def why_clusters_are_outdated(
+    directory: str | os.PathLike[str],
+    source: str,
+    files: str | None,
+    section: ClusterSection | None,
+    table: Dataset | None,
+) -> str | None:
+    """Like [`why_bank_is_outdated`], of clusters; None as section does not compare how they were made."""
+    from ..clusters.caption_clusters import CaptionClusters, ClusterError
+    from ..clusters.caption_embedding import source_fingerprint
+
+    try:
+        clusters = CaptionClusters.load(directory)
+        if table is not None:
+            clusters.labels_for(table)
+    except ClusterError as error:
+        return f"captions changed ({error})"
+    if table is not None and clusters.rows.num_rows != len(table):
+        return f"captions changed ({clusters.rows.num_rows} then, {len(table)} now)"
+    if section is not None and (
+        clusters.settings != cluster_settings(section) or clusters.source.get("prompt", "") != section.prompt
+    ):
+        return "the settings of the clustering changed"
+    if files is not None and clusters.source.get("files") == files:
+        return None
+    try:
+        same = source_fingerprint(source) == clusters.source.get("fingerprint")
+    except PretrainedError:
+        return None
+    return None if same else f"the model {source} changed"

@@ -1,6 +1,5 @@
 """Runs one stage: from data and a starting model to the stage's own model directory."""
 
-import importlib.util
 import logging
 import platform
 from pathlib import Path
@@ -41,6 +40,8 @@ from ..rows.caption_variants import caption_variants
 from ..rows.collator import RetrievalCollator
 from ..rows.training_clips import TrainingClips, read_unreadable_log
 from ..teachers.pooled_captions import PooledCaptions
+from .needs import check_fills_batch, check_training
+from .precision import accelerate_set_to, effective_precision, tell_disagreement
 from .stage_objective import StageObjective
 
 UNREADABLE_LOG = "unreadable.jsonl"
@@ -60,6 +61,7 @@ def run_stage(
     run_name: str,
     seed: int,
     pooled_captions: PooledCaptions | None = None,
+    sounds: str | None = None,
     progress: bool = True,
 ) -> dict:
     """
@@ -76,6 +78,7 @@ def run_stage(
         run_name: what trackers call the run.
         seed: of data order, crops, caption edits, new cluster heads, token drop and dropout.
         pooled_captions: where a frozen text tower's vectors are kept for other stages; ``directory``'s own if None.
+        sounds: fingerprint of the contents of the training sounds, which decoded ones are kept by.
         progress: show progress bars.
 
     Returns:
@@ -95,9 +98,10 @@ def run_stage(
             f"stage {stage.name!r}: data.crop_seconds={crop} is longer than a segment "
             f"({extractor.segment_seconds} s); crop with data.max_clip_seconds instead."
         )
-    _check_trackers(section.report_to)
-    if section.precision == "fp16" and not torch.cuda.is_available():
-        raise RecipeError(f"stage {stage.name!r}: training.precision=fp16 needs a GPU; use fp32.")
+    check_training(stage)
+    precision = effective_precision(section.precision)
+    if world()[0] == 0:
+        tell_disagreement(stage.name, precision)
     table = splits["train"]
     model.set_num_clusters(objective.num_clusters, torch.Generator().manual_seed(seed))
     if section.lora.towers:
@@ -107,7 +111,7 @@ def run_stage(
         extractor,
         stage.data,
         seed=seed,
-        waveforms=_cache_waveforms(table, stage, extractor, progress),
+        waveforms=_cache_waveforms(table, stage, extractor, sounds, progress),
         pooled_text=_pool_frozen_text(stage, built, table, pooled_captions, progress),
         unreadable_log=directory / UNREADABLE_LOG,
         teachers=objective.teachers,
@@ -115,31 +119,28 @@ def run_stage(
         caption_variants=caption_variants(stage.augmentation, table),
     )
     _, processes = world()
-    if len(clips) < section.batch_size * processes:
-        raise RecipeError(
-            f"stage {stage.name!r}: {len(clips)} training rows do not fill one batch of "
-            f"{section.batch_size} on each of {processes} processes; lower training.batch_size."
-        )
+    check_fills_batch(stage, len(clips))
     model_dir = directory / "model"
     validation = splits.get("validation")
     callbacks = [EpochTeller(clips), CheckpointMarker(section.keep_checkpoints)]
     if validation is not None:
         callbacks.append(EvaluationBeforeSaving())
         callbacks.append(BestModelKeeper(model_dir, evaluation.best_metric, processor))
-    trainer = RetrievalTrainer(
-        model,
-        processor,
-        section,
-        evaluation,
-        objective=objective.weights,
-        run_seed=seed,
-        validation=validation,
-        pooled_captions=pooled_captions,
-        args=_training_arguments(stage, directory, run_name, seed, validation is not None, progress),
-        train_dataset=clips,
-        data_collator=RetrievalCollator(processor, crop),
-        callbacks=callbacks,
-    )
+    with accelerate_set_to(precision):
+        trainer = RetrievalTrainer(
+            model,
+            processor,
+            section,
+            evaluation,
+            objective=objective.weights,
+            run_seed=seed,
+            validation=validation,
+            pooled_captions=pooled_captions,
+            args=_training_arguments(stage, directory, run_name, seed, validation is not None, progress),
+            train_dataset=clips,
+            data_collator=RetrievalCollator(processor, crop),
+            callbacks=callbacks,
+        )
     trainable = trainable_share(model)
     lengths = None
     if trainer.is_world_process_zero():
@@ -156,11 +157,15 @@ def run_stage(
         )
     trainer.accelerator.wait_for_everyone()
     checkpoint = last_complete_checkpoint(directory)
+    if checkpoint is None and trainer.is_world_process_zero():
+        # An earlier attempt's figure would be one to beat, of a model that may have learned from something else.
+        (model_dir / "best.json").unlink(missing_ok=True)
     if checkpoint is not None:
         _refuse_other_number_of_processes(checkpoint, processes)
         if trainer.is_world_process_zero():
             logger.warning("stage %s: going on from %s", stage.name, checkpoint)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.check_weights()
     if trainer.is_world_process_zero() and validation is None:
         replace_directory(model_dir, lambda target: save_model(model, processor, target))
     trainer.accelerator.wait_for_everyone()
@@ -178,6 +183,7 @@ def run_stage(
         "parameters": trainable,
         "caption_lengths": lengths.as_record() if lengths else None,
         "hardware": _hardware(processes),
+        "precision": precision,
         **objective.record,
         "log": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_runtime" in entry],
     }
@@ -186,13 +192,13 @@ def run_stage(
 def _training_arguments(
     stage: Stage, directory: Path, run_name: str, seed: int, validated: bool, progress: bool
 ) -> TrainingArguments:
-    section = stage.training
+    section, precision = stage.training, effective_precision(stage.training.precision)
     by_epoch = section.save_every == "epoch"
     on_cpu = not torch.cuda.is_available()
-    if on_cpu and section.precision != "fp32" and world()[0] == 0:
+    if on_cpu and precision != "fp32" and world()[0] == 0:
         logger.warning(
             "precision %s on a CPU: without AVX-512 or AMX this is many times slower than fp32",
-            section.precision,
+            precision,
         )
     arguments = TrainingArguments(
         output_dir=str(directory),
@@ -207,8 +213,10 @@ def _training_arguments(
         learning_rate=section.learning_rate,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
-        bf16=section.precision == "bf16",
-        fp16=section.precision == "fp16",
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        # A loss that is no number ends the training; in fp16 the scaler may skip some.
+        logging_nan_inf_filter=precision == "fp16",
         activation_checkpointing=section.activation_checkpointing,
         dataloader_num_workers=section.num_workers,
         dataloader_pin_memory=not on_cpu,
@@ -257,7 +265,7 @@ def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:
 
 
 def _cache_waveforms(
-    table: Dataset, stage: Stage, extractor: AuricleFeatureExtractor, progress: bool
+    table: Dataset, stage: Stage, extractor: AuricleFeatureExtractor, sounds: str | None, progress: bool
 ) -> WaveformCache | None:
     if not stage.data.cache_waveforms:
         return None
@@ -267,6 +275,7 @@ def _cache_waveforms(
         downmix=extractor.downmix,
         resampler=extractor.resampler,
         cache_dir=stage.data.cache_dir,
+        contents=sounds,
         progress=progress,
     )
 
@@ -281,11 +290,3 @@ def _pool_frozen_text(
         return None
     captions = distinct_in_order(table["caption"])
     return pooled_captions.pooled(built.encoder().to(PartialState().device), captions, progress=progress)
-
-
-def _check_trackers(names: list[str]) -> None:
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise RecipeError(
-                f"training.report_to names {name!r}, which is not installed; pip install 'auricle[tracking]'."
-            )

@@ -22,7 +22,10 @@ VERSION = 1
 INFO, ROWS, AUDIO, CAPTIONS = "bank.json", "rows.parquet", "audio.safetensors", "captions.safetensors"
 KEY_COLUMNS = ("source", "split", "row_id")
 _TEXT_COLUMNS = ("row_id", "clip_id", "source", "split", "caption_digest", "audio_digest")
+# Banks from before contents were recorded, and those of vectors from elsewhere, lack this column.
+CONTENT = "content_digest"
 ROW_TYPES = pa.schema([*((name, pa.string()) for name in _TEXT_COLUMNS), ("clip_index", pa.int64())])
+ROW_TYPES_WITH_CONTENT = ROW_TYPES.append(pa.field(CONTENT, pa.string()))
 _CHECKED_AT_ONCE = 16_384
 
 
@@ -40,12 +43,13 @@ class TeacherBank:
         model_name: how the teacher was called when it was run.
         fingerprint: of the teacher, see [`model_fingerprint`].
         rows: the columns row_id, clip_id, source, split, caption_digest, audio_digest and clip_index, which is the
-            clip's place in ``audio``.
+            clip's place in ``audio``; where the sounds could be read, also content_digest, the SHA-256 of each file.
         audio: float32 ``(clips, width)``, unit length; of a loaded bank mapped from the file, not read into memory.
         captions: float32 ``(rows, width)``, unit length, in the order of ``rows``.
         unreadable: clips that were left out with their rows: clip_id, source, split and reason of each.
         encoder: how the teacher was loaded, see [`AudioTextEncoder.described`]; empty for vectors of another program
             and of banks that earlier versions wrote.
+        model_files: of the teacher, see [`model_files_fingerprint`]; None if it is not known.
     """
 
     name: str
@@ -56,6 +60,12 @@ class TeacherBank:
     captions: np.ndarray
     unreadable: list[dict[str, str]]
     encoder: dict[str, Any] = field(default_factory=dict)
+    model_files: str | None = None
+
+    @property
+    def records_content(self) -> bool:
+        """Whether the contents of the sounds are recorded, and not their names, offsets and durations alone."""
+        return CONTENT in self.rows.column_names
 
     @property
     def width(self) -> int:
@@ -99,10 +109,11 @@ class TeacherBank:
             raise BankError(
                 f"teacher bank {directory}: a file is missing or damaged ({reason}); embed again."
             ) from error
-        if not rows.schema.equals(ROW_TYPES):
+        wanted = ROW_TYPES_WITH_CONTENT if CONTENT in rows.column_names else ROW_TYPES
+        if not rows.schema.equals(wanted):
             raise BankError(
                 f"teacher bank {directory}: {ROWS} has the columns {rows.schema.names}, but must have "
-                f"{ROW_TYPES.names}; embed again."
+                f"{wanted.names}; embed again."
             )
         bank = cls(
             name=str(directory),
@@ -113,6 +124,7 @@ class TeacherBank:
             captions=arrays[CAPTIONS],
             unreadable=info["unreadable"],
             encoder=info.get("encoder", {}),
+            model_files=info.get("model_files"),
         )
         bank._check()
         if stamps | {info["stamp"]} != {bank._stamp()}:
@@ -144,6 +156,7 @@ class TeacherBank:
                 "model_name": self.model_name,
                 "fingerprint": self.fingerprint,
                 "encoder": self.encoder,
+                "model_files": self.model_files,
                 "width": self.width,
                 "rows": self.rows.num_rows,
                 "clips": len(self.audio),
@@ -156,7 +169,7 @@ class TeacherBank:
     def _stamp(self) -> str:
         """What all files of one bank carry: a digest of the teacher and of the rows."""
         digest = hashlib.sha256(self.fingerprint.encode())
-        for name in (*_TEXT_COLUMNS, "clip_index"):
+        for name in (*_TEXT_COLUMNS, "clip_index", *([CONTENT] if self.records_content else [])):
             digest.update(json.dumps(self.rows[name].to_pylist()).encode())
         return digest.hexdigest()
 

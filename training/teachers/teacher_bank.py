@@ -1,5 +1,6 @@
 """Teacher banks: a teacher's vectors of a data set, kept so that distillation never loads the teacher."""
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +14,12 @@ from datasets import Dataset
 from ...data.schema import validate_table
 from ...encoders import AudioTextEncoder, load_encoder
 from ...encoders.loading import RemoteCodeError
+from ...files.content_digests import ContentDigests
+from ..losses.gradient_gather import world
 from .bank_files import (
+    CONTENT,
     KEY_COLUMNS,
-    ROW_TYPES,
+    ROW_TYPES_WITH_CONTENT,
     BankError,
     TeacherBank,
     audio_digest,
@@ -25,6 +29,8 @@ from .bank_files import (
 )
 from .pooled_captions import PooledCaptions
 from .process_shares import EmbeddedPairs, embed_in_shares, first_on_main
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS = ("row_id", "clip_id", "source", "split", "caption", "audio")
 
@@ -57,18 +63,24 @@ class AlignedTeachers:
 
     @classmethod
     def align(
-        cls, banks: Sequence[TeacherBank], weights: Sequence[float] | None, table: Dataset
+        cls,
+        banks: Sequence[TeacherBank],
+        weights: Sequence[float] | None,
+        table: Dataset,
+        digests: ContentDigests | None = None,
     ) -> "AlignedTeachers":
         """
         Finds every row of a table in every bank, by data set, split and row id.
 
-        The table may be in any order and hold fewer rows than the banks. Only the name of a sound file counts, not
-        the directory it lies in.
+        The table may be in any order and hold fewer rows than the banks. The directory of a sound file does not
+        count; its name and, with ``digests``, its content do. A bank that does not record contents is compared by
+        names alone, which is logged.
 
         Args:
             banks: one or more, of any widths.
             weights: one a bank, 0 or more and not all 0; None weighs all alike.
             table: what will be trained on.
+            digests: of files' contents; None does not compare them.
 
         Raises:
             BankError: if there is no bank, the weights are not as above, or a bank does not hold a row with this
@@ -79,11 +91,21 @@ class AlignedTeachers:
             raise BankError("no teacher banks are given; give at least one.")
         scales = _scales(weights, len(banks))
         columns = _columns_of(table)
-        digests = {
+        digests_of_rows = {
             "caption_digest": [caption_digest(caption) for caption in columns["caption"]],
             "audio_digest": [audio_digest(audio) for audio in columns["audio"]],
         }
-        places = tuple(_find_rows(bank, columns, digests) for bank in banks)
+        if digests is not None:
+            contents = digests.of_files(audio["path"] for audio in columns["audio"])
+            digests_of_rows[CONTENT] = [contents[audio["path"]] for audio in columns["audio"]]
+            for bank in banks:
+                if not bank.records_content and world()[0] == 0:
+                    logger.warning(
+                        "teacher bank %s: does not record the content of its sounds; their names, offsets and "
+                        "durations are compared",
+                        bank.name,
+                    )
+        places = tuple(_find_rows(bank, columns, digests_of_rows) for bank in banks)
         clips = tuple(
             bank.rows["clip_index"].to_numpy()[rows] for bank, rows in zip(banks, places, strict=True)
         )
@@ -142,6 +164,8 @@ def write_teacher_bank(
     model_name: str,
     batch_size: int = 16,
     pooled_captions: PooledCaptions | None = None,
+    digests: ContentDigests | None = None,
+    model_files: str | None = None,
     progress: bool = False,
 ) -> TeacherBank:
     """
@@ -158,6 +182,8 @@ def write_teacher_bank(
         model_name: to be recorded, for people.
         batch_size: segments, or captions, at a time; bounds the memory, not the result.
         pooled_captions: where vectors of the teacher's text tower may be kept.
+        digests: of files' contents, to be recorded; None reads the sounds once more for them.
+        model_files: the teacher's [`model_files_fingerprint`], to be recorded.
         progress: show progress bars.
 
     Returns:
@@ -197,6 +223,10 @@ def write_teacher_bank(
                 model_name=model_name,
                 fingerprint=encoder.fingerprint,
                 encoder=encoder.described(),
+                contents=(digests or ContentDigests()).of_files(
+                    (audio["path"] for audio in rows["audio"]), progress=progress
+                ),
+                model_files=model_files,
             ).save(directory)
         return TeacherBank.load(directory)
 
@@ -239,14 +269,20 @@ def _find_rows(bank: TeacherBank, columns: Mapping[str, list], digests: Mapping[
             + _why_missing(bank, {name: values[first] for name, values in columns.items()})
         )
     for digest, values in digests.items():
-        in_bank = np.array(bank.rows[digest].to_pylist(), dtype=str)[found]
-        other = np.flatnonzero(in_bank != np.array(values, dtype=str))
+        if digest not in bank.rows.column_names:
+            continue
+        in_bank = np.array(bank.rows[digest].to_pylist(), dtype=object)[found]
+        # A file that cannot be read has no digest; what becomes of it is said elsewhere.
+        pairs = zip(in_bank, values, strict=True)
+        other = np.flatnonzero([None not in pair and pair[0] != pair[1] for pair in pairs])
         if len(other):
             first = int(other[0])
             what = (
                 f"the caption {columns['caption'][first]!r}"
                 if digest == "caption_digest"
                 else f"the sound {_described(columns['audio'][first])}"
+                if digest == "audio_digest"
+                else f"one content of {os.path.basename(columns['audio'][first]['path'])!r}"
             )
             raise BankError(
                 f"{where}: was made from other data: row {columns['row_id'][first]!r} has {what} here and another "
@@ -306,6 +342,8 @@ def _assemble(
     model_name: str,
     fingerprint: str,
     encoder: dict[str, Any],
+    contents: Mapping[str, str | None],
+    model_files: str | None,
 ) -> TeacherBank:
     """A bank of the rows whose clips could be read."""
     reasons = {sounds[place]: reason for place, reason in embedded.unreadable}
@@ -333,16 +371,18 @@ def _assemble(
         "caption_digest": [caption_digest(rows["caption"][row]) for row in kept],
         "audio_digest": [audio_digest(rows["audio"][row]) for row in kept],
         "clip_index": [clip_index[sound] for sound in _sounds(rows) if sound in clip_index],
+        CONTENT: [contents[rows["audio"][row]["path"]] for row in kept],
     }
     return TeacherBank(
         name=name,
         model_name=model_name,
         fingerprint=fingerprint,
-        rows=pa.table(columns, schema=ROW_TYPES),
+        rows=pa.table(columns, schema=ROW_TYPES_WITH_CONTENT),
         audio=embedded.audio[readable],
         captions=embedded.captions[[caption_index[rows["caption"][row]] for row in kept]],
         unreadable=list(unreadable.values()),
         encoder=encoder,
+        model_files=model_files,
     )
 
 

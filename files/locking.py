@@ -1,0 +1,47 @@
+"""One process at a time in a directory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+class DirectoryLockedError(RuntimeError):
+    """Another process holds a directory's lock."""
+
+
+@contextmanager
+def directory_lock(directory: Path, name: str, *, seconds: float) -> Iterator[None]:
+    """
+    Holds a lock file in a directory, which is made if missing; a process that ends in any way lets go of it.
+
+    Args:
+        directory: of this machine or of a shared disk.
+        name: of the lock file.
+        seconds: how long to wait for another process.
+
+    Raises:
+        DirectoryLockedError: if another process still holds it then.
+        OSError: if the directory cannot be made or written.
+    """
+    made = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / name)
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout as error:
+        raise DirectoryLockedError(f"{directory}: another process is using it.") from error
+    try:
+        yield
+    finally:
+        if made:
+            # A start that was refused leaves no directory behind; one with anything else in it stays.
+            with suppress(OSError):
+                if all(path.name == name for path in directory.iterdir()):
+                    (directory / name).unlink(missing_ok=True)
+                    directory.rmdir()
+        lock.release()
+
+
+__all__ = ["DirectoryLockedError", "directory_lock"]

@@ -1,0 +1,218 @@
+"""A stage's tables: loaded once a run, without clips that cannot be used, and what was made from them before."""
+
+import logging
+from collections import Counter
+from dataclasses import replace
+
+import pyarrow as pa
+from datasets import Dataset
+
+from ...data import DataError
+from ...data.schema import unique_clips
+from ...files.content_digests import ContentDigests
+from ...files.saved_directories import last_complete_checkpoint
+from ..recipe.reading import RecipeError, Stage
+from ..recipe.schema import Recipe
+from ..rows.split_loading import check_splits, load_splits, not_read
+from .needs import check_tables
+from .run_directory import RunDirectory
+from .stage_inputs import (
+    LEARNED_FROM,
+    Differences,
+    Inputs,
+    compare_inputs,
+    data_inputs,
+    model_inputs,
+    record_inputs,
+    recorded_inputs,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class LoadedData:
+    """
+    The tables of a run's data sections, each loaded when it is first asked for.
+
+    Args:
+        progress: show progress bars.
+    """
+
+    def __init__(self, progress: bool = True):
+        self.progress = progress
+        self._loaded: dict[str, dict[str, Dataset]] = {}
+
+    def splits(self, stage: Stage) -> dict[str, Dataset]:
+        """The tables of a stage, its mixes among them; see [`load_splits`]."""
+        mixes = stage.augmentation.mixes
+        key = f"{stage.data.model_dump_json()} {mixes}"
+        if key not in self._loaded:
+            self._loaded[key] = load_splits(stage.data, mixes=mixes, progress=self.progress)
+        return dict(self._loaded[key])
+
+
+def prepare_splits(
+    stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests, progress: bool
+) -> dict[str, Dataset]:
+    """
+    A stage's tables without clips that cannot be used; to be called on the main process.
+
+    Compares all that the stage is made from with what it was made from before, and records it, and with it the run:
+    nothing is written before everything was found.
+
+    Raises:
+        DataError: if the data are not as they should be.
+        RecipeError: if the relevance column is missing, or a checkpoint learned from something else than there is
+            today; the message names what has changed.
+    """
+    splits = data.splits(stage)
+    audio_check = None
+    if stage.data.check_audio:
+        good, reports = check_splits(splits, stage.data, digests=digests, progress=progress)
+        audio_check = {
+            name: {
+                "checked": report.checked,
+                "bad": report.bad,
+                "counts": report.counts,
+                "remarks": report.remarks,
+                "left_out": sorted(set(splits[name]["clip_id"]) - set(good[name]["clip_id"])),
+            }
+            for name, report in reports.items()
+        }
+        for name, report in reports.items():
+            if report.bad:
+                logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
+        splits = good
+    check_tables(stage, splits, recipe.evaluation.relevance_column)
+    data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests, progress=progress)
+    inputs = model_inputs(stage, run, digests) | data_now
+    goes_on = _compare(stage, run, inputs, sounds)
+    run.start()
+    if audio_check is not None:
+        run.save(f"{stage.name}/audio_check", audio_check)
+        run.save(f"{stage.name}/not_read", not_read(stage.data).as_json())
+    rows = {name: inputs[f"the rows of {name}"] for name in LEARNED_FROM if name in splits}
+    run.save(
+        f"{stage.name}/data",
+        {name: {"rows": entry["rows"], "sha256": entry["fingerprint"]} for name, entry in rows.items()},
+    )
+    licenses = Counter(unique_clips(splits["train"])["license"])
+    run.save(f"{stage.name}/licenses", dict(licenses.most_common()))
+    if not goes_on:
+        record_inputs(run.stage_dir(stage.name), inputs, sounds)
+    return splits
+
+
+def without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str) -> dict[str, Dataset]:
+    """The tables without what the main process found unusable when it checked them for a stage."""
+    good = dict(splits)
+    for name, report in (run.load(f"{stage}/audio_check") or {}).items():
+        left_out = set(report["left_out"])
+        if left_out and name in splits:
+            kept = [row for row, clip in enumerate(splits[name]["clip_id"]) if clip not in left_out]
+            good[name] = splits[name].select(kept)
+    return good
+
+
+def stage_splits(stage: Stage, run: RunDirectory, data: LoadedData) -> dict[str, Dataset] | None:
+    """The tables of a stage that has begun, as it took them; None if the data cannot be found any more."""
+    try:
+        splits = without_bad_clips(data.splits(stage), run, stage.name)
+    except (DataError, RecipeError, OSError):
+        return None
+    return splits if "train" in splits and len(splits["train"]) else None
+
+
+def compare_stage(
+    stage: Stage,
+    recipe: Recipe,
+    run: RunDirectory,
+    splits: dict[str, Dataset] | None,
+    digests: ContentDigests,
+) -> Differences:
+    """
+    What a stage recorded of its inputs against what there is today.
+
+    Args:
+        stage: one that recorded them.
+        recipe: of the run.
+        run: its directory.
+        splits: the stage's tables, see [`stage_splits`]; without them the data are missing.
+        digests: of files' contents.
+    """
+    directory = run.stage_dir(stage.name)
+    recorded = recorded_inputs(directory) or {}
+    now = model_inputs(stage, run, digests)
+    if splits is None:
+        found = compare_inputs(recorded, now)
+        return replace(found, missing=[*found.missing, "the data"])
+    data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests)
+    return compare_inputs(recorded, now | data_now, directory, sounds)
+
+
+def refuse_outdated(
+    stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests
+) -> None:
+    """
+    What cannot be found any more is not a change: a model outlives its data.
+
+    Raises:
+        RecipeError: if a finished stage was made from something else than there is today; names what changed.
+    """
+    if recorded_inputs(run.stage_dir(stage.name)) is None:
+        logger.info(
+            "stage %s began before inputs were recorded; whether they changed is not known", stage.name
+        )
+        return
+    changed = compare_stage(stage, recipe, run, stage_splits(stage, run, data), digests).changed
+    if changed:
+        raise RecipeError(
+            f"stage {stage.name!r} is finished, but was made from something else: {'; '.join(changed)}. Bring that "
+            f"back, or delete {run.stage_dir(stage.name)} to train the stage anew, or choose another --output_dir."
+        )
+
+
+def _compare(stage: Stage, run: RunDirectory, inputs: Inputs, sounds: dict[str, pa.Table]) -> bool:
+    """Whether the record of a stage that has begun stays as it is; refuses if a checkpoint learned otherwise."""
+    directory = run.stage_dir(stage.name)
+    has_begun = last_complete_checkpoint(directory) is not None
+    recorded = recorded_inputs(directory)
+    rows_alone = recorded is None
+    if recorded is None:
+        # Before the rest was recorded, ids and captions were.
+        recorded = {
+            f"the rows of {name}": {"rows": entry["rows"], "fingerprint": entry["sha256"]}
+            for name, entry in (run.load(f"{stage.name}/data") or {}).items()
+        }
+    found = compare_inputs(recorded, inputs, directory, sounds)
+    gone = [role for role in recorded if role not in inputs]
+    changed = found.changed + [f"{role} (gone)" for role in gone]
+    if changed and has_begun:
+        told = "; ".join(changed)
+        data_alone = all(one.startswith(("the rows", "the labels", "the sounds")) for one in changed)
+        what = "the data have changed" if data_alone else "what it learns from has changed"
+        raise RecipeError(
+            f"stage {stage.name!r}: {what} since it began: {told}. Bring that back, choose another --output_dir, or "
+            f"delete {directory} to train the stage anew."
+        )
+    if changed:
+        logger.warning("stage %s begins anew: %s changed", stage.name, "; ".join(changed))
+    if has_begun and (rows_alone or found.unrecorded):
+        logger.warning(
+            "stage %s: its checkpoints do not record everything they learned from; not compared: %s",
+            stage.name,
+            "; ".join(found.unrecorded),
+        )
+    if found.missing:
+        logger.warning("stage %s: cannot be compared: %s", stage.name, "; ".join(found.missing))
+    return has_begun
+
+
+__all__ = [
+    "LoadedData",
+    "compare_stage",
+    "prepare_splits",
+    "refuse_outdated",
+    "stage_splits",
+    "without_bad_clips",
+]
