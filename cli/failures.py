@@ -74,6 +74,11 @@ def quiet_libraries(*, download_bars: bool = False) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not download_bars:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "huggingface_hub" in sys.modules and not download_bars:
+        # It reads the variable when it is imported, which `datasets` may have done before.
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()
     if "transformers" in sys.modules:
         # It read those when it was imported.
         from transformers.utils import logging as transformers_logging
