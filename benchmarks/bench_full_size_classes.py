@@ -206,15 +206,11 @@ def measure(folder: Path, clip: Path, rounds: int) -> dict[str, float]:
         vectors, _ = encoder.embed_clips([clip])
         times.append(time.process_time() - start)
     assert vectors.shape == (1, encoder.embedding_dim) and np.isfinite(vectors).all()
-    start = time.process_time()
-    encoder.embed_clips([clip] * 4, batch_size=4)
-    together = (time.process_time() - start) / 4
     return {
         "parameters": encoder.num_parameters or 0,
         "window_seconds": encoder.window_seconds,
         "embedding_dim": encoder.embedding_dim,
         "seconds": min(times[1:]),
-        "seconds_in_batch": together,
         "weights_gigabytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e9,
         # Linux counts in units of 1,024 bytes.
         "peak_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
@@ -262,14 +258,13 @@ def main() -> None:
             write(arguments.json, {"machine": machine(), "figures": figures})
     torch.set_num_threads(1)
     print(machine())
-    head = ["model", "parameters", "window", "CPU-s a clip", "in a batch of 4", "weights", "peak memory"]
+    head = ["model", "parameters", "window", "CPU-s a clip", "weights", "peak memory"]
     rows = [
         [
             CLASSES[name][0],
             f"{found['parameters'] / 1e9:.2f} billion",
             f"{found['window_seconds']:g} s",
             f"{found['seconds']:.2f}",
-            f"{found['seconds_in_batch']:.2f}",
             f"{found['weights_gigabytes']:.1f} GB",
             f"{found['peak_gigabytes']:.1f} GB",
         ]
