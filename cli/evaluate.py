@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from ..evaluation.similarities import Similarities
+    from ..search.index_evaluation import IndexedSplit
+    from ..search.sound_index import SoundIndex
 
 _SHOWN = 10
 
@@ -21,10 +23,12 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="Saved model (directory or Hub id), ensemble file (.json), or directory of saved similarities."
+            metavar="[MODEL]",
+            help="Saved model (directory or Hub id), ensemble file (.json), or directory of saved similarities. With "
+            "--index: left out, or the new place of the index's model.",
         ),
     ],
-    dataset: Annotated[str, typer.Argument(help=HELP)],
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help=HELP)] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "test",
     stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
     relevance: Annotated[
@@ -41,6 +45,35 @@ def evaluate(
             help="Second model, ensemble or similarities. The report adds paired differences to it."
         ),
     ] = None,
+    index_dir: Annotated[
+        str | None,
+        typer.Option(
+            "--index",
+            help="Evaluate search over this index, with the vectors that it holds, instead of a model.",
+        ),
+    ] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option(
+            "--rank",
+            help="With --index: 'window' ranks files by their best window, as search does; 'clip' by the embedding of "
+            "the whole file.",
+        ),
+    ] = None,
+    candidates: Annotated[
+        str | None,
+        typer.Option(
+            help="With --index: 'split' ranks the files of the split only; 'index' ranks all files of the index, and "
+            "those that are not of the split are wrong answers. [default: split]"
+        ),
+    ] = None,
+    skip_missing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-missing",
+            help="With --index: leave out clips that are not in the index. Otherwise they are an error.",
+        ),
+    ] = False,
     training: Annotated[
         str | None,
         typer.Option(
@@ -90,6 +123,9 @@ def evaluate(
 
     --window, --precision and --dims apply to MODEL only, which has to be a model. To measure what they cost, give
     the same model with --against.
+
+    A model ranks whole clips. With --index the command evaluates what search over an index gives: auricle
+    evaluate --index INDEX DATASET. The report names the ranking, the index and the clips that it lacks.
     """
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
@@ -105,7 +141,12 @@ def evaluate(
             from .evaluate_moments import evaluate_moments_command
 
             with one_line_errors(ValueError, OSError, ImportError):
+                if dataset is None:
+                    raise ValueError(
+                        f"DATASET is missing behind {model!r}: the file of queries with true moments."
+                    )
                 refused = {
+                    "--index": index_dir,
                     "--stage": stage,
                     "--relevance": relevance,
                     "--relevance-column": relevance_column,
@@ -134,14 +175,32 @@ def evaluate(
         with one_line_errors(ValueError, OSError, ImportError):
             if audio is not None or edges is not None:
                 raise ValueError("--audio and --edges go with --moments.")
+            dataset, moved = _arguments(model, dataset, index_dir)
+            if index_dir is None and (rank or candidates or skip_missing):
+                raise ValueError("--rank, --candidates and --skip-missing can only be used with --index.")
+            if candidates == "index" and (against or save or submission):
+                raise ValueError(
+                    "--candidates index cannot be combined with --against, --save or --submission."
+                )
+            chosen = encoder_options(window=window, precision=precision, dims=dims)
+            if index_dir is not None and chosen:
+                raise ValueError(
+                    "--window, --precision and --dims are the index's own; leave them out with --index."
+                )
             if relevance and relevance_column:
                 raise ValueError("--relevance and --relevance-column cannot be combined; give one of them.")
             table = load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split]
             leaks = _find_leaks(training, table, progress)
             options = {"batch_size": batch_size, "progress": progress}
-            chosen = encoder_options(window=window, precision=precision, dims=dims)
             trusted = encoder_options(trust_remote_code=trust_remote_code)
-            similarities = similarities_of(model, table, **options, chosen=chosen, trusted=trusted)
+            if index_dir is None:
+                similarities = similarities_of(model, table, **options, chosen=chosen, trusted=trusted)
+            else:
+                sounds, found = _find_in_index(
+                    index_dir, moved, table, skip_missing, progress, trust_remote_code=trust_remote_code
+                )
+                table = found.table
+                similarities = _index_similarities(sounds, found, rank, candidates, progress)
             relevant = relevant_clips(
                 table,
                 similarities.queries,
@@ -156,6 +215,8 @@ def evaluate(
                 resamples=resamples,
                 seed=seed,
             )
+            if index_dir is not None:
+                report |= {"clips": len(found.paths), "index": similarities.origin["index"]}
             report["leaks"] = None if leaks is None else [leak._asdict() for leak in leaks]
             if save:
                 similarities.save(save)
@@ -220,6 +281,57 @@ def similarities_of(
             table, name=Path(model).stem, batch_size=batch_size, progress=progress, load=load
         )
     return member_similarities(model, table, name=model, batch_size=batch_size, progress=progress, load=load)
+
+
+def _arguments(model: str, dataset: str | None, index_dir: str | None) -> tuple[str, str | None]:
+    """The dataset, and the new place of the index's model."""
+    if dataset is not None:
+        return dataset, model
+    if index_dir is None:
+        raise ValueError(
+            f"DATASET is missing behind {model!r}; give MODEL and DATASET, or --index INDEX and DATASET."
+        )
+    return model, None
+
+
+def _find_in_index(
+    index_dir: str,
+    moved: str | None,
+    table: "Dataset",
+    skip_missing: bool,
+    progress: bool,
+    *,
+    trust_remote_code: bool,
+) -> "tuple[SoundIndex, IndexedSplit]":
+    from ..search.index_evaluation import find_split
+    from .index_options import open_index
+
+    sounds = open_index(index_dir, None, model=moved, trust_remote_code=trust_remote_code)
+    found = find_split(sounds, table, progress=progress)
+    if found.missing:
+        lines = [f"  {clip}: {reason}" for clip, reason in found.missing[:_SHOWN]]
+        if len(found.missing) > _SHOWN:
+            lines.append(f"  and {len(found.missing) - _SHOWN} more")
+        told = f"{len(found.missing)} of {found.clips} clips of the split are not in {index_dir}"
+        if not skip_missing:
+            clip, reason = found.missing[0]
+            raise ValueError(
+                f"{told}, for one {clip} ({reason}); bring the index up to date with auricle index, or leave them out "
+                "with --skip-missing."
+            )
+        typer.echo(printable("\n".join([f"{told} and left out:", *lines])), err=True)
+    return sounds, found
+
+
+def _index_similarities(
+    sounds: "SoundIndex", found: "IndexedSplit", rank: str | None, candidates: str | None, progress: bool
+) -> "Similarities":
+    from ..search.index_evaluation import index_similarities
+    from ..search.query.answers import DEFAULT_RANKING
+
+    return index_similarities(
+        sounds, found, rank=rank or DEFAULT_RANKING, candidates=candidates or "split", progress=progress
+    )
 
 
 def _find_leaks(training: str | None, table: "Dataset", progress: bool) -> list | None:

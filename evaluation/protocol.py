@@ -91,6 +91,8 @@ def evaluate_similarities(
     report: dict[str, Any] = {
         "name": similarities.name,
         "origin": similarities.origin,
+        # "window" or "clip": what a file's score is of. Models are evaluated by whole clips.
+        "ranking": similarities.origin.get("ranking", "clip"),
         "source": similarities.source,
         "split": similarities.split,
         "clips": len(similarities.clip_ids),

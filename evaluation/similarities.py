@@ -213,6 +213,9 @@ def weighted_sum(members: Sequence[Similarities], weights: Sequence[float], name
         pairs = zip(scores, numbers, strict=True)
         total = sum(weight * np.asarray(one, dtype=np.float64) for one, weight in pairs).astype(np.float32)
     origin = {"members": [member.name for member in members], "weights": numbers.tolist()}
+    rankings = {member.origin.get("ranking", "clip") for member in members}
+    if rankings != {"clip"}:
+        origin["ranking"] = rankings.pop() if len(rankings) == 1 else "mixed"
     lengths = {
         member.name: member.origin["caption_lengths"]
         for member in members

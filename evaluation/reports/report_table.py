@@ -20,12 +20,35 @@ def format_report(report: Mapping[str, Any]) -> list[str]:
         "intervals "
         f"over queries, {report['resamples']} resamples"
     ]
+    lines += _index_lines(report.get("origin", {}))
     lines += _caption_lines(report.get("origin", {}))
     parts = _parts(report)
     lines += ["", *_table(parts, "metrics")]
     if "against" in report:
         lines += ["", f"difference from {report['against']}, paired by query", ""]
         lines += _table(parts, "difference", sign="+")
+    return lines
+
+
+def _index_lines(origin: Mapping[str, Any]) -> list[str]:
+    """Which index was searched, by which ranking, and what of the split it lacks."""
+    if "index" not in origin:
+        return []
+    index = origin["index"]
+    how = {"window": "the best window of each file", "clip": "the vector of the whole file"}
+    lines = [
+        f"search over {index['directory']} (generation {index['generation']}, {index['files']:,} files, "
+        f"{index['windows']:,} windows, model {index['model']}), ranked by {how[origin['ranking']]}"
+    ]
+    if index["other_files"]:
+        done = "ranked too, as wrong answers" if origin["candidates"] == "index" else "left out"
+        lines.append(f"{index['other_files']:,} files of the index are not of the split: {done}")
+    if index["missing"]:
+        lines.append(
+            f"{index['missing']:,} of {index['clips']:,} clips of the split are not in the index: left out"
+        )
+    if index["approximate"]:
+        lines.append("search over this index is approximate; these figures are those of --exact")
     return lines
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from tiny_models import saved_tiny_model
-from tiny_recipes import ROOT, environment, write_captioned_folder
+from tiny_recipes import ROOT, environment, tiny_recipe, write_captioned_folder, write_recipe
 from typer.testing import CliRunner
 
 from auricle.cli.main import app
@@ -68,6 +68,24 @@ def test_a_model_that_fails_ends_with_one_and_the_others_are_reported(place, tmp
     assert "holds no saved model" in report["systems"][0]["error"]
     assert report["systems"][1]["error"] is None and report["reference"]["name"] == str(place / "two")
     assert "1 of 2 systems could not be evaluated" in done.stdout and "  failed: " in done.stderr
+
+
+def test_generated_scenes_are_compared_and_a_second_call_takes_what_is_kept(place, tmp_path):
+    scenes = {"train_scenes": 2, "validation_scenes": 1, "test_scenes": 4, "seconds": 3}
+    recipe = tiny_recipe(tmp_path, place / "sounds")
+    recipe["data"] = {"source": "scenes", "scenes": scenes, "cache_dir": str(tmp_path / "scenes")}
+    path = write_recipe(tmp_path / "scenes.yaml", recipe)
+    options = ["--on", path, "--cache-dir", tmp_path / "cache", "--speed-clips", 1, "--resamples", 20]
+    run("compare", place / "one", *options, "--json", tmp_path / "first.json")
+    run(
+        "compare", place / "one", place / "two", *options, "--json", tmp_path / "both.json",
+        "--markdown", tmp_path / "both.md",
+    )  # fmt: skip
+    first, both = (json.loads((tmp_path / name).read_text()) for name in ("first.json", "both.json"))
+    assert (both["source"], both["clips"]) == ("scenes", 4)
+    assert [system["from_cache"] for system in both["systems"]] == [True, False]
+    assert both["systems"][0]["single"] == first["systems"][0]["single"]
+    assert (tmp_path / "both.md").read_text().startswith("# Retrieval on scenes, test")
 
 
 @pytest.mark.slow

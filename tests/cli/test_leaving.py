@@ -37,3 +37,16 @@ def test_a_connection_that_breaks_is_told_and_is_no_reader_that_left(capsys):
     with pytest.raises(typer.Exit) as end, one_line_errors(OSError):
         raise BrokenPipeError(32, "Broken pipe")
     assert end.value.exit_code == 2 and "Broken pipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_bars_of_libraries_that_are_loaded_already_are_off(wanted):
+    script = (
+        "from huggingface_hub.utils import are_progress_bars_disabled\n"
+        "from auricle.cli.failures import quiet_libraries\n"
+        f"quiet_libraries(download_bars={wanted})\n"
+        "print(are_progress_bars_disabled())"
+    )
+    variables = {name: value for name, value in environment().items() if "PROGRESS_BARS" not in name}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=variables)
+    assert done.stdout.split() == [str(not wanted)], done.stderr
