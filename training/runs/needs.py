@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from ...data import DataError
 from ...data.augmentation import read_back_translations
+from ...data.augmentation.back_translation import FILE as BACK_TRANSLATIONS
 from ...data.mixing import WEIGHT_COLUMN, EpochRows
 from ...encoders import EncoderError
 from ...encoders.hub_files import find_model_files
@@ -17,9 +18,10 @@ from ..clusters.caption_clusters import CaptionClusters, ClusterError, ClusterSe
 from ..losses.gradient_gather import world
 from ..models.pretrained_text import PretrainedError, locate_text_encoder, looks_like_path, offline_hint
 from ..recipe.reading import RecipeError, Stage
-from ..recipe.schema import ClusterSection
-from ..rows.synonyms import SynonymError, WordNet
+from ..recipe.schema import RANDOM_WEIGHTS, ClusterSection
+from ..rows.synonyms import SynonymError
 from ..teachers.bank_files import BankError, TeacherBank
+from .needed_inputs import missing_inputs
 from .precision import effective_precision
 from .run_directory import RunDirectory
 
@@ -118,6 +120,8 @@ def cluster_settings(section: ClusterSection) -> ClusterSettings:
 
 def _checks(stage: Stage, run: RunDirectory, coming: set[str]) -> Iterator[Callable[[], Any]]:
     yield lambda: check_training(stage)
+    for one in missing_inputs([stage]):
+        yield lambda one=one: _refuse(f"stage {one.stage!r}: {one.message}")
     yield lambda: _check_start(stage, run, coming)
     if stage.distillation.is_on:
         for entry in stage.distillation.teachers:
@@ -126,9 +130,6 @@ def _checks(stage: Stage, run: RunDirectory, coming: set[str]) -> Iterator[Calla
         yield lambda: _check_clusters(stage, run, coming)
     if stage.augmentation.is_on:
         yield lambda: _check_augmentation(stage)
-    excluded = stage.data.exclude.freesound_ids
-    if excluded and not Path(excluded).is_file():
-        yield lambda: _refuse(f"data.exclude.freesound_ids: {excluded}: there is no such file.")
 
 
 def _refuse(message: str) -> None:
@@ -160,7 +161,7 @@ def _check_start(stage: Stage, run: RunDirectory, coming: set[str]) -> None:
 
 def _check_towers(stage: Stage) -> None:
     audio, text = stage.model.audio.pretrained, stage.model.text
-    if audio:
+    if audio and audio != RANDOM_WEIGHTS:
         _check_found("audio encoder", audio)
     if text.pretrained:
         _check_found("text encoder", locate_text_encoder(text.pretrained).location)
@@ -217,10 +218,10 @@ def _check_clusters(stage: Stage, run: RunDirectory, coming: set[str]) -> None:
 
 def _check_augmentation(stage: Stage) -> None:
     section = stage.augmentation
-    if section.synonyms and section.word_deletion:
-        WordNet()
-    if section.back_translated and section.back_translation_probability:
-        read_back_translations(section.back_translated)
+    directory = section.back_translated
+    # That the file is there was looked at before; here, that it can be read.
+    if directory and section.back_translation_probability and (Path(directory) / BACK_TRANSLATIONS).is_file():
+        read_back_translations(directory)
 
 
 __all__ = ["check_fills_batch", "check_needs", "check_tables", "check_training", "cluster_settings"]

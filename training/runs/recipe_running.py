@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from ..recipe.reading import RecipeError, Stage, resolve_stages
 from ..recipe.schema import EvaluationSection, Recipe
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
-from .needed_inputs import check_inputs
 from .needs import check_needs, check_tables
 from .precision import with_effective_precision
 from .run_directory import RunDirectory, as_it_began
@@ -69,12 +67,6 @@ def run_recipe(
     if only_stage is not None and only_stage not in recipe.stage_names():
         raise RecipeError(f"--stage {only_stage!r} is not a stage; there are {recipe.stage_names()}.")
     _check_best_metric(recipe.evaluation)
-    check_inputs(
-        stage
-        for stage in stages
-        if only_stage in (None, stage.name)
-        and not (Path(recipe.run_dir, stage.name) / "stage.json").is_file()
-    )
     # The other processes wait while the first renders and checks sounds; half an hour would be the default.
     process = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
     progress = progress and process.is_main_process

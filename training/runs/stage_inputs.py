@@ -20,7 +20,7 @@ from ...files.saved_directories import read_json, write_json
 from ..clusters.caption_clusters import LABELS
 from ..models.model_files import model_files_fingerprint
 from ..recipe.reading import Stage
-from ..recipe.schema import EvaluationSection
+from ..recipe.schema import RANDOM_WEIGHTS, EvaluationSection
 from .run_directory import RunDirectory
 
 INPUTS = "made_from.json"
@@ -66,7 +66,7 @@ def model_inputs(stage: Stage, run: RunDirectory, digests: ContentDigests) -> In
             ("the text encoder it starts from", text.pretrained),
             ("the tokenizer", text.tokenizer),
         ):
-            if name:
+            if name and name != RANDOM_WEIGHTS:
                 inputs[what] = model(name)
     if stage.distillation.is_on:
         for number, entry in enumerate(stage.distillation.teachers, start=1):

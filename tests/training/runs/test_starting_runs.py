@@ -57,7 +57,7 @@ def error_of(result) -> str:
         ("--training.batch_size=500", None, "do not fill one batch of 500"),
         ("--positive_column=kind", None, "data.positive_column='kind' is not a column of split 'train'"),
         ("--model.projection_dim=0", "--model.projection_dim=8", "projection_dim"),
-        ("--freesound_ids=nowhere.csv", None, "nowhere.csv: there is no such file"),
+        ("--freesound_ids=nowhere.csv", None, "nowhere.csv is missing; get it with"),
     ],
 )
 def test_a_first_command_that_is_wrong_records_nothing_and_the_corrected_one_runs(
@@ -103,7 +103,7 @@ def test_needs_of_later_stages_are_found_before_the_first_step(sounds, tmp_path,
     for what in (
         "method 'bertopic' needs bertopic, hdbscan: pip install 'auricle[bertopic]'",
         "./no-bank",
-        "./no-translations: no",
+        "no-translations/captions.parquet is missing",
         "tokenizer ./no-words: there is no such file or directory",
     ):
         assert what in line, what
