@@ -25,6 +25,7 @@ from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
 from .learning_rate import warmup_cosine_schedule
 from .losses.cluster_loss import cluster_losses
+from .losses.gradient_cache import GradientCache
 from .losses.gradient_gather import (
     gather_rows,
     gathered_contrastive_loss,
@@ -97,11 +98,26 @@ class RetrievalTrainer(Trainer):
         self._pooled_validation_text: np.ndarray | None = None
         self._micro_step = (-1, 0)
         self._loss_parts = LossParts()
+        size = section.micro_batch_size
+        self._gradient_cache = None if size is None else GradientCache(size)
+        self._in_cached_step = False
         for tower in section.freeze:
             getattr(model, f"{tower}_model").requires_grad_(False)
         # Until training sets it; a loss may be asked for before.
         self.current_gradient_accumulation_steps = 1
         super().__init__(model=model, processing_class=processor, eval_dataset=validation, **arguments)
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """One batch's loss and gradients, micro-batch by micro-batch where the section names their size."""
+        if self._gradient_cache is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        self._in_cached_step = True
+        try:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        finally:
+            self._in_cached_step = False
+        self._gradient_cache.backward(model)
+        return loss
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The stage's objective, with this process's pairs compared with those of all processes."""
@@ -113,9 +129,11 @@ class RetrievalTrainer(Trainer):
         for tower in self.section.freeze:
             getattr(dual_encoder, f"{tower}_model").eval()
         with_clusters = weights.cluster_weight > 0
-        outputs = model(
-            **inputs, generator=self._token_drop_generator(), return_cluster_logits=with_clusters or None
-        )
+        options = {"generator": self._token_drop_generator(), "return_cluster_logits": with_clusters or None}
+        if self._in_cached_step:
+            outputs = self._gradient_cache.forward(model, inputs, **options)
+        else:
+            outputs = model(**inputs, **options)
         scale = outputs.logit_scale.to(groups.device)
         similarities = gathered_similarities(outputs.audio_embeds, outputs.text_embeds)
         terms: dict[str, tuple[float, torch.Tensor]] = {}

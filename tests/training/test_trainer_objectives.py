@@ -242,6 +242,29 @@ def test_mixed_precision_trains_nearly_the_same(make):
         assert ours != theirs and ours == pytest.approx(theirs, rel=0.05)
 
 
+@pytest.mark.parametrize(("size", "accumulation"), [(3, 1), (1, 2)])
+def test_micro_batches_train_like_the_whole_batch(make, size, accumulation):
+    """With clipping, accumulated steps, token drop and a learned temperature; batches of four pairs."""
+    logs, weights = [], []
+    for micro_batch_size in (size, None):
+        trainer = make(
+            EVERYTHING,
+            micro_batch_size=micro_batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_grad_norm=0.5,
+            model={"learn_temperature": True},
+            epochs=1,
+        )
+        trainer.train()
+        logs.append([entry for entry in trainer.state.log_history if "loss" in entry])
+        weights.append(trainer.model.state_dict())
+    assert len(logs[0]) == 6 // accumulation
+    for name in ("loss", *PARTS, "grad_norm"):
+        ours, theirs = ([entry[name] for entry in log] for log in logs)
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+    assert torch.allclose(weights[0]["logit_scale"], weights[1]["logit_scale"], rtol=0, atol=1e-5)
+
+
 def test_the_heads_learn_clusters(make, shared):
     trainer = make(Objective(1, 0, None, 1.0), epochs=12, learning_rate=1e-2)
     trainer.train()

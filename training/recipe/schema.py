@@ -192,6 +192,12 @@ class TrainingSection(Settings):
 
     epochs: float = Field(20, gt=0, description="Passes over the training rows.")
     batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Pairs in memory at a time, with the negatives and the gradients of the whole batch (GradCache); "
+        "each runs forward twice. None runs the batch at once.",
+    )
     gradient_accumulation_steps: int = Field(1, ge=1, description="Steps whose gradients are added up.")
     learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
     projection_learning_rate: float | None = Field(
