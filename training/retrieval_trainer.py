@@ -22,6 +22,7 @@ from ..files.saved_directories import (
     write_json,
 )
 from ..modeling import AuricleModel
+from ..modeling.config_checks import refuse_impossible_prefixes
 from ..processing import AuricleProcessor
 from .learning_rate import warmup_cosine_schedule
 from .losses.cluster_loss import cluster_losses
@@ -34,6 +35,7 @@ from .losses.gradient_gather import (
     world,
 )
 from .losses.loss_parts import LossParts
+from .losses.matryoshka import prefixes
 from .losses.objective import Objective
 from .models.lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
 from .recipe.schema import EvaluationSection, TrainingSection
@@ -101,6 +103,9 @@ class RetrievalTrainer(Trainer):
         size = section.micro_batch_size
         self._gradient_cache = None if size is None else GradientCache(size)
         self._in_cached_step = False
+        refuse_impossible_prefixes(section.matryoshka_dims, model.config.projection_dim)
+        # Also where there are none: training without prefixes undoes those of the model that it starts from.
+        model.config.matryoshka_dims = list(section.matryoshka_dims) or None
         for tower in section.freeze:
             getattr(model, f"{tower}_model").requires_grad_(False)
         # Until training sets it; a loss may be asked for before.
@@ -135,14 +140,18 @@ class RetrievalTrainer(Trainer):
         else:
             outputs = model(**inputs, **options)
         scale = outputs.logit_scale.to(groups.device)
-        similarities = gathered_similarities(outputs.audio_embeds, outputs.text_embeds)
+        # Prefixes of the embeddings, each a whole one by itself; without any, the embeddings as they are.
+        similarities = [
+            gathered_similarities(*embeds)
+            for embeds in prefixes((outputs.audio_embeds, outputs.text_embeds), self.section.matryoshka_dims)
+        ]
         terms: dict[str, tuple[float, torch.Tensor]] = {}
         if weights.contrastive_weight:
-            loss = gathered_contrastive_loss(similarities, groups, scale)
+            loss = sum(gathered_contrastive_loss(one, groups, scale) for one in similarities)
             terms["loss_contrastive"] = weights.contrastive_weight, loss
         if weights.distillation_weight:
             temperature = weights.distillation_temperature or 1 / scale
-            loss = gathered_distillation_loss(similarities, *teachers, temperature)
+            loss = sum(gathered_distillation_loss(one, *teachers, temperature) for one in similarities)
             terms["loss_distillation"] = weights.distillation_weight, loss
         if with_clusters:
             audio, text = cluster_losses(outputs.audio_cluster_logits, outputs.text_cluster_logits, clusters)

@@ -144,6 +144,31 @@ def test_the_loss_is_the_weighted_sum_of_its_definitions(make, shared, temperatu
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_losses_are_summed_over_prefixes(make):
+    """Contrastive loss alone: of the first 3 numbers, the first 8 and all 12."""
+    trainer = make(Objective(), heads=0, matryoshka_dims=[3, 8])
+    model, batch = trainer.model.eval(), batch_of(trainer)
+    assert model.config.matryoshka_dims == [3, 8]
+    with torch.no_grad():
+        loss = trainer.compute_loss(model, batch)
+        inputs = {
+            name: value for name, value in batch.items() if name in ("input_features", "segment_counts")
+        }
+        audio = model.get_audio_features(**inputs).pooler_output
+        text = model.get_text_features(batch["input_ids"], batch["attention_mask"]).pooler_output
+        positives = batch["groups"][:, None] == batch["groups"][None, :]
+        expected = 0.0
+        for width in (3, 8, 12):
+            cosines = torch.cosine_similarity(audio[:, None, :width], text[None, :, :width], dim=-1)
+            expected += contrastive_loss(cosines / model.config.temperature, positives).item()
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_prefixes_longer_than_the_embedding_are_refused(make):
+    with pytest.raises(ValueError, match="projection_dim=12"):
+        make(Objective(), heads=0, matryoshka_dims=[3, 13])
+
+
 def test_without_labels_only_the_teachers_are_heard(make, shared):
     trainer = make(Objective(0.0, 2.0), heads=0, clusters=False)
     trainer.model.eval()

@@ -199,6 +199,11 @@ class TrainingSection(Settings):
         "each runs forward twice. None runs the batch at once.",
     )
     gradient_accumulation_steps: int = Field(1, ge=1, description="Steps whose gradients are added up.")
+    matryoshka_dims: list[int] = Field(
+        default_factory=list,
+        description="Lengths of embeddings' prefixes, ascending, that are trained to be used alone; the losses of all "
+        "of them and of the whole embedding are added up. None trains the whole embedding only.",
+    )
     learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
     projection_learning_rate: float | None = Field(
         None, gt=0, description="Peak rate of projections and temperature; none takes learning_rate."
