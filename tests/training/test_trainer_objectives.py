@@ -330,3 +330,30 @@ def test_a_resume_in_mid_epoch_ends_bit_for_bit_the_same(shared, tmp_path):
     again, resumed = run(), weights_of(tmp_path / "model")
     assert [name for name, value in expected.items() if not torch.equal(value, resumed[name])] == []
     assert again["log"] == summary["log"]
+
+
+def test_averaged_weights_are_saved_and_resume_exactly(shared, tmp_path):
+    """The moving average of the checkpoints' own weights, one a step; resumed in mid-epoch."""
+    recipe, stage = shared.stage(
+        dropout=0.1, epochs=1, save_every=1, keep_checkpoints=9, learning_rate=3e-3, weight_averaging=0.25
+    )
+
+    def run():
+        built = build_model(recipe.model, recipe.seed)
+        options = {"directory": tmp_path, "run_name": "tiny/first", "seed": recipe.seed, "progress": False}
+        run_stage(stage, built, shared.splits, recipe.evaluation, **options)
+        return weights_of(tmp_path / "model")
+
+    averaged = run()
+    name = "audio_projection.weight"
+    expected = build_model(recipe.model, recipe.seed).model.state_dict()[name]
+    for step in range(1, 7):
+        own = weights_of(tmp_path / f"checkpoint-{step}")[name]
+        decay = min(0.25, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * own
+    assert torch.allclose(averaged[name], expected, atol=1e-6)
+    assert (averaged[name] - own).abs().max() > 1e-5
+    for left in ("checkpoint-4", "checkpoint-5", "checkpoint-6", "model"):
+        shutil.rmtree(tmp_path / left)
+    resumed = run()
+    assert [name for name, value in averaged.items() if not torch.equal(value, resumed[name])] == []

@@ -210,6 +210,12 @@ class TrainingSection(Settings):
     )
     min_learning_rate: float = Field(1e-7, ge=0, description="Floor that the cosine ends at.")
     warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps with a linear rise.")
+    weight_averaging: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the weights, such as 0.999; the average is evaluated and saved.",
+    )
     weight_decay: float = Field(
         0.0, ge=0, description="AdamW's decay of matrices; biases and norms have none."
     )

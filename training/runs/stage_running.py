@@ -41,6 +41,7 @@ from ..rows.caption_variants import caption_variants
 from ..rows.collator import RetrievalCollator
 from ..rows.training_clips import TrainingClips, read_unreadable_log
 from ..teachers.pooled_captions import PooledCaptions
+from ..weight_averaging import AveragingTrainer
 from .stage_objective import StageObjective
 
 UNREADABLE_LOG = "unreadable.jsonl"
@@ -126,7 +127,8 @@ def run_stage(
     if validation is not None:
         callbacks.append(EvaluationBeforeSaving())
         callbacks.append(BestModelKeeper(model_dir, evaluation.best_metric, processor))
-    trainer = RetrievalTrainer(
+    trainer_class = RetrievalTrainer if section.weight_averaging is None else AveragingTrainer
+    trainer = trainer_class(
         model,
         processor,
         section,
