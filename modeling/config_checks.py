@@ -3,6 +3,7 @@
 import difflib
 import warnings
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
@@ -90,3 +91,22 @@ def refuse_impossible_cluster_count(num_clusters: int) -> None:
     """
     if num_clusters < 0 or num_clusters == 1:
         raise ValueError(f"num_clusters={num_clusters} must be 0 (no cluster heads) or at least 2.")
+
+
+def refuse_impossible_prefixes(matryoshka_dims: Iterable[int] | None, projection_dim: int) -> None:
+    """
+    Raises for lengths of prefixes that embeddings do not have.
+
+    Args:
+        matryoshka_dims: the lengths; None or none at all stands for no prefixes.
+        projection_dim: length of the embeddings.
+
+    Raises:
+        ValueError: unless they ascend, each from 1 to ``projection_dim``.
+    """
+    dims = list(matryoshka_dims or ())
+    ascending = all(shorter < longer for shorter, longer in pairwise(dims))
+    if dims and not (ascending and dims[0] >= 1 and dims[-1] <= projection_dim):
+        raise ValueError(
+            f"matryoshka_dims={dims} must be ascending whole numbers from 1 to projection_dim={projection_dim}."
+        )

@@ -7,7 +7,12 @@ from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING, AutoConfig
 
-from .config_checks import FieldNameChecks, refuse_impossible_cluster_count, refuse_misspelt_fields
+from .config_checks import (
+    FieldNameChecks,
+    refuse_impossible_cluster_count,
+    refuse_impossible_prefixes,
+    refuse_misspelt_fields,
+)
 from .configuration_beats import BeatsConfig
 from .configuration_eat import EatConfig
 from .configuration_passt import PasstConfig
@@ -31,6 +36,8 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
         learn_temperature: train the temperature, starting from ``temperature``; fixed by default.
         text_pooling: ``"cls"`` takes the text tower's first token, ``"mean"`` the mean over its real tokens.
         num_clusters: classes of the cluster heads, at least 2; 0 (the default) is a model without heads.
+        matryoshka_dims: lengths of embeddings' prefixes that were trained to be used by themselves, once brought to
+            unit length; ascending, each at least 1 and at most ``projection_dim``. None if there are none.
     """
 
     model_type = "auricle"
@@ -49,6 +56,7 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
     learn_temperature: bool = False
     text_pooling: Literal["cls", "mean"] = "cls"
     num_clusters: int = 0
+    matryoshka_dims: list[int] | None = None
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -60,6 +68,7 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
         if self.projection_dim < 1:
             raise ValueError(f"projection_dim={self.projection_dim} must be at least 1.")
         refuse_impossible_cluster_count(self.num_clusters)
+        refuse_impossible_prefixes(self.matryoshka_dims, self.projection_dim)
         super().__post_init__(**kwargs)
 
     @classmethod

@@ -1,33 +1,23 @@
 """transformers' Trainer for dual encoders: gathered loss, own rates a tower, retrieval evaluation."""
 
-import math
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 from torch import distributed
-from transformers import TrainerCallback
 from transformers.trainer_utils import speed_metrics
 
-from ..conversion.finite_weights import check_finite_weights
 from ..encoders.auricle_encoder import AuricleEncoder
 from ..evaluation.retrieval import RetrievalSplit
-from ..files.saved_directories import (
-    mark_checkpoint_complete,
-    read_json,
-    recover_directory,
-    remove_old_checkpoints,
-    replace_directory,
-    write_json,
-)
 from ..modeling import AuricleModel
+from ..modeling.config_checks import refuse_impossible_prefixes
 from ..processing import AuricleProcessor
 from .divergence import GuardedTrainer
 from .learning_rate import schedule_steps, warmup_cosine_schedule
 from .losses.cluster_loss import cluster_losses
+from .losses.gradient_cache import GradientCache
 from .losses.gradient_gather import (
     gather_rows,
     gathered_contrastive_loss,
@@ -36,10 +26,9 @@ from .losses.gradient_gather import (
     world,
 )
 from .losses.loss_parts import LossParts
+from .losses.matryoshka import prefixes
 from .losses.objective import Objective
-from .models.lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
 from .recipe.schema import EvaluationSection, TrainingSection
-from .rows.training_clips import TrainingClips
 from .teachers.pooled_captions import PooledCaptions
 
 
@@ -100,6 +89,12 @@ class RetrievalTrainer(GuardedTrainer):
         self._pooled_validation_text: np.ndarray | None = None
         self._micro_step = (-1, 0)
         self._loss_parts = LossParts()
+        size = section.micro_batch_size
+        self._gradient_cache = None if size is None else GradientCache(size)
+        self._in_cached_step = False
+        refuse_impossible_prefixes(section.matryoshka_dims, model.config.projection_dim)
+        # Also where there are none: training without prefixes undoes those of the model that it starts from.
+        model.config.matryoshka_dims = list(section.matryoshka_dims) or None
         for tower in section.freeze:
             getattr(model, f"{tower}_model").requires_grad_(False)
         # Until training sets it; a loss may be asked for before.
@@ -112,6 +107,18 @@ class RetrievalTrainer(GuardedTrainer):
             **arguments,
         )
 
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """One batch's loss and gradients, micro-batch by micro-batch where the section names their size."""
+        if self._gradient_cache is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        self._in_cached_step = True
+        try:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        finally:
+            self._in_cached_step = False
+        self._gradient_cache.backward(model)
+        return loss
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The stage's objective, with this process's pairs compared with those of all processes."""
         inputs, weights = dict(inputs), self.objective
@@ -122,18 +129,24 @@ class RetrievalTrainer(GuardedTrainer):
         for tower in self.section.freeze:
             getattr(dual_encoder, f"{tower}_model").eval()
         with_clusters = weights.cluster_weight > 0
-        outputs = model(
-            **inputs, generator=self._token_drop_generator(), return_cluster_logits=with_clusters or None
-        )
+        options = {"generator": self._token_drop_generator(), "return_cluster_logits": with_clusters or None}
+        if self._in_cached_step:
+            outputs = self._gradient_cache.forward(model, inputs, **options)
+        else:
+            outputs = model(**inputs, **options)
         scale = outputs.logit_scale.to(groups.device)
-        similarities = gathered_similarities(outputs.audio_embeds, outputs.text_embeds)
+        # Prefixes of the embeddings, each a whole one by itself; without any, the embeddings as they are.
+        similarities = [
+            gathered_similarities(*embeds)
+            for embeds in prefixes((outputs.audio_embeds, outputs.text_embeds), self.section.matryoshka_dims)
+        ]
         terms: dict[str, tuple[float, torch.Tensor]] = {}
         if weights.contrastive_weight:
-            loss = gathered_contrastive_loss(similarities, groups, scale)
+            loss = sum(gathered_contrastive_loss(one, groups, scale) for one in similarities)
             terms["loss_contrastive"] = weights.contrastive_weight, loss
         if weights.distillation_weight:
             temperature = weights.distillation_temperature or 1 / scale
-            loss = gathered_distillation_loss(similarities, *teachers, temperature)
+            loss = sum(gathered_distillation_loss(one, *teachers, temperature) for one in similarities)
             terms["loss_distillation"] = weights.distillation_weight, loss
         if with_clusters:
             audio, text = cluster_losses(outputs.audio_cluster_logits, outputs.text_cluster_logits, clusters)
@@ -270,130 +283,6 @@ class RetrievalTrainer(GuardedTrainer):
             else:
                 self._pooled_validation_text = self.pooled_captions.pooled(encoder, split.captions, **options)
         return encoder.project_texts(self._pooled_validation_text)
-
-
-class EpochTeller(TrainerCallback):
-    """
-    Tells the training rows which epoch it is; their crops and variations depend on it.
-
-    accelerate's loader does so too, but not where it shares batches among processes or skips those that were
-    trained on before a resume: each epoch would then see the crops of the first one again.
-
-    Args:
-        clips: the training rows.
-    """
-
-    def __init__(self, clips: TrainingClips):
-        self.clips = clips
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        """Called by the Trainer before an epoch's first batch is made, also of one that is resumed."""
-        self.clips.set_epoch(int(state.epoch))
-
-
-class EvaluationBeforeSaving(TrainerCallback):
-    """
-    Evaluates an epoch before its last step's checkpoint is written, not after.
-
-    Otherwise a run killed between the two would go on from that checkpoint with the next epoch, and this one
-    could never become the best.
-    """
-
-    def __init__(self):
-        self.evaluated_step = -1
-
-    def on_step_end(self, args, state, control, **kwargs):
-        """Called by the Trainer after an optimiser step."""
-        ends_epoch = float(state.epoch).is_integer() or state.global_step >= state.max_steps
-        if control.should_save and ends_epoch:
-            control.should_evaluate = True
-
-    def on_evaluate(self, args, state, control, **kwargs):
-        """Called by the Trainer after an evaluation."""
-        self.evaluated_step = state.global_step
-
-    def on_epoch_end(self, args, state, control, **kwargs):
-        """Called by the Trainer after an epoch."""
-        if self.evaluated_step == state.global_step:
-            control.should_evaluate = False
-
-
-class CheckpointMarker(TrainerCallback):
-    """
-    Marks each checkpoint once all of it is on disk, and only then deletes the oldest.
-
-    Args:
-        keep: how many checkpoints stay.
-    """
-
-    def __init__(self, keep: int):
-        self.keep = keep
-
-    def on_save(self, args, state, control, **kwargs):
-        """Called by the Trainer on every process after its last file of a checkpoint."""
-        _, processes = world()
-        if processes > 1:
-            distributed.barrier()
-        if state.is_world_process_zero:
-            directory = Path(args.output_dir)
-            mark_checkpoint_complete(directory / f"checkpoint-{state.global_step}", processes)
-            remove_old_checkpoints(directory, self.keep)
-
-
-class BestModelKeeper(TrainerCallback):
-    """
-    Keeps the model of the best validation figure, complete with processor, in its own directory.
-
-    Of equally good ones the first is kept; a figure that is no number never wins.
-
-    Args:
-        directory: where the best model lies.
-        metric: its figure, without the ``eval_`` prefix; higher is better.
-        processor: saved beside the weights.
-    """
-
-    def __init__(self, directory: Path, metric: str, processor: AuricleProcessor):
-        self.directory = directory
-        self.metric = metric
-        self.processor = processor
-        rank, _ = world()
-        if rank == 0:
-            recover_directory(directory)
-
-    def on_evaluate(self, args, state, control, metrics, model, **kwargs):
-        """Called by the Trainer after an evaluation."""
-        if not state.is_world_process_zero:
-            return
-        figure = metrics[f"eval_{self.metric}"]
-        best = read_json(self.directory / "best.json")
-        if not math.isfinite(figure) or (best is not None and figure <= best["value"]):
-            return
-
-        def write(directory: Path) -> None:
-            save_model(model, self.processor, directory)
-            write_json(
-                directory / "best.json",
-                {"metric": self.metric, "value": figure, "step": state.global_step, "epoch": state.epoch},
-            )
-
-        replace_directory(self.directory, write)
-
-
-def save_model(model: AuricleModel, processor: AuricleProcessor, directory: Path) -> None:
-    """
-    Saves weights, config, processor and the code that they need into one loadable directory.
-
-    Of a model with adapters the merged weights, and the adapters alone in a folder of their own.
-
-    Raises:
-        NonFiniteWeightsError: if a weight is not a finite number.
-    """
-    check_finite_weights(model.state_dict(), str(directory))
-    if has_lora(model):
-        save_adapter(model, directory / ADAPTER_FOLDER)
-        model = merge_lora(model)
-    model.save_pretrained(directory)
-    processor.save_pretrained(directory)
 
 
 def _interleave(own: np.ndarray, total: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from tiny_recipes import tiny_recipe, weights_of
 
 from auricle.training.models.model_building import build_model
 from auricle.training.recipe.schema import Recipe
-from auricle.training.retrieval_trainer import BestModelKeeper
+from auricle.training.trainer_callbacks import BestModelKeeper
 
 
 @pytest.fixture

@@ -24,8 +24,9 @@ from auricle.hub.publishing import PublishError, collect_run
 from auricle.training.divergence import DivergedError, DivergenceGuard
 from auricle.training.models.model_building import build_model
 from auricle.training.recipe.schema import Recipe
-from auricle.training.retrieval_trainer import RetrievalTrainer, save_model
+from auricle.training.retrieval_trainer import RetrievalTrainer
 from auricle.training.runs.recipe_running import run_recipe
+from auricle.training.trainer_callbacks import save_model
 
 NAN, INF = float("nan"), float("inf")
 

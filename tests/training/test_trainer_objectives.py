@@ -144,6 +144,31 @@ def test_the_loss_is_the_weighted_sum_of_its_definitions(make, shared, temperatu
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_losses_are_summed_over_prefixes(make):
+    """Contrastive loss alone: of the first 3 numbers, the first 8 and all 12."""
+    trainer = make(Objective(), heads=0, matryoshka_dims=[3, 8])
+    model, batch = trainer.model.eval(), batch_of(trainer)
+    assert model.config.matryoshka_dims == [3, 8]
+    with torch.no_grad():
+        loss = trainer.compute_loss(model, batch)
+        inputs = {
+            name: value for name, value in batch.items() if name in ("input_features", "segment_counts")
+        }
+        audio = model.get_audio_features(**inputs).pooler_output
+        text = model.get_text_features(batch["input_ids"], batch["attention_mask"]).pooler_output
+        positives = batch["groups"][:, None] == batch["groups"][None, :]
+        expected = 0.0
+        for width in (3, 8, 12):
+            cosines = torch.cosine_similarity(audio[:, None, :width], text[None, :, :width], dim=-1)
+            expected += contrastive_loss(cosines / model.config.temperature, positives).item()
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_prefixes_longer_than_the_embedding_are_refused(make):
+    with pytest.raises(ValueError, match="projection_dim=12"):
+        make(Objective(), heads=0, matryoshka_dims=[3, 13])
+
+
 def test_without_labels_only_the_teachers_are_heard(make, shared):
     trainer = make(Objective(0.0, 2.0), heads=0, clusters=False)
     trainer.model.eval()
@@ -242,6 +267,29 @@ def test_mixed_precision_trains_nearly_the_same(make):
         assert ours != theirs and ours == pytest.approx(theirs, rel=0.05)
 
 
+@pytest.mark.parametrize(("size", "accumulation"), [(3, 1), (1, 2)])
+def test_micro_batches_train_like_the_whole_batch(make, size, accumulation):
+    """With clipping, accumulated steps, token drop and a learned temperature; batches of four pairs."""
+    logs, weights = [], []
+    for micro_batch_size in (size, None):
+        trainer = make(
+            EVERYTHING,
+            micro_batch_size=micro_batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_grad_norm=0.5,
+            model={"learn_temperature": True},
+            epochs=1,
+        )
+        trainer.train()
+        logs.append([entry for entry in trainer.state.log_history if "loss" in entry])
+        weights.append(trainer.model.state_dict())
+    assert len(logs[0]) == 6 // accumulation
+    for name in ("loss", *PARTS, "grad_norm"):
+        ours, theirs = ([entry[name] for entry in log] for log in logs)
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+    assert torch.allclose(weights[0]["logit_scale"], weights[1]["logit_scale"], rtol=0, atol=1e-5)
+
+
 def test_the_heads_learn_clusters(make, shared):
     trainer = make(Objective(1, 0, None, 1.0), epochs=12, learning_rate=1e-2)
     trainer.train()
@@ -282,3 +330,30 @@ def test_a_resume_in_mid_epoch_ends_bit_for_bit_the_same(shared, tmp_path):
     again, resumed = run(), weights_of(tmp_path / "model")
     assert [name for name, value in expected.items() if not torch.equal(value, resumed[name])] == []
     assert again["log"] == summary["log"]
+
+
+def test_averaged_weights_are_saved_and_resume_exactly(shared, tmp_path):
+    """The moving average of the checkpoints' own weights, one a step; resumed in mid-epoch."""
+    recipe, stage = shared.stage(
+        dropout=0.1, epochs=1, save_every=1, keep_checkpoints=9, learning_rate=3e-3, weight_averaging=0.25
+    )
+
+    def run():
+        built = build_model(recipe.model, recipe.seed)
+        options = {"directory": tmp_path, "run_name": "tiny/first", "seed": recipe.seed, "progress": False}
+        run_stage(stage, built, shared.splits, recipe.evaluation, **options)
+        return weights_of(tmp_path / "model")
+
+    averaged = run()
+    name = "audio_projection.weight"
+    expected = build_model(recipe.model, recipe.seed).model.state_dict()[name]
+    for step in range(1, 7):
+        own = weights_of(tmp_path / f"checkpoint-{step}")[name]
+        decay = min(0.25, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * own
+    assert torch.allclose(averaged[name], expected, atol=1e-6)
+    assert (averaged[name] - own).abs().max() > 1e-5
+    for left in ("checkpoint-4", "checkpoint-5", "checkpoint-6", "model"):
+        shutil.rmtree(tmp_path / left)
+    resumed = run()
+    assert [name for name, value in averaged.items() if not torch.equal(value, resumed[name])] == []

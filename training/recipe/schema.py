@@ -215,10 +215,21 @@ class TrainingSection(Settings):
 
     epochs: float = Field(20, gt=0, description="Passes over the training rows.")
     batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Pairs in memory at a time, with the negatives and the gradients of the whole batch (GradCache); "
+        "each runs forward twice. None runs the batch at once.",
+    )
     gradient_accumulation_steps: int = Field(
         1,
         ge=1,
         description="Steps whose gradients are added up; their batches are not compared with each other.",
+    )
+    matryoshka_dims: list[int] = Field(
+        default_factory=list,
+        description="Lengths of embeddings' prefixes, ascending, that are trained to be used alone; the losses of all "
+        "of them and of the whole embedding are added up. None trains the whole embedding only.",
     )
     learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
     projection_learning_rate: float | None = Field(
@@ -235,6 +246,12 @@ class TrainingSection(Settings):
         None,
         gt=0,
         description="Epoch at which the cosine reaches the floor, where the rate stays; none is the last epoch.",
+    )
+    weight_averaging: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the weights, such as 0.999; the average is evaluated and saved.",
     )
     weight_decay: float = Field(
         0.0, ge=0, description="AdamW's decay of matrices; biases and norms have none."

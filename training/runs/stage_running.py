@@ -28,18 +28,19 @@ from ..models.lora import add_lora, trainable_share
 from ..models.model_building import BuiltModel
 from ..recipe.reading import RecipeError, Stage
 from ..recipe.schema import EvaluationSection
-from ..retrieval_trainer import (
-    BestModelKeeper,
-    CheckpointMarker,
-    EpochTeller,
-    EvaluationBeforeSaving,
-    RetrievalTrainer,
-    save_model,
-)
+from ..retrieval_trainer import RetrievalTrainer
 from ..rows.caption_variants import caption_variants
 from ..rows.collator import RetrievalCollator
 from ..rows.training_clips import TrainingClips, read_unreadable_log
 from ..teachers.pooled_captions import PooledCaptions
+from ..trainer_callbacks import (
+    BestModelKeeper,
+    CheckpointMarker,
+    EpochTeller,
+    EvaluationBeforeSaving,
+    save_model,
+)
+from ..weight_averaging import AveragingTrainer
 from .needs import check_fills_batch, check_training
 from .precision import accelerate_set_to, effective_precision, tell_disagreement
 from .stage_objective import StageObjective
@@ -126,8 +127,9 @@ def run_stage(
     if validation is not None:
         callbacks.append(EvaluationBeforeSaving())
         callbacks.append(BestModelKeeper(model_dir, evaluation.best_metric, processor))
+    trainer_class = RetrievalTrainer if section.weight_averaging is None else AveragingTrainer
     with accelerate_set_to(precision):
-        trainer = RetrievalTrainer(
+        trainer = trainer_class(
             model,
             processor,
             section,

@@ -86,7 +86,7 @@ def killed_before_training(recipe, monkeypatch):
 
 def killed_at_step(recipe, step, monkeypatch):
     """Runs until a checkpoint of that step is whole."""
-    from auricle.training.retrieval_trainer import CheckpointMarker
+    from auricle.training.trainer_callbacks import CheckpointMarker
 
     mark = CheckpointMarker.on_save
 

@@ -174,6 +174,16 @@ def test_only_one_process_reports(two):
     assert "Warning" not in done.stderr
 
 
+def test_micro_batches_of_two_processes_have_the_whole_batch_s_negatives(folder, one, tmp_path):
+    """Micro-batches of 3 and 1 pairs on each process against one process with the batch of 8 at once."""
+    arguments = ("--training.batch_size", 4, "--training.micro_batch_size", 3)
+    done = launch(folder / "recipe.yaml", "--output_dir", tmp_path / "cached", *arguments)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    for name in ("loss", "loss_contrastive", "loss_distillation", "loss_cluster_audio"):
+        assert log_of(tmp_path / "cached", name) == pytest.approx(log_of(one, name), abs=1e-4)
+    assert log_of(tmp_path / "cached", "grad_norm") == pytest.approx(log_of(one, "grad_norm"), rel=1e-3)
+
+
 def test_an_error_is_said_once(folder, tmp_path):
     done = launch(folder / "recipe.yaml", "--output_dir", tmp_path, "--data.folder.path", tmp_path / "none")
     assert done.returncode != 0

@@ -1,0 +1,31 @@
+"""Prefixes of embeddings that are trained to be embeddings by themselves (Matryoshka representation learning)."""
+
+from collections.abc import Sequence
+
+import torch
+
+
+def prefixes(embeddings: Sequence[torch.Tensor], dims: Sequence[int]) -> list[tuple[torch.Tensor, ...]]:
+    """
+    The first numbers of each row, brought to unit length, for each width (Kusupati et al., arXiv 2205.13147).
+
+    A loss summed over them trains vectors that may be cut. The whole rows are always among them: numbers behind the
+    longest prefix would not be trained.
+
+    Args:
+        embeddings: tensors ``(rows, width)`` of unit rows, of one width.
+        dims: widths of the prefixes, 1 to the whole width.
+
+    Returns:
+        A tuple of the tensors' prefixes for each width, and last the tensors as they are.
+    """
+    whole = embeddings[0].shape[-1]
+    cut = [
+        tuple(torch.nn.functional.normalize(rows[:, :width], dim=-1) for rows in embeddings)
+        for width in dims
+        if width < whole
+    ]
+    return [*cut, tuple(embeddings)]
+
+
+__all__ = ["prefixes"]

@@ -1,0 +1,149 @@
+"""What happens around an epoch and a checkpoint of a training, and how a model is saved."""
+
+import math
+from pathlib import Path
+
+from torch import distributed
+from transformers import TrainerCallback
+
+from ..conversion.finite_weights import check_finite_weights
+from ..files.saved_directories import (
+    mark_checkpoint_complete,
+    read_json,
+    recover_directory,
+    remove_old_checkpoints,
+    replace_directory,
+    write_json,
+)
+from ..modeling import AuricleModel
+from ..processing import AuricleProcessor
+from .losses.gradient_gather import world
+from .models.lora import ADAPTER_FOLDER, has_lora, merge_lora, save_adapter
+from .rows.training_clips import TrainingClips
+
+
+class EpochTeller(TrainerCallback):
+    """
+    Tells the training rows which epoch it is; their crops and variations depend on it.
+
+    accelerate's loader does so too, but not where it shares batches among processes or skips those that were
+    trained on before a resume: each epoch would then see the crops of the first one again.
+
+    Args:
+        clips: the training rows.
+    """
+
+    def __init__(self, clips: TrainingClips):
+        self.clips = clips
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Called by the Trainer before an epoch's first batch is made, also of one that is resumed."""
+        self.clips.set_epoch(int(state.epoch))
+
+
+class EvaluationBeforeSaving(TrainerCallback):
+    """
+    Evaluates an epoch before its last step's checkpoint is written, not after.
+
+    Otherwise a run killed between the two would go on from that checkpoint with the next epoch, and this one
+    could never become the best.
+    """
+
+    def __init__(self):
+        self.evaluated_step = -1
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Called by the Trainer after an optimiser step."""
+        ends_epoch = float(state.epoch).is_integer() or state.global_step >= state.max_steps
+        if control.should_save and ends_epoch:
+            control.should_evaluate = True
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        """Called by the Trainer after an evaluation."""
+        self.evaluated_step = state.global_step
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """Called by the Trainer after an epoch."""
+        if self.evaluated_step == state.global_step:
+            control.should_evaluate = False
+
+
+class CheckpointMarker(TrainerCallback):
+    """
+    Marks each checkpoint once all of it is on disk, and only then deletes the oldest.
+
+    Args:
+        keep: how many checkpoints stay.
+    """
+
+    def __init__(self, keep: int):
+        self.keep = keep
+
+    def on_save(self, args, state, control, **kwargs):
+        """Called by the Trainer on every process after its last file of a checkpoint."""
+        _, processes = world()
+        if processes > 1:
+            distributed.barrier()
+        if state.is_world_process_zero:
+            directory = Path(args.output_dir)
+            mark_checkpoint_complete(directory / f"checkpoint-{state.global_step}", processes)
+            remove_old_checkpoints(directory, self.keep)
+
+
+class BestModelKeeper(TrainerCallback):
+    """
+    Keeps the model of the best validation figure, complete with processor, in its own directory.
+
+    Of equally good ones the first is kept; a figure that is no number never wins.
+
+    Args:
+        directory: where the best model lies.
+        metric: its figure, without the ``eval_`` prefix; higher is better.
+        processor: saved beside the weights.
+    """
+
+    def __init__(self, directory: Path, metric: str, processor: AuricleProcessor):
+        self.directory = directory
+        self.metric = metric
+        self.processor = processor
+        rank, _ = world()
+        if rank == 0:
+            recover_directory(directory)
+
+    def on_evaluate(self, args, state, control, metrics, model, **kwargs):
+        """Called by the Trainer after an evaluation."""
+        if not state.is_world_process_zero:
+            return
+        figure = metrics[f"eval_{self.metric}"]
+        best = read_json(self.directory / "best.json")
+        if not math.isfinite(figure) or (best is not None and figure <= best["value"]):
+            return
+
+        def write(directory: Path) -> None:
+            save_model(model, self.processor, directory)
+            write_json(
+                directory / "best.json",
+                {"metric": self.metric, "value": figure, "step": state.global_step, "epoch": state.epoch},
+            )
+
+        replace_directory(self.directory, write)
+
+
+def save_model(model: AuricleModel, processor: AuricleProcessor, directory: Path) -> None:
+    """
+    Saves weights, config, processor and the code that they need into one loadable directory.
+
+    Of a model with adapters the merged weights, and the adapters alone in a folder of their own.
+
+    Raises:
+        NonFiniteWeightsError: if a weight is not a finite number.
+    """
+    check_finite_weights(model.state_dict(), str(directory))
+    if has_lora(model):
+        save_adapter(model, directory / ADAPTER_FOLDER)
+        model = merge_lora(model)
+    model.save_pretrained(directory)
+    processor.save_pretrained(directory)
+
+
+__all__ = ["BestModelKeeper", "CheckpointMarker", "EpochTeller", "EvaluationBeforeSaving", "save_model"]
