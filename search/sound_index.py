@@ -19,9 +19,10 @@ from .query.answers import DEFAULT_RANKING, Question, ask_table, check_question,
 from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
-from .query.known_vectors import known_vector, stored_path, unchanged_entry
+from .query.known_vectors import known_vector, unchanged_entry
 from .query.moments import DEFAULT_THRESHOLD, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
+from .query.resolved_filters import checked_path, resolve_filters
 from .store.index_folder import IndexFolder
 from .store.index_record import RECORD
 from .store.index_store import EXACT_WINDOWS, Store
@@ -287,6 +288,20 @@ class SoundIndex:
         )
         return self._answers(question, kept, exact=exact)
 
+    def count(self, **filters: Any) -> int:
+        """
+        Number of files that filters leave, all of them without any.
+
+        Args:
+            filters: as in [`search`].
+
+        Raises:
+            SearchError: for an unknown filter.
+        """
+        files = self._contents.get().files
+        kept = resolve_filters(self.store, self._contents, Filters.of(filters))
+        return int(kept.mask(files).sum())
+
     def similar(
         self,
         path: str | os.PathLike[str],
@@ -314,17 +329,12 @@ class SoundIndex:
             raise SearchError(
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
-        kept, own = Filters.of(filters), self._stored_path(path)
+        kept, own = Filters.of(filters), checked_path(self.store, self._contents, path)
         vector = known_vector(self.store, own, start, end)
         if vector is None:
             vector = self._encoder.embed_part(own, start, None if end is None else end - start).vector
         hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
-
-    def _stored_path(self, path: str | os.PathLike[str]) -> str:
-        if any("\udc80" <= letter <= "\udcff" for letter in os.fspath(path)):
-            raise SearchError(f"{os.fspath(path)!r}: its name is not valid UTF-8; rename the file.")
-        return stored_path(self.store, self._contents, path)
 
     def moments(
         self,
@@ -348,7 +358,7 @@ class SoundIndex:
         Raises:
             SearchError: for an empty question, a hop above a window, or a file that cannot be read.
         """
-        vector, own = self._embed_queries([query])[0], self._stored_path(path)
+        vector, own = self._embed_queries([query])[0], checked_path(self.store, self._contents, path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
         found = self._encoder.embed_part(own, 0.0, None, hop)
         hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
@@ -361,13 +371,7 @@ class SoundIndex:
     def _answers(self, question: Question, filters: Filters, *, exact: bool) -> list[Hit]:
         check_question(question)
         contents = self._contents.get()
-        if filters.file is not None:
-            path = self._stored_path(filters.file)
-            if not len(self.store.file_rows(["path"], [path])):
-                near = contents.paths.find(path)
-                meant = f"; did you mean {near.names[0]}?" if near else ""
-                raise SearchError(f"{filters.file}: is not in the index {self.directory}{meant}.")
-            filters = replace(filters, file=path)
+        filters = resolve_filters(self.store, self._contents, filters)
         if self.store.approximate:
             return ask_table(self.store, contents, question, filters, exact=exact)
         if not len(contents.windows["path"]):
