@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .errors import SearchError
 
 if TYPE_CHECKING:
     from ..encoders.recordings.recording_windows import WindowVectors
+    from .ray_cluster import RayCluster
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +112,21 @@ def check_record(
             )
 
 
+def check_settings(
+    directory: str | os.PathLike[str], held: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    """
+    Raises:
+        SearchError: if a setting is wanted (not None) and an index was made with another one.
+    """
+    for name, value in wanted.items():
+        if value not in (None, held[name]):
+            raise SearchError(
+                f"{directory}: was made with another {name.replace('_', ' ')} ({held[name]}, now {value}); "
+                "name another --index."
+            )
+
+
 class IndexEncoder:
     """
     The encoder of an index, loaded once there is something to embed; for any number of threads.
@@ -142,7 +159,7 @@ class IndexEncoder:
         self._loader, self._lock = loader, threading.Lock()
         self._encoder: AudioTextEncoder | None = None
         self._text_encoder: AudioTextEncoder | None = None
-        self._told_of_cutting = False
+        self._told_of_cutting = self._closed = False
         if text_tower is not None:
             from ..encoders.onnx_encoder import OnnxEncoder
 
@@ -162,6 +179,12 @@ class IndexEncoder:
         """Takes an encoder that is loaded and known to be the index's."""
         self._encoder = encoder
 
+    def close(self) -> None:
+        """Lets go of what is loaded; what is to be embedded later raises SearchError."""
+        with self._lock:
+            self._encoder = self._text_encoder = None
+            self._closed = True
+
     @property
     def encoder(self) -> AudioTextEncoder:
         """
@@ -171,6 +194,8 @@ class IndexEncoder:
             SearchError: if it cannot be loaded, or is not the one that the index was made with.
         """
         with self._lock:
+            if self._closed:
+                raise SearchError(f"{self.directory}: is closed.")
             if self._encoder is None:
                 name = self._elsewhere or self.record["model"]
                 encoder = self._load(name if self._elsewhere else self._at_its_commit(name))
@@ -205,11 +230,14 @@ class IndexEncoder:
             SearchError: for a sentence without a word, or that is no valid text.
         """
         for sentence in sentences:
+            if not sentence.strip():
+                raise SearchError("The question is empty; it holds no word to search for.")
             if any("\ud800" <= letter <= "\udfff" for letter in sentence):
                 raise SearchError(f"{sentence!r}: is no valid text.")
         try:
             encoder = self._text_encoder or self.encoder
-            encoder.prepare_texts(list(sentences))
+            for sentence in sentences:
+                _prepare(encoder, sentence)
             self._tell_of_cutting(encoder, sentences)
             return encoder.embed_texts(list(sentences))
         except ValueError as error:
@@ -226,16 +254,31 @@ class IndexEncoder:
                 lengths.limit,
             )
 
-    def embed_files(self, paths: Iterator[str]) -> "Iterator[tuple[str, WindowVectors | Exception]]":
-        """Windows of files, as the index keeps them; see [`recording_windows.embed_files`]."""
+    def embed_files(
+        self, paths: Iterator[str], cluster: "RayCluster | None" = None
+    ) -> "Iterator[tuple[str, WindowVectors | Exception]]":
+        """
+        Windows of files, as the index keeps them; see [`recording_windows.embed_files`].
+
+        Args:
+            paths: of sound files; without any, no model is loaded.
+            cluster: embeds them in place of this process.
+        """
+        first = next(paths, None)
+        if first is None:
+            return
+        settings = {
+            "hop_seconds": self.record["hop_seconds"],
+            "clip_vector": self.record["settings"]["clip_vector"],
+        }
+        paths = chain([first], paths)
+        if cluster is not None:
+            record = self.record
+            yield from cluster.embed_files(list(paths), record["model"], record["fingerprint"], **settings)
+            return
         from ..encoders.recordings.recording_windows import embed_files
 
-        yield from embed_files(
-            self.encoder,
-            paths,
-            hop_seconds=self.record["hop_seconds"],
-            clip_vector=self.record["settings"]["clip_vector"],
-        )
+        yield from embed_files(self.encoder, paths, **settings)
 
     def embed_part(
         self,
@@ -274,10 +317,22 @@ class IndexEncoder:
             raise SearchError(str(error)) from error
 
 
+def _prepare(encoder: AudioTextEncoder, sentence: str) -> None:
+    """
+    Raises:
+        SearchError: for a sentence that the encoder refuses; without the place that its list of texts has.
+    """
+    try:
+        encoder.prepare_texts([sentence])
+    except ValueError as error:
+        raise SearchError(f"The question {str(error).removeprefix('text[0] is ')}") from error
+
+
 __all__ = [
     "IndexEncoder",
     "check_hop",
     "check_record",
+    "check_settings",
     "load_encoder_on_half_the_cores",
     "load_index_encoder",
     "place_of",

@@ -2,10 +2,8 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +12,14 @@ import numpy as np
 from ..encoders import AudioTextEncoder
 from .errors import SearchError
 from .exports import export_hits, export_index
-from .index_encoder import IndexEncoder, check_record, load_index_encoder, record_of
-from .query.answers import DEFAULT_RANKING, Question, ask_table, check_question, rank_contents
+from .index_encoder import IndexEncoder, check_record, check_settings, load_index_encoder, record_of
+from .query.answering import answer
+from .query.answers import DEFAULT_RANKING, Question, check_top
+from .query.empty_answers import OPTIONS, empty_because
 from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
-from .query.known_vectors import known_vector, unchanged_entry
+from .query.known_vectors import described, known_vector
 from .query.moments import DEFAULT_THRESHOLD, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .query.resolved_filters import checked_path, resolve_filters
@@ -71,6 +71,7 @@ class SoundIndex:
             from .ray_cluster import RayCluster
 
             self._cluster = RayCluster(ray)
+        self._closed = False
         self.store = Store(directory, engine=self._cluster)
         self.directory: Path | str = self.store.folder.path or self.store.folder.uri
         self._contents = CurrentContents(self.store)
@@ -126,6 +127,26 @@ class SoundIndex:
         index.check_settings(exact_windows=exact_windows)
         return index
 
+    def close(self) -> None:
+        """Lets go of model, vectors and files; a closed index answers no more."""
+        self._closed = True
+        self._contents.forget()
+        self._encoder.close()
+        self.store.close()
+
+    def __enter__(self) -> "SoundIndex":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            state = "closed" if self._closed else f"{len(self):,} files"
+        except SearchError:
+            state = "cannot be read"
+        return f"SoundIndex({str(self.directory)!r}: {state}, model {self.store.record['model']!r})"
+
     def check_settings(self, *, hop_seconds: float | None = None, exact_windows: int | None = None) -> None:
         """
         Compares settings with those that the index was made with; None goes with any.
@@ -133,14 +154,8 @@ class SoundIndex:
         Raises:
             SearchError: if one differs.
         """
-        wanted = {"hop_seconds": hop_seconds, "exact_windows": exact_windows}
-        for name, value in wanted.items():
-            held = self.store.record[name]
-            if value not in (None, held):
-                raise SearchError(
-                    f"{self.directory}: was made with another {name.replace('_', ' ')} ({held}, now {value}); "
-                    "name another --index."
-                )
+        settings = {"hop_seconds": hop_seconds, "exact_windows": exact_windows}
+        check_settings(self.directory, self.store.record, settings)
 
     def update(
         self,
@@ -194,22 +209,7 @@ class SoundIndex:
         return report
 
     def _embed_files(self, paths: Iterator[str]) -> Iterator[tuple[str, Any]]:
-        first = next(paths, None)
-        if first is None:
-            # The model is loaded once there is something to embed.
-            return
-        paths = chain([first], paths)
-        if self._cluster is None:
-            yield from self._encoder.embed_files(paths)
-            return
-        record = self.store.record
-        yield from self._cluster.embed_files(
-            list(paths),
-            record["model"],
-            record["fingerprint"],
-            hop_seconds=record["hop_seconds"],
-            clip_vector=record["settings"]["clip_vector"],
-        )
+        yield from self._encoder.embed_files(paths, self._cluster)
 
     def __len__(self) -> int:
         """Number of files."""
@@ -286,7 +286,7 @@ class SoundIndex:
             background=lambda: self.background_vectors,
             rank=rank,
         )
-        return self._answers(question, kept, exact=exact)
+        return answer(self.store, self._contents, question, kept, exact=exact)
 
     def count(self, **filters: Any) -> int:
         """
@@ -302,6 +302,20 @@ class SoundIndex:
         kept = resolve_filters(self.store, self._contents, Filters.of(filters))
         return int(kept.mask(files).sum())
 
+    def why_empty(self, *, names: Mapping[str, str] = OPTIONS, **filters: Any) -> list[str]:
+        """
+        Which filters leave no file, and what the index has that is near them: one sentence each.
+
+        Args:
+            names: how each filter is called in the sentences; by default as on the command line.
+            filters: as in [`search`].
+
+        Returns:
+            Nothing if some file passes all filters. Raises SearchError for an unknown one.
+        """
+        kept = resolve_filters(self.store, self._contents, Filters.of(filters))
+        return empty_because(self._contents.get().files, kept, names)
+
     def similar(
         self,
         path: str | os.PathLike[str],
@@ -310,20 +324,27 @@ class SoundIndex:
         end: float | None = None,
         top: int = 10,
         min_score: float | None = None,
+        rank: str | None = None,
         exact: bool = False,
         **filters: Any,
     ) -> list[Hit]:
         """
         The files that sound most like one, or like a part of it; itself is left out.
 
+        A whole file is compared with whole files, so that a copy of it scores 1 and comes first; a part is compared
+        with windows.
+
         Args:
             path: any sound file; one that the index has, unchanged, or one of its windows, is not embedded again.
             start, end: seconds of the part.
+            rank: "clip" compares with whole files, "window" with windows, which also finds what is like it within
+                long recordings; by default as said above.
             top, min_score, exact, filters: as in [`search`].
 
         Raises:
             SearchError: if it cannot be read, or ``end`` is not behind ``start``.
         """
+        check_top(top)
         end = None if end == math.inf else end
         if not (0 <= start < math.inf and (end is None or start < end)):
             raise SearchError(
@@ -333,7 +354,9 @@ class SoundIndex:
         vector = known_vector(self.store, own, start, end)
         if vector is None:
             vector = self._encoder.embed_part(own, start, None if end is None else end - start).vector
-        hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
+        rank = rank or ("clip" if start == 0.0 and end is None else DEFAULT_RANKING)
+        question = Question(vector, top=top + 1, min_score=min_score, rank=rank, same_length=rank == "clip")
+        hits = answer(self.store, self._contents, question, kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
 
     def moments(
@@ -358,27 +381,12 @@ class SoundIndex:
         Raises:
             SearchError: for an empty question, a hop above a window, or a file that cannot be read.
         """
+        check_top(top)
         vector, own = self._embed_queries([query])[0], checked_path(self.store, self._contents, path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
         found = self._encoder.embed_part(own, 0.0, None, hop)
         hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
-        entry = unchanged_entry(self.store, own)
-        if entry is None:
-            return hits
-        told = {"tags": entry.tags, "license": entry.license, "metadata": entry.metadata}
-        return [replace(hit, **told) for hit in hits]
-
-    def _answers(self, question: Question, filters: Filters, *, exact: bool) -> list[Hit]:
-        check_question(question)
-        contents = self._contents.get()
-        filters = resolve_filters(self.store, self._contents, filters)
-        if self.store.approximate:
-            return ask_table(self.store, contents, question, filters, exact=exact)
-        if not len(contents.windows["path"]):
-            raise SearchError(
-                f"{self.directory}: the index is empty; bring it up to date with auricle index."
-            )
-        return rank_contents(contents, question, filters)
+        return described(self.store, own, hits)
 
     def export(self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None) -> None:
         """

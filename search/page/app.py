@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("rain on a roof", "a dog barks", "somebody walks on gravel", "a bell rings in the distance")
 
+# How the page calls the filters.
+LABELS = {
+    "glob": "Path",
+    "tag": "Folder or tag",
+    "min_duration": "At least so many seconds:",
+    "max_duration": "At most so many seconds:",
+    "license": "License",
+    "metadata": "Metadata",
+}
+
 
 def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | None = None) -> "gradio.Blocks":
     """
@@ -264,7 +274,17 @@ class _Listener:
             # Of fewer than the most there are no others. A least score leaves an unknown number of more.
             count = len(hits) < MOST_ANSWERS or least is not None
             files = len(hits) if count else self.index.count(**conditions)
-            return self._shown(replace(asked, hits=hits, files=files))
+            why = "" if hits else self._why_empty(conditions, least, find)
+            return self._shown(replace(asked, hits=hits, files=files, why=why))
+
+    def _why_empty(
+        self, conditions: dict[str, Any], least: float | None, find: Callable[..., list[Hit]]
+    ) -> str:
+        told = self.index.why_empty(names=LABELS, **conditions)
+        if not told and least is not None:
+            best = find(top=1, **conditions)
+            told = [f"Score of at least {least:g}: the best file scores {best[0].score:.3f}."] if best else []
+        return " ".join(told)
 
     def _shown(self, answers: Answers) -> list[Any]:
         """Card and content of each place; the buttons that turn the page or lead back, state, question, note."""

@@ -25,6 +25,7 @@ class Answers:
         hits: the best first.
         first: rank of the first one on screen, from 0.
         files: number of files that the filters leave; answers may be fewer, see `MOST_ANSWERS`.
+        why: nothing fits, for people, plain text; empty if something does.
         before: the answers that these were reached from by "more like this"; None if they were asked for.
     """
 
@@ -33,6 +34,7 @@ class Answers:
     hits: tuple[Hit, ...] = ()
     first: int = 0
     files: int = 0
+    why: str = ""
     before: Optional["Answers"] = None
 
     @property
@@ -57,7 +59,7 @@ class Answers:
     def line(self) -> str:
         """What was asked and which of how many answers are seen, in Markdown."""
         if not self.hits:
-            return f"**{plain(self.asked)}**: Nothing fits."
+            return f"**{plain(self.asked)}**: Nothing fits. {plain(self.why)}".rstrip()
         if self.files > len(self.hits):
             more = f"{self.files:,} files (the best {len(self.hits)} are shown)"
         else:

@@ -7,6 +7,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,11 @@ class Filters:
         """
         for name in ("min_duration", "max_duration"):
             seconds = getattr(self, name)
-            if seconds is not None and math.isnan(seconds):
+            if seconds is None:
+                continue
+            if isinstance(seconds, bool) or not isinstance(seconds, Real):
+                raise SearchError(f"{name}={seconds!r}: has to be a number of seconds.")
+            if math.isnan(seconds):
                 raise SearchError(f"{name}=nan: has to be a number of seconds.")
         if not isinstance(self.metadata, Mapping):
             raise SearchError(f"metadata={self.metadata!r}: has to be a mapping from names to values.")

@@ -112,7 +112,9 @@ def update_index(
     update = _Update(
         store, {file.path: file for file in files}, descriptions or {}, roots, undescribed, unseen
     )
-    with tqdm(total=len(update.todo), desc="indexing", unit="file", disable=not progress) as bar:
+    with tqdm(
+        total=len(update.todo), desc="indexing", unit="file", disable=not (progress and update.todo)
+    ) as bar:
         update.describe(bar)
         with closing(embed_files(update.unknown(bar))) as embedded:
             for path, found in embedded:
