@@ -12,15 +12,18 @@ from ..sound_index import Hit, SearchError, SoundIndex
 from .browser_script import HEAD, TO_THE_ANSWERS
 from .cards import STYLE, card_html, player_html
 from .feedback import FEEDBACK, note_feedback
-from .hosts import bracketed, host_check
+from .hosts import bracketed, check_place, host_check, no_proxy
 from .player import playable
 from .shown_answers import CARDS, MOST_ANSWERS, Answers, asked_by_sentence, asked_by_sound, plain
 from .sounds import AnsweredSounds
+from .upload_folder import UploadFolder
 from .uploads import UPLOAD_MEGABYTES, take_uploads
 
 if TYPE_CHECKING:
     import gradio
 
+# What is kept for a visitor is some 0.3 MB; programs that ask leave such a memory at each question.
+MOST_SESSIONS = 64
 EXAMPLES = ("rain on a roof", "a dog barks", "somebody walks on gravel", "a bell rings in the distance")
 
 # How the page calls the filters.
@@ -152,25 +155,43 @@ def serve(
         port: None takes a free one from 7860 on.
         open_browser: open the page in the default browser.
         uploads: as in [`build_page`].
+
+    Raises:
+        SearchError: if it cannot listen there; the message says why.
     """
-    sounds = AnsweredSounds()
-    page = build_page(index, sounds, uploads=uploads)
-    gr = _gradio()
-    page.launch(
-        server_name=bracketed(host),
-        server_port=port,
-        inbrowser=open_browser,
-        app_kwargs={"routes": sounds.routes(), "middleware": host_check(host)},
-        max_file_size=f"{UPLOAD_MEGABYTES}mb",
-        prevent_thread_lock=True,
-        quiet=True,
-        share=False,
-        footer_links=[],
-        # Letters that the machine has: none is fetched.
-        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        css=STYLE,
-        head=HEAD,
-    )
+    check_place(host, port)
+    sounds, folder, gr = AnsweredSounds(), UploadFolder(), _gradio()
+    try:
+        with folder.chosen(), no_proxy(host):
+            page = build_page(index, sounds, uploads=uploads)
+            page.launch(
+                server_name=bracketed(host),
+                server_port=port,
+                inbrowser=open_browser,
+                app_kwargs={"routes": sounds.routes(), "middleware": [*host_check(host), folder.limit()]},
+                max_file_size=f"{UPLOAD_MEGABYTES}mb",
+                state_session_capacity=MOST_SESSIONS,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                footer_links=[],
+                # Letters that the machine has: none is fetched.
+                theme=gr.themes.Default(
+                    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+                ),
+                css=STYLE,
+                head=HEAD,
+            )
+    except BaseException:
+        folder.remove()
+        raise
+    end = page.close
+
+    def close(verbose: bool = True) -> None:
+        end(verbose)
+        folder.remove()
+
+    page.close = close
     return page
 
 
@@ -253,7 +274,7 @@ class _Listener:
 
     def _hit(self, answers: Answers, place: int) -> Hit:
         if answers.first + place >= len(answers.hits):
-            raise SearchError("There is no such answer.")
+            raise SearchError("These answers are not kept any more: ask again.")
         return answers.hits[answers.first + place]
 
     def _asked(self, asked: Answers, find: Callable[..., list[Hit]], filters: Sequence[Any]) -> list[Any]:
