@@ -198,6 +198,8 @@ class IndexEncoder:
                 raise SearchError(f"{self.directory}: is closed.")
             if self._encoder is None:
                 name = self._elsewhere or self.record["model"]
+                if self.missing and not self._elsewhere:
+                    raise SearchError(self.missing)
                 encoder = self._load(name if self._elsewhere else self._at_its_commit(name))
                 if encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
@@ -208,6 +210,19 @@ class IndexEncoder:
                 if self._elsewhere and self._remember is not None:
                     self._remember(name, encoder.revision)
             return self._encoder
+
+    @property
+    def missing(self) -> str:
+        """What to do if the model is not where the index has it from; empty if it is, or nothing is known of it."""
+        name = self._elsewhere or self.record["model"]
+        # Anything else than an absolute path is an id on the Hub.
+        if self._encoder is not None or not os.path.isabs(name) or os.path.exists(name):
+            return ""
+        command = f"auricle serve {os.fspath(self.directory)} --model PLACE"
+        return (
+            f"{name}: the model of this index does not lie there any more. If it was moved, give its new place with "
+            f"--model, as in {command}; the index remembers it."
+        )
 
     def _at_its_commit(self, name: str) -> str:
         """The repository may have moved on; the index goes on with the commit that it was made with."""

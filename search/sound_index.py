@@ -147,6 +147,11 @@ class SoundIndex:
             state = "cannot be read"
         return f"SoundIndex({str(self.directory)!r}: {state}, model {self.store.record['model']!r})"
 
+    @property
+    def missing_model(self) -> str:
+        """What to do if the index's model is not where it was; empty if it is."""
+        return self._encoder.missing
+
     def check_settings(self, *, hop_seconds: float | None = None, exact_windows: int | None = None) -> None:
         """
         Compares settings with those that the index was made with; None goes with any.
@@ -308,10 +313,7 @@ class SoundIndex:
 
         Args:
             names: how each filter is called in the sentences; by default as on the command line.
-            filters: as in [`search`].
-
-        Returns:
-            Nothing if some file passes all filters. Raises SearchError for an unknown one.
+            filters: as in [`search`]. If some file passes all of them, nothing is returned.
         """
         kept = resolve_filters(self.store, self._contents, Filters.of(filters))
         return empty_because(self._contents.get().files, kept, names)

@@ -54,6 +54,7 @@ def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | Non
     # What was uploaded to ask by it lies in a cache: after a day, and at the end, it goes.
     with gr.Blocks(title="Auricle", delete_cache=(3600, 86_400)) as page:
         gr.Markdown("# Search your sounds\nWrite what you want to hear, or give a sound.", elem_id="title")
+        trouble = gr.Markdown(visible=False, elem_id="trouble")
         if uploads is not None:
             with gr.Accordion("Add sounds", open=not len(index)):
                 files = gr.File(label="Recordings", file_count="multiple", type="filepath")
@@ -123,6 +124,7 @@ def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | Non
         # Whoever pressed a button far down would not see that other answers have come.
         for step in moved:
             step.success(None, None, None, js=TO_THE_ANSWERS)
+        page.load(listen.trouble, None, [trouble], show_progress="hidden", **private)
         page.load(listen.choices, None, choices, show_progress="hidden", **private)
         if uploads is not None:
 
@@ -213,6 +215,13 @@ class _Listener:
         """Of the filters for tags and licenses, as the index is now: others may have changed it."""
         with self.told():
             return [self.gr.update(choices=["", *held]) for held in (self.index.tags, self.index.licenses)]
+
+    def trouble(self) -> Any:
+        """What has to be done before questions can be answered."""
+        missing = self.index.missing_model
+        return self.gr.update(
+            value=f"**No question can be answered.** {plain(missing)}", visible=bool(missing)
+        )
 
     def ask(self, sentence: str, negative: str, names: bool, *filters: Any) -> list[Any]:
         unwanted = [negative] if negative and negative.strip() else []

@@ -19,6 +19,7 @@ STYLE = """
 #ask button { flex: none; min-width: 7rem; }
 #examples { gap: 0.4rem; flex-wrap: wrap; }
 #examples button { flex: 0 0 auto; min-width: 0; border-radius: 999px; font-weight: 400; }
+#trouble { padding: 0.6rem 1rem; border: 1px solid var(--color-accent); border-radius: 10px; overflow-wrap: anywhere; }
 #asked { min-height: 1.5rem; scroll-margin-top: 0.5rem; }
 #asked p { margin: 0; overflow-wrap: anywhere; }
 #back { flex: 0 0 auto; min-width: 0; align-self: flex-start; }

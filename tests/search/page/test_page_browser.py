@@ -1,7 +1,9 @@
 """The page in a real browser, without a screen: type, listen, more like this, upload; at two widths."""
 
 import csv
+import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -141,6 +143,26 @@ def test_the_player_starts_at_the_moment(page, tmp_path):
         driver.execute_script("document.querySelector('.card audio').play()")
         until(lambda: driver.execute_script(now) > start + 0.5, "playing")
         assert not complaints(driver)
+
+
+def test_an_index_without_its_model_says_what_to_do_when_the_page_opens(page, tmp_path):
+    _, index, _ = page
+    shutil.copytree(index.directory, tmp_path / "index")
+    record = tmp_path / "index" / "index.json"
+    held = json.loads(record.read_text())
+    record.write_text(json.dumps({**held, "model": str(tmp_path / "gone")}))
+    running = serve(SoundIndex(tmp_path / "index"))
+    try:
+        with browser(tmp_path / "profile", 390, 844) as driver:
+            driver.get(running.local_url)
+            text = "return (document.querySelector('#trouble') || { innerText: '' }).innerText"
+            said = until(lambda: driver.execute_script(text), "saying so")
+            assert said.startswith(
+                f"No question can be answered. {tmp_path / 'gone'}: the model of this index"
+            )
+            assert "--model PLACE" in said and overflow(driver) <= 0
+    finally:
+        running.close()
 
 
 def test_a_new_visit_sees_the_tags_and_licenses_that_the_index_has_by_then(page, tmp_path):
