@@ -160,6 +160,7 @@ class IndexEncoder:
         self._encoder: AudioTextEncoder | None = None
         self._text_encoder: AudioTextEncoder | None = None
         self._told_of_cutting = self._closed = False
+        self._heard: Callable[[str, float], None] | None = None
         if text_tower is not None:
             from ..encoders.onnx_encoder import OnnxEncoder
 
@@ -293,7 +294,11 @@ class IndexEncoder:
             return
         from ..encoders.recordings.recording_windows import embed_files
 
-        yield from embed_files(self.encoder, paths, **settings)
+        yield from embed_files(self.encoder, paths, heard=self._heard, **settings)
+
+    def hear(self, heard: Callable[[str, float], None]) -> None:
+        """Takes who is told of the path and the seconds of sound that [`embed_files`] has embedded."""
+        self._heard = heard
 
     def embed_part(
         self,

@@ -149,7 +149,7 @@ class SoundIndex:
 
     @property
     def missing_model(self) -> str:
-        """What to do if the index's model is not where it was; empty if it is."""
+        """What to do if the index's model is not where it was, or nothing."""
         return self._encoder.missing
 
     def check_settings(self, *, hop_seconds: float | None = None, exact_windows: int | None = None) -> None:
@@ -159,8 +159,8 @@ class SoundIndex:
         Raises:
             SearchError: if one differs.
         """
-        settings = {"hop_seconds": hop_seconds, "exact_windows": exact_windows}
-        check_settings(self.directory, self.store.record, settings)
+        wanted = {"hop_seconds": hop_seconds, "exact_windows": exact_windows}
+        check_settings(self.directory, self.store.record, wanted)
 
     def update(
         self,
@@ -206,6 +206,7 @@ class SoundIndex:
                 undescribed=found.said.kept,
                 unseen=[path for path, _ in found.faults],
                 progress=progress,
+                hear=self._encoder.hear,
             )
         told = [(row.file, row.text) for row in found.said.rows]
         report.faults = found.faults + found.said.unread + told + report.faults
@@ -312,8 +313,7 @@ class SoundIndex:
         Which filters leave no file, and what the index has that is near them: one sentence each.
 
         Args:
-            names: how each filter is called in the sentences; by default as on the command line.
-            filters: as in [`search`]. If some file passes all of them, nothing is returned.
+            names, filters: how each is called in the sentences; and as in [`search`], nothing for those that fit.
         """
         kept = resolve_filters(self.store, self._contents, Filters.of(filters))
         return empty_because(self._contents.get().files, kept, names)
