@@ -84,7 +84,7 @@ def index(
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
-        from ..search.index_encoder import load_encoder_on_half_the_cores
+        from ..search.index_creation import load_encoder_on_half_the_cores
         from ..search.sound_index import EncoderSettings, SearchError, SoundIndex
         from ..search.store.index_folder import IndexFolder
         from ..search.update.walking import check_root

@@ -1,6 +1,7 @@
 """What the commands of an index share: options, opening the index, printing results."""
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from ..search.sound_index import Hit, SoundIndex
 
 DEFAULT_INDEX = "sounds.auricle"
+# Exit code of a question that nothing fits; errors have 2.
+NO_RESULTS = 3
 
 INDEX = typer.Option(
     "--index", envvar="AURICLE_INDEX", help="Index: a directory or a URI such as s3://bucket/index."
@@ -64,7 +67,7 @@ def open_index(
     trust_remote_code: bool = False,
 ) -> "SoundIndex":
     """Opens an index; the model is loaded when a query needs it."""
-    from ..search.index_encoder import load_encoder_on_half_the_cores
+    from ..search.index_creation import load_encoder_on_half_the_cores
     from ..search.sound_index import SoundIndex
 
     chosen = {} if template is None else {"template": template}
@@ -79,8 +82,22 @@ def open_index(
     )
 
 
-def show_hits(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None) -> None:
-    """Prints results, one a line or as JSON, and exports them before that."""
+def show_hits(
+    sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None, why: Sequence[str] = ()
+) -> None:
+    """
+    Prints results, one a line or as JSON, and exports them before that.
+
+    Args:
+        sounds: the index.
+        hits: the best first.
+        as_json: print them as JSON.
+        export: a file or folder that they are written to, too; or None.
+        why: there are none, one sentence each, for stderr.
+
+    Raises:
+        typer.Exit: with code `NO_RESULTS` if there are none.
+    """
     if export is not None:
         sounds.export(export, hits=hits)
     with reader_may_leave():
@@ -88,13 +105,36 @@ def show_hits(sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Pa
             from ..search.exports import hits_as_json
 
             typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
-            return
-        if not hits:
-            typer.echo("no results")
-        for rank, hit in enumerate(hits, start=1):
-            percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
-            span = f"{_clock(hit.start)}-{_clock(hit.end)}"
-            typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+        else:
+            if not hits:
+                typer.echo("no results")
+            for rank, hit in enumerate(hits, start=1):
+                percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
+                span = f"{_clock(hit.start)}-{_clock(hit.end)}"
+                typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+    if not hits:
+        for line in why:
+            typer.echo(one_line(line), err=True)
+        raise typer.Exit(NO_RESULTS)
+
+
+def why_none(
+    sounds: "SoundIndex", filters: Mapping[str, Any], min_score: float | None, ask: "Callable[..., list[Hit]]"
+) -> list[str]:
+    """
+    Why a question has no results, one sentence each.
+
+    Args:
+        sounds: the index.
+        filters: of the question.
+        min_score: of the question, or None.
+        ask: asks it again, with other values of ``top`` and ``min_score``.
+    """
+    told = sounds.why_empty(**filters)
+    if told or min_score is None:
+        return told
+    best = ask(top=1, min_score=None)
+    return [f"--min-score {min_score:g}: the best result scores {best[0].score:.3f}."] if best else []
 
 
 def _clock(seconds: float) -> str:

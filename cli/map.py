@@ -39,7 +39,7 @@ def draw_map(
         quiet_libraries()
         from ..evaluation.reports.picture_page import check_page_path, check_plotly
         from ..search.errors import SearchError
-        from ..search.index_encoder import load_encoder_on_half_the_cores
+        from ..search.index_creation import load_encoder_on_half_the_cores
         from ..search.library_map import make_library_map, write_library_map
         from ..search.sound_index import SoundIndex
 

@@ -1,5 +1,6 @@
 """`auricle search`: finds the sounds that a sentence describes."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from .index_options import (
     open_index,
     search_errors,
     show_hits,
+    why_none,
 )
 
 
@@ -65,7 +67,8 @@ def search(
     Find the sounds that a sentence describes, each at its best moment.
 
     Each result has a score, a percentile, a time span and a path. The score is the cosine similarity, at most
-    1. The percentile is the share of 48 common queries that score lower for this span.
+    1. The percentile is the share of 48 common queries that score lower for this span. If no file is left, the
+    command says which filter leaves none and ends with exit code 3.
     """
     with search_errors():
         from ..search.query.filters import metadata_pairs
@@ -80,14 +83,14 @@ def search(
             "metadata": metadata_pairs(metadata or []),
         }
         sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
-        hits = sounds.search(
+        ask = partial(
+            sounds.search,
             sentence,
-            top=top,
             negative=negative or [],
             names=names,
-            min_score=min_score,
             exact=exact,
             **({} if rank is None else {"rank": rank}),
             **filters,
         )
-        show_hits(sounds, hits, as_json, export)
+        hits = ask(top=top, min_score=min_score)
+        show_hits(sounds, hits, as_json, export, [] if hits else why_none(sounds, filters, min_score, ask))

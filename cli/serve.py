@@ -1,5 +1,6 @@
 """`auricle serve`: serves a search page for an index."""
 
+import signal
 import time
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,16 @@ def serve(
 
         sounds = open_index(index_dir, text_tower, model=model, trust_remote_code=trust_remote_code)
         page = launch(sounds, host=host, port=port, open_browser=open_browser)
-        typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
-        while True:
-            time.sleep(3600)
+        try:
+            signal.signal(signal.SIGTERM, _stop)
+            typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
+            while True:
+                time.sleep(3600)
+        finally:
+            # What visitors uploaded goes.
+            page.close(verbose=False)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Ends as a shell tells of a signal."""
+    raise SystemExit(128 + number)

@@ -1,5 +1,6 @@
 """`auricle similar`: finds the sounds that are most similar to a recording."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +20,14 @@ from .index_options import (
     MIN_SCORE,
     MODEL,
     PATH,
+    RANK,
     RAY,
     TAG,
     TOP,
     open_index,
     search_errors,
     show_hits,
+    why_none,
 )
 
 
@@ -44,6 +47,7 @@ def similar(
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
     min_score: Annotated[float | None, MIN_SCORE] = None,
+    rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
     model: Annotated[str | None, MODEL] = None,
@@ -54,7 +58,10 @@ def similar(
     """
     Find the sounds that are most similar to a recording.
 
-    With --start and --end the query is a part of the recording.
+    The whole recording is compared with whole files: an identical file comes first and scores 1.000. With --start or
+    --end the query is a part of the recording, which is compared with windows. --rank window compares the whole
+    recording with windows, too, to find it within longer ones. If no file is left, the command says which filter
+    leaves none and ends with exit code 3.
     """
     with search_errors():
         from ..search.query.filters import metadata_pairs
@@ -68,7 +75,6 @@ def similar(
             "metadata": metadata_pairs(metadata or []),
         }
         sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
-        hits = sounds.similar(
-            file, start=start, end=end, top=top, min_score=min_score, exact=exact, **filters
-        )
-        show_hits(sounds, hits, as_json, export)
+        ask = partial(sounds.similar, file, start=start, end=end, rank=rank, exact=exact, **filters)
+        hits = ask(top=top, min_score=min_score)
+        show_hits(sounds, hits, as_json, export, [] if hits else why_none(sounds, filters, min_score, ask))

@@ -9,7 +9,17 @@ from packaging.requirements import Requirement
 from .publishing import Publication, check_repo_id
 
 # What the page imports; and the files beside the code that these rooms read.
-ROOMS = ("conversion", "data", "evaluation", "modeling", "processing", "search", "training")
+ROOMS = (
+    "conversion",
+    "data",
+    "encoders",
+    "evaluation",
+    "files",
+    "modeling",
+    "processing",
+    "search",
+    "training",
+)
 SOURCES = (".py", ".txt")
 _README = """---
 title: {title}

@@ -5,4 +5,8 @@ class SearchError(ValueError):
     """A question, an index or a setting that cannot be used; the message names it and says why."""
 
 
-__all__ = ["SearchError"]
+class StoreError(SearchError):
+    """An index that cannot be opened or written; the message says why and what to do."""
+
+
+__all__ = ["SearchError", "StoreError"]

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..encoders import AudioTextEncoder, load_encoder
+from ..encoders import AudioTextEncoder
 from ..encoders.caption_lengths import caption_lengths
 from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option
 from .errors import SearchError
-from .store.index_folder import IndexFolder
-from .store.index_record import RECORD
-from .store.index_store import EXACT_WINDOWS, Store
-from .store.write_lock import check_free, writing
+from .index_creation import check_hop, place_of
 
 if TYPE_CHECKING:
     from ..encoders.recordings.recording_frames import RecordingFrames
@@ -26,158 +23,6 @@ if TYPE_CHECKING:
     from .ray_cluster import RayCluster
 
 logger = logging.getLogger(__name__)
-
-
-def load_index_encoder(name: str, **options: Any) -> AudioTextEncoder:
-    """
-    An encoder, on the GPU if there is one.
-
-    Args:
-        name: directory or Hub id.
-        options: of [`load_encoder`].
-
-    Raises:
-        SearchError: if there is none, or it cannot be loaded.
-    """
-    try:
-        return load_encoder(name, **options)
-    except ValueError as error:
-        raise SearchError(str(error)) from error
-
-
-def load_encoder_on_half_the_cores(name: str, **options: Any) -> AudioTextEncoder:
-    """
-    [`load_index_encoder`] for a process that does nothing else: torch then computes on half of the CPU's cores.
-
-    See [`choose_cpu_threads`]: with a thread a core, any other busy program slows every file down many times.
-
-    Raises:
-        SearchError: as `load_index_encoder`.
-    """
-    from ..encoders.cpu_threads import set_cpu_threads
-
-    set_cpu_threads(None)
-    return load_index_encoder(name, **options)
-
-
-def open_or_create(
-    directory: str | os.PathLike[str],
-    model: str,
-    loader: Callable[..., AudioTextEncoder],
-    *,
-    hop_seconds: float | None = None,
-    exact_windows: int | None = None,
-    settings: EncoderSettings | None = None,
-    trust_remote_code: bool = False,
-) -> tuple[AudioTextEncoder, dict[str, Any]]:
-    """
-    Loads the model of an index, and makes the index empty if there is none.
-
-    Args:
-        directory, model, hop_seconds, exact_windows, settings, trust_remote_code: as of [`SoundIndex.create`].
-        loader: from a directory or Hub id and options of [`load_encoder`] to an encoder.
-
-    Returns:
-        The encoder, and what an index that is made with it keeps of how it is made.
-
-    Raises:
-        SearchError: if the model cannot be loaded, or the index was made with other settings or cannot be made.
-    """
-    folder, settings = IndexFolder(directory), settings or EncoderSettings()
-    if folder.exists(RECORD):
-        settings = settings.completed_by(directory, Store(directory).record)
-    trusted = {"trust_remote_code": True} if trust_remote_code else {}
-    encoder = loader(model, **settings.options(), **trusted)
-    record = record_of(
-        model, encoder, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows, settings
-    )
-    if not folder.exists(RECORD):
-        check_free(folder)
-        with writing(folder):
-            # Another process may have made it while this one waited.
-            if not folder.exists(RECORD):
-                Store.create(directory, record, encoder.embedding_dim)
-    return encoder, record
-
-
-def record_of(
-    model: str,
-    encoder: AudioTextEncoder,
-    hop_seconds: float | None,
-    exact_windows: int,
-    settings: EncoderSettings,
-) -> dict[str, Any]:
-    """
-    What an index keeps of how it is made.
-
-    Args:
-        model: directory or Hub id.
-        encoder: loaded from there.
-        hop_seconds: from one window's start to the next one's; None is a window.
-        exact_windows: up to so many windows questions are exact.
-        settings: that the encoder was loaded with.
-
-    Raises:
-        SearchError: for a hop that is not above 0 and at most a window.
-    """
-    window = encoder.window_seconds
-    return {
-        "model": encoder.name if encoder.revision else place_of(model),
-        "fingerprint": encoder.fingerprint,
-        "window_seconds": window,
-        "hop_seconds": check_hop(hop_seconds, window) or window,
-        "exact_windows": exact_windows,
-        "settings": {
-            "clip_vector": "model",
-            "precision": encoder.precision,
-            "revision": encoder.revision,
-            "window_seconds": settings.window_seconds,
-            "truncate_dim": settings.truncate_dim,
-            "remote_code": encoder.runs_remote_code,
-        },
-    }
-
-
-def place_of(model: str) -> str:
-    """A directory as an absolute path, anything else as it is."""
-    return os.path.abspath(model) if os.path.isdir(model) else model
-
-
-def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
-    """
-    Returns a hop, or None, as it is.
-
-    Raises:
-        SearchError: for a hop that is not above 0 and at most a window: sound would be left out.
-    """
-    if hop_seconds is not None and not 0 < hop_seconds <= window_seconds:
-        raise SearchError(
-            f"hop {hop_seconds:g} s: has to be above 0 and at most a window, {window_seconds:g} s."
-        )
-    return hop_seconds
-
-
-def check_record(
-    directory: str | os.PathLike[str], held: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> None:
-    """
-    Raises:
-        SearchError: if an index holds vectors of another model, window or hop than those that are to go in, or of a
-            model that runs code of its repository only in one of both.
-    """
-    if held["settings"]["remote_code"] != wanted["settings"]["remote_code"]:
-        how = ("without", "leave out") if wanted["settings"]["remote_code"] else ("with", "give")
-        raise SearchError(
-            f"{directory}: was made {how[0]} Python code from the repository of {held['model']}; {how[1]} "
-            "--trust-remote-code, or name another --index."
-        )
-    for name in ("fingerprint", "window_seconds", "hop_seconds"):
-        if held[name] != wanted[name]:
-            raise SearchError(
-                f"{directory}: was made with another {name.replace('_', ' ')} ({held[name]}, "
-                f"model {held['model']}; now {wanted[name]}). "
-                "Vectors of two kinds cannot be compared: name another --index."
-            )
 
 
 class IndexEncoder:
@@ -215,7 +60,8 @@ class IndexEncoder:
         self._loader, self._lock = loader, threading.Lock()
         self._encoder: AudioTextEncoder | None = None
         self._text_encoder: AudioTextEncoder | None = None
-        self._told_of_cutting = False
+        self._told_of_cutting = self._closed = False
+        self._heard: Callable[[str, float], None] | None = None
         if text_tower is not None:
             from ..encoders.onnx_encoder import OnnxEncoder
 
@@ -240,6 +86,12 @@ class IndexEncoder:
         """Takes an encoder that is loaded and known to be the index's."""
         self._encoder = encoder
 
+    def close(self) -> None:
+        """Lets go of what is loaded; what is to be embedded later raises SearchError."""
+        with self._lock:
+            self._encoder = self._text_encoder = None
+            self._closed = True
+
     @property
     def encoder(self) -> AudioTextEncoder:
         """
@@ -249,8 +101,12 @@ class IndexEncoder:
             SearchError: if it cannot be loaded, or is not the one that the index was made with.
         """
         with self._lock:
+            if self._closed:
+                raise SearchError(f"{self.directory}: is closed.")
             if self._encoder is None:
                 name = self._elsewhere or self.record["model"]
+                if self.missing and not self._elsewhere:
+                    raise SearchError(self.missing)
                 encoder = self._load(self.location, self.options())
                 if encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
@@ -261,6 +117,19 @@ class IndexEncoder:
                 if self._elsewhere and self._remember is not None:
                     self._remember(name, encoder.revision)
             return self._encoder
+
+    @property
+    def missing(self) -> str:
+        """What to do if the model is not where the index has it from; empty if it is, or nothing is known of it."""
+        name = self._elsewhere or self.record["model"]
+        # Anything else than an absolute path is an id on the Hub.
+        if self._encoder is not None or not os.path.isabs(name) or os.path.exists(name):
+            return ""
+        command = f"auricle serve {os.fspath(self.directory)} --model PLACE"
+        return (
+            f"{name}: the model of this index does not lie there any more. If it was moved, give its new place with "
+            f"--model, as in {command}; the index remembers it."
+        )
 
     @property
     def location(self) -> str:
@@ -305,11 +174,14 @@ class IndexEncoder:
             SearchError: for a sentence without a word, or that is no valid text.
         """
         for sentence in sentences:
+            if not sentence.strip():
+                raise SearchError("The question is empty; it holds no word to search for.")
             if any("\ud800" <= letter <= "\udfff" for letter in sentence):
                 raise SearchError(f"{sentence!r}: is no valid text.")
         try:
             encoder = self._text_encoder or self.encoder
-            encoder.prepare_texts(list(sentences))
+            for sentence in sentences:
+                _prepare(encoder, sentence)
             self._tell_of_cutting(encoder, sentences)
             return encoder.embed_texts(list(sentences))
         except ValueError as error:
@@ -329,23 +201,32 @@ class IndexEncoder:
     def embed_files(
         self, paths: Iterator[str], cluster: "RayCluster | None" = None
     ) -> "Iterator[tuple[str, WindowVectors | Exception]]":
-        """Windows of files, as the index keeps them, by a cluster if there is one; see [`embed_files`]."""
+        """
+        Windows of files, as the index keeps them; see [`recording_windows.embed_files`].
+
+        Args:
+            paths: of sound files; without any, no model is loaded.
+            cluster: embeds them in place of this process.
+        """
         first = next(paths, None)
         if first is None:
-            # The model is loaded once there is something to embed.
             return
-        paths = chain([first], paths)
         how = {
             "hop_seconds": self.record["hop_seconds"],
             "clip_vector": self.record["settings"]["clip_vector"],
         }
+        paths = chain([first], paths)
         if cluster is not None:
             fingerprint, options = self.record["fingerprint"], self.options()
             yield from cluster.embed_files(list(paths), self.location, fingerprint, **how, options=options)
             return
         from ..encoders.recordings.recording_windows import embed_files
 
-        yield from embed_files(self.encoder, paths, **how)
+        yield from embed_files(self.encoder, paths, heard=self._heard, **how)
+
+    def hear(self, heard: Callable[[str, float], None]) -> None:
+        """Takes who is told of the path and the seconds of sound that [`embed_files`] has embedded."""
+        self._heard = heard
 
     def embed_part(
         self,
@@ -403,13 +284,15 @@ class IndexEncoder:
             raise SearchError(str(error)) from error
 
 
-__all__ = [
-    "IndexEncoder",
-    "check_hop",
-    "check_record",
-    "load_encoder_on_half_the_cores",
-    "load_index_encoder",
-    "open_or_create",
-    "place_of",
-    "record_of",
-]
+def _prepare(encoder: AudioTextEncoder, sentence: str) -> None:
+    """
+    Raises:
+        SearchError: for a sentence that the encoder refuses; without the place that its list of texts has.
+    """
+    try:
+        encoder.prepare_texts([sentence])
+    except ValueError as error:
+        raise SearchError(f"The question {str(error).removeprefix('text[0] is ')}") from error
+
+
+__all__ = ["IndexEncoder"]

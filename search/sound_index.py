@@ -2,8 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,16 +13,19 @@ from ..encoders import AudioTextEncoder
 from .encoder_settings import EncoderSettings
 from .errors import SearchError
 from .exports import export_hits, export_index
-from .index_encoder import IndexEncoder, check_record, load_index_encoder, open_or_create
-from .query.answers import DEFAULT_RANKING, Question, ask_table, check_question, rank_contents
+from .index_creation import check_record, check_settings, load_index_encoder, open_or_create
+from .index_encoder import IndexEncoder
+from .query.answering import answer
+from .query.answers import DEFAULT_RANKING, Question, check_top
+from .query.empty_answers import OPTIONS, empty_because
 from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
-from .query.known_vectors import known_vector, stored_path, unchanged_entry
+from .query.known_vectors import described, known_vector
 from .query.moments import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
+from .query.resolved_filters import checked_path, resolve_filters
 from .store.index_store import Store
-from .store.write_lock import writing
 
 if TYPE_CHECKING:
     from .update.indexing import IndexReport
@@ -70,6 +72,7 @@ class SoundIndex:
             from .ray_cluster import RayCluster
 
             self._cluster = RayCluster(ray)
+        self._closed = False
         self.store = Store(directory, engine=self._cluster)
         self.directory: Path | str = self.store.folder.path or self.store.folder.uri
         self._contents = CurrentContents(self.store)
@@ -128,6 +131,31 @@ class SoundIndex:
         index.check_settings(exact_windows=exact_windows)
         return index
 
+    def close(self) -> None:
+        """Lets go of model, vectors and files; a closed index answers no more."""
+        self._closed = True
+        self._contents.forget()
+        self._encoder.close()
+        self.store.close()
+
+    def __enter__(self) -> "SoundIndex":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            state = "closed" if self._closed else f"{len(self):,} files"
+        except SearchError:
+            state = "cannot be read"
+        return f"SoundIndex({str(self.directory)!r}: {state}, model {self.store.record['model']!r})"
+
+    @property
+    def missing_model(self) -> str:
+        """What to do if the index's model is not where it was, or nothing."""
+        return self._encoder.missing
+
     def check_settings(
         self,
         *,
@@ -143,13 +171,7 @@ class SoundIndex:
         """
         (settings or EncoderSettings()).completed_by(self.directory, self.store.record)
         wanted = {"hop_seconds": hop_seconds, "exact_windows": exact_windows}
-        for name, value in wanted.items():
-            held = self.store.record[name]
-            if value not in (None, held):
-                raise SearchError(
-                    f"{self.directory}: was made with another {name.replace('_', ' ')} ({held}, now {value}); "
-                    "name another --index."
-                )
+        check_settings(self.directory, self.store.record, wanted)
 
     def update(
         self,
@@ -171,41 +193,22 @@ class SoundIndex:
             FileNotFoundError: for a root that does not exist.
             SearchError: if another process is writing the index, it cannot be written, or there is no sound.
         """
-        from ..processing import supported_audio_extensions
-        from .update.indexing import update_index
-        from .update.survey import survey
-        from .update.walking import check_root
+        from .update.updating import update_from_folders
 
-        roots = [
-            os.path.abspath(root) for root in ([roots] if isinstance(roots, str | os.PathLike) else roots)
-        ]
-        if not prune:
-            # Before the index's lock is waited for.
-            for root in roots:
-                check_root(root)
-        with writing(self.store.folder):
-            self.store.upgrade()
-            found = survey(roots, supported_audio_extensions(), self.store.files(), prune=prune)
-            report = update_index(
-                self.store,
-                found.files,
-                roots,
-                self._embed_files,
-                descriptions=found.said.by_path,
-                undescribed=found.said.kept,
-                unseen=[path for path, _ in found.faults],
-                progress=progress,
-            )
-        told = [(row.file, row.text) for row in found.said.rows]
-        report.faults = found.faults + found.said.unread + told + report.faults
-        report.kept = found.kept + report.kept
-        report.remarks = found.said.remarks + report.remarks
-        report.rows, report.unread = found.said.rows, found.unread
+        roots = [roots] if isinstance(roots, str | os.PathLike) else roots
+        report = update_from_folders(
+            self.store,
+            [os.path.abspath(root) for root in roots],
+            self._embed_files,
+            prune=prune,
+            progress=progress,
+            hear=self._encoder.hear,
+        )
         self._contents.forget()
         return report
 
     def _embed_files(self, paths: Iterator[str]) -> Iterator[tuple[str, Any]]:
-        return self._encoder.embed_files(paths, self._cluster)
+        yield from self._encoder.embed_files(paths, self._cluster)
 
     def __len__(self) -> int:
         """Number of files."""
@@ -282,7 +285,31 @@ class SoundIndex:
             background=lambda: self.background_vectors,
             rank=rank,
         )
-        return self._answers(question, kept, exact=exact)
+        return answer(self.store, self._contents, question, kept, exact=exact)
+
+    def count(self, **filters: Any) -> int:
+        """
+        Number of files that filters leave, all of them without any.
+
+        Args:
+            filters: as in [`search`].
+
+        Raises:
+            SearchError: for an unknown filter.
+        """
+        files = self._contents.get().files
+        kept = resolve_filters(self.store, self._contents, Filters.of(filters))
+        return int(kept.mask(files).sum())
+
+    def why_empty(self, *, names: Mapping[str, str] = OPTIONS, **filters: Any) -> list[str]:
+        """
+        Which filters leave no file, and what the index has that is near them: one sentence each.
+
+        Args:
+            names, filters: how each is called in the sentences; and as in [`search`], nothing for those that fit.
+        """
+        kept = resolve_filters(self.store, self._contents, Filters.of(filters))
+        return empty_because(self._contents.get().files, kept, names)
 
     def similar(
         self,
@@ -292,36 +319,40 @@ class SoundIndex:
         end: float | None = None,
         top: int = 10,
         min_score: float | None = None,
+        rank: str | None = None,
         exact: bool = False,
         **filters: Any,
     ) -> list[Hit]:
         """
         The files that sound most like one, or like a part of it; itself is left out.
 
+        A whole file is compared with whole files, so that a copy of it scores 1 and comes first; a part is compared
+        with windows.
+
         Args:
             path: any sound file; one that the index has, unchanged, or one of its windows, is not embedded again.
             start, end: seconds of the part.
+            rank: "clip" compares with whole files, "window" with windows, which also finds what is like it within
+                long recordings; by default as said above.
             top, min_score, exact, filters: as in [`search`].
 
         Raises:
             SearchError: if it cannot be read, or ``end`` is not behind ``start``.
         """
+        check_top(top)
         end = None if end == math.inf else end
         if not (0 <= start < math.inf and (end is None or start < end)):
             raise SearchError(
                 f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
             )
-        kept, own = Filters.of(filters), self._stored_path(path)
+        kept, own = Filters.of(filters), checked_path(self.store, self._contents, path)
         vector = known_vector(self.store, own, start, end)
         if vector is None:
             vector = self._encoder.embed_part(own, start, None if end is None else end - start).vector
-        hits = self._answers(Question(vector, top=top + 1, min_score=min_score), kept, exact=exact)
+        rank = rank or ("clip" if start == 0.0 and end is None else DEFAULT_RANKING)
+        question = Question(vector, top=top + 1, min_score=min_score, rank=rank, same_length=rank == "clip")
+        hits = answer(self.store, self._contents, question, kept, exact=exact)
         return [hit for hit in hits if hit.path != own][:top]
-
-    def _stored_path(self, path: str | os.PathLike[str]) -> str:
-        if any("\udc80" <= letter <= "\udcff" for letter in os.fspath(path)):
-            raise SearchError(f"{os.fspath(path)!r}: its name is not valid UTF-8; rename the file.")
-        return stored_path(self.store, self._contents, path)
 
     def moments(
         self,
@@ -351,7 +382,8 @@ class SoundIndex:
         """
         if edges not in ("frames", "windows"):
             raise SearchError(f"edges={edges!r} is not one of 'frames', 'windows'.")
-        vector, own = self._embed_queries([query])[0], self._stored_path(path)
+        check_top(top)
+        vector, own = self._embed_queries([query])[0], checked_path(self.store, self._contents, path)
         hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
         found = self._encoder.embed_part(own, 0.0, None, hop)
         if edges == "frames":
@@ -359,29 +391,7 @@ class SoundIndex:
             hits = rank_framed_spans(found, frames, own, vector, self.background_vectors, top=top)
         else:
             hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
-        entry = unchanged_entry(self.store, own)
-        if entry is None:
-            return hits
-        told = {"tags": entry.tags, "license": entry.license, "metadata": entry.metadata}
-        return [replace(hit, **told) for hit in hits]
-
-    def _answers(self, question: Question, filters: Filters, *, exact: bool) -> list[Hit]:
-        check_question(question)
-        contents = self._contents.get()
-        if filters.file is not None:
-            path = self._stored_path(filters.file)
-            if not len(self.store.file_rows(["path"], [path])):
-                near = contents.paths.find(path)
-                meant = f"; did you mean {near.names[0]}?" if near else ""
-                raise SearchError(f"{filters.file}: is not in the index {self.directory}{meant}.")
-            filters = replace(filters, file=path)
-        if self.store.approximate:
-            return ask_table(self.store, contents, question, filters, exact=exact)
-        if not len(contents.windows["path"]):
-            raise SearchError(
-                f"{self.directory}: the index is empty; bring it up to date with auricle index."
-            )
-        return rank_contents(contents, question, filters)
+        return described(self.store, own, hits)
 
     def export(self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None) -> None:
         """

@@ -89,3 +89,33 @@ def keep_picture(driver, name: str) -> None:
     folder = os.environ.get("AURICLE_SCREENSHOTS")
     if folder:
         driver.save_screenshot(str(Path(folder) / name))
+
+
+_ANSWERS = "return [...document.querySelectorAll('.hit')].map(node => node.dataset.path)"
+_BUTTONS = (
+    "const all = [...document.querySelectorAll('button')]"
+    ".filter(b => b.innerText.trim() === arguments[0] && b.offsetParent !== null);"
+)
+
+
+def ask(driver, sentence: str) -> None:
+    """Writes a sentence in the place of what stands in the box, and asks."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    find = "#ask textarea, #ask input"
+    box = until(lambda: driver.find_elements(By.CSS_SELECTOR, find), "the page's opening")[0]
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(sentence, Keys.ENTER)
+
+
+def press(driver, label: str, place: int = 0) -> None:
+    """Clicks on one of the buttons of a label that are seen."""
+    until(lambda: driver.execute_script(f"{_BUTTONS} return all.length > arguments[1]", label, place), label)
+    driver.execute_script(f"{_BUTTONS} all[arguments[1]].click()", label, place)
+
+
+def shown(driver, hits) -> None:
+    """Waits until these are the answers on screen."""
+    wanted = [hit.path for hit in hits]
+    until(lambda: driver.execute_script(_ANSWERS) == wanted, f"the answers {wanted[:2]}")

@@ -4,7 +4,9 @@ import importlib.metadata
 import json
 import platform
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -108,7 +110,12 @@ def vectors_of(model: Any, processor: Any, sounds: Path) -> dict[str, np.ndarray
 
 
 def answers_of(
-    index: Any, library: Path, sounds: Path, *, known: bool = False
+    index: Any,
+    library: Path,
+    sounds: Path,
+    *,
+    known: bool = False,
+    by_windows: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[dict[str, Any]]]:
     """
     An index's answers to all questions.
@@ -118,6 +125,7 @@ def answers_of(
         library: what the index is of, as the index knows it; answers' paths are given relative to it.
         sounds: where the probes lie, which are in no index.
         known: also ask for what is similar to a file that the index has.
+        by_windows: what later versions have to be told so that they compare a whole file with windows.
 
     Returns:
         By question, hits in order: path, start, end, score, percentile, tags, license and metadata.
@@ -127,14 +135,16 @@ def answers_of(
     answers |= {
         f"search {text!r} {options}": index.search(text, **options) for text, options in FILTERED_QUESTIONS
     }
-    answers |= {f"similar {options}": index.similar(probe, **options) for options in SIMILAR_QUESTIONS}
+    answers |= {
+        f"similar {options}": index.similar(probe, **by_windows, **options) for options in SIMILAR_QUESTIONS
+    }
     answers |= {
         f"moments {text!r} {options}": index.moments(probe, text, **options)
         for text, options in MOMENT_QUESTIONS
     }
     if known:
         church = library / "bells" / "church.flac"
-        answers["similar to a known file"] = index.similar(church)
+        answers["similar to a known file"] = index.similar(church, **by_windows)
         answers["similar to a known window"] = index.similar(church, start=0.5, end=1.5)
         answers["moments of a known file"] = index.moments(church, "a bell rings")
         answers["search within a file"] = index.search("dog", file=church)

@@ -1,9 +1,10 @@
 """Asking a page over HTTP, as its own client and as a browser do."""
 
+import html
 import os
+import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
@@ -31,14 +32,8 @@ def asked(url: str, sentence: str, negative: str = "", names: bool = False, **co
 def addresses(url: str, sentence: str, **conditions) -> list[str]:
     """Of the sounds in the players, the best answer's first."""
 
-    def found(data: Any) -> Iterator[str]:
-        if isinstance(data, dict) and "orig_name" in data:
-            yield urljoin(url, data["url"])
-        elif isinstance(data, dict | list | tuple):
-            for part in data.values() if isinstance(data, dict) else data:
-                yield from found(part)
-
-    return list(found(answered(url, sentence, **conditions)))
+    found = re.findall(r'<audio [^>]*src="([^"#]*)#t=', asked(url, sentence, **conditions))
+    return [urljoin(url, html.unescape(address)) for address in found]
 
 
 def fetched(url: str, data: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:

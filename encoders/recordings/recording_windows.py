@@ -1,7 +1,7 @@
 """Vectors of a recording's windows and of the whole of it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -36,7 +36,12 @@ class WindowVectors:
 
 
 def embed_files(
-    encoder: AudioTextEncoder, paths: Iterable[str], *, hop_seconds: float, clip_vector: ClipVector = "model"
+    encoder: AudioTextEncoder,
+    paths: Iterable[str],
+    *,
+    hop_seconds: float,
+    clip_vector: ClipVector = "model",
+    heard: Callable[[str, float], None] | None = None,
 ) -> Iterator[tuple[str, WindowVectors | Exception]]:
     """
     Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
@@ -47,6 +52,7 @@ def embed_files(
     Args:
         encoder, hop_seconds, clip_vector: as in [`embed_recording`].
         paths: of sound files.
+        heard: told of path and seconds of sound each time that some of a file was read for embedding.
 
     Yields:
         (path, its vectors, or the `AudioReadError` or `OSError` that says why there are none).
@@ -56,6 +62,8 @@ def embed_files(
     """
     with FileRemarks() as remarks, closing(decode_ahead(paths, encoder.pieces)) as decoded:
         for path, pieces in decoded:
+            if heard is not None:
+                pieces = _told(path, pieces, encoder.sampling_rate, heard)
             try:
                 vectors = embed_pieces(
                     encoder, pieces, hop_seconds=hop_seconds, clip_vector=clip_vector, name=path
@@ -167,6 +175,14 @@ def embed_pieces(
     if not (np.isfinite(vectors).all() and np.isfinite(whole).all()):
         raise AudioReadError("its samples are too large: the model's numbers overflow.")
     return WindowVectors(offset + np.array(starts), offset + np.array(ends), vectors, whole, heard / rate)
+
+
+def _told(
+    path: str, pieces: Iterable[np.ndarray], rate: int, heard: Callable[[str, float], None]
+) -> Iterator[np.ndarray]:
+    for piece in pieces:
+        yield piece
+        heard(path, len(piece) / rate)
 
 
 def _batches(cuts: Iterator[Cut], size: int) -> Iterator[list[Cut]]:

@@ -3,41 +3,38 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..query.filters import metadata_pairs
 from ..sound_index import Hit, SearchError, SoundIndex
-from .cards import STYLE, card_html
+from .browser_script import HEAD, TO_THE_ANSWERS
+from .cards import STYLE, card_html, player_html
 from .feedback import FEEDBACK, note_feedback
-from .hosts import bracketed, host_check
+from .hosts import bracketed, check_place, host_check, no_proxy
 from .player import playable
+from .shown_answers import CARDS, MOST_ANSWERS, Answers, asked_by_sentence, asked_by_sound, plain
 from .sounds import AnsweredSounds
+from .upload_folder import UploadFolder
 from .uploads import UPLOAD_MEGABYTES, take_uploads
 
 if TYPE_CHECKING:
     import gradio
 
-CARDS = 10
-MOST_ANSWERS = 100
+# What is kept for a visitor is some 0.3 MB; programs that ask leave such a memory at each question.
+MOST_SESSIONS = 64
 EXAMPLES = ("rain on a roof", "a dog barks", "somebody walks on gravel", "a bell rings in the distance")
 
-
-@dataclass(frozen=True)
-class Answers:
-    """
-    What a page shows, kept by the server for each visitor.
-
-    Attributes:
-        question: the sentence, or ``sound: `` and a path, with ``#t=`` and begin and end of a moment in seconds.
-        hits: the best first.
-        first: rank of the first one on screen, from 0.
-    """
-
-    question: str = ""
-    hits: tuple[Hit, ...] = ()
-    first: int = 0
+# How the page calls the filters.
+LABELS = {
+    "glob": "Path",
+    "tag": "Folder or tag",
+    "min_duration": "At least so many seconds:",
+    "max_duration": "At most so many seconds:",
+    "license": "License",
+    "metadata": "Metadata",
+}
 
 
 def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | None = None) -> "gradio.Blocks":
@@ -57,6 +54,7 @@ def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | Non
     # What was uploaded to ask by it lies in a cache: after a day, and at the end, it goes.
     with gr.Blocks(title="Auricle", delete_cache=(3600, 86_400)) as page:
         gr.Markdown("# Search your sounds\nWrite what you want to hear, or give a sound.", elem_id="title")
+        trouble = gr.Markdown(visible=False, elem_id="trouble")
         if uploads is not None:
             with gr.Accordion("Add sounds", open=not len(index)):
                 files = gr.File(label="Recordings", file_count="multiple", type="filepath")
@@ -85,23 +83,23 @@ def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | Non
             by_sound = gr.Button("Find sounds like it", variant="primary")
         with gr.Accordion("Filters", open=False):
             filters, choices = _filters(gr, index)
+        back = gr.Button(visible=False, size="sm", elem_id="back")
+        asked_line = gr.Markdown(elem_id="asked")
         note = gr.Markdown(elem_id="note")
         state = gr.State(Answers())
         cards, outputs = [], []
         for _ in range(CARDS):
             with gr.Column(visible=False, elem_classes="card") as card:
-                head = gr.HTML()
-                # No button that would send a sound to a web site.
-                player = gr.Audio(show_label=False, interactive=False, type="filepath", buttons=["download"])
+                content = gr.HTML()
                 with gr.Row():
                     more = gr.Button("More like this", size="sm")
                     good, bad = gr.Button("Fits", size="sm"), gr.Button("Does not fit", size="sm")
             cards.append((more, good, bad))
-            outputs += [card, head, player]
+            outputs += [card, content]
         with gr.Row():
             before = gr.Button("Previous answers", size="sm", visible=False)
             after = gr.Button("More answers", size="sm", visible=False)
-        outputs += [before, after, state, note]
+        outputs += [before, after, back, state, asked_line, note]
 
         # Players get addresses of sounds that lie where they lay: nothing is left for Gradio to copy.
         shown = {"outputs": outputs, "postprocess": False}
@@ -114,12 +112,19 @@ def build_page(index: SoundIndex, sounds: AnsweredSounds, *, uploads: Path | Non
                 listen.ask, asked, **shown, **private
             )
         by_sound.click(listen.ask_by_sound, [upload, *filters], **shown, api_name="similar")
-        before.click(listen.turn(-CARDS), [state], **shown, **private)
-        after.click(listen.turn(CARDS), [state], **shown, **private)
+        moved = [
+            before.click(listen.turn(-CARDS), [state], **shown, **private),
+            after.click(listen.turn(CARDS), [state], **shown, **private),
+            back.click(listen.back, [state], **shown, **private),
+        ]
         for place, (more, good, bad) in enumerate(cards):
-            more.click(listen.more_like(place), [state, *filters], **shown, **private)
+            moved.append(more.click(listen.more_like(place), [state, *filters], **shown, **private))
             good.click(listen.mark(place, fits=True), [state], [note], **private)
             bad.click(listen.mark(place, fits=False), [state], [note], **private)
+        # Whoever pressed a button far down would not see that other answers have come.
+        for step in moved:
+            step.success(None, None, None, js=TO_THE_ANSWERS)
+        page.load(listen.trouble, None, [trouble], show_progress="hidden", **private)
         page.load(listen.choices, None, choices, show_progress="hidden", **private)
         if uploads is not None:
 
@@ -152,24 +157,43 @@ def serve(
         port: None takes a free one from 7860 on.
         open_browser: open the page in the default browser.
         uploads: as in [`build_page`].
+
+    Raises:
+        SearchError: if it cannot listen there; the message says why.
     """
-    sounds = AnsweredSounds()
-    page = build_page(index, sounds, uploads=uploads)
-    gr = _gradio()
-    page.launch(
-        server_name=bracketed(host),
-        server_port=port,
-        inbrowser=open_browser,
-        app_kwargs={"routes": [sounds.route()], "middleware": host_check(host)},
-        max_file_size=f"{UPLOAD_MEGABYTES}mb",
-        prevent_thread_lock=True,
-        quiet=True,
-        share=False,
-        footer_links=[],
-        # Letters that the machine has: none is fetched.
-        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        css=STYLE,
-    )
+    check_place(host, port)
+    sounds, folder, gr = AnsweredSounds(), UploadFolder(), _gradio()
+    try:
+        with folder.chosen(), no_proxy(host):
+            page = build_page(index, sounds, uploads=uploads)
+            page.launch(
+                server_name=bracketed(host),
+                server_port=port,
+                inbrowser=open_browser,
+                app_kwargs={"routes": sounds.routes(), "middleware": [*host_check(host), folder.limit()]},
+                max_file_size=f"{UPLOAD_MEGABYTES}mb",
+                state_session_capacity=MOST_SESSIONS,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                footer_links=[],
+                # Letters that the machine has: none is fetched.
+                theme=gr.themes.Default(
+                    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+                ),
+                css=STYLE,
+                head=HEAD,
+            )
+    except BaseException:
+        folder.remove()
+        raise
+    end = page.close
+
+    def close(verbose: bool = True) -> None:
+        end(verbose)
+        folder.remove()
+
+    page.close = close
     return page
 
 
@@ -192,37 +216,54 @@ class _Listener:
         with self.told():
             return [self.gr.update(choices=["", *held]) for held in (self.index.tags, self.index.licenses)]
 
+    def trouble(self) -> Any:
+        """What has to be done before questions can be answered."""
+        missing = self.index.missing_model
+        return self.gr.update(
+            value=f"**No question can be answered.** {plain(missing)}", visible=bool(missing)
+        )
+
     def ask(self, sentence: str, negative: str, names: bool, *filters: Any) -> list[Any]:
         unwanted = [negative] if negative and negative.strip() else []
 
         def find(**options: Any) -> list[Hit]:
             return self.index.search(sentence or "", negative=unwanted, names=names, **options)
 
-        return self._asked(sentence, find, filters)
+        asked = Answers(sentence, asked_by_sentence(sentence or "", negative or ""))
+        return self._asked(asked, find, filters)
 
     def ask_by_sound(self, path: str | None, *filters: Any) -> list[Any]:
         with self.told():
             if not path:
                 raise SearchError("Upload or record a sound first.")
-        return self._asked(f"sound: {path}", lambda **options: self.index.similar(path, **options), filters)
+        asked = Answers(f"sound: {path}", asked_by_sound(path))
+        return self._asked(asked, lambda **options: self.index.similar(path, **options), filters)
 
     def more_like(self, place: int) -> Callable[..., list[Any]]:
         def answer(answers: Answers, *filters: Any) -> list[Any]:
             with self.told():
                 hit = self._hit(answers, place)
+            asked = Answers(
+                f"sound: {hit.path}#t={hit.start:.2f},{hit.end:.2f}",
+                asked_by_sound(hit.path, hit.start, hit.end),
+            ).reached_from(answers)
             moment = {"start": hit.start, "end": hit.end}
             return self._asked(
-                f"sound: {hit.path}#t={hit.start:.2f},{hit.end:.2f}",
-                lambda **options: self.index.similar(hit.path, **moment, **options),
-                filters,
+                asked, lambda **options: self.index.similar(hit.path, **moment, **options), filters
             )
 
         return answer
 
+    def back(self, answers: Answers) -> list[Any]:
+        with self.told():
+            if answers.before is None:
+                raise SearchError("There are no answers to go back to.")
+            return self._shown(answers.before)
+
     def turn(self, by: int) -> Callable[[Answers], list[Any]]:
         def answer(answers: Answers) -> list[Any]:
             with self.told():
-                return self._shown(Answers(answers.question, answers.hits, max(0, answers.first + by)))
+                return self._shown(answers.turned(by))
 
         return answer
 
@@ -236,16 +277,16 @@ class _Listener:
                     raise SearchError(
                         f"{FEEDBACK}: cannot be written ({error.strerror or error})."
                     ) from error
-            return f"Noted in {FEEDBACK}: {_plain(Path(path).name)} {'fits' if fits else 'does not fit'}."
+            return f"Noted in {FEEDBACK}: {plain(Path(path).name)} {'fits' if fits else 'does not fit'}."
 
         return answer
 
     def _hit(self, answers: Answers, place: int) -> Hit:
         if answers.first + place >= len(answers.hits):
-            raise SearchError("There is no such answer.")
+            raise SearchError("These answers are not kept any more: ask again.")
         return answers.hits[answers.first + place]
 
-    def _asked(self, question: str, find: Callable[..., list[Hit]], filters: Sequence[Any]) -> list[Any]:
+    def _asked(self, asked: Answers, find: Callable[..., list[Hit]], filters: Sequence[Any]) -> list[Any]:
         folder, glob, shortest, longest, least, license, metadata = filters
         with self.told():
             if not len(self.index):
@@ -255,35 +296,49 @@ class _Listener:
                 "glob": (glob or "").strip() or None,
                 "min_duration": shortest or None,
                 "max_duration": longest or None,
-                "min_score": None if least == -1 else least,
                 "license": license or None,
                 "metadata": metadata_pairs(line for line in (metadata or "").splitlines() if line.strip()),
             }
-            return self._shown(Answers(question, tuple(find(top=MOST_ANSWERS, **conditions))))
+            least = None if least == -1 else least
+            hits = tuple(find(top=MOST_ANSWERS, min_score=least, **conditions))
+            # Of fewer than the most there are no others. A least score leaves an unknown number of more.
+            count = len(hits) < MOST_ANSWERS or least is not None
+            files = len(hits) if count else self.index.count(**conditions)
+            why = "" if hits else self._why_empty(conditions, least, find)
+            return self._shown(replace(asked, hits=hits, files=files, why=why))
+
+    def _why_empty(
+        self, conditions: dict[str, Any], least: float | None, find: Callable[..., list[Hit]]
+    ) -> str:
+        told = self.index.why_empty(names=LABELS, **conditions)
+        if not told and least is not None:
+            best = find(top=1, **conditions)
+            told = [f"Score of at least {least:g}: the best file scores {best[0].score:.3f}."] if best else []
+        return " ".join(told)
 
     def _shown(self, answers: Answers) -> list[Any]:
-        """Card, head and player of each place; the buttons that turn the page, the state and a note."""
+        """Card and content of each place; the buttons that turn the page or lead back, state, question, note."""
         update = self.gr.update
         updates: list[Any] = []
-        on_screen = answers.hits[answers.first : answers.first + CARDS]
         for place in range(CARDS):
-            if place >= len(on_screen):
-                updates += [update(visible=False), update(value=""), update(value=None, playback_position=0)]
+            if place >= len(answers.on_screen):
+                updates += [update(visible=False), update(value="")]
                 continue
-            hit = on_screen[place]
+            hit = answers.on_screen[place]
             sound = playable(hit)
-            updates += [
-                update(visible=True),
-                update(value=card_html(answers.first + place + 1, hit, sound.note)),
-                update(value=self.sounds.value(sound), playback_position=sound.start),
-            ]
-        note = f"{answers.first + 1} to {answers.first + len(on_screen)} of {len(self.index):,} files"
+            address = self.sounds.address(sound)
+            head = card_html(answers.first + place + 1, hit, sound.note)
+            player = "" if address is None else player_html(sound, address, hit)
+            updates += [update(visible=True), update(value=head + player)]
+        back = answers.back()
         return [
             *updates,
             update(visible=answers.first > 0),
             update(visible=answers.first + CARDS < len(answers.hits)),
+            update(value=back, visible=bool(back)),
             answers,
-            note if on_screen else "Nothing fits.",
+            answers.line(),
+            "",
         ]
 
 
@@ -310,13 +365,6 @@ def _gradio() -> Any:
     except ImportError as error:
         raise ImportError("the page needs Gradio: pip install 'auricle[app]'.") from error
     return gradio
-
-
-def _plain(text: str) -> str:
-    """Without a meaning in Markdown."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|~>" else letter for letter in text).replace(
-        "<", "&lt;"
-    )
 
 
 __all__ = ["CARDS", "build_page", "serve"]

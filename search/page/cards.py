@@ -4,7 +4,8 @@ from html import escape
 from pathlib import Path
 
 from ..query.hits import Hit
-from .player import clock
+from .player import Playable, clock
+from .sounds import SoundAddress
 
 LONGEST_CHIP = 120
 # Both the light and the dark look take their colours from the theme.
@@ -12,19 +13,32 @@ STYLE = """
 .gradio-container .fillable { max-width: 880px !important; margin: 0 auto !important; }
 #title h1 { margin: 0.2rem 0 0; font-size: 1.7rem; letter-spacing: -0.01em; }
 #title p { margin: 0; }
-#title p, #note, .hit-rank, .hit-path, .hit-chips span, .hit-note {
+#title p, #asked, .hit-rank, .hit-path, .hit-chips span, .hit-note {
   color: color-mix(in srgb, var(--body-text-color) 68%, transparent) !important; }
 #ask { gap: 0.5rem; }
 #ask button { flex: none; min-width: 7rem; }
 #examples { gap: 0.4rem; flex-wrap: wrap; }
 #examples button { flex: 0 0 auto; min-width: 0; border-radius: 999px; font-weight: 400; }
-#note { min-height: 1.5rem; }
+#trouble { padding: 0.6rem 1rem; border: 1px solid var(--color-accent); border-radius: 10px; overflow-wrap: anywhere; }
+#asked { min-height: 1.5rem; scroll-margin-top: 0.5rem; }
+#asked p { margin: 0; overflow-wrap: anywhere; }
+#back { flex: 0 0 auto; min-width: 0; align-self: flex-start; }
 .card { border: 1px solid var(--border-color-primary) !important; border-radius: 10px !important;
   padding: 0.7rem 1rem !important; gap: 0.2rem !important; background: var(--background-fill-primary) !important; }
 .card > *, .card .block { border: none !important; box-shadow: none !important;
   background: transparent !important; }
 .card .block { padding: 0 !important; }
 .card .component-wrapper { padding: 0 !important; }
+.player { display: flex; align-items: center; gap: 0.6rem; flex-wrap: wrap; margin-top: 0.4rem; }
+.player audio { flex: 1 1 16rem; min-width: 0; height: 2.4rem; }
+.dark .player audio { color-scheme: dark; }
+.player a { font-size: 0.8rem; }
+.wave { position: relative; flex: 1 0 100%; height: 44px; cursor: pointer; }
+.wave canvas { position: absolute; inset: 0; width: 100%; height: 100%;
+  color: color-mix(in srgb, var(--body-text-color) 55%, transparent); }
+.wave .moment { position: absolute; top: 0; bottom: 0; width: 0; border-radius: 3px;
+  background: color-mix(in srgb, var(--color-accent) 28%, transparent); }
+.wave .playhead { position: absolute; top: 0; bottom: 0; width: 2px; background: var(--color-accent); }
 .card .row { gap: 0.5rem; }
 .card .row button { flex: 0 0 auto; min-width: 0; }
 .hit { display: flex; gap: 0.9rem; align-items: flex-start; }
@@ -77,10 +91,31 @@ def card_html(rank: int, hit: Hit, note: str = "") -> str:
     )
 
 
+def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
+    """
+    A player that stands at the moment, with a picture of the sound in which the moment is marked.
+
+    Args:
+        sound: what is played of the answer.
+        address: where the page fetches it.
+        hit: the answer.
+    """
+    start, end = sound.start, sound.start + hit.end - hit.start
+    name = escape(Path(hit.path).name)
+    return (
+        f'<div class="player" data-start="{start:.3f}" data-end="{end:.3f}" data-peaks="{escape(address.peaks)}">'
+        '<div class="wave"><canvas aria-hidden="true"></canvas><div class="moment"></div>'
+        '<div class="playhead"></div></div>'
+        # The fragment is what a browser starts at, whatever it played before.
+        f'<audio controls preload="metadata" aria-label="{name}" src="{escape(address.url)}#t={start:.3f}"></audio>'
+        f'<a href="{escape(address.url)}" download="{escape(address.name)}">Download</a></div>'
+    )
+
+
 def _shortened(text: str) -> str:
     """What fits on a card of a text that may be a whole log."""
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_CHIP else f"{text[: LONGEST_CHIP - 1]}…"
 
 
-__all__ = ["STYLE", "card_html"]
+__all__ = ["STYLE", "card_html", "player_html"]

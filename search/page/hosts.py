@@ -1,26 +1,91 @@
-"""Which names a page that listens on this machine alone answers to."""
+"""Who may ask a page: hosts it answers to, requests of other web sites, and the way to it past a proxy."""
 
+import errno
 import ipaddress
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import SearchError
 
 NAMES = ("127.0.0.1", "localhost")
+PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
 
 
 def host_check(host: str) -> list[Any]:
     """
-    Middleware that refuses requests which name another host than this machine: a web site whose name is made to
-    point to 127.0.0.1 could otherwise read the page through the browser of whoever visits it.
+    Middleware that refuses requests of other web sites, and those which name another host than this machine: a web
+    site whose name is made to point to 127.0.0.1 could otherwise read the page through the browser of whoever visits
+    it.
 
     Args:
-        host: where the page listens. At an address that other machines reach, names are theirs to choose: no check.
+        host: where the page listens. At an address that other machines reach, names are theirs to choose: there any
+            name is answered to, and the page may stand within another one, as in a Space.
     """
-    if not is_loopback(host):
-        return []
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    own = is_loopback(host)
+    checks = [Middleware(OwnPagesOnly, framing=not own)]
+    if not own:
+        return checks
     allowed = list(dict.fromkeys([*NAMES, bracketed(host.lower())]))
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False)]
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False), *checks]
+
+
+class OwnPagesOnly:
+    """
+    Refuses what a browser sends on behalf of another web site, a page at another port of this machine among them.
+
+    Args:
+        app: an ASGI application.
+        framing: other sites may show the page within theirs.
+    """
+
+    def __init__(self, app: Any, *, framing: bool):
+        self.app, self.framing = app, framing
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """See the ASGI specification, version 3."""
+        if scope["type"] in ("http", "websocket"):
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            if is_foreign(scope.get("method", "GET"), headers, framing=self.framing):
+                from starlette.responses import PlainTextResponse
+
+                refused = PlainTextResponse("Requests of other web sites are refused.", status_code=403)
+                await refused(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def is_foreign(method: str, headers: Mapping[str, str], *, framing: bool = False) -> bool:
+    """
+    Whether a browser sends a request on behalf of another origin, by its Fetch Metadata (W3C, Sec-Fetch-Site) or,
+    without those, by ``Origin``. Programs that are no browsers send neither, and are not foreign.
+
+    A link on another site may lead to the page.
+
+    Args:
+        method: of HTTP.
+        headers: by name in lower case.
+        framing: other sites may show the page within theirs.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        if site in ("same-origin", "none"):
+            return False
+        places = ("document", "iframe") if framing else ("document",)
+        opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") in places
+        return not (method == "GET" and opened)
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    return urlsplit(origin).netloc.lower() not in {
+        headers.get(name, "").lower() for name in ("host", "x-forwarded-host")
+    } - {""}
 
 
 def is_loopback(host: str) -> bool:
@@ -36,4 +101,57 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-__all__ = ["bracketed", "host_check", "is_loopback"]
+def check_place(host: str, port: int | None) -> None:
+    """
+    Looks whether a server can listen.
+
+    Args:
+        host: address or name of this machine.
+        port: None is any.
+
+    Raises:
+        SearchError: if not; the message says why, and what else to give.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SearchError(
+                f"--port {port}: another program uses this port; give another, or none for the first free one from "
+                "7860 on."
+            ) from error
+        if error.errno == errno.EACCES:
+            raise SearchError(f"--port {port}: this user may not use it; give one above 1023.") from error
+        raise SearchError(
+            f"--host {host}: is no address of this machine ({error.strerror or error})."
+        ) from error
+
+
+@contextmanager
+def no_proxy(host: str) -> Iterator[None]:
+    """
+    Meanwhile requests of this process to its own page go to no proxy, whatever ``HTTP_PROXY`` says.
+
+    Args:
+        host: where the page listens.
+    """
+    before = {name: os.environ.get(name) for name in PROXY_VARIABLES}
+    own = [*NAMES, "::1", host.strip("[]")]
+    for name, value in before.items():
+        os.environ[name] = ",".join([*([value] if value else []), *own])
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+__all__ = ["OwnPagesOnly", "bracketed", "check_place", "host_check", "is_foreign", "is_loopback", "no_proxy"]

@@ -14,6 +14,9 @@ from ..query.hits import Hit
 from .browser_formats import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, browser_media_type
 
 LONG_SECONDS = 300.0
+PEAKS = 300
+# Of a picture: enough for the loudest of so many parts, whatever the sound's own rate.
+PEAK_RATE = 8_000
 BEFORE_SECONDS, PART_SECONDS = 10.0, 60.0
 _FULL_SCALE = 1 << 15
 
@@ -86,7 +89,6 @@ def part_as_wav(path: str, begin: float, seconds: float | None = PART_SECONDS) -
     Raises:
         OSError: if it cannot be read.
     """
-    import numpy as np
     import soundfile
 
     try:
@@ -99,6 +101,32 @@ def part_as_wav(path: str, begin: float, seconds: float | None = PART_SECONDS) -
     wav = BytesIO()
     soundfile.write(wav, as_int16(samples), rate, format="WAV", subtype="PCM_16")
     return wav.getvalue()
+
+
+def sound_peaks(path: str, begin: float, seconds: float | None, count: int = PEAKS) -> list[float]:
+    """
+    The picture of a sound: of equal parts of it the largest magnitude, relative to the loudest part.
+
+    Args:
+        path: of the recording.
+        begin: of what is pictured, seconds.
+        seconds: length of it; None to the end.
+        count: parts at most; fewer of a sound with fewer samples.
+
+    Returns:
+        Numbers from 0 to 1, ``(count,)``; all 0 of silence.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    try:
+        pieces = stream_channels(path, sampling_rate=PEAK_RATE, offset=begin, duration=seconds)
+        loudness = [np.abs(piece).reshape(len(piece), -1).max(axis=1) for piece in pieces]
+    except AudioReadError as error:
+        raise OSError(str(error)) from error
+    parts = np.array_split(np.concatenate(loudness), count)
+    peaks = np.array([part.max() for part in parts if len(part)], dtype=np.float64)
+    return (peaks / (peaks.max() or 1.0)).round(3).tolist()
 
 
 def as_int16(samples: np.ndarray) -> np.ndarray:
@@ -130,4 +158,4 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-__all__ = ["Playable", "as_int16", "clock", "part_as_wav", "playable"]
+__all__ = ["Playable", "as_int16", "clock", "part_as_wav", "playable", "sound_peaks"]

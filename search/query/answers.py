@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.compute as compute
 
 from ..errors import SearchError
 from ..store.columns import read_columns
-from ..store.entries import matrix
+from ..store.entries import WHOLE_FILE, matrix
 from ..store.index_store import Store, paths_among
 from ..store.vector_index import NearestQuery
 from .filters import Filters
@@ -28,6 +29,7 @@ RANKED_BY = ("path", "window", "start", "end", "vector")
 DETAILS = ("duration", "tags", "license", "metadata")
 RANKINGS = ("window", "clip")
 DEFAULT_RANKING = "window"
+SHORTEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Question:
         name_query: rank by these words in names too; None does not.
         background: gives the vectors of common questions ``(questions, width)`` for percentiles; None without.
         rank: "window" ranks files by their best window, "clip" by the vector of the whole file.
+        same_length: vectors are kept in half precision, so that their lengths differ from 1 by up to 0.0005; this
+            leaves the lengths out of the comparison. The vectors of two copies then score 1, and nothing more.
     """
 
     vector: np.ndarray
@@ -52,6 +56,7 @@ class Question:
     name_query: str | None = None
     background: Callable[[], np.ndarray] | None = None
     rank: str = DEFAULT_RANKING
+    same_length: bool = False
 
 
 def check_question(question: Question) -> None:
@@ -59,12 +64,23 @@ def check_question(question: Question) -> None:
     Raises:
         SearchError: for a number of answers below 1, a least score that is no number, or an unknown ranking.
     """
-    if question.top < 1:
-        raise SearchError(f"top={question.top}: has to be 1 or more.")
-    if question.min_score is not None and math.isnan(question.min_score):
-        raise SearchError("min_score=nan: has to be a number.")
+    check_top(question.top)
+    least = question.min_score
+    if least is not None and (isinstance(least, bool) or not isinstance(least, Real) or math.isnan(least)):
+        raise SearchError(f"min_score={least!r}: has to be a number.")
     if question.rank not in RANKINGS:
         raise SearchError(f"rank={question.rank!r}: has to be one of {', '.join(RANKINGS)}.")
+
+
+def check_top(top: int) -> None:
+    """
+    Raises:
+        SearchError: for a number of answers that is no whole number, or below 1.
+    """
+    if isinstance(top, bool) or not isinstance(top, Integral):
+        raise SearchError(f"top={top!r}: has to be a whole number of answers.")
+    if top < 1:
+        raise SearchError(f"top={top}: has to be 1 or more.")
 
 
 def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:
@@ -118,9 +134,14 @@ def ask_table(
     Raises:
         StoreError: if the table cannot be read.
     """
-    if question.rank == "clip":
-        return _ask_table_by_clip(store, question, filters)
-    condition = filters.sql()
+    kind, by_clip = "windows", question.rank == "clip"
+    conditions = [filters.sql()]
+    if by_clip:
+        if question.name_query is not None:
+            return _ask_table_by_clip_and_names(store, question, filters)
+        kind = "files"
+        conditions.append(f"window = {WHOLE_FILE}")
+    condition = " AND ".join(part for part in conditions if part) or None
     limit = min(MOST_ROWS, max(FEWEST_ROWS, ROWS_AN_ANSWER * question.top))
     columns = RANKED_BY if question.name_query is None else (*RANKED_BY, "tags", "metadata")
     # Before the table, into which it may go at this moment.
@@ -136,7 +157,7 @@ def ask_table(
             parts.append(_without_rows(_without_files(_fitting(named, filters), waiting), fitting))
         if allowed_waiting is not None:
             parts.append(allowed_waiting)
-        rows = read_columns(arrow.concat_tables(parts))["windows"]
+        rows = read_columns(arrow.concat_tables(parts))[kind]
         by_name = None
         if question.name_query is not None:
             by_name = name_scores(question.name_query, labels(rows))
@@ -153,18 +174,22 @@ def ask_table(
     by_path = {row.pop("path"): {**row, "tags": tuple(row["tags"])} for row in found}
     # A file that another process takes out at this moment is no answer.
     there = [place for place in ranked.places if rows["path"][place] in by_path]
-    return _hits(rows, ranked, there, [by_path[rows["path"][place]] for place in there], question)
+    hits = _hits(rows, ranked, there, [by_path[rows["path"][place]] for place in there], question)
+    return _at_best_windows(store, hits, question) if by_clip else hits
 
 
-def _ask_table_by_clip(store: Store, question: Question, filters: Filters) -> list[Hit]:
-    """By whole files, all of them: one row a file is few, and approximate answers would hold windows too."""
+def _ask_table_by_clip_and_names(store: Store, question: Question, filters: Filters) -> list[Hit]:
+    """By whole files and their names, all of them: one row a file is few."""
     rows = read_columns(store.file_rows(["path", "window", "start", "end", "vector", *DETAILS]))["files"]
     by_name = None
     if question.name_query is not None:
         by_name = name_scores(question.name_query, labels(rows))
     ranked = _ranked(rows, question, filters.mask(rows), by_name)
     details = [{name: rows[name][place] for name in DETAILS} for place in ranked.places]
-    hits = _hits(rows, ranked, ranked.places, details, question)
+    return _at_best_windows(store, _hits(rows, ranked, ranked.places, details, question), question)
+
+
+def _at_best_windows(store: Store, hits: Sequence[Hit], question: Question) -> list[Hit]:
     entries = store.entries([hit.path for hit in hits]) if hits else {}
     return [
         _at_best_window(hit, {"start": entry.starts, "end": entry.ends, "vector": entry.vectors}, question)
@@ -186,6 +211,9 @@ def _ranked(
     rows: Mapping[str, np.ndarray], question: Question, allowed: np.ndarray, by_name: np.ndarray | None
 ) -> _Ranked:
     cosines = rows["vector"] @ question.vector
+    if question.same_length:
+        lengths = np.linalg.norm(rows["vector"], axis=1) * np.linalg.norm(question.vector)
+        cosines = cosines / np.maximum(lengths, SHORTEST)
     unwanted = [rows["vector"] @ other for other in question.unwanted]
     scores = combine_scores(cosines, unwanted).astype(np.float64)
     if question.min_score is not None:
@@ -293,4 +321,4 @@ def _farthest(near: arrow.Table, vector: np.ndarray) -> float:
     return float(matrix(near.slice(len(near) - 1))[0] @ vector)
 
 
-__all__ = ["DETAILS", "Question", "ask_table", "check_question", "rank_contents"]
+__all__ = ["DETAILS", "Question", "ask_table", "check_question", "check_top", "rank_contents"]

@@ -1,11 +1,13 @@
 """Which windows a question is about: the same conditions over rows in memory, and as SQL for the table."""
 
 import fnmatch
+import glob
 import math
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from ...files.file_names import composed
 from ..errors import SearchError
 from ..store.entries import metadata_pairs_as_text
 from .globs import glob_expression
+
+MOST_ROOTS = 32
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,13 @@ class Filters:
     Texts are compared in Unicode's form NFC: what a keyboard writes finds what macOS stores.
 
     Attributes:
-        glob: of the path; ``*`` stands for anything, folders too.
+        glob: of the path, from its begin or from an indexed folder on; ``*`` stands for anything, folders too.
         tag: a folder's name, or a tag that the metadata give.
         min_duration, max_duration: of the file, seconds.
         file: only windows of this file.
         license: as the metadata tell it.
         metadata: values by name, each exactly.
+        roots: absolute; folders that were indexed, which ``glob`` may count from. The index gives them.
     """
 
     glob: str | None = None
@@ -39,6 +44,7 @@ class Filters:
     file: str | os.PathLike[str] | None = None
     license: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    roots: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, conditions: Mapping[str, Any]) -> "Filters":
@@ -48,7 +54,7 @@ class Filters:
         Raises:
             SearchError: for one that there is not.
         """
-        known = [entry.name for entry in fields(cls)]
+        known = [entry.name for entry in fields(cls) if entry.name != "roots"]
         unknown = sorted(set(conditions) - set(known))
         if unknown:
             raise SearchError(f"{unknown[0]!r} is no filter; there are {sorted(known)}.")
@@ -63,7 +69,11 @@ class Filters:
         """
         for name in ("min_duration", "max_duration"):
             seconds = getattr(self, name)
-            if seconds is not None and math.isnan(seconds):
+            if seconds is None:
+                continue
+            if isinstance(seconds, bool) or not isinstance(seconds, Real):
+                raise SearchError(f"{name}={seconds!r}: has to be a number of seconds.")
+            if math.isnan(seconds):
                 raise SearchError(f"{name}=nan: has to be a number of seconds.")
         if not isinstance(self.metadata, Mapping):
             raise SearchError(f"metadata={self.metadata!r}: has to be a mapping from names to values.")
@@ -105,7 +115,14 @@ class Filters:
     def fits(self, path: str) -> bool:
         """Whether a path is one that ``glob`` leaves."""
         # Folders' names mean what they say, whatever this system thinks of upper and lower case.
-        return self.glob is None or fnmatch.fnmatchcase(composed(path), composed(self.glob))
+        if self.glob is None:
+            return True
+        pattern = composed(self.glob)
+        below = (path[len(root) :] for root in self._prefixes() if path.startswith(root))
+        return any(fnmatch.fnmatchcase(composed(part), pattern) for part in (path, *below))
+
+    def _prefixes(self) -> list[str]:
+        return [root.rstrip(os.sep) + os.sep for root in self.roots]
 
     def sql(self) -> str | None:
         """
@@ -119,7 +136,13 @@ class Filters:
         if self.max_duration is not None:
             parts.append(f"duration <= {_number(self.max_duration)}")
         if self.glob is not None:
-            parts.append(f"regexp_like(path, {_text(glob_expression(self.glob))})")
+            if len(self.roots) <= MOST_ROOTS:
+                globs = [self.glob, *(glob.escape(root) + self.glob for root in self._prefixes())]
+            else:
+                # Behind whatever folder: more than fits, and one expression.
+                globs = [self.glob, f"*{os.sep}{self.glob}"]
+            either = [f"regexp_like(path, {_text(glob_expression(pattern))})" for pattern in globs]
+            parts.append(f"({' OR '.join(either)})")
         if self.tag is not None:
             either = [f"array_has(tags, {_text(form)})" for form in _forms(self.tag)]
             parts.append(f"({' OR '.join(either)})")
@@ -131,6 +154,17 @@ class Filters:
             either = [f"contains(metadata, {_text(text)})" for text in _pair_texts(*pair)]
             parts.append(f"({' OR '.join(either)})")
         return " AND ".join(parts) or None
+
+
+def indexed_folders(files: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """
+    The folders that files were indexed below, sorted.
+
+    Args:
+        files: columns path and root; the root of a file that was indexed by itself is its path.
+    """
+    pairs = dict.fromkeys(zip(files["root"], files["path"] == files["root"], strict=True))
+    return tuple(sorted({os.path.dirname(root) if single else root for root, single in pairs}))
 
 
 def metadata_pairs(texts: Iterable[str]) -> dict[str, str]:
@@ -168,4 +202,4 @@ def _pair_texts(name: str, value: str) -> list[str]:
     return [text for pair in pairs for text in metadata_pairs_as_text(*pair)]
 
 
-__all__ = ["Filters", "metadata_pairs"]
+__all__ = ["Filters", "indexed_folders", "metadata_pairs"]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...files.file_names import NameTable
-from ..store.columns import read_columns
+from ..store.columns import FACTS, read_columns, read_facts
 from ..store.index_store import Store
+from .filters import indexed_folders
 from .names import NameIndex, labels
 
 # Beside a process that is writing, a large index is not read anew for every file that comes.
@@ -37,8 +38,13 @@ class IndexContents:
 
     @property
     def files(self) -> dict[str, np.ndarray]:
-        """Path, tags and metadata (JSON) of every file, sorted by path."""
+        """Path, root, duration, tags, license and metadata (JSON) of every file, sorted by path."""
         return self._part("files", self._read_files)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders that were indexed, sorted; of a single file its folder."""
+        return self._part("roots", lambda: indexed_folders(self.files))
 
     @property
     def names(self) -> NameIndex:
@@ -61,12 +67,7 @@ class IndexContents:
     def _read_files(self) -> dict[str, np.ndarray]:
         if not self._store.approximate:
             return self._part("columns", lambda: read_columns(self._store.rows()))["files"]
-        rows = self._store.file_rows(["path", "tags", "metadata"]).sort_by("path")
-        tags = np.empty(len(rows), dtype=object)
-        for place, found in enumerate(rows.column("tags").to_pylist()):
-            tags[place] = tuple(found)
-        texts = {name: np.array(rows.column(name).to_pylist(), dtype=object) for name in ("path", "metadata")}
-        return texts | {"tags": tags}
+        return read_facts(self._store.file_rows(list(FACTS)))
 
 
 class CurrentContents:

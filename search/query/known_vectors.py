@@ -1,11 +1,14 @@
 """What an index has already of a file that is asked about: its path as it is stored, and its vectors."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..store.entries import FileEntry
 from ..store.index_store import Store
+from .hits import Hit
 from .index_contents import CurrentContents
 
 # Start and end of a window are kept as they were computed; a person writes tenths of a second.
@@ -46,6 +49,15 @@ def known_vector(store: Store, path: str, start: float, end: float | None) -> np
     return entry.vectors[int(np.argmax(near))] if near.any() else None
 
 
+def described(store: Store, path: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Moments of a file with its tags, license and metadata, if an index has the file unchanged."""
+    entry = unchanged_entry(store, path)
+    if entry is None:
+        return list(hits)
+    told = {"tags": entry.tags, "license": entry.license, "metadata": entry.metadata}
+    return [replace(hit, **told) for hit in hits]
+
+
 def unchanged_entry(store: Store, path: str) -> FileEntry | None:
     """All that an index has of a file, by its absolute path, if the file is unchanged."""
     try:
@@ -58,4 +70,4 @@ def unchanged_entry(store: Store, path: str) -> FileEntry | None:
     return entry if same else None
 
 
-__all__ = ["known_vector", "stored_path", "unchanged_entry"]
+__all__ = ["described", "known_vector", "stored_path", "unchanged_entry"]

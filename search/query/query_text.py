@@ -39,7 +39,12 @@ def phrase_query(query: str, template: str = SHORT_QUERY_TEMPLATE) -> str:
     Args:
         query: the question.
         template: with ``{}`` where the question goes; ``"{}"`` changes nothing.
+
+    Raises:
+        SearchError: for a question that is no text.
     """
+    if not isinstance(query, str):
+        raise SearchError(f"{query!r}: a question has to be a text.")
     words = query.split()
     return template.replace("{}", " ".join(words)) if 0 < len(words) <= SHORT_QUERY_WORDS else query
 

@@ -5,12 +5,28 @@ import pyarrow as arrow
 
 from .entries import WHOLE_FILE, half_matrix
 
+# What a file says of itself, and where it is: what filters look at.
+FACTS = ("path", "root", "duration", "tags", "license", "metadata")
+
+
+def read_facts(files: arrow.Table) -> dict[str, np.ndarray]:
+    """
+    Columns of files as arrays ``(files,)``, sorted by path: numbers and objects, tags as tuples.
+
+    Args:
+        files: one row a file, with the columns `FACTS`.
+    """
+    files = files.sort_by("path")
+    found = {name: _objects(files.column(name).to_pylist()) for name in FACTS if name != "duration"}
+    tags = _objects([tuple(tags) for tags in found["tags"]])
+    return {**found, "tags": tags, "duration": files.column("duration").to_numpy()}
+
 
 def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     """
     An index's table as arrays, ``windows`` and ``files`` apart, sorted by path and window.
 
-    Each holds ``file`` (number of the row's file in the order of paths), ``path``, ``start``, ``end``,
+    Each holds ``file`` (number of the row's file in the order of paths), ``path``, ``root``, ``start``, ``end``,
     ``duration``, ``tags``, ``license``, ``metadata`` (JSON) and ``vector`` ``(rows, width)`` float32; what the
     table lacks is left out, all but ``path``, ``window`` and ``vector``.
     """
@@ -25,7 +41,7 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     _, first = np.unique(place, return_index=True)
     of_files = {
         name: _objects(table.column(name).take(first).to_pylist())
-        for name in ("tags", "license", "metadata")
+        for name in ("root", "tags", "license", "metadata")
         if name in table.column_names
     }
     if "tags" in of_files:
@@ -55,4 +71,4 @@ def _objects(values: list) -> np.ndarray:
     return array
 
 
-__all__ = ["read_columns"]
+__all__ = ["FACTS", "read_columns", "read_facts"]

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import StoreError
+from .index_folder import IndexFolder
 from .lance_table import first_line
 
 RECORD = "index.json"
@@ -71,6 +73,27 @@ def read_record(content: bytes) -> dict[str, Any]:
     return {**record, "settings": {name: default for name, (_, default) in SETTINGS.items()} | settings}
 
 
+def open_record(folder: IndexFolder) -> dict[str, Any]:
+    """
+    [`read_record`] of an index.
+
+    Raises:
+        StoreError: if there is none, or it cannot be read; the message says what to do.
+    """
+    try:
+        if not folder.exists(RECORD):
+            raise StoreError(f"{folder}: is no index (no {RECORD}); make one with auricle index.")
+        return read_record(folder.read(RECORD))
+    except OSError as error:
+        raise StoreError(f"{folder}: its {RECORD} cannot be read ({error.strerror or error}).") from error
+    except StoreError:
+        raise
+    except NewerIndexError as error:
+        raise StoreError(f"{folder}: its {RECORD} {error}; upgrade auricle.") from error
+    except ValueError as error:
+        raise StoreError(f"{folder}: its {RECORD} {first_line(error)}; make the index anew.") from error
+
+
 def record_text(record: Mapping[str, Any]) -> bytes:
     """
     The content of ``index.json``, in the newest version.
@@ -93,6 +116,7 @@ __all__ = [
     "SETTINGS",
     "VERSION",
     "NewerIndexError",
+    "open_record",
     "read_record",
     "record_text",
 ]

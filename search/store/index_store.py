@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.compute as compute
 
-from ..errors import SearchError
+from ..errors import StoreError
 from .entries import WHOLE_FILE, FileEntry, from_rows, schema, to_rows
 from .index_folder import IndexFolder
-from .index_record import FORMAT, RECORD, SETTINGS, VERSION, NewerIndexError, read_record, record_text
-from .lance_table import connect, first_line, quoted, reason_of
+from .index_record import FORMAT, RECORD, SETTINGS, VERSION, open_record, record_text
+from .lance_table import connect, first_line, mend_table, quoted, reason_of
 from .pending import PendingFiles
 from .snapshot import drop_snapshot, read_snapshot, snapshot_state, write_snapshot
 from .vector_index import MOST_PIECES, Engine, LocalEngine, NearestQuery, is_indexed, merge_pieces, num_pieces
@@ -25,10 +25,6 @@ EXACT_WINDOWS = 250_000
 FILES_A_COMMIT = 256
 # What another process may still read in an object store; on one's own disk it notices, and reads again.
 VERSIONS_STAY, REMOTE_VERSIONS_STAY = timedelta(0), timedelta(hours=1)
-
-
-class StoreError(SearchError):
-    """An index that cannot be opened or written; the message says why and what to do."""
 
 
 class Store:
@@ -50,24 +46,16 @@ class Store:
     def __init__(self, place: str | os.PathLike[str], *, engine: "Engine | None" = None):
         self.engine = engine or LocalEngine()
         self.folder = IndexFolder(place)
-        try:
-            if not self.folder.exists(RECORD):
-                raise StoreError(f"{place}: is no index (no {RECORD}); make one with auricle index.")
-            self.record = read_record(self.folder.read(RECORD))
-        except OSError as error:
-            raise StoreError(f"{place}: its {RECORD} cannot be read ({error.strerror or error}).") from error
-        except ValueError as error:
-            if isinstance(error, StoreError):
-                raise
-            if isinstance(error, NewerIndexError):
-                raise StoreError(f"{place}: its {RECORD} {error}; upgrade auricle.") from error
-            raise StoreError(f"{place}: its {RECORD} {first_line(error)}; make the index anew.") from error
+        self.record = open_record(self.folder)
         path = self.folder.path
-        if path is not None and not (path / f"{TABLE}.lance").is_dir():
-            raise StoreError(f"{place}: its table {TABLE}.lance is gone; make the index anew.")
         self._pending = None if path is None else PendingFiles(path / "pending")
         self._counted: tuple[int, int] | None = None
         self._mapped: tuple[Any, arrow.Table | None] = (None, None)
+        self._closed = False
+        if not self._has_table and self._snapshot() is None:
+            raise StoreError(
+                f"{place}: its table {TABLE}.lance is gone, and there is no whole snapshot of it; make the index anew."
+            )
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], record: dict[str, Any], width: int) -> "Store":
@@ -104,8 +92,30 @@ class Store:
             raise StoreError(f"{place}: cannot be written ({reason_of(error)}).") from error
         return cls(place)
 
+    @property
+    def _has_table(self) -> bool:
+        return self.folder.path is None or (self.folder.path / f"{TABLE}.lance").is_dir()
+
+    def close(self) -> None:
+        """Lets go of what is open or mapped; what is asked for later raises StoreError."""
+        self._closed, self._mapped, self._pending = True, (None, None), None
+        self.__dict__.pop("table", None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.folder}: is closed.")
+
     def upgrade(self) -> None:
-        """Rewrites an older version's record in the newest one, for the one who writes; raises StoreError."""
+        """
+        For the one who writes: rewrites an older version's record in the newest one, and makes a table that is gone
+        anew from the snapshot; raises StoreError.
+        """
+        self._check_open()
+        if not self._has_table:
+            try:
+                mend_table(self.folder, TABLE, self._snapshot())
+            except (OSError, RuntimeError, ValueError) as error:
+                raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
         if self.record["version"] != VERSION:
             self.record["version"] = VERSION
             self._writing(lambda: self.folder.write(RECORD, record_text(self.record)))
@@ -158,6 +168,7 @@ class Store:
 
     def state(self) -> tuple:
         """What is equal as long as nothing in the index has changed, whoever changes it."""
+        self._check_open()
         waiting = () if self._pending is None else self._pending.state()
         snapshot = None if self.folder.path is None else snapshot_state(self.folder.path)
         return (waiting, snapshot, self._version() if snapshot is None else None)
@@ -203,6 +214,7 @@ class Store:
             columns: None is all.
             where: ``window = -1`` and what else the table alone looks at, or None for all rows.
         """
+        self._check_open()
         # Before the table: what goes into it meanwhile is then found twice, and not never.
         pending = self.waiting()
         table = self._snapshot()
@@ -219,6 +231,7 @@ class Store:
 
     def entries(self, paths: Sequence[str]) -> dict[str, FileEntry]:
         """By path all that is kept of files; paths that are not in the index are left out."""
+        self._check_open()
         wanted = arrow.array(list(paths), arrow.string())
         found, pending = [], self.waiting()
         table = self._snapshot()
@@ -381,23 +394,11 @@ class Store:
             self._writing(lambda: self.table.delete(where))
         self._writing(lambda: self.table.add(rows))
 
-    def _mend(self) -> None:
-        """Before the first change: a table that cannot be read is made anew from the snapshot."""
-        snapshot = self._snapshot()
-        if snapshot is None:
-            return
-        try:
-            connect(self.folder).open_table(TABLE).search().select(["path"]).limit(None).to_arrow()
-        except ImportError:
-            raise
-        except Exception:  # LanceDB raises RuntimeError, ValueError, OSError and its own
-            connect(self.folder).create_table(TABLE, data=snapshot, mode="overwrite")
-            self.__dict__.pop("table", None)
-
     def _writing(self, write: Callable[[], Any]) -> Any:
         try:
             if self.folder.path is not None:
-                self._mend()
+                if mend_table(self.folder, TABLE, self._snapshot()):
+                    self.__dict__.pop("table", None)
                 drop_snapshot(self.folder.path)
             return write()
         except StoreError:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as arrow
+
 from .index_folder import IndexFolder
 
 _KNOWN_REASONS = ("No space left on device", "Read-only file system", "Permission denied")
@@ -30,6 +32,34 @@ def connect(folder: IndexFolder) -> Any:
     return lancedb.connect(folder.uri, read_consistency_interval=timedelta(0))
 
 
+def mend_table(folder: IndexFolder, name: str, rows: arrow.Table | None) -> bool:
+    """
+    Makes a table that cannot be read, or is gone, anew; before the first change of it.
+
+    Args:
+        folder: of the index.
+        name: of the table.
+        rows: all of it; None if they are not known: then nothing is done.
+
+    Returns:
+        Whether it was made anew.
+
+    Raises:
+        ImportError: if LanceDB is not installed.
+        OSError, RuntimeError, ValueError: if it cannot be written.
+    """
+    if rows is None:
+        return False
+    try:
+        connect(folder).open_table(name).search().select(["path"]).limit(None).to_arrow()
+    except ImportError:
+        raise
+    except Exception:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+        connect(folder).create_table(name, data=rows, mode="overwrite")
+        return True
+    return False
+
+
 def quoted(texts: Sequence[str]) -> str:
     """Texts as a list of SQL, without its parentheses."""
     return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
@@ -50,4 +80,4 @@ def first_line(error: Exception) -> str:
     return re.sub(r",?\s*\S+\.rs:\d+:\d+", "", first)[:200]
 
 
-__all__ = ["connect", "first_line", "quoted", "reason_of"]
+__all__ = ["connect", "first_line", "mend_table", "quoted", "reason_of"]

@@ -1,17 +1,21 @@
 """The whole table in one Arrow file, mapped into memory: a question then needs no database."""
 
+import mmap
 import os
+import zlib
 from pathlib import Path
 
 import pyarrow as arrow
 from pyarrow import ipc
 
 SNAPSHOT = "snapshot.arrow"
+BYTES, CHECKSUM = b"auricle.bytes", b"auricle.crc32"
 
 
 def write_snapshot(folder: Path, rows: arrow.Table) -> None:
     """
-    Writes all rows, whole or not at all.
+    Writes all rows, whole or not at all, and behind them a checksum: an empty record batch whose metadata hold the
+    number of bytes before it and their CRC-32.
 
     Raises:
         OSError: if there is no room.
@@ -20,6 +24,12 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
     try:
         with arrow.OSFile(str(fresh), "wb") as sink, ipc.new_file(sink, rows.schema) as writer:
             writer.write_table(rows)
+            sink.flush()
+            count = sink.tell()
+            with open(fresh, "rb") as written:
+                checksum = _checksum(written.fileno(), count)
+            told = {BYTES: str(count), CHECKSUM: str(checksum)}
+            writer.write_batch(arrow.RecordBatch.from_pylist([], schema=rows.schema), custom_metadata=told)
         fresh.replace(folder / SNAPSHOT)
     except OSError:
         fresh.unlink(missing_ok=True)
@@ -28,19 +38,47 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
 
 def read_snapshot(folder: Path, schema: arrow.Schema) -> arrow.Table | None:
     """
-    All rows, mapped; None if there is no snapshot, or a damaged one, or one of other columns.
+    All rows, mapped; None if there is no snapshot, or one whose bytes have changed since, or one of other columns.
+
+    A snapshot of an earlier version has no checksum: only what would end the process is looked for in it.
 
     Args:
         folder: of the index.
         schema: of the rows.
     """
     try:
-        rows = ipc.open_file(arrow.memory_map(os.fspath(folder / SNAPSHOT))).read_all()
+        path = os.fspath(folder / SNAPSHOT)
+        reader = ipc.open_file(arrow.memory_map(path))
+        if not reader.schema.equals(schema):
+            return None
+        count = reader.num_record_batches
+        _, told = reader.get_batch_with_custom_metadata(count - 1) if count else (None, None)
+        if told is not None and CHECKSUM in told:
+            with open(path, "rb") as file:
+                if _checksum(file.fileno(), int(told[BYTES])) != int(told[CHECKSUM]):
+                    return None
+            # Without the empty one at the end: columns of one piece are not copied.
+            batches = [reader.get_batch(place) for place in range(count - 1)]
+            return arrow.Table.from_batches(batches, schema=reader.schema)
+        rows = reader.read_all()
         # Texts and lengths that a disk has changed would end the process; vectors would only be wrong.
         rows.drop_columns(["vector"]).validate(full=True)
-        return rows if rows.schema.equals(schema) else None
-    except (OSError, KeyError, arrow.ArrowException):
+        return rows
+    except (OSError, ValueError, KeyError, arrow.ArrowException):
         return None
+
+
+def _checksum(file: int, count: int) -> int:
+    """
+    CRC-32 of a file's first bytes.
+
+    Raises:
+        ValueError: if it has not so many.
+    """
+    if not count:
+        return 0
+    with mmap.mmap(file, count, access=mmap.ACCESS_READ) as content:
+        return zlib.crc32(content)
 
 
 def snapshot_state(folder: Path) -> tuple[int, int] | None:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
 from ...files.metadata_files import RowFault
 from ...files.unread_files import Unread
 from ...processing import AudioReadError
 from ..store.entries import FileEntry
 from ..store.index_store import FILES_A_COMMIT, Store
 from ..store.known_faults import KnownFault, Neighbours, read_faults, write_faults
+from .index_progress import IndexProgress
 from .metadata import NOTHING, Description, merged
 from .sound_fields import FIELDS_VERSION, read_fields
 from .walking import FoundFile, below
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     # Bringing an index up to date that already is does not need torch.
     from ...encoders.recordings.recording_windows import WindowVectors
 
+    Heard = Callable[[str, float], None]
     EmbedFiles = Callable[[Iterator[str]], Generator[tuple[str, WindowVectors | Exception]]]
 
 
@@ -96,6 +96,7 @@ def update_index(
     undescribed: Sequence[str] = (),
     unseen: Sequence[str] = (),
     progress: bool = True,
+    hear: "Callable[[Heard], None] | None" = None,
 ) -> IndexReport:
     """
     Adds new files, embeds changed ones anew, follows moved ones and takes deleted ones out.
@@ -116,7 +117,9 @@ def update_index(
         undescribed: folders whose metadata file, and sounds whose row, cannot be read: what the index has of them
             stays.
         unseen: folders and files that could not be looked at: what the index has of them stays.
-        progress: show a progress bar with rate and time left.
+        progress: show a progress bar with the time left.
+        hear: is given what ``embed_files`` then tells path and seconds of the sound that it has embedded; None: files
+            count when they are done.
 
     Raises:
         StoreError: if the index cannot be written; what was embedded stays.
@@ -124,12 +127,15 @@ def update_index(
     update = _Update(
         store, {file.path: file for file in files}, descriptions or {}, roots, undescribed, unseen
     )
-    with tqdm(total=len(update.todo), desc="indexing", unit="file", disable=not progress) as bar:
+    sizes = {path: update.files[path].size for path in update.todo}
+    with IndexProgress(sizes, disable=not progress) as bar:
+        if hear is not None:
+            hear(bar.heard)
         update.describe(bar)
         with closing(embed_files(update.unknown(bar))) as embedded:
             for path, found in embedded:
                 update.take(path, found)
-                bar.update()
+                bar.done(path)
     update.remove()
     return update.report
 
@@ -189,7 +195,7 @@ class _Update:
                 self.report.unchanged += 1
         self.changed = bool(self.gone)
 
-    def describe(self, bar: tqdm) -> None:
+    def describe(self, bar: IndexProgress) -> None:
         """Files of which only the metadata differ: nothing is embedded, so many go into one commit."""
         for start in range(0, len(self.said_anew), FILES_A_COMMIT):
             entries = self.store.entries(self.said_anew[start : start + FILES_A_COMMIT])
@@ -199,9 +205,10 @@ class _Update:
             news = sum(_about(entry) != _about(entries[entry.path]) for entry in told)
             self.report.described += news
             self.report.unchanged += len(told) - news
-            bar.update(len(entries))
+            for path in entries:
+                bar.done(path)
 
-    def unknown(self, bar: tqdm) -> Iterator[str]:
+    def unknown(self, bar: IndexProgress) -> Iterator[str]:
         """Paths whose content is new; the others are put right on the way."""
         said_anew = set(self.said_anew)
         for path in self.todo:
@@ -226,7 +233,7 @@ class _Update:
                 else:
                     yield path
                     continue
-            bar.update()
+            bar.done(path)
 
     def take(self, path: str, found: "WindowVectors | Exception") -> None:
         """A file's vectors, or what was wrong with it."""

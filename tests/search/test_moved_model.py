@@ -39,6 +39,25 @@ def test_without_its_model_an_index_says_how_to_name_it(moved):
         SoundIndex(index).search("rain")
 
 
+def test_the_page_says_what_to_do(moved, tmp_path):
+    pytest.importorskip("gradio_client")
+    pytest.importorskip("gradio")
+    from pages import asked
+
+    from auricle.search.page.app import serve
+
+    _, place, new, _ = moved
+    opened = SoundIndex(place)
+    assert opened.missing_model.startswith(f"{tmp_path / 'old'}: the model of this index does not lie there")
+    page = serve(opened)
+    try:
+        with pytest.raises(Exception, match=f"auricle serve {place} --model PLACE; the index remembers it"):
+            asked(page.local_url, "rain")
+    finally:
+        page.close()
+    assert SoundIndex(place, model=str(new)).missing_model == ""
+
+
 def test_the_new_place_answers_alike_and_is_remembered(moved):
     sounds, index, new, expected = moved
     assert SoundIndex(index, model=str(new)).search("rain") == expected

@@ -321,7 +321,7 @@ def test_what_the_index_has_is_not_embedded_again(place, saved):
     entry = index.store.entry(source)
     assert len(entry.starts) == 3
     for part, vector in (({}, entry.vector), ({"start": 1.0, "end": 2.0}, entry.vectors[1])):
-        hits = reader.similar(source, **part)
+        hits = reader.similar(source, rank="window", **part)
         scores = {
             path: (held.vectors @ vector).max()
             for path, held in index.store.entries([hit.path for hit in hits]).items()
@@ -445,6 +445,7 @@ def test_what_cannot_be_asked(place, saved, tmp_path):
     assert "another fingerprint" in run("index", sounds, "--model", other, *where, code=2).stderr
     assert "another hop seconds" in run("index", sounds, *where, "--hop", "0.5", code=2).stderr
     shutil.rmtree(index.directory / "sounds.lance")
+    (index.directory / "snapshot.arrow").unlink()
     assert "its table sounds.lance is gone" in run("search", "dog", *where, code=2).stderr
     (index.directory / "index.json").write_text("{")
     assert "is damaged" in run("search", "dog", *where, code=2).stderr

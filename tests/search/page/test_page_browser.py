@@ -1,7 +1,9 @@
 """The page in a real browser, without a screen: type, listen, more like this, upload; at two widths."""
 
 import csv
+import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +14,17 @@ pytest.importorskip("selenium")
 pytest.importorskip("gradio")
 pytest.importorskip("lancedb")
 
-from browser import browser, complaints, keep_picture, marks, overflow, requests_elsewhere, until
+from browser import (
+    browser,
+    complaints,
+    keep_picture,
+    marks,
+    overflow,
+    press,
+    requests_elsewhere,
+    shown,
+    until,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from tiny_models import SAMPLING_RATE, saved_tiny_model, sound, write_sound
@@ -21,11 +33,6 @@ from auricle.search.page.app import CARDS, serve
 from auricle.search.sound_index import SoundIndex
 
 pytestmark = marks
-ANSWERS = "return [...document.querySelectorAll('.hit')].map(node => node.dataset.path)"
-BUTTONS = (
-    "const all = [...document.querySelectorAll('button')]"
-    ".filter(b => b.innerText.trim() === arguments[0] && b.offsetParent !== null);"
-)
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +55,6 @@ def open_filters(driver) -> None:
     driver.execute_script(
         "[...document.querySelectorAll('button')].find(b => b.innerText.includes('Filters')).click()"
     )
-
-
-def press(driver, label: str, place: int = 0) -> None:
-    until(lambda: driver.execute_script(f"{BUTTONS} return all.length > arguments[1]", label, place), label)
-    driver.execute_script(f"{BUTTONS} all[arguments[1]].click()", label, place)
-
-
-def shown(driver, hits) -> None:
-    """Waits until these are the answers on screen."""
-    wanted = [hit.path for hit in hits]
-    until(lambda: driver.execute_script(ANSWERS) == wanted, f"the answers {wanted[:2]}")
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 1000), (390, 844)])
@@ -142,16 +138,31 @@ def test_the_player_starts_at_the_moment(page, tmp_path):
         path.send_keys("*late*")
         box.send_keys(sentence, Keys.ENTER)
         shown(driver, index.search(sentence, glob="*late*"))
-        play = until(
-            lambda: driver.find_elements(By.CSS_SELECTOR, ".card button[aria-label=Play]"), "a player"
-        )[0]
-        time = "return document.querySelector('.card time').innerText"
-        minutes, seconds = divmod(int(start), 60)
-        until(lambda: driver.execute_script(time) == f"{minutes}:{seconds:02}", f"standing at {start} s")
-        play.click()
-        # Half a second before its end the last second is told.
-        until(lambda: driver.execute_script(time) == f"{minutes}:{seconds + 1:02}", "playing")
+        now = "return document.querySelector('.card audio').currentTime"
+        until(lambda: abs(driver.execute_script(now) - start) < 0.3, f"standing at {start} s")
+        driver.execute_script("document.querySelector('.card audio').play()")
+        until(lambda: driver.execute_script(now) > start + 0.5, "playing")
         assert not complaints(driver)
+
+
+def test_an_index_without_its_model_says_what_to_do_when_the_page_opens(page, tmp_path):
+    _, index, _ = page
+    shutil.copytree(index.directory, tmp_path / "index")
+    record = tmp_path / "index" / "index.json"
+    held = json.loads(record.read_text())
+    record.write_text(json.dumps({**held, "model": str(tmp_path / "gone")}))
+    running = serve(SoundIndex(tmp_path / "index"))
+    try:
+        with browser(tmp_path / "profile", 390, 844) as driver:
+            driver.get(running.local_url)
+            text = "return (document.querySelector('#trouble') || { innerText: '' }).innerText"
+            said = until(lambda: driver.execute_script(text), "saying so")
+            assert said.startswith(
+                f"No question can be answered. {tmp_path / 'gone'}: the model of this index"
+            )
+            assert "--model PLACE" in said and overflow(driver) <= 0
+    finally:
+        running.close()
 
 
 def test_a_new_visit_sees_the_tags_and_licenses_that_the_index_has_by_then(page, tmp_path):

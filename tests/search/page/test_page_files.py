@@ -103,7 +103,7 @@ def test_sounds_play_from_where_they_lie_and_no_copy_is_made(made, elsewhere, tm
     monkeypatch.chdir(tmp_path)
 
     def copies() -> list[Path]:
-        return [path for path in cache.rglob("*") if path.is_file()]
+        return [path for path in cache.rglob("[!.]*") if path.is_file()]
 
     index = SoundIndex.create(tmp_path / "index", str(root / "model"))
     index.update([root / "sounds"], progress=False)

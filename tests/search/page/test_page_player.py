@@ -117,10 +117,10 @@ def hit_of(path: Path, start: float = 0.0, duration: float = SECONDS) -> Hit:
 def sent(hit: Hit) -> tuple[str, bytes, str]:
     """Media type, content and name of what the page sends for an answer."""
     sounds = AnsweredSounds()
-    value = sounds.value(playable(hit))
-    reply = TestClient(Starlette(routes=[sounds.route()])).get("/" + value["url"])
+    address = sounds.address(playable(hit))
+    reply = TestClient(Starlette(routes=sounds.routes())).get("/" + address.url)
     assert reply.status_code == 200
-    return reply.headers["content-type"], reply.content, value["orig_name"]
+    return reply.headers["content-type"], reply.content, address.name
 
 
 def pitches(samples: np.ndarray, rate: int) -> list[float]:

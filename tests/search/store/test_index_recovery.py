@@ -75,6 +75,71 @@ def test_a_damaged_or_missing_snapshot_is_made_anew(made):
         assert Store(index.directory).finished
 
 
+def test_a_table_that_was_deleted_is_made_anew_from_the_snapshot(made):
+    sounds, index = made
+    expected, before = index.search("a dog", top=6), contents(index)
+    shutil.rmtree(index.directory / "sounds.lance")
+    again = SoundIndex(index.directory)
+    assert again.search("a dog", top=6) == expected
+    assert again.update([sounds], progress=False).unchanged == 6
+    (index.directory / "snapshot.arrow").unlink()
+    assert same(contents(SoundIndex(index.directory)), before)
+    # Without either there is nothing to go on with.
+    shutil.rmtree(index.directory / "sounds.lance")
+    with pytest.raises(SearchError, match=r"sounds\.lance is gone, and there is no whole snapshot"):
+        SoundIndex(index.directory)
+
+
+@pytest.mark.parametrize("part", ["vectors", "texts", "checksum"])
+def test_a_snapshot_whose_bytes_changed_is_not_believed(made, part):
+    sounds, index = made
+    path, expected = index.directory / "snapshot.arrow", index.search("a dog", top=6)
+    whole = path.read_bytes()
+    vectors = index.store.entry(str(sounds / "e.wav")).vectors.astype(np.float16).tobytes()
+    place = {
+        "vectors": whole.index(vectors) + 3,
+        "texts": whole.index(b"e.wav"),
+        "checksum": whole.index(b"auricle.crc32") + 1,
+    }[part]
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+    again = SoundIndex(index.directory)
+    assert again.search("a dog", top=6) == expected
+    # A snapshot without its checksum is one of an earlier version.
+    assert again.store.finished == (part == "checksum")
+    assert again.update([sounds], progress=False).unchanged == 6
+    assert Store(index.directory).finished and SoundIndex(index.directory).search("a dog", top=6) == expected
+
+
+def test_a_snapshot_of_an_earlier_version_answers(made):
+    from pyarrow import ipc
+
+    _, index = made
+    path, expected = index.directory / "snapshot.arrow", index.search("a dog", top=6)
+    rows, earlier = index.store.rows(), index.directory / "earlier.arrow"
+    with ipc.new_file(str(earlier), rows.schema) as writer:
+        writer.write_table(rows)
+    earlier.replace(path)
+    again = SoundIndex(index.directory)
+    assert again.store.finished and again.search("a dog", top=6) == expected
+
+
+def test_an_index_is_closed_and_told(made):
+    sounds, index = made
+    with SoundIndex(index.directory) as opened:
+        hits = opened.search("a dog")
+        told = repr(opened)
+        assert str(index.directory) in told and "6 files" in told and opened.store.record["model"] in told
+    assert "closed" in repr(opened)
+    for ask in (lambda: opened.search("a dog"), lambda: opened.similar(hits[0].path), lambda: len(opened)):
+        with pytest.raises(SearchError, match="is closed"):
+            ask()
+    with pytest.raises(SearchError, match="is closed"):
+        opened.update([sounds], progress=False)
+    opened.close()
+    shutil.rmtree(index.directory)
+    assert "cannot be read" in repr(index) or "6 files" in repr(index)
+
+
 def test_asking_needs_no_database_while_there_is_a_snapshot(made):
     _, index = made
     code = (

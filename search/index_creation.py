@@ -1,0 +1,195 @@
+"""Loading the model of an index, making an empty index with it, and what an index records of both."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..encoders import AudioTextEncoder, load_encoder
+from .encoder_settings import EncoderSettings
+from .errors import SearchError
+from .store.index_folder import IndexFolder
+from .store.index_record import RECORD
+from .store.index_store import EXACT_WINDOWS, Store
+from .store.write_lock import check_free, writing
+
+logger = logging.getLogger(__name__)
+
+
+def load_index_encoder(name: str, **options: Any) -> AudioTextEncoder:
+    """
+    An encoder, on the GPU if there is one.
+
+    Args:
+        name: directory or Hub id.
+        options: of [`load_encoder`].
+
+    Raises:
+        SearchError: if there is none, or it cannot be loaded.
+    """
+    try:
+        return load_encoder(name, **options)
+    except ValueError as error:
+        raise SearchError(str(error)) from error
+
+
+def load_encoder_on_half_the_cores(name: str, **options: Any) -> AudioTextEncoder:
+    """
+    [`load_index_encoder`] for a process that does nothing else: torch then computes on half of the CPU's cores.
+
+    See [`choose_cpu_threads`]: with a thread a core, any other busy program slows every file down many times.
+
+    Raises:
+        SearchError: as `load_index_encoder`.
+    """
+    from ..encoders.cpu_threads import set_cpu_threads
+
+    set_cpu_threads(None)
+    return load_index_encoder(name, **options)
+
+
+def open_or_create(
+    directory: str | os.PathLike[str],
+    model: str,
+    loader: Callable[..., AudioTextEncoder],
+    *,
+    hop_seconds: float | None = None,
+    exact_windows: int | None = None,
+    settings: EncoderSettings | None = None,
+    trust_remote_code: bool = False,
+) -> tuple[AudioTextEncoder, dict[str, Any]]:
+    """
+    Loads the model of an index, and makes the index empty if there is none.
+
+    Args:
+        directory, model, hop_seconds, exact_windows, settings, trust_remote_code: as of [`SoundIndex.create`].
+        loader: from a directory or Hub id and options of [`load_encoder`] to an encoder.
+
+    Returns:
+        The encoder, and what an index that is made with it keeps of how it is made.
+
+    Raises:
+        SearchError: if the model cannot be loaded, or the index was made with other settings or cannot be made.
+    """
+    folder, settings = IndexFolder(directory), settings or EncoderSettings()
+    if folder.exists(RECORD):
+        settings = settings.completed_by(directory, Store(directory).record)
+    trusted = {"trust_remote_code": True} if trust_remote_code else {}
+    encoder = loader(model, **settings.options(), **trusted)
+    record = record_of(
+        model, encoder, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows, settings
+    )
+    if not folder.exists(RECORD):
+        check_free(folder)
+        with writing(folder):
+            # Another process may have made it while this one waited.
+            if not folder.exists(RECORD):
+                Store.create(directory, record, encoder.embedding_dim)
+    return encoder, record
+
+
+def record_of(
+    model: str,
+    encoder: AudioTextEncoder,
+    hop_seconds: float | None,
+    exact_windows: int,
+    settings: EncoderSettings,
+) -> dict[str, Any]:
+    """
+    What an index keeps of how it is made.
+
+    Args:
+        model: directory or Hub id.
+        encoder: loaded from there.
+        hop_seconds: from one window's start to the next one's; None is a window.
+        exact_windows: up to so many windows questions are exact.
+        settings: that the encoder was loaded with.
+
+    Raises:
+        SearchError: for a hop that is not above 0 and at most a window.
+    """
+    window = encoder.window_seconds
+    return {
+        "model": encoder.name if encoder.revision else place_of(model),
+        "fingerprint": encoder.fingerprint,
+        "window_seconds": window,
+        "hop_seconds": check_hop(hop_seconds, window) or window,
+        "exact_windows": exact_windows,
+        "settings": {
+            "clip_vector": "model",
+            "precision": encoder.precision,
+            "revision": encoder.revision,
+            "window_seconds": settings.window_seconds,
+            "truncate_dim": settings.truncate_dim,
+            "remote_code": encoder.runs_remote_code,
+        },
+    }
+
+
+def place_of(model: str) -> str:
+    """A directory as an absolute path, anything else as it is."""
+    return os.path.abspath(model) if os.path.isdir(model) else model
+
+
+def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
+    """
+    Returns a hop, or None, as it is.
+
+    Raises:
+        SearchError: for a hop that is not above 0 and at most a window: sound would be left out.
+    """
+    if hop_seconds is not None and not 0 < hop_seconds <= window_seconds:
+        raise SearchError(
+            f"hop {hop_seconds:g} s: has to be above 0 and at most a window, {window_seconds:g} s."
+        )
+    return hop_seconds
+
+
+def check_record(
+    directory: str | os.PathLike[str], held: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    """
+    Raises:
+        SearchError: if an index holds vectors of another model, window or hop than those that are to go in, or of a
+            model that runs code of its repository only in one of both.
+    """
+    if held["settings"]["remote_code"] != wanted["settings"]["remote_code"]:
+        how = ("without", "leave out") if wanted["settings"]["remote_code"] else ("with", "give")
+        raise SearchError(
+            f"{directory}: was made {how[0]} Python code from the repository of {held['model']}; {how[1]} "
+            "--trust-remote-code, or name another --index."
+        )
+    for name in ("fingerprint", "window_seconds", "hop_seconds"):
+        if held[name] != wanted[name]:
+            raise SearchError(
+                f"{directory}: was made with another {name.replace('_', ' ')} ({held[name]}, "
+                f"model {held['model']}; now {wanted[name]}). "
+                "Vectors of two kinds cannot be compared: name another --index."
+            )
+
+
+def check_settings(
+    directory: str | os.PathLike[str], held: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    """
+    Raises:
+        SearchError: if a setting is wanted (not None) and an index was made with another one.
+    """
+    for name, value in wanted.items():
+        if value not in (None, held[name]):
+            raise SearchError(
+                f"{directory}: was made with another {name.replace('_', ' ')} ({held[name]}, now {value}); "
+                "name another --index."
+            )
+
+
+__all__ = [
+    "check_hop",
+    "check_record",
+    "check_settings",
+    "load_encoder_on_half_the_cores",
+    "load_index_encoder",
+    "open_or_create",
+    "place_of",
+    "record_of",
+]

@@ -1,0 +1,36 @@
+"""A question and its filters, answered from memory or from the table."""
+
+from ..errors import SearchError
+from ..store.index_store import Store
+from .answers import Question, ask_table, check_question, rank_contents
+from .filters import Filters
+from .hits import Hit
+from .index_contents import CurrentContents
+from .resolved_filters import resolve_filters
+
+
+def answer(
+    store: Store, contents: CurrentContents, question: Question, filters: Filters, *, exact: bool
+) -> list[Hit]:
+    """
+    The files of an index that fit a question, the best first.
+
+    Args:
+        store, contents: of the index.
+        question: what is asked.
+        filters: files that they do not leave are no answers.
+        exact: compare with every vector even where there is an approximate index.
+
+    Raises:
+        SearchError: for a question or filters that cannot be used, or an empty index.
+    """
+    check_question(question)
+    filters, now = resolve_filters(store, contents, filters), contents.get()
+    if store.approximate:
+        return ask_table(store, now, question, filters, exact=exact)
+    if not len(now.windows["path"]):
+        raise SearchError(f"{store.folder}: the index is empty; bring it up to date with auricle index.")
+    return rank_contents(now, question, filters)
+
+
+__all__ = ["answer"]

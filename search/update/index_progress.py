@@ -1,0 +1,83 @@
+"""How far an update of an index is: by the share of the sound, also within a long recording."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from tqdm.auto import tqdm
+
+from ...processing import AudioReadError
+from ...processing.audio_reading import audio_seconds
+
+# Of a shorter file it is enough to know when it is done.
+LONG_BYTES = 4_000_000
+FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
+
+
+class IndexProgress:
+    """
+    A bar over files, each as long as it has bytes: how long they sound is not known before they are read.
+
+    A long file counts as it is embedded, by seconds; beside the bar stand the files and the sound that are done.
+
+    Args:
+        sizes: bytes of the files, by path.
+        disable: show nothing.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], *, disable: bool):
+        # An empty file is something to do, too.
+        self._sizes = {path: max(size, 1) for path, size in sizes.items()}
+        self._files, self._sound, self._done = 0, 0.0, 0
+        self._running: dict[str, tuple[float, float | None]] = {}
+        self._bar = tqdm(
+            total=sum(self._sizes.values()),
+            desc="indexing",
+            bar_format=FORMAT,
+            disable=disable or not self._sizes,
+        )
+
+    def __enter__(self) -> "IndexProgress":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    @property
+    def share(self) -> float:
+        """Of the bytes, 0 to 1; of files in work what is embedded of them."""
+        within = sum(self._within(path) for path in self._running)
+        return (self._done + within) / max(sum(self._sizes.values()), 1)
+
+    def heard(self, path: str, seconds: float) -> None:
+        """Counts so many seconds of a file that is being embedded."""
+        self._sound += seconds
+        if path not in self._running:
+            length = None
+            if self._sizes.get(path, 0) >= LONG_BYTES and not self._bar.disable:
+                with suppress(AudioReadError, OSError):
+                    length = audio_seconds(path)
+            self._running[path] = (0.0, length)
+        before, length = self._running[path]
+        self._running[path] = (before + seconds, length)
+        self._show()
+
+    def done(self, path: str) -> None:
+        """Counts a file as done."""
+        self._running.pop(path, None)
+        self._files += 1
+        self._done += self._sizes[path]
+        self._show()
+
+    def _within(self, path: str) -> int:
+        seconds, length = self._running[path]
+        return int(self._sizes.get(path, 0) * min(1.0, seconds / length)) if length else 0
+
+    def _show(self) -> None:
+        if self._bar.disable:
+            return
+        told = f"{self._files:,} of {len(self._sizes):,} files, {tqdm.format_interval(self._sound)} of sound"
+        self._bar.set_postfix_str(told, refresh=False)
+        self._bar.update(self._done + sum(map(self._within, self._running)) - self._bar.n)
+
+
+__all__ = ["IndexProgress"]

@@ -1,0 +1,65 @@
+"""An index brought up to date with folders: what lies there, what is embedded, and one report of both."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...processing import supported_audio_extensions
+from ..store.index_store import Store
+from ..store.write_lock import writing
+from .indexing import IndexReport, update_index
+from .survey import survey
+from .walking import check_root
+
+if TYPE_CHECKING:
+    from .indexing import EmbedFiles
+
+
+def update_from_folders(
+    store: Store,
+    roots: Sequence[str],
+    embed_files: "EmbedFiles",
+    *,
+    prune: bool,
+    progress: bool,
+    hear: Callable[..., Any],
+) -> IndexReport:
+    """
+    Looks at folders, updates the index by what is there, and reports both; holds the index's lock meanwhile.
+
+    Args:
+        store: the index.
+        roots: absolute paths of folders or files.
+        embed_files, progress, hear: as of [`update_index`].
+        prune: take a folder's files out even if it is gone, or no sound at all is left in it.
+
+    Raises:
+        FileNotFoundError: for a root that does not exist.
+        SearchError: if another process is writing the index, it cannot be written, or there is no sound.
+    """
+    if not prune:
+        # Before the index's lock is waited for.
+        for root in roots:
+            check_root(root)
+    with writing(store.folder):
+        store.upgrade()
+        found = survey(roots, supported_audio_extensions(), store.files(), prune=prune)
+        report = update_index(
+            store,
+            found.files,
+            roots,
+            embed_files,
+            descriptions=found.said.by_path,
+            undescribed=found.said.kept,
+            unseen=[path for path, _ in found.faults],
+            progress=progress,
+            hear=hear,
+        )
+    told = [(row.file, row.text) for row in found.said.rows]
+    report.faults = found.faults + found.said.unread + told + report.faults
+    report.kept = found.kept + report.kept
+    report.remarks = found.said.remarks + report.remarks
+    report.rows, report.unread = found.said.rows, found.unread
+    return report
+
+
+__all__ = ["update_from_folders"]
