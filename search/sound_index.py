@@ -226,12 +226,7 @@ class SoundIndex:
         return sorted({license for license in found if license})
 
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
-        """
-        Unit vectors ``(sentences, width)`` by the exported text tower, or the model's.
-
-        Raises:
-            SearchError: for a sentence without a word.
-        """
+        """Unit vectors ``(sentences, width)``; raises `SearchError` for a sentence without a word."""
         return self._encoder.embed_texts(sentences)
 
     def _embed_queries(self, queries: Sequence[str]) -> np.ndarray:

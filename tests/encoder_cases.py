@@ -63,7 +63,7 @@ def save_auricle(folder: Path) -> None:
 def save_auricle_matryoshka(folder: Path) -> None:
     """A model directory whose configuration names widths that its vectors may be cut to."""
     model, _ = saved_tiny_model(folder)
-    model.config.matryoshka_dims = [8, 4]
+    model.config.matryoshka_dims = [4, 8]
     model.config.save_pretrained(folder)
 
 

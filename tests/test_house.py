@@ -364,6 +364,7 @@ MAY_NAME_MODEL_CLASSES = (
     "hub/",
     "training/models/",
     "training/retrieval_trainer.py",
+    "training/trainer_callbacks.py",
 )
 
 

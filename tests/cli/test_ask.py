@@ -108,7 +108,7 @@ def test_json(saved, sounds):
     result = ask(saved[0], sounds, SENTENCE, "--json", "--no-progress", "--top", "3")
     assert result.exit_code == 0
     answer = json.loads(result.stdout)
-    assert set(answer) == {"sentence", "answers", "unreadable"}
+    assert set(answer) == {"sentence", "answers", "unreadable", "skipped", "unread", "remarks", "counts"}
     assert answer["sentence"] == SENTENCE
     expected = expected_ranking(saved, sounds)[:3]
     assert [entry["path"] for entry in answer["answers"]] == [path for path, _ in expected]

@@ -172,7 +172,7 @@ def test_bad_files_are_listed_and_stop_nothing(saved, tmp_path):
     for name, reason in (
         ("empty.wav", "is empty"),
         ("text.flac", ""),
-        ("gone.wav", "No such file"),
+        ("gone.wav", "a link whose target does not exist"),
         ("latin-", "not valid UTF-8"),
     ):
         assert any(name in line and reason in line for line in done.stderr.splitlines()), (name, done.stderr)
