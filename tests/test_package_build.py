@@ -120,7 +120,9 @@ def test_the_installed_wheel_works_outside_the_repository(built, tmp_path):
     file, version = run(python, "-c", code, cwd=elsewhere).splitlines()
     assert Path(file).resolve().is_relative_to(home.resolve())
     assert version == PYPROJECT["project"]["version"]
-    names = "from auricle import AuricleModel, SoundIndex; print(AuricleModel.__module__, SoundIndex.__module__)"
+    names = (
+        "from auricle import AuricleModel, SoundIndex; print(AuricleModel.__module__, SoundIndex.__module__)"
+    )
     assert run(python, "-c", names, cwd=elsewhere).split()[-2:] == [
         "auricle.modeling.modeling_auricle",
         "auricle.search.sound_index",
