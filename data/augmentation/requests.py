@@ -20,7 +20,7 @@ class TextRequest:
         languages: of the sentence and of the answer, as (English name, code) pairs; empty for ``mix``.
         prompt: the prompt of a chat model, with the texts filled in.
         prompt_version: of the prompt's file.
-        attempt: 0 for the first request. If its answer fails the checks, the request is sent again with the next number.
+        attempt: 0 for the first request. If its answer fails the checks, it is sent again with the next number.
         settings: of the model: its name, temperature and so on.
     """
 
