@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...files.file_names import composed
+from ...files.stored_paths import path_as_stored
 from ..errors import SearchError
 from ..store.entries import metadata_pairs_as_text
 from .globs import glob_expression
@@ -103,7 +104,7 @@ class Filters:
             forms = _forms(self.tag)
             kept &= np.array([any(form in tags for form in forms) for tags in rows["tags"]], dtype=bool)
         if self.file is not None:
-            kept &= rows["path"] == os.path.abspath(self.file)
+            kept &= rows["path"] == path_as_stored(self.file)
         if self.license is not None:
             forms = _forms(self.license)
             kept &= np.array([license in forms for license in rows["license"]], dtype=bool)
@@ -148,7 +149,7 @@ class Filters:
             either = [f"array_has(tags, {_text(form)})" for form in _forms(self.tag)]
             parts.append(f"({' OR '.join(either)})")
         if self.file is not None:
-            parts.append(f"path = {_text(os.path.abspath(self.file))}")
+            parts.append(f"path = {_text(path_as_stored(self.file))}")
         if self.license is not None:
             parts.append(f"license IN ({', '.join(map(_text, _forms(self.license)))})")
         for pair in self.metadata.items():
