@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo fidelity-table test test-slow test-browser test-cluster test-fuzz test-full-size test-hf test-versions lint format bench clean
+.PHONY: help venv demo fidelity-table test test-slow test-browser test-cluster test-fuzz test-full-size test-hf test-versions lint format package bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -73,6 +73,12 @@ lint: venv ## check format and style
 format: venv ## put format and import order right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Beside the repository, so that nothing of it stays; what a build prints is shown where it fails.
+package: venv ## build the source distribution and the wheel in a temporary directory and check both (build, twine)
+	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && \
+		{ $(BIN)/python -m build --outdir "$$folder/dist" . > "$$folder/log" 2>&1 || { cat "$$folder/log"; exit 1; }; } && \
+		$(BIN)/python -m twine check --strict "$$folder"/dist/*
 
 bench: venv ## run every benchmarks/bench_*.py
 	@set -e; for script in benchmarks/bench_*.py; do \

@@ -33,6 +33,6 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["AuricleConfig", "AuricleModel", "AuricleProcessor", "SoundIndex", "__version__", "load_encoder"]

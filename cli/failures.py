@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 
 import typer
 
+CLOSED_PIPE_IS_EINVAL = sys.platform == "win32"
+
 
 @contextmanager
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
@@ -80,12 +82,16 @@ def reader_may_leave() -> Iterator[None]:
     For printing results only: the reader may close the pipe early, as `head` does.
 
     Raises:
-        typer.Exit: with code 0 in place of a `BrokenPipeError`; the rest of the buffer is discarded.
+        typer.Exit: with code 0 in place of the error of a closed pipe; the rest of the buffer is discarded.
     """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError as error:
+    except OSError as error:
+        # Windows reports a closed pipe as an invalid argument.
+        closed = isinstance(error, BrokenPipeError) or (CLOSED_PIPE_IS_EINVAL and error.errno == errno.EINVAL)
+        if not closed:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from error
 

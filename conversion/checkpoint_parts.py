@@ -1,12 +1,13 @@
 """Checkpoints that their publishers cut into parts of one file."""
 
 import hashlib
+import os
 import re
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -71,16 +72,23 @@ def one_file(parts: Sequence[Path], near: Path, progress: bool = False) -> Itera
             f"{near}: {free / 1e9:.1f} GB are free, but joining the {len(parts)} parts takes {size / 1e9:.1f} GB "
             "for a while."
         )
-    with tempfile.NamedTemporaryFile(dir=near, prefix=".joined.", suffix=parts[0].suffix) as joined:
-        with tqdm(
-            total=size, desc="joining", unit="B", unit_scale=True, disable=None if progress else True
-        ) as bar:
+    handle, name = tempfile.mkstemp(dir=near, prefix=".joined.", suffix=parts[0].suffix)
+    try:
+        # Closed before it is read: Windows opens no temporary file a second time.
+        with (
+            os.fdopen(handle, "wb") as joined,
+            tqdm(
+                total=size, desc="joining", unit="B", unit_scale=True, disable=None if progress else True
+            ) as bar,
+        ):
             for part in parts:
                 for chunk in _chunks(part):
                     joined.write(chunk)
                     bar.update(len(chunk))
-        joined.flush()
-        yield Path(joined.name)
+        yield Path(name)
+    finally:
+        with suppress(OSError):
+            os.unlink(name)
 
 
 def sha256_of_parts(parts: Sequence[Path], progress: bool = False) -> str:

@@ -80,7 +80,7 @@ def leave_out_recordings(
     train: Dataset, evaluated: Iterable[Dataset], excluded_freesound_ids: Iterable[str] = ()
 ) -> Dataset:
     """
-    A training table without the recordings that are evaluated on, told by Freesound and YouTube id.
+    A training table without the recordings of the evaluation splits, by Freesound and YouTube id.
 
     File names tell nothing: Clotho has one name in two splits for different recordings.
 

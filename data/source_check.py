@@ -89,11 +89,11 @@ def check_source(
     listings: dict[str, ClipListing], *, decode: bool = True, num_workers: int = 2, progress: bool = True
 ) -> SourceCheck:
     """
-    Looks at every clip that a data set's metadata name.
+    Checks every clip that a dataset's metadata name.
 
     Args:
         listings: by split, what the metadata name and what is there.
-        decode: decode every sound to its end; it takes long, and tells which cannot be read.
+        decode: decode every sound to its end, which takes long, and report those that cannot be read.
         num_workers: threads that decode.
         progress: show progress bars.
     """
@@ -196,12 +196,12 @@ def _shared(listings: dict[str, ClipListing], contents: dict[str, str]) -> list[
                 found[recording][f"{split}/{clip.name}"] = None
                 splits[recording].add(split)
     shared = {name: list(clips) for name, clips in found.items() if len(splits[name]) > 1}
-    # A recording that is told by its id need not be told by its bytes again.
-    told = {tuple(clips) for name, clips in shared.items() if not name.startswith("same file")}
+    # Clips that share a recording's id are not listed a second time for their equal bytes.
+    listed = {tuple(clips) for name, clips in shared.items() if not name.startswith("same file")}
     return [
         (name.partition(" #")[0], clips)
         for name, clips in shared.items()
-        if not (name.startswith("same file") and tuple(clips) in told)
+        if not (name.startswith("same file") and tuple(clips) in listed)
     ]
 
 

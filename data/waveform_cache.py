@@ -150,7 +150,7 @@ def _build(
         index["contents"] = contents
     if max(written["channels"], default=1) > 1:
         index["channels"] = written["channels"]
-    (building / "index.json").write_text(json.dumps(index))
+    (building / "index.json").write_text(json.dumps(index), encoding="utf-8")
     # One whose index is missing stands in the way.
     shutil.rmtree(directory, ignore_errors=True)
     building.rename(directory)

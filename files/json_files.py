@@ -5,13 +5,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .replacing import replace_path
+
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON through a temporary file, so that a kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_path(temporary, path)
 
 
 def read_json(path: Path) -> Any:

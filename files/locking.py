@@ -1,10 +1,15 @@
 """One process at a time in a directory."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+# Windows removes no file that is open. There the lock is released first, which is safe: whoever took it meanwhile has
+# the file open, and it stays. Elsewhere a file that is removed after its release could be another process's lock.
+REMOVES_OPEN_FILES = sys.platform != "win32"
 
 
 class DirectoryLockedError(RuntimeError):
@@ -35,6 +40,8 @@ def directory_lock(directory: Path, name: str, *, seconds: float) -> Iterator[No
     try:
         yield
     finally:
+        if not REMOVES_OPEN_FILES:
+            lock.release()
         if made:
             # A start that was refused leaves no directory behind; one with anything else in it stays.
             with suppress(OSError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .json_files import read_json as read_json
 from .json_files import write_json as write_json
+from .replacing import replace_path
 
 CHECKPOINT_MARKER = "complete.json"
 
@@ -24,8 +25,8 @@ def replace_directory(target: Path, write: Callable[[Path], None]) -> None:
     fresh.mkdir(parents=True)
     write(fresh)
     if target.exists():
-        target.rename(old)
-    fresh.rename(target)
+        replace_path(target, old)
+    replace_path(fresh, target)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -36,7 +37,7 @@ def recover_directory(target: Path) -> None:
         if target.exists():
             shutil.rmtree(old)
         else:
-            old.rename(target)
+            replace_path(old, target)
 
 
 def mark_checkpoint_complete(checkpoint: Path, processes: int = 1) -> None:

@@ -18,6 +18,7 @@ from .store.index_store import Store
 from .update.walking import LINKS_MARK
 
 LONGEST_NAME = 255
+WINDOWS_NEEDS_PRIVILEGE = 1314  # ERROR_PRIVILEGE_NOT_HELD
 
 
 def export_hits(out: Path, hits: Sequence[Hit]) -> None:
@@ -133,7 +134,15 @@ def _write_links(out: Path, paths: Sequence[str]) -> None:
     digits = len(str(len(paths)))
     for place, path in enumerate(paths, start=1):
         # Numbered: the order stays, and files of one name do not meet.
-        (out / f"{place:0{digits}} {_short_name(Path(path), digits + 1)}").symlink_to(path)
+        link = out / f"{place:0{digits}} {_short_name(Path(path), digits + 1)}"
+        try:
+            link.symlink_to(path)
+        except OSError as error:
+            if getattr(error, "winerror", None) != WINDOWS_NEEDS_PRIVILEGE:
+                raise
+            raise SearchError(
+                f"{out}: Windows does not let you make links. Switch on its developer mode, or export to .m3u or .csv."
+            ) from error
 
 
 def _short_name(path: Path, taken: int) -> str:

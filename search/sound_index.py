@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..encoders import AudioTextEncoder
+from ..files.stored_paths import path_as_stored
 from .encoder_settings import EncoderSettings
 from .errors import SearchError
 from .exports import export_hits, export_index
@@ -198,7 +199,7 @@ class SoundIndex:
         roots = [roots] if isinstance(roots, str | os.PathLike) else roots
         report = update_from_folders(
             self.store,
-            [os.path.abspath(root) for root in roots],
+            [path_as_stored(root) for root in roots],
             self._embed_files,
             prune=prune,
             progress=progress,

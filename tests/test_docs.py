@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from auricle.cli.lazy_commands import LazyCommand
 from auricle.cli.main import TAKES_RECIPE_FIELDS, app
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+AGENTS_PAGE = ROOT / "docs" / "llms.txt"
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md")]
+PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").glob("*.md")), AGENTS_PAGE]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 
 
@@ -98,3 +101,63 @@ def test_the_page_on_use_runs_as_written(tmp_path, monkeypatch):
         exec(compile(block, "using.md", "exec"), {})
         ran += 1
     assert ran == 7
+
+
+def all_options() -> set[str]:
+    """Options of every command."""
+
+    def walk(command):
+        command = command.load() if isinstance(command, LazyCommand) else command
+        yield from (option for one in command.params for option in (*one.opts, *one.secondary_opts))
+        for inner in getattr(command, "commands", {}).values():
+            yield from walk(inner)
+
+    return {"--help", *walk(typer.main.get_command(app))}
+
+
+def test_the_page_for_agents_is_short_and_names_what_there_is():
+    text = AGENTS_PAGE.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 100
+    group, known = typer.main.get_command(app), all_options()
+    recipe_fields = {"--output_dir"}
+    prose = _BLOCK.sub("", text)
+    named = re.findall(r"`([^`\n]+)`", prose)
+    options = {word for words in named for word in words.split() if word.startswith("--")}
+    assert options and options - known - recipe_fields == set()
+    assert "--no-such-option" not in known
+    for words in named:
+        if words.startswith("auricle ") and not words.split()[1].startswith("-"):
+            command = words.split()[1]
+            assert command == "COMMAND" or command in group.commands, words
+    for page in re.findall(r"\b(?:docs/)?\w+\.md\b", prose):
+        assert (ROOT / page).is_file(), page
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    listed = re.search(r"Extras add the rest: (.*?)\. `pip", prose, re.S).group(1)
+    assert set(re.findall(r"`(\w+)`", listed)) <= set(extras)
+
+
+def test_the_page_for_agents_runs_as_written(tmp_path, monkeypatch):
+    """Its Python, with a tiny model in the place of those it names."""
+    from tiny_models import tiny_model_and_processor, write_sound
+
+    model, processor = tiny_model_and_processor(tmp_path)
+    folder = tmp_path / "runs" / "demo" / "refinetune" / "model"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (tmp_path / "recordings").mkdir()
+    for seed, name in enumerate(("recordings/a.wav", "rain.wav", "bark.wav", "night.flac")):
+        write_sound(tmp_path / name, 1.0, seed=seed)
+    monkeypatch.chdir(tmp_path)
+    found = blocks(AGENTS_PAGE, "python")
+    for block in found:
+        values: dict = {}
+        exec(
+            compile(block.replace("laion/clap-htsat-unfused", str(folder)), AGENTS_PAGE.name, "exec"), values
+        )
+        if "similarities" in values:
+            assert values["similarities"].shape == (2, 2) and values["unreadable"] == []
+        if "moments" in values:
+            assert values["moments"] and values["similar"]
+    assert len(found) == 3

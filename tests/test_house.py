@@ -85,7 +85,8 @@ def files_of_repository() -> Iterator[Path]:
             and (not name.startswith(".") or name in (".ci", ".github"))
             and not (at_root and name in ("build", "dist", "runs"))
         )
-        yield from (Path(folder, name) for name in sorted(names))
+        # In a working tree of git's own, `.git` is a file that names the repository's place.
+        yield from (Path(folder, name) for name in sorted(names) if name != ".git")
 
 
 def sources(*folders: str) -> dict[str, str]:

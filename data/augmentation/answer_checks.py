@@ -73,7 +73,7 @@ def find_fault(
         answer: see [`clean_answer`].
         sources: the caption, or captions, it was made from.
         copies: whether one that says the same words as a source in the same order is a fault.
-        english: whether it must be English. Told by the small words of English and of eight other languages and by
+        english: whether it must be English. Detected by the small words of English and of eight other languages and by
             the words it shares with the sources: enough for sentences that should be English, no more.
         max_words: the longest that is a caption.
     """

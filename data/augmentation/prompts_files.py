@@ -1,4 +1,4 @@
-"""Prompts as versioned files: what a model was told is recorded with what it answered."""
+"""Prompts as versioned files: the prompt's version is recorded with each answer."""
 
 import hashlib
 import os

@@ -12,16 +12,16 @@ Task = Literal["translate", "mix"]
 @dataclass(frozen=True)
 class TextRequest:
     """
-    One question.
+    One request to a language or translation model.
 
     Attributes:
         task: ``translate`` or ``mix``.
         texts: the sentence to translate, or the two captions to merge.
         languages: of the sentence and of the answer, as (English name, code) pairs; empty for ``mix``.
-        prompt: what a chat model is told, with the texts in it.
+        prompt: the prompt of a chat model, with the texts filled in.
         prompt_version: of the prompt's file.
-        attempt: 0 for the first asking; an answer that was of no use is asked for again with the next number.
-        settings: of the model that is asked: its name, temperature and so on.
+        attempt: 0 for the first request. If its answer fails the checks, it is sent again with the next number.
+        settings: of the model: its name, temperature and so on.
     """
 
     task: Task
@@ -34,7 +34,7 @@ class TextRequest:
 
     @property
     def key(self) -> str:
-        """SHA-256 of all of it: equal requests are asked once."""
+        """SHA-256 of all fields: equal requests are sent once."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...files.file_names import composed
+from ...files.stored_paths import path_as_stored
 from ..errors import SearchError
 from ..store.entries import metadata_pairs_as_text
 from .globs import glob_expression
@@ -103,7 +104,7 @@ class Filters:
             forms = _forms(self.tag)
             kept &= np.array([any(form in tags for form in forms) for tags in rows["tags"]], dtype=bool)
         if self.file is not None:
-            kept &= rows["path"] == os.path.abspath(self.file)
+            kept &= rows["path"] == path_as_stored(self.file)
         if self.license is not None:
             forms = _forms(self.license)
             kept &= np.array([license in forms for license in rows["license"]], dtype=bool)
@@ -117,7 +118,7 @@ class Filters:
         # Folders' names mean what they say, whatever this system thinks of upper and lower case.
         if self.glob is None:
             return True
-        pattern = composed(self.glob)
+        pattern = composed(_as_stored(self.glob))
         below = (path[len(root) :] for root in self._prefixes() if path.startswith(root))
         return any(fnmatch.fnmatchcase(composed(part), pattern) for part in (path, *below))
 
@@ -136,18 +137,19 @@ class Filters:
         if self.max_duration is not None:
             parts.append(f"duration <= {_number(self.max_duration)}")
         if self.glob is not None:
+            pattern = _as_stored(self.glob)
             if len(self.roots) <= MOST_ROOTS:
-                globs = [self.glob, *(glob.escape(root) + self.glob for root in self._prefixes())]
+                globs = [pattern, *(glob.escape(root) + pattern for root in self._prefixes())]
             else:
                 # Behind whatever folder: more than fits, and one expression.
-                globs = [self.glob, f"*{os.sep}{self.glob}"]
-            either = [f"regexp_like(path, {_text(glob_expression(pattern))})" for pattern in globs]
+                globs = [pattern, f"*{os.sep}{pattern}"]
+            either = [f"regexp_like(path, {_text(glob_expression(one))})" for one in globs]
             parts.append(f"({' OR '.join(either)})")
         if self.tag is not None:
             either = [f"array_has(tags, {_text(form)})" for form in _forms(self.tag)]
             parts.append(f"({' OR '.join(either)})")
         if self.file is not None:
-            parts.append(f"path = {_text(os.path.abspath(self.file))}")
+            parts.append(f"path = {_text(path_as_stored(self.file))}")
         if self.license is not None:
             parts.append(f"license IN ({', '.join(map(_text, _forms(self.license)))})")
         for pair in self.metadata.items():
@@ -181,6 +183,11 @@ def metadata_pairs(texts: Iterable[str]) -> dict[str, str]:
             raise SearchError(f"metadata {text!r}: has to be NAME=VALUE.")
         pairs[name] = value
     return pairs
+
+
+def _as_stored(pattern: str) -> str:
+    """A glob with the separators of stored paths: on Windows people write either, and paths have backslashes."""
+    return pattern.replace("/", os.sep)
 
 
 def _number(value: float) -> str:

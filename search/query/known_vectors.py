@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...files.stored_paths import path_as_stored
 from ..store.entries import FileEntry
 from ..store.index_store import Store
 from .hits import Hit
@@ -23,7 +24,7 @@ def stored_path(store: Store, contents: CurrentContents, path: str | os.PathLike
         store, contents: of the index.
         path: of any file.
     """
-    own = os.path.abspath(path)
+    own = path_as_stored(path)
     if own.isascii() or len(store.file_rows(["path"], [own])):
         return own
     match = contents.get().paths.find(own)

@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...files.replacing import replace_path
+
 
 class IndexFolder:
     """
@@ -71,7 +73,7 @@ class IndexFolder:
         fresh = self.path / f".{name}.partial"
         try:
             fresh.write_bytes(content)
-            fresh.replace(self.path / name)
+            replace_path(fresh, self.path / name)
         except OSError:
             fresh.unlink(missing_ok=True)
             raise

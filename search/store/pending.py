@@ -7,6 +7,8 @@ from pathlib import Path
 import pyarrow as arrow
 from pyarrow import ipc
 
+from ...files.replacing import remove_file, replace_path
+
 ENDING = ".arrow"
 
 
@@ -42,7 +44,7 @@ class PendingFiles:
         try:
             with arrow.OSFile(str(fresh), "wb") as sink, ipc.new_file(sink, rows.schema) as writer:
                 writer.write_table(rows)
-            fresh.replace(self.folder / f"{name}{ENDING}")
+            replace_path(fresh, self.folder / f"{name}{ENDING}")
         except OSError:
             fresh.unlink(missing_ok=True)
             raise
@@ -76,7 +78,7 @@ class PendingFiles:
     def drop(self, names: list[str]) -> None:
         """Takes files away."""
         for name in names:
-            (self.folder / name).unlink(missing_ok=True)
+            remove_file(self.folder / name)
 
     def _names(self) -> list[str]:
         try:

@@ -2,13 +2,19 @@
 
 import mmap
 import os
+import sys
 import zlib
 from pathlib import Path
 
 import pyarrow as arrow
 from pyarrow import ipc
 
+from ...files.replacing import remove_file, replace_path
+
 SNAPSHOT = "snapshot.arrow"
+# Windows neither replaces nor removes a file that any process has mapped: there a snapshot is read into memory, or a
+# page that is open for days would stop every update.
+MAPS = sys.platform != "win32"
 BYTES, CHECKSUM = b"auricle.bytes", b"auricle.crc32"
 
 
@@ -30,7 +36,7 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
                 checksum = _checksum(written.fileno(), count)
             told = {BYTES: str(count), CHECKSUM: str(checksum)}
             writer.write_batch(arrow.RecordBatch.from_pylist([], schema=rows.schema), custom_metadata=told)
-        fresh.replace(folder / SNAPSHOT)
+        replace_path(fresh, folder / SNAPSHOT)
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
@@ -48,7 +54,9 @@ def read_snapshot(folder: Path, schema: arrow.Schema) -> arrow.Table | None:
     """
     try:
         path = os.fspath(folder / SNAPSHOT)
-        reader = ipc.open_file(arrow.memory_map(path))
+        reader = ipc.open_file(
+            arrow.memory_map(path) if MAPS else arrow.BufferReader(Path(path).read_bytes())
+        )
         if not reader.schema.equals(schema):
             return None
         count = reader.num_record_batches
@@ -92,7 +100,7 @@ def snapshot_state(folder: Path) -> tuple[int, int] | None:
 
 def drop_snapshot(folder: Path) -> None:
     """Before the first change: what is there is always the table's content. Who has it mapped keeps it."""
-    (folder / SNAPSHOT).unlink(missing_ok=True)
+    remove_file(folder / SNAPSHOT)
 
 
 __all__ = ["drop_snapshot", "read_snapshot", "snapshot_state", "write_snapshot"]

@@ -49,3 +49,28 @@ def test_a_directory_that_stays_empty_is_not_left_behind(tmp_path):
     with directory_lock(tmp_path / "c", "x.lock", seconds=1):
         pass
     assert (tmp_path / "c").is_dir()
+
+
+def test_where_open_files_cannot_be_removed_the_lock_is_released_first(monkeypatch, tmp_path):
+    """As on Windows: the lock file would otherwise stay, and its directory with it."""
+    from filelock import FileLock
+
+    from auricle.files import locking
+
+    monkeypatch.setattr(locking, "REMOVES_OPEN_FILES", False)
+    held, unlink = [], type(tmp_path).unlink
+    acquire, release = FileLock.acquire, FileLock.release
+    monkeypatch.setattr(
+        FileLock, "acquire", lambda self, **rest: (held.append(self), acquire(self, **rest))[1]
+    )
+    monkeypatch.setattr(FileLock, "release", lambda self, **rest: (held.clear(), release(self, **rest))[1])
+
+    def refused_while_open(self, missing_ok=False):
+        if held:
+            raise PermissionError(13, "The process cannot access the file", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(type(tmp_path), "unlink", refused_while_open)
+    with directory_lock(tmp_path / "run", "x.lock", seconds=1):
+        assert held
+    assert not (tmp_path / "run").exists()
