@@ -87,7 +87,11 @@ def check_input_pipeline(device: str, sizes: Sizes) -> Iterator[Row]:
         for workers in sizes.workers:
             cpu, started = cpu_seconds(), time.perf_counter()
             loader = DataLoader(
-                Segments(paths, extractor), 8, num_workers=workers, collate_fn=torch.cat, pin_memory=device == "cuda"
+                Segments(paths, extractor),
+                8,
+                num_workers=workers,
+                collate_fn=torch.cat,
+                pin_memory=device == "cuda",
             )
             segments = sum(len(batch.to(device, non_blocking=True)) for batch in loader)
             synchronize(device)

@@ -16,6 +16,7 @@ gpu_checks = importlib.import_module("gpu_checks")
 NAMES = list(check_gpu.checks())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason=check_gpu.NO_GPU)
 @pytest.mark.parametrize("name", NAMES)
 def test_on_the_gpu(name):
@@ -91,5 +92,3 @@ def test_memory_of_micro_batches_is_judged_against_the_whole(cut, passed):
 def test_vectors_that_are_not_finite_are_infinitely_far():
     assert gpu_checks.largest_distance(torch.tensor([[float("nan")]]), torch.ones(1, 1)) == float("inf")
     assert gpu_checks.largest_distance(torch.zeros(2, 2), torch.tensor([[0.0, 0], [3, 4]])) == 5.0
-
-
