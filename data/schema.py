@@ -23,8 +23,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, Features, Value
+
+from .columns import arrow_column, first_rows, numbered
 
 AUDIO_FEATURE = {"path": Value("string"), "offset": Value("float64"), "duration": Value("float64")}
 SCHEMA = Features(
@@ -38,6 +42,9 @@ SCHEMA = Features(
         "license": Value("string"),
     }
 )
+
+# Rows whose values are Python objects at a time.
+_ROWS_AT_ONCE = 10_000
 
 
 class DataError(ValueError):
@@ -143,21 +150,23 @@ def validate_table(dataset: Dataset) -> Dataset:
             raise DataError(f"the table has no column {name!r}; the columns are {dataset.column_names}")
         if dataset.features[name] != feature:
             raise DataError(f"column {name!r} has type {dataset.features[name]}, but must be {feature}")
-    values = dataset.select_columns(list(SCHEMA)).with_format(None)[:]
     for name in SCHEMA:
         if name != "audio":
-            _check_filled(values[name], name)
-    _check_unique(values["row_id"])
-    _check_clips(values)
+            for first in range(0, len(dataset), _ROWS_AT_ONCE):
+                part = dataset.select(range(first, min(first + _ROWS_AT_ONCE, len(dataset))))
+                _check_filled(arrow_column(part, name).to_pylist(), name, first)
+    row_ids = arrow_column(dataset, "row_id")
+    if pc.count_distinct(row_ids, mode="all").as_py() != len(row_ids):
+        _check_unique(row_ids.to_pylist())
+    if not _clips_are_consistent(dataset):
+        # Row by row, for the message.
+        _check_clips(dataset.select_columns(["clip_id", "audio"]).with_format(None)[:])
     return dataset
 
 
 def unique_clips(dataset: Dataset) -> Dataset:
     """The first row of every clip, in the order in which the clips first occur."""
-    first: dict[str, int] = {}
-    for index, clip_id in enumerate(dataset["clip_id"]):
-        first.setdefault(clip_id, index)
-    return dataset.select(list(first.values()))
+    return dataset.select(first_rows(numbered(arrow_column(dataset, "clip_id"))))
 
 
 def _inferred_feature(name: str, values: Sequence[Any]) -> Any:
@@ -171,8 +180,8 @@ def _inferred_feature(name: str, values: Sequence[Any]) -> Any:
     return Features.from_arrow_schema(pa.schema([(name, inferred)]))[name]
 
 
-def _check_filled(values: Sequence[str | None], name: str) -> None:
-    for index, value in enumerate(values):
+def _check_filled(values: Sequence[str | None], name: str, first: int) -> None:
+    for index, value in enumerate(values, first):
         if value is None or not value.strip():
             raise DataError(f"row {index}: column {name!r} is {value!r}, but must be a non-empty string")
 
@@ -185,6 +194,27 @@ def _check_unique(row_ids: Sequence[str]) -> None:
                 f"rows {seen[row_id]} and {index}: both have the row_id {row_id!r}, but row_id must be unique"
             )
         seen[row_id] = index
+
+
+def _clips_are_consistent(dataset: Dataset) -> bool:
+    """Whether no row breaks a rule of [`_check_clips`]."""
+    if not len(dataset):
+        return True
+    audio = arrow_column(dataset, "audio")
+    if audio.null_count:
+        return False
+    path, offset, duration = (pc.struct_field(audio, name) for name in AUDIO_FEATURE)
+    if path.null_count or offset.null_count:
+        return False
+    starts, lengths = offset.to_numpy(), duration.to_numpy()
+    whole = duration.is_null().to_numpy()
+    in_range = (starts >= 0) & (starts < np.inf) & (whole | ((lengths > 0) & (lengths < np.inf)))
+    if pc.min(pc.utf8_length(path)).as_py() == 0 or not in_range.all():
+        return False
+    clips, paths = numbered(arrow_column(dataset, "clip_id")), numbered(path)
+    first = first_rows(clips)[clips]
+    same_length = (whole & whole[first]) | (lengths == lengths[first])
+    return bool(((paths == paths[first]) & (starts == starts[first]) & same_length).all())
 
 
 def _check_clips(values: Mapping[str, Sequence[Any]]) -> None:
