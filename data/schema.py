@@ -21,12 +21,13 @@ a table is never decoded, cached or re-encoded on the way, and no media library 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, Features, Value
+from datasets import Dataset, DatasetInfo, Features, Value
 
 from .columns import arrow_column, first_rows, numbered
 
@@ -43,6 +44,8 @@ SCHEMA = Features(
     }
 )
 
+# Rows that are Python objects at a time, while a table is built.
+_ROWS_AT_ONCE = 10_000
 _NO_WHITE_SPACE = r"[\pL\pN\pP]"
 
 
@@ -107,33 +110,53 @@ def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
         DataError: A row lacks a column or has one too many, a value has the wrong type, or as
             `validate_table`.
     """
-    rows = list(rows)
+    rows = iter(rows)
+    head = list(islice(rows, _ROWS_AT_ONCE))
     if extra_columns is None:
-        extra_names = [name for name in (rows[0] if rows else {}) if name not in SCHEMA]
+        extra_names = [name for name in (head[0] if head else {}) if name not in SCHEMA]
     else:
         extra_names = list(extra_columns)
     names = [*SCHEMA, *extra_names]
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for number, row in enumerate(rows):
-        if row.keys() != columns.keys():
-            missing, unknown = sorted(columns.keys() - row.keys()), sorted(row.keys() - columns.keys())
-            raise DataError(
-                f"row {number}: missing columns {missing}, unexpected columns {unknown}; a row has {names}"
-            )
-        for name in names:
-            columns[name].append(row[name])
-    columns["audio"] = [
-        {"path": audio["path"], "offset": audio.get("offset", 0.0), "duration": audio.get("duration")}
-        for audio in columns["audio"]
-    ]
+    parts: list[Dataset] = []
+    extra: dict[str, list[Any]] = {name: [] for name in extra_names}
+    first = 0
+    # Block by block: a row is a dozen Python objects, which together would outweigh the table many times.
+    while head or not parts:
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        for number, row in enumerate(head, first):
+            if row.keys() != columns.keys():
+                missing, unknown = sorted(columns.keys() - row.keys()), sorted(row.keys() - columns.keys())
+                raise DataError(
+                    f"row {number}: missing columns {missing}, unexpected columns {unknown}; a row has {names}"
+                )
+            for name in names:
+                columns[name].append(row[name])
+        columns["audio"] = [
+            {"path": audio["path"], "offset": audio.get("offset", 0.0), "duration": audio.get("duration")}
+            for audio in columns["audio"]
+        ]
+        for name in extra_names:
+            extra[name] += columns.pop(name)
+        parts.append(_typed(columns, SCHEMA))
+        first += len(head)
+        head = list(islice(rows, _ROWS_AT_ONCE))
     if extra_columns is None:
-        extra_columns = {name: _inferred_feature(name, columns[name]) for name in extra_names}
+        extra_columns = {name: _inferred_feature(name, extra[name]) for name in extra_names}
+    tables = [part.data.table for part in parts]
+    joined = pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
+    if extra_names:
+        others = _typed(extra, Features(extra_columns)).data.table
+        for name in extra_names:
+            joined = joined.append_column(name, others[name])
     features = Features({**SCHEMA, **extra_columns})
+    return validate_table(Dataset(joined.cast(features.arrow_schema), info=DatasetInfo(features=features)))
+
+
+def _typed(columns: Mapping[str, Sequence[Any]], features: Features) -> Dataset:
     try:
-        table = Dataset.from_dict(columns, features=features)
+        return Dataset.from_dict(columns, features=features)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
         raise DataError(f"a column holds a value of the wrong type: {error}") from error
-    return validate_table(table)
 
 
 def validate_table(dataset: Dataset) -> Dataset:
