@@ -1,4 +1,4 @@
-# Every target that runs Python uses the virtual environment below; `make venv` builds it.
+# Every target that runs Python but test-gpu uses the virtual environment below; `make venv` builds it.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo fidelity-table test test-slow test-browser test-cluster test-fuzz test-full-size test-hf test-versions lint format package bench clean
+.PHONY: help venv demo fidelity-table test test-slow test-browser test-cluster test-fuzz test-full-size test-gpu test-hf test-versions lint format package bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ test-fuzz: venv ## read 10,000 mutated sound files (AURICLE_FUZZ_FILES, AURICLE_
 
 test-full-size: venv ## run every recipe of recipes/clotho for two steps, networks at published size
 	$(BIN)/python -m pytest -m full_size --durations=0
+
+# The interpreter at hand with the torch that fits its driver: a virtual environment would bring another one.
+test-gpu: ## check towers, training and speed on a GPU, with PYTHON's torch and transformers; no .venv, no network
+	$(PYTHON) tests/gpu/check_gpu.py --output runs/gpu_checks.md
 
 # Nothing of transformers' tests enters the repository: they are fetched into a cache for the installed version.
 $(VENV)/.installed-mteb: $(INSTALLED)

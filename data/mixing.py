@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, Features, Value, concatenate_datasets
 
+from .columns import arrow_column, first_rows, numbered
 from .schema import SCHEMA, DataError, unique_clips
 
 logger = logging.getLogger(__name__)
@@ -68,11 +70,12 @@ def join_tables(tables: Sequence[Dataset]) -> Dataset:
         shared[WEIGHT_COLUMN] = Value("float64")
     features = Features({**SCHEMA, **shared, **ids})
     joined = concatenate_datasets([_with_columns(table, features) for table in tables])
-    seen: set[str] = set()
-    for row in joined["row_id"]:
-        if row in seen:
-            raise DataError(f"row {row!r} occurs in two datasets; give each dataset once.")
-        seen.add(row)
+    row_ids = arrow_column(joined, "row_id")
+    numbers = numbered(row_ids)
+    first = first_rows(numbers)
+    if len(first) != len(numbers):
+        again = int(np.flatnonzero(first[numbers] != np.arange(len(numbers)))[0])
+        raise DataError(f"row {row_ids[again].as_py()!r} occurs in two datasets; give each dataset once.")
     return joined
 
 
@@ -100,19 +103,15 @@ def leave_out_recordings(
     unwanted: dict[str, set[str]] = {name: set() for name in ID_COLUMNS}
     for table in evaluated:
         for name in ID_COLUMNS:
-            unwanted[name] |= {value for value in _column(table, name) if value}
-    columns = [(_column(train, name), unwanted[name]) for name in ID_COLUMNS]
-    listed, freesound_ids = set(excluded_freesound_ids), _column(train, "freesound_id")
-    is_named = [split in HELD_OUT for split in train["split"]]
-    kept = [
-        row
-        for row in range(len(train))
-        if not any(values[row] in names for values, names in columns)
-        and (is_named[row] or freesound_ids[row] not in listed)
-    ]
+            unwanted[name] |= {value for value in _column(table, name).unique().to_pylist() if value}
+    is_named = _is_one_of(arrow_column(train, "split"), HELD_OUT)
+    is_out = ~is_named & _is_one_of(_column(train, "freesound_id"), excluded_freesound_ids)
+    for name in ID_COLUMNS:
+        is_out |= _is_one_of(_column(train, name), unwanted[name])
+    kept = np.flatnonzero(~is_out)
     if len(kept) == len(train):
         return train
-    if not kept:
+    if not len(kept):
         raise DataError(
             "no training clips remain: all of their recordings are in an evaluation split or excluded."
         )
@@ -180,19 +179,32 @@ class EpochRows:
         DataError: if a weight leaves a data set no row an epoch.
     """
 
-    def __init__(self, sources: Sequence[str], weights: Sequence[float] | None, seed: int):
-        groups: dict[tuple[str, float], list[int]] = {}
-        for row, key in enumerate(zip(sources, weights or [1.0] * len(sources), strict=True)):
-            groups.setdefault(key, []).append(row)
+    def __init__(
+        self,
+        sources: Sequence[str] | pa.ChunkedArray,
+        weights: Sequence[float] | np.ndarray | None,
+        seed: int,
+    ):
+        if not isinstance(sources, pa.ChunkedArray):
+            sources = pa.chunked_array([pa.array(sources, pa.string())])
+        weight_of_row = np.ones(len(sources)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if len(weight_of_row) != len(sources):
+            raise ValueError(f"{len(sources)} rows, but {len(weight_of_row)} weights.")
+        # A number for each pair of data set and weight, in the order in which the pairs first occur.
+        weight_numbers = np.unique(weight_of_row, return_inverse=True)[1]
+        pairs = numbered(sources) * (len(sources) + 1) + weight_numbers
+        group_of_row = numbered(pa.chunked_array([pa.array(pairs, pa.int64())]))
         self.seed = seed
         self._parts = []
-        for number, ((name, weight), rows) in enumerate(groups.items()):
+        for number, first in enumerate(first_rows(group_of_row)):
+            rows = np.flatnonzero(group_of_row == number)
+            name, weight = sources[int(first)].as_py(), float(weight_of_row[first])
             count = round(weight * len(rows))
             if not count:
                 raise DataError(
                     f"a weight of {weight:g} selects no row of {name!r} per epoch; it has {len(rows)} rows."
                 )
-            self._parts.append((number, np.asarray(rows, dtype=np.int64), count))
+            self._parts.append((number, rows, count))
         self._is_plain = all(count == len(rows) for _, rows, count in self._parts)
         self._total = len(sources)
 
@@ -231,8 +243,16 @@ def _with_weight_of_one(table: Dataset) -> Dataset:
     return table.add_column(WEIGHT_COLUMN, np.ones(len(table)), feature=Value("float64"))
 
 
-def _column(table: Dataset, name: str) -> list[str | None]:
-    return list(table[name]) if name in table.column_names else [None] * len(table)
+def _column(table: Dataset, name: str) -> pa.ChunkedArray:
+    """A column of ids as strings, all null if there is none."""
+    if name in table.column_names:
+        return arrow_column(table, name).cast(pa.string())
+    return pa.chunked_array([pa.nulls(len(table), pa.string())])
+
+
+def _is_one_of(column: pa.ChunkedArray, values: Iterable[str]) -> np.ndarray:
+    """Bool ``(rows,)``; nulls are none of them."""
+    return pc.is_in(column, pa.array(sorted(values), column.type), skip_nulls=True).to_numpy()
 
 
 __all__ = [

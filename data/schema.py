@@ -21,10 +21,15 @@ a table is never decoded, cached or re-encoded on the way, and no media library 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Features, Value
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetInfo, Features, Value
+
+from .columns import arrow_column, first_rows, numbered
 
 AUDIO_FEATURE = {"path": Value("string"), "offset": Value("float64"), "duration": Value("float64")}
 SCHEMA = Features(
@@ -38,6 +43,10 @@ SCHEMA = Features(
         "license": Value("string"),
     }
 )
+
+# Rows that are Python objects at a time, while a table is built.
+_ROWS_AT_ONCE = 10_000
+_NO_WHITE_SPACE = r"[\pL\pN\pP]"
 
 
 class DataError(ValueError):
@@ -101,33 +110,53 @@ def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
         DataError: A row lacks a column or has one too many, a value has the wrong type, or as
             `validate_table`.
     """
-    rows = list(rows)
+    rows = iter(rows)
+    head = list(islice(rows, _ROWS_AT_ONCE))
     if extra_columns is None:
-        extra_names = [name for name in (rows[0] if rows else {}) if name not in SCHEMA]
+        extra_names = [name for name in (head[0] if head else {}) if name not in SCHEMA]
     else:
         extra_names = list(extra_columns)
     names = [*SCHEMA, *extra_names]
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for number, row in enumerate(rows):
-        if row.keys() != columns.keys():
-            missing, unknown = sorted(columns.keys() - row.keys()), sorted(row.keys() - columns.keys())
-            raise DataError(
-                f"row {number}: missing columns {missing}, unexpected columns {unknown}; a row has {names}"
-            )
-        for name in names:
-            columns[name].append(row[name])
-    columns["audio"] = [
-        {"path": audio["path"], "offset": audio.get("offset", 0.0), "duration": audio.get("duration")}
-        for audio in columns["audio"]
-    ]
+    parts: list[Dataset] = []
+    extra: dict[str, list[Any]] = {name: [] for name in extra_names}
+    first = 0
+    # Block by block: a row is a dozen Python objects, which together would outweigh the table many times.
+    while head or not parts:
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        for number, row in enumerate(head, first):
+            if row.keys() != columns.keys():
+                missing, unknown = sorted(columns.keys() - row.keys()), sorted(row.keys() - columns.keys())
+                raise DataError(
+                    f"row {number}: missing columns {missing}, unexpected columns {unknown}; a row has {names}"
+                )
+            for name in names:
+                columns[name].append(row[name])
+        columns["audio"] = [
+            {"path": audio["path"], "offset": audio.get("offset", 0.0), "duration": audio.get("duration")}
+            for audio in columns["audio"]
+        ]
+        for name in extra_names:
+            extra[name] += columns.pop(name)
+        parts.append(_typed(columns, SCHEMA))
+        first += len(head)
+        head = list(islice(rows, _ROWS_AT_ONCE))
     if extra_columns is None:
-        extra_columns = {name: _inferred_feature(name, columns[name]) for name in extra_names}
+        extra_columns = {name: _inferred_feature(name, extra[name]) for name in extra_names}
+    tables = [part.data.table for part in parts]
+    joined = pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
+    if extra_names:
+        others = _typed(extra, Features(extra_columns)).data.table
+        for name in extra_names:
+            joined = joined.append_column(name, others[name])
     features = Features({**SCHEMA, **extra_columns})
+    return validate_table(Dataset(joined.cast(features.arrow_schema), info=DatasetInfo(features=features)))
+
+
+def _typed(columns: Mapping[str, Sequence[Any]], features: Features) -> Dataset:
     try:
-        table = Dataset.from_dict(columns, features=features)
+        return Dataset.from_dict(columns, features=features)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
         raise DataError(f"a column holds a value of the wrong type: {error}") from error
-    return validate_table(table)
 
 
 def validate_table(dataset: Dataset) -> Dataset:
@@ -143,21 +172,21 @@ def validate_table(dataset: Dataset) -> Dataset:
             raise DataError(f"the table has no column {name!r}; the columns are {dataset.column_names}")
         if dataset.features[name] != feature:
             raise DataError(f"column {name!r} has type {dataset.features[name]}, but must be {feature}")
-    values = dataset.select_columns(list(SCHEMA)).with_format(None)[:]
     for name in SCHEMA:
         if name != "audio":
-            _check_filled(values[name], name)
-    _check_unique(values["row_id"])
-    _check_clips(values)
+            _check_filled(arrow_column(dataset, name), name)
+    row_ids = arrow_column(dataset, "row_id")
+    if pc.count_distinct(row_ids, mode="all").as_py() != len(row_ids):
+        _check_unique(row_ids.to_pylist())
+    if not _clips_are_consistent(dataset):
+        # Row by row, for the message.
+        _check_clips(dataset.select_columns(["clip_id", "audio"]).with_format(None)[:])
     return dataset
 
 
 def unique_clips(dataset: Dataset) -> Dataset:
     """The first row of every clip, in the order in which the clips first occur."""
-    first: dict[str, int] = {}
-    for index, clip_id in enumerate(dataset["clip_id"]):
-        first.setdefault(clip_id, index)
-    return dataset.select(list(first.values()))
+    return dataset.select(first_rows(numbered(arrow_column(dataset, "clip_id"))))
 
 
 def _inferred_feature(name: str, values: Sequence[Any]) -> Any:
@@ -171,8 +200,11 @@ def _inferred_feature(name: str, values: Sequence[Any]) -> Any:
     return Features.from_arrow_schema(pa.schema([(name, inferred)]))[name]
 
 
-def _check_filled(values: Sequence[str | None], name: str) -> None:
-    for index, value in enumerate(values):
+def _check_filled(column: pa.ChunkedArray, name: str) -> None:
+    # Anything that is surely no white space fills a value; the few others are looked at one by one.
+    filled = pc.match_substring_regex(column, pattern=_NO_WHITE_SPACE).fill_null(False).to_numpy()
+    for index in np.flatnonzero(~filled):
+        value = column[int(index)].as_py()
         if value is None or not value.strip():
             raise DataError(f"row {index}: column {name!r} is {value!r}, but must be a non-empty string")
 
@@ -185,6 +217,27 @@ def _check_unique(row_ids: Sequence[str]) -> None:
                 f"rows {seen[row_id]} and {index}: both have the row_id {row_id!r}, but row_id must be unique"
             )
         seen[row_id] = index
+
+
+def _clips_are_consistent(dataset: Dataset) -> bool:
+    """Whether no row breaks a rule of [`_check_clips`]."""
+    if not len(dataset):
+        return True
+    audio = arrow_column(dataset, "audio")
+    if audio.null_count:
+        return False
+    path, offset, duration = (pc.struct_field(audio, name) for name in AUDIO_FEATURE)
+    if path.null_count or offset.null_count:
+        return False
+    starts, lengths = offset.to_numpy(), duration.to_numpy()
+    whole = duration.is_null().to_numpy()
+    in_range = (starts >= 0) & (starts < np.inf) & (whole | ((lengths > 0) & (lengths < np.inf)))
+    if pc.min(pc.utf8_length(path)).as_py() == 0 or not in_range.all():
+        return False
+    clips, paths = numbered(arrow_column(dataset, "clip_id")), numbered(path)
+    first = first_rows(clips)[clips]
+    same_length = (whole & whole[first]) | (lengths == lengths[first])
+    return bool(((paths == paths[first]) & (starts == starts[first]) & same_length).all())
 
 
 def _check_clips(values: Mapping[str, Sequence[Any]]) -> None:

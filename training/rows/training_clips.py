@@ -11,6 +11,7 @@ import numpy as np
 from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 
+from ...data.columns import arrow_column, numbered
 from ...data.mixing import WEIGHT_COLUMN, EpochRows
 from ...data.schema import DataError, unique_clips
 from ...data.waveform_cache import WaveformCache
@@ -79,16 +80,17 @@ class TrainingClips(TorchDataset):
                 "training.cache_frozen_text to false, or switch augmentation off."
             )
         clips = unique_clips(table)
-        weights = list(table[WEIGHT_COLUMN]) if WEIGHT_COLUMN in table.column_names else None
-        self.epoch_rows = EpochRows(list(table["source"]), weights, seed)
+        weighs = WEIGHT_COLUMN in table.column_names
+        weights = arrow_column(table, WEIGHT_COLUMN).to_numpy() if weighs else None
+        self.epoch_rows = EpochRows(arrow_column(table, "source"), weights, seed)
         self.row_of_place = self.epoch_rows.of_epoch(0)
         # Columns of Arrow tables, read row by row: lists of Python objects would grow with the data, and once
         # more in every worker process that touches them.
         self.audio: Sequence[dict[str, Any]] = clips["audio"]
         self.captions: Sequence[str] = table["caption"]
-        self.clip_of_row = _numbered(table["clip_id"])
-        self.group_of_row = _numbered(table[section.positive_column])
-        self.caption_of_row = _numbered(self.captions)
+        self.clip_of_row = numbered(arrow_column(table, "clip_id"))
+        self.group_of_row = numbered(arrow_column(table, section.positive_column))
+        self.caption_of_row = numbered(arrow_column(table, "caption"))
         self.feature_extractor = feature_extractor
         self.sampling_rate = feature_extractor.sampling_rate
         self.mel_range = (feature_extractor.fmin, feature_extractor.fmax)
@@ -238,13 +240,6 @@ def _check_clusters(cluster_of_row: np.ndarray, rows: int) -> None:
     if (cluster_of_row < 0).any():
         row = int(np.argmax(cluster_of_row < 0))
         raise ValueError(f"cluster_of_row[{row}] is {cluster_of_row[row]}; clusters are numbered from 0.")
-
-
-def _numbered(values: Sequence[Any]) -> np.ndarray:
-    """Each value replaced by the place of its first occurrence among the distinct ones, int64."""
-    values = list(values)
-    places = {value: place for place, value in enumerate(distinct_in_order(values))}
-    return np.asarray([places[value] for value in values], dtype=np.int64)
 
 
 def read_unreadable_log(path: Path) -> list[tuple[str, str]]:

@@ -1,0 +1,38 @@
+"""Columns of large tables as Arrow and numpy arrays: Python objects would take many times the memory and time."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset
+
+
+def arrow_column(table: Dataset, name: str) -> pa.ChunkedArray:
+    """A column as Arrow holds it, in the order of the table's rows."""
+    return table.with_format("arrow").select_columns([name])[:][name]
+
+
+def numbered(column: pa.ChunkedArray) -> np.ndarray:
+    """
+    Each value replaced by the place of its first occurrence among the distinct ones.
+
+    Args:
+        column: strings, numbers or other values without parts; nulls count as one value.
+
+    Returns:
+        int64 ``(rows,)``; numbers first occur in ascending order.
+    """
+    if not len(column):
+        return np.zeros(0, dtype=np.int64)
+    codes = pc.dictionary_encode(column, null_encoding="encode")
+    # All chunks of one call share their dictionary.
+    return np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in codes.chunks]).astype(
+        np.int64
+    )
+
+
+def first_rows(numbers: np.ndarray) -> np.ndarray:
+    """The row at which each number of [`numbered`] first occurs, int64, ascending."""
+    return np.unique(numbers, return_index=True)[1]
+
+
+__all__ = ["arrow_column", "first_rows", "numbered"]
