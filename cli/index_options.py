@@ -108,14 +108,19 @@ def show_hits(
         else:
             if not hits:
                 typer.echo("no results")
-            for rank, hit in enumerate(hits, start=1):
-                percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
-                span = f"{_clock(hit.start)}-{_clock(hit.end)}"
-                typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+            show_rows(hits)
     if not hits:
         for line in why:
             typer.echo(one_line(line), err=True)
         raise typer.Exit(NO_RESULTS)
+
+
+def show_rows(hits: "list[Hit]") -> None:
+    """Prints results, one a line."""
+    for rank, hit in enumerate(hits, start=1):
+        percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
+        span = f"{_clock(hit.start)}-{_clock(hit.end)}"
+        typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
 
 
 def why_none(

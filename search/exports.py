@@ -29,8 +29,7 @@ def export_hits(out: Path, hits: Sequence[Hit]) -> None:
     """
     kind = out.suffix.lower()
     if kind == ".csv":
-        rows = [{**asdict(hit), "tags": ";".join(hit.tags)} for hit in hits]
-        _write_csv(out, [_flat(row, row.pop("metadata")) for row in rows])
+        write_answer_table(out, [asdict(hit) for hit in hits])
     elif kind == ".json":
         out.write_text(f"{hits_as_json(hits)}\n", encoding="utf-8")
     elif kind == ".m3u":
@@ -41,6 +40,12 @@ def export_hits(out: Path, hits: Sequence[Hit]) -> None:
         raise SearchError(
             f"{out}: the ending has to be .csv, .json, .m3u or none (a folder of links) for answers."
         )
+
+
+def write_answer_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes fields of answers as CSV; their metadata become columns, and tags one text."""
+    flat = [{**row, "tags": ";".join(row["tags"])} for row in rows]
+    _write_csv(out, [_flat(row, row.pop("metadata")) for row in flat])
 
 
 def export_index(out: Path, store: Store) -> None:
@@ -144,4 +149,4 @@ def _short_name(path: Path, taken: int) -> str:
     return (path.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")) + path.suffix
 
 
-__all__ = ["export_hits", "export_index", "hits_as_json"]
+__all__ = ["export_hits", "export_index", "hits_as_json", "write_answer_table"]

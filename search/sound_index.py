@@ -17,6 +17,7 @@ from .index_creation import check_record, check_settings, load_index_encoder, op
 from .index_encoder import IndexEncoder
 from .query.answering import answer
 from .query.answers import DEFAULT_RANKING, Question, check_top
+from .query.batch_answers import answer_many
 from .query.empty_answers import OPTIONS, empty_because
 from .query.filters import Filters
 from .query.hits import Hit
@@ -25,6 +26,7 @@ from .query.known_vectors import described, known_vector
 from .query.moments import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .query.resolved_filters import checked_path, resolve_filters
+from .query.unwanted_words import split_question
 from .store.index_store import Store
 
 if TYPE_CHECKING:
@@ -255,7 +257,7 @@ class SoundIndex:
         The files that a sentence describes best, each at its best moment.
 
         Args:
-            query: the sentence.
+            query: the sentence; ``-word`` and ``-"some words"`` in it are unwanted, see [`split_question`].
             top: answers at most.
             negative: a sentence that should not fit, or several; half of their cosine is taken off.
             names: rank by the words of file names and folders too, by reciprocal rank fusion.
@@ -269,18 +271,16 @@ class SoundIndex:
             SearchError: for an empty question or index, or an unknown filter.
         """
         kept = Filters.of(filters)
-        unwanted = [negative] if isinstance(negative, str) else negative
+        query, unwanted = split_question(query, negative)
         vectors = self._embed_queries([query, *unwanted])
-        question = Question(
-            vectors[0],
-            tuple(vectors[1:]),
-            top=top,
-            min_score=min_score,
-            name_query=query if names else None,
-            background=lambda: self.background_vectors,
-            rank=rank,
-        )
+        more = {"name_query": query if names else None, "background": lambda: self.background_vectors}
+        question = Question(vectors[0], tuple(vectors[1:]), top=top, min_score=min_score, rank=rank, **more)
         return answer(self.store, self._contents, question, kept, exact=exact)
+
+    def search_many(self, queries: Sequence[str], **options: Any) -> Iterator[list[Hit]]:
+        """The answers to many questions, in order, compared in batches; options of [`search`] and [`answer_many`]."""
+        how = self._embed_queries, lambda: self.background_vectors
+        return answer_many(self.store, self._contents, *how, queries, **options)
 
     def count(self, **filters: Any) -> int:
         """
