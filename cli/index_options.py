@@ -46,7 +46,9 @@ MODEL = typer.Option(
 MIN_DURATION = typer.Option(min=0.0, help="Minimum duration of a file in seconds.")
 MAX_DURATION = typer.Option(min=0.0, help="Maximum duration of a file in seconds.")
 EXPORT = typer.Option(
-    "--export", help="Also write the results to this .csv, .json or .m3u file, or as links to this folder."
+    "--export",
+    help="Also write the results to this file: .csv, .json, or with the moments .m3u (VLC), .cue, .txt (Audacity "
+    "labels) or .reaper.csv (Reaper regions); or as links to this folder. Labels and regions are of one recording.",
 )
 
 
@@ -83,7 +85,13 @@ def open_index(
 
 
 def show_hits(
-    sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None, why: Sequence[str] = ()
+    sounds: "SoundIndex",
+    hits: "list[Hit]",
+    as_json: bool,
+    export: Path | None,
+    why: Sequence[str] = (),
+    *,
+    title: str = "",
 ) -> None:
     """
     Prints results, one a line or as JSON, and exports them before that.
@@ -94,12 +102,13 @@ def show_hits(
         as_json: print them as JSON.
         export: a file or folder that they are written to, too; or None.
         why: there are none, one sentence each, for stderr.
+        title: what was asked, for the names of exported moments.
 
     Raises:
         typer.Exit: with code `NO_RESULTS` if there are none.
     """
     if export is not None:
-        sounds.export(export, hits=hits)
+        sounds.export(export, hits=hits, title=title)
     with reader_may_leave():
         if as_json:
             from ..search.exports import hits_as_json

@@ -113,4 +113,5 @@ def search(
             return
         ask = partial(sounds.search, sentence, **how)
         hits = ask(top=top, min_score=min_score)
-        show_hits(sounds, hits, as_json, export, [] if hits else why_none(sounds, filters, min_score, ask))
+        why = [] if hits else why_none(sounds, filters, min_score, ask)
+        show_hits(sounds, hits, as_json, export, why, title=sentence)

@@ -388,20 +388,22 @@ class SoundIndex:
             hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
         return described(self.store, own, hits)
 
-    def export(self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None) -> None:
+    def export(
+        self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None, title: str = ""
+    ) -> None:
         """
         Writes the index, or answers, to a file of the kind its ending names.
 
         Args:
             out: ``.parquet`` or ``.npz`` (all windows with vectors), ``.csv`` (files, or answers), ``.json``
-                (answers), ``.m3u`` (a playlist of answers, or of all files).
-            hits: answers; None is the whole index.
+                (answers), ``.m3u`` (a playlist of answers, or of all files); see [`export_hits`].
+            hits, title: answers, and what was asked; None is the whole index.
 
         Raises:
             SearchError: for another ending, or a kind that does not go with what is asked for.
         """
         if hits is not None:
-            export_hits(Path(out), hits)
+            export_hits(Path(out), hits, title)
         else:
             export_index(Path(out), self.store)
 
