@@ -181,6 +181,7 @@ class SoundIndex:
         *,
         prune: bool = False,
         progress: bool = True,
+        check: Callable[[], None] | None = None,
     ) -> "IndexReport":
         """
         Brings the index up to date with folders; see [`update_index`].
@@ -189,7 +190,7 @@ class SoundIndex:
             roots: folders or files, or one.
             prune: take a folder's files out even if it is gone, or no sound at all is left in it; otherwise they
                 stay, since it may be a disk that is not there.
-            progress: show a progress bar.
+            progress, check: show a progress bar; is called between files, and ends the update if it raises.
 
         Raises:
             FileNotFoundError: for a root that does not exist.
@@ -205,6 +206,7 @@ class SoundIndex:
             prune=prune,
             progress=progress,
             hear=self._encoder.hear,
+            check=check,
         )
         self._contents.forget()
         return report
@@ -224,8 +226,7 @@ class SoundIndex:
     @property
     def licenses(self) -> list[str]:
         """All licenses that files have."""
-        found = self.store.file_rows(["license"]).column("license").to_pylist()
-        return sorted({license for license in found if license})
+        return sorted(set(filter(None, self.store.file_rows(["license"]).column("license").to_pylist())))
 
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """Unit vectors ``(sentences, width)``; raises `SearchError` for a sentence without a word."""
@@ -395,8 +396,7 @@ class SoundIndex:
         Writes the index, or answers, to a file of the kind its ending names.
 
         Args:
-            out: ``.parquet`` or ``.npz`` (all windows with vectors), ``.csv`` (files, or answers), ``.json``
-                (answers), ``.m3u`` (a playlist of answers, or of all files); see [`export_hits`].
+            out: ``.parquet`` or ``.npz`` (windows with vectors), ``.csv`` or ``.m3u``; answers: see [`export_hits`].
             hits, title: answers, and what was asked; None is the whole index.
 
         Raises:
