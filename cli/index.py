@@ -1,6 +1,5 @@
 """`auricle index`: builds or updates an index of recordings."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW
 from .failures import one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
 from .index_report import show_report
+from .interrupts import Interrupts
 
 # What a person without the default model can name instead.
 OTHER_MODELS = (
@@ -89,7 +89,7 @@ def index(
         from ..search.store.index_folder import IndexFolder
         from ..search.update.walking import check_root
 
-        with one_line_errors(SearchError, OSError, ImportError):
+        with one_line_errors(SearchError, OSError, ImportError), Interrupts() as interrupts:
             process = {
                 "ray": ray,
                 "loader": load_encoder_on_half_the_cores,
@@ -130,7 +130,7 @@ def index(
             reported: tuple[list[Any], list[Any]] | None = None
             while True:
                 try:
-                    report = sounds.update(folders, prune=prune, progress=progress)
+                    report = sounds.update(folders, prune=prune, progress=progress, check=interrupts.check)
                     # With --watch, only changes are printed.
                     if reported is None or report.changes or (report.faults, report.unread) != reported:
                         show_report(report, json_file)
@@ -138,13 +138,14 @@ def index(
                             sounds.export(export)
                         reported = (report.faults, report.unread)
                 except (SearchError, OSError) as error:
+                    interrupts.check()
                     if reported is None:
                         raise
                     # With --watch, go on: a disk may return, another writer may finish.
                     typer.echo(printable(f"error: {error}"), err=True)
                 if watch is None:
                     break
-                time.sleep(watch)
+                interrupts.sleep(watch)
             typer.echo(printable(f"{len(sounds):,} files in {index_dir}"))
 
 

@@ -46,7 +46,9 @@ MODEL = typer.Option(
 MIN_DURATION = typer.Option(min=0.0, help="Minimum duration of a file in seconds.")
 MAX_DURATION = typer.Option(min=0.0, help="Maximum duration of a file in seconds.")
 EXPORT = typer.Option(
-    "--export", help="Also write the results to this .csv, .json or .m3u file, or as links to this folder."
+    "--export",
+    help="Also write the results to this file: .csv, .json, or with the moments .m3u (VLC), .cue, .txt (Audacity "
+    "labels) or .reaper.csv (Reaper regions); or as links to this folder. Labels and regions are of one recording.",
 )
 
 
@@ -83,7 +85,13 @@ def open_index(
 
 
 def show_hits(
-    sounds: "SoundIndex", hits: "list[Hit]", as_json: bool, export: Path | None, why: Sequence[str] = ()
+    sounds: "SoundIndex",
+    hits: "list[Hit]",
+    as_json: bool,
+    export: Path | None,
+    why: Sequence[str] = (),
+    *,
+    title: str = "",
 ) -> None:
     """
     Prints results, one a line or as JSON, and exports them before that.
@@ -94,12 +102,13 @@ def show_hits(
         as_json: print them as JSON.
         export: a file or folder that they are written to, too; or None.
         why: there are none, one sentence each, for stderr.
+        title: what was asked, for the names of exported moments.
 
     Raises:
         typer.Exit: with code `NO_RESULTS` if there are none.
     """
     if export is not None:
-        sounds.export(export, hits=hits)
+        sounds.export(export, hits=hits, title=title)
     with reader_may_leave():
         if as_json:
             from ..search.exports import hits_as_json
@@ -108,14 +117,19 @@ def show_hits(
         else:
             if not hits:
                 typer.echo("no results")
-            for rank, hit in enumerate(hits, start=1):
-                percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
-                span = f"{_clock(hit.start)}-{_clock(hit.end)}"
-                typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+            show_rows(hits)
     if not hits:
         for line in why:
             typer.echo(one_line(line), err=True)
         raise typer.Exit(NO_RESULTS)
+
+
+def show_rows(hits: "list[Hit]") -> None:
+    """Prints results, one a line."""
+    for rank, hit in enumerate(hits, start=1):
+        percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
+        span = f"{_clock(hit.start)}-{_clock(hit.end)}"
+        typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
 
 
 def why_none(

@@ -46,7 +46,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "Sharing": [
         ("card", "Write the model card of a finished run.", "card:card"),
-        ("push", "Publish a finished run on the Hub.", "push:push"),
+        ("push", "Publish a finished run, or a converted or otherwise saved model, on the Hub.", "push:push"),
         ("mteb", "Print the MTEB entry of a published model.", "mteb:mteb"),
     ],
 }

@@ -52,4 +52,4 @@ def moments(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
         )
         found = sounds.moments(file, sentence, top=top, hop_seconds=hop, edges=edges)
-        show_hits(sounds, found, as_json, export)
+        show_hits(sounds, found, as_json, export, title=sentence)

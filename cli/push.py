@@ -1,4 +1,4 @@
-"""`auricle push`: publishes a finished run on the Hub."""
+"""`auricle push`: publishes a finished run, or a model directory, on the Hub."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def push(
-    run: Annotated[Path, typer.Argument(help="Directory of a finished run, such as runs/demo.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Directory of a finished run, such as runs/demo; or a model directory, such as one that "
+            "`auricle convert` wrote."
+        ),
+    ],
     repo_id: Annotated[str, typer.Argument(help="Repository on the Hub: owner/name.")],
     stage: Annotated[
         str | None, typer.Option(help="Publish the model of this stage. Default: the last stage.")
@@ -58,32 +64,42 @@ def push(
     message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
 ) -> None:
     """
-    Publish a finished run on the Hub.
+    Publish a finished run, or a converted or otherwise saved model, on the Hub.
 
     One commit holds the model, processor, code, recipe, log, evaluation and model card. It holds no optimizer
     state, cache, audio, token or local path. If a push fails, the repository does not change, and you can run
-    the command again. The access token comes from HF_TOKEN or from `hf auth login`.
+    the command again. The card of a model directory says which publisher's file it was converted from, its
+    license, and that it was not trained here; of models that were not converted it says that the origin is not
+    recorded. Weights with NaN or infinity are refused. The access token comes from HF_TOKEN or from `hf auth login`.
     """
     with one_line_errors():
         quiet_libraries()
         from ..hub.publishing import PublishError, collect_run, publish
+        from ..hub.saved_model import collect_saved_model, is_run
         from ..hub.space import collect_space
         from ..hub.training_table import collect_training_table
 
         with one_line_errors(PublishError, ValueError, OSError, ImportError):
-            parts = [
-                (
-                    "model",
-                    collect_run(
-                        run,
-                        repo_id,
-                        stage=stage,
-                        license=license,
-                        allow_unevaluated=allow_unevaluated,
-                        adapter_of=adapter_of,
-                    ),
+            if is_run(run):
+                model = collect_run(
+                    run,
+                    repo_id,
+                    stage=stage,
+                    license=license,
+                    allow_unevaluated=allow_unevaluated,
+                    adapter_of=adapter_of,
                 )
-            ]
+            else:
+                of_runs = {
+                    "--stage": stage,
+                    "--adapter-of": adapter_of,
+                    "--include-dataset": include_dataset,
+                }
+                for option, value in of_runs.items():
+                    if value is not None:
+                        raise PublishError(f"{option} {value}: {run} is a model directory; this needs a run.")
+                model = collect_saved_model(run, repo_id, license=license)
+            parts = [("model", model)]
             if include_space is not None:
                 extras = ("app",) if adapter_of is None else ("app", "peft")
                 parts.append(("space", collect_space(repo_id, include_space, extras=extras)))

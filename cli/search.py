@@ -30,11 +30,26 @@ from .index_options import (
     show_hits,
     why_none,
 )
+from .question_file import answer_file
 
 
 def search(
-    sentence: Annotated[str, typer.Argument(help="Query: a sentence that describes the sound.")],
+    sentence: Annotated[
+        str | None,
+        typer.Argument(
+            help="Query: a sentence that describes the sound. A word with a hyphen in front is unwanted, as in "
+            '"rain -thunder"; several words: \'rain -"a police car"\'.'
+        ),
+    ] = None,
     index_dir: Annotated[str, INDEX] = DEFAULT_INDEX,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Answer every line of this text file (UTF-8; - for standard input) in place of one query. With "
+            "--json, one JSON line a query; --export takes .csv or .jsonl.",
+        ),
+    ] = None,
     top: Annotated[int, TOP] = 10,
     negative: Annotated[
         list[str] | None, typer.Option(help="Description of sounds to avoid. Repeatable.")
@@ -69,9 +84,16 @@ def search(
     Each result has a score, a percentile, a time span and a path. The score is the cosine similarity, at most
     1. The percentile is the share of 48 common queries that score lower for this span. If no file is left, the
     command says which filter leaves none and ends with exit code 3.
+
+    --from answers many queries at once, each as it would be alone. Empty lines are skipped and counted; a query that
+    cannot be asked is reported and the others are answered.
     """
     with search_errors():
+        from ..search.errors import SearchError
         from ..search.query.filters import metadata_pairs
+
+        if (sentence is None) == (questions is None):
+            raise SearchError("give either one query or a file of queries with --from.")
 
         filters = {
             "glob": path,
@@ -83,14 +105,13 @@ def search(
             "metadata": metadata_pairs(metadata or []),
         }
         sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
-        ask = partial(
-            sounds.search,
-            sentence,
-            negative=negative or [],
-            names=names,
-            exact=exact,
-            **({} if rank is None else {"rank": rank}),
-            **filters,
-        )
+        how = {"negative": negative or [], "names": names, "exact": exact, **filters}
+        how |= {} if rank is None else {"rank": rank}
+        if questions is not None:
+            options = {**how, "top": top, "min_score": min_score}
+            answer_file(sounds, questions, options, as_json=as_json, export=export)
+            return
+        ask = partial(sounds.search, sentence, **how)
         hits = ask(top=top, min_score=min_score)
-        show_hits(sounds, hits, as_json, export, [] if hits else why_none(sounds, filters, min_score, ask))
+        why = [] if hits else why_none(sounds, filters, min_score, ask)
+        show_hits(sounds, hits, as_json, export, why, title=sentence)

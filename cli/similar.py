@@ -77,4 +77,5 @@ def similar(
         sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
         ask = partial(sounds.similar, file, start=start, end=end, rank=rank, exact=exact, **filters)
         hits = ask(top=top, min_score=min_score)
-        show_hits(sounds, hits, as_json, export, [] if hits else why_none(sounds, filters, min_score, ask))
+        why = [] if hits else why_none(sounds, filters, min_score, ask)
+        show_hits(sounds, hits, as_json, export, why, title=f"like {file.name}")

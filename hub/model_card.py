@@ -101,7 +101,7 @@ def render_model_card(
         "data_licenses": data_licenses,
         "seconds": sum(summary.get("seconds", 0) for summary in summaries.values()),
         "hardware": summaries[last].get("hardware", "not recorded"),
-        "encoder_citations": _citations(config),
+        "encoder_citations": architecture_citations(config["audio_config"]),
         "name": recipe.name,
         "description": recipe.description,
         "audio_tower": _tower(config["audio_config"], summaries[last], stages, summaries, "audio"),
@@ -228,8 +228,9 @@ def _interval_args(interval: list[float] | None) -> dict[str, list[float]] | Non
     return {"confidence_interval_95": [round(edge, 4) for edge in interval]} if interval else None
 
 
-def _citations(config: Mapping[str, Any]) -> list[str]:
-    kind = str(config["audio_config"]["model_type"]).removeprefix("auricle_")
+def architecture_citations(audio_config: Mapping[str, Any]) -> list[str]:
+    """What to cite for an audio tower's architecture, by its config."""
+    kind = str(audio_config["model_type"]).removeprefix("auricle_")
     return [CITATIONS[kind]] if kind in CITATIONS else []
 
 

@@ -31,7 +31,7 @@ from .model_card import CardError, first_weights, render_model_card, without_pla
 # All that a model directory may give to the Hub; optimisers, caches and logs have other names.
 _ALLOWED = re.compile(
     r"(config|processor_config|tokenizer|tokenizer_config|generation_config|model\.safetensors\.index|"
-    r"added_tokens|special_tokens_map|vocab)\.json|(vocab|merges)\.txt|[a-z_]+\.py|"
+    r"preprocessor_config|added_tokens|special_tokens_map|vocab)\.json|(vocab|merges)\.txt|[a-z_]+\.py|"
     r"model(-\d+-of-\d+)?\.safetensors|sentencepiece\.bpe\.model|spiece\.model"
 )
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
@@ -146,9 +146,8 @@ def collect_run(
         check_repo_id(adapter_of)
         files |= _adapter_files(model_dir / "adapter", adapter_of)
     else:
-        allowed = (path for path in sorted(model_dir.iterdir()) if _ALLOWED.fullmatch(path.name))
-        files |= {path.name: _json(_settings(path)) if _is_settings(path) else path for path in allowed}
-        files |= {name: _json(value) for name, value in SENTENCE_TRANSFORMERS.items()}
+        files |= model_files(model_dir)
+        files |= {name: as_json(value) for name, value in SENTENCE_TRANSFORMERS.items()}
     files["recipe.yaml"] = yaml.safe_dump(without_places(record["recipe"]), sort_keys=False).encode()
     files["training_log.json"] = _compact(_training_log(recipe, run_dir))
     if results:
@@ -162,7 +161,7 @@ def collect_run(
     if clusters:
         files["clusters.json"] = _compact(clusters)
     publication = Publication(repo_id, dict(sorted(files.items())), [] if license else found.warnings)
-    _refuse_local_paths(publication)
+    refuse_local_paths(publication)
     return publication
 
 
@@ -262,12 +261,18 @@ def _refuse_other_weights(
             )
 
 
+def model_files(model_dir: Path) -> dict[str, Path | bytes]:
+    """What a model directory gives to the Hub, by name; settings without the places that parts were loaded from."""
+    allowed = (path for path in sorted(model_dir.iterdir()) if _ALLOWED.fullmatch(path.name))
+    return {path.name: as_json(_settings(path)) if _is_settings(path) else path for path in allowed}
+
+
 def _adapter_files(directory: Path, base: str) -> dict[str, Path | bytes]:
     if not (directory / _ADAPTER[0]).is_file():
         raise PublishError(f"{directory}: the stage has no adapters; it was not trained with training.lora.")
     settings = json.loads((directory / _ADAPTER[0]).read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = base
-    return {_ADAPTER[0]: _json(settings), _ADAPTER[1]: directory / _ADAPTER[1]}
+    return {_ADAPTER[0]: as_json(settings), _ADAPTER[1]: directory / _ADAPTER[1]}
 
 
 def _is_settings(path: Path) -> bool:
@@ -275,6 +280,7 @@ def _is_settings(path: Path) -> bool:
         "config",
         "tokenizer_config",
         "processor_config",
+        "preprocessor_config",
     )
 
 
@@ -323,7 +329,11 @@ def _training_log(recipe: Recipe, run_dir: Path) -> list[dict[str, Any]]:
     return log
 
 
-def _refuse_local_paths(publication: Publication) -> None:
+def refuse_local_paths(publication: Publication) -> None:
+    """
+    Raises:
+        PublishError: if a file of text holds a path of this machine.
+    """
     for name, content in publication.files.items():
         if name.endswith((".safetensors", ".py", "tokenizer.json", ".txt", ".model")):
             continue
@@ -342,7 +352,8 @@ def _sha256(content: Path | bytes) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """A value as the content of a JSON file."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -374,4 +385,14 @@ def _reason(error: Exception) -> str:
     return f"{told} ({text})" if told else text or type(error).__name__
 
 
-__all__ = ["Publication", "PublishError", "check_repo_id", "collect_run", "publish"]
+__all__ = [
+    "SENTENCE_TRANSFORMERS",
+    "Publication",
+    "PublishError",
+    "as_json",
+    "check_repo_id",
+    "collect_run",
+    "model_files",
+    "publish",
+    "refuse_local_paths",
+]

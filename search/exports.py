@@ -12,6 +12,7 @@ import numpy as np
 
 from ..files.spreadsheet_cells import harmless_cell
 from .errors import SearchError
+from .moment_files import MOMENT_FILES, path_line
 from .query.hits import Hit
 from .store.columns import read_columns
 from .store.index_store import Store
@@ -21,27 +22,47 @@ LONGEST_NAME = 255
 WINDOWS_NEEDS_PRIVILEGE = 1314  # ERROR_PRIVILEGE_NOT_HELD
 
 
-def export_hits(out: Path, hits: Sequence[Hit]) -> None:
+def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
     """
-    Writes answers as ``.csv``, ``.json``, ``.m3u``, or, without an ending, as a folder of links in their order.
+    Writes answers as ``.csv``, ``.json``, ``.m3u``, ``.cue``, ``.txt`` (labels of Audacity), ``.reaper.csv``
+    (regions of Reaper), or, without an ending, as a folder of links in their order.
+
+    Args:
+        out: the file or folder.
+        hits: answers, the best first.
+        title: what was asked, for the names of moments.
 
     Raises:
-        SearchError: for another ending, or a folder that is there and not empty.
+        SearchError: for another ending, a folder that is there and not empty, or answers that the kind cannot hold.
     """
     kind = out.suffix.lower()
-    if kind == ".csv":
-        rows = [{**asdict(hit), "tags": ";".join(hit.tags)} for hit in hits]
-        _write_csv(out, [_flat(row, row.pop("metadata")) for row in rows])
+    moments = next(
+        (write for ending, write in MOMENT_FILES.items() if out.name.lower().endswith(ending)), None
+    )
+    if moments is not None:
+        try:
+            text = moments(hits, title)
+        except SearchError as error:
+            raise SearchError(f"{out}: {error}") from error
+        # Names that are no UTF-8 keep their bytes.
+        out.write_text(text, encoding="utf-8", errors="surrogateescape")
+    elif kind == ".csv":
+        write_answer_table(out, [asdict(hit) for hit in hits])
     elif kind == ".json":
         out.write_text(f"{hits_as_json(hits)}\n", encoding="utf-8")
-    elif kind == ".m3u":
-        _write_playlist(out, [hit.path for hit in hits])
     elif kind == "":
         _write_links(out, [hit.path for hit in hits])
     else:
         raise SearchError(
-            f"{out}: the ending has to be .csv, .json, .m3u or none (a folder of links) for answers."
+            f"{out}: the ending has to be .csv, .json, .m3u, .cue, .txt (labels of Audacity), .reaper.csv or none (a "
+            "folder of links) for answers."
         )
+
+
+def write_answer_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes fields of answers as CSV; their metadata become columns, and tags one text."""
+    flat = [{**row, "tags": ";".join(row["tags"])} for row in rows]
+    _write_csv(out, [_flat(row, row.pop("metadata")) for row in flat])
 
 
 def export_index(out: Path, store: Store) -> None:
@@ -119,8 +140,7 @@ def _write_csv(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write_playlist(out: Path, paths: Iterable[str]) -> None:
-    # An entry is a line: a name of several lines is written as a URI, which players take too.
-    lines = [path if path.isprintable() else Path(path).as_uri() for path in paths]
+    lines = [path_line(path) for path in paths]
     out.write_text(
         "#EXTM3U\n" + "".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape"
     )
@@ -153,4 +173,4 @@ def _short_name(path: Path, taken: int) -> str:
     return (path.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")) + path.suffix
 
 
-__all__ = ["export_hits", "export_index", "hits_as_json"]
+__all__ = ["export_hits", "export_index", "hits_as_json", "write_answer_table"]

@@ -18,6 +18,7 @@ from .index_creation import check_record, check_settings, load_index_encoder, op
 from .index_encoder import IndexEncoder
 from .query.answering import answer
 from .query.answers import DEFAULT_RANKING, Question, check_top
+from .query.batch_answers import answer_many
 from .query.empty_answers import OPTIONS, empty_because
 from .query.filters import Filters
 from .query.hits import Hit
@@ -26,6 +27,7 @@ from .query.known_vectors import described, known_vector
 from .query.moments import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .query.resolved_filters import checked_path, resolve_filters
+from .query.unwanted_words import split_question
 from .store.index_store import Store
 
 if TYPE_CHECKING:
@@ -180,6 +182,7 @@ class SoundIndex:
         *,
         prune: bool = False,
         progress: bool = True,
+        check: Callable[[], None] | None = None,
     ) -> "IndexReport":
         """
         Brings the index up to date with folders; see [`update_index`].
@@ -188,7 +191,7 @@ class SoundIndex:
             roots: folders or files, or one.
             prune: take a folder's files out even if it is gone, or no sound at all is left in it; otherwise they
                 stay, since it may be a disk that is not there.
-            progress: show a progress bar.
+            progress, check: show a progress bar; is called between files, and ends the update if it raises.
 
         Raises:
             FileNotFoundError: for a root that does not exist.
@@ -204,6 +207,7 @@ class SoundIndex:
             prune=prune,
             progress=progress,
             hear=self._encoder.hear,
+            check=check,
         )
         self._contents.forget()
         return report
@@ -223,8 +227,7 @@ class SoundIndex:
     @property
     def licenses(self) -> list[str]:
         """All licenses that files have."""
-        found = self.store.file_rows(["license"]).column("license").to_pylist()
-        return sorted({license for license in found if license})
+        return sorted(set(filter(None, self.store.file_rows(["license"]).column("license").to_pylist())))
 
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """Unit vectors ``(sentences, width)``; raises `SearchError` for a sentence without a word."""
@@ -256,7 +259,7 @@ class SoundIndex:
         The files that a sentence describes best, each at its best moment.
 
         Args:
-            query: the sentence.
+            query: the sentence; ``-word`` and ``-"some words"`` in it are unwanted, see [`split_question`].
             top: answers at most.
             negative: a sentence that should not fit, or several; half of their cosine is taken off.
             names: rank by the words of file names and folders too, by reciprocal rank fusion.
@@ -270,18 +273,16 @@ class SoundIndex:
             SearchError: for an empty question or index, or an unknown filter.
         """
         kept = Filters.of(filters)
-        unwanted = [negative] if isinstance(negative, str) else negative
+        query, unwanted = split_question(query, negative)
         vectors = self._embed_queries([query, *unwanted])
-        question = Question(
-            vectors[0],
-            tuple(vectors[1:]),
-            top=top,
-            min_score=min_score,
-            name_query=query if names else None,
-            background=lambda: self.background_vectors,
-            rank=rank,
-        )
+        more = {"name_query": query if names else None, "background": lambda: self.background_vectors}
+        question = Question(vectors[0], tuple(vectors[1:]), top=top, min_score=min_score, rank=rank, **more)
         return answer(self.store, self._contents, question, kept, exact=exact)
+
+    def search_many(self, queries: Sequence[str], **options: Any) -> Iterator[list[Hit]]:
+        """The answers to many questions, in order, compared in batches; options of [`search`] and [`answer_many`]."""
+        how = self._embed_queries, lambda: self.background_vectors
+        return answer_many(self.store, self._contents, *how, queries, **options)
 
     def count(self, **filters: Any) -> int:
         """
@@ -389,20 +390,21 @@ class SoundIndex:
             hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
         return described(self.store, own, hits)
 
-    def export(self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None) -> None:
+    def export(
+        self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None, title: str = ""
+    ) -> None:
         """
         Writes the index, or answers, to a file of the kind its ending names.
 
         Args:
-            out: ``.parquet`` or ``.npz`` (all windows with vectors), ``.csv`` (files, or answers), ``.json``
-                (answers), ``.m3u`` (a playlist of answers, or of all files).
-            hits: answers; None is the whole index.
+            out: ``.parquet`` or ``.npz`` (windows with vectors), ``.csv`` or ``.m3u``; answers: see [`export_hits`].
+            hits, title: answers, and what was asked; None is the whole index.
 
         Raises:
             SearchError: for another ending, or a kind that does not go with what is asked for.
         """
         if hits is not None:
-            export_hits(Path(out), hits)
+            export_hits(Path(out), hits, title)
         else:
             export_index(Path(out), self.store)
 

@@ -97,7 +97,27 @@ def rank_contents(contents: IndexContents, question: Question, filters: Filters)
     rows, by_name = contents.windows if question.rank == "window" else contents.files, None
     if question.name_query is not None:
         by_name = contents.names.scores(question.name_query)[rows["file"]]
-    ranked = _ranked(rows, question, filters.mask(rows), by_name)
+    return rank_rows(contents, rows, question, filters.mask(rows), by_name)
+
+
+def rank_rows(
+    contents: IndexContents,
+    rows: Mapping[str, np.ndarray],
+    question: Question,
+    allowed: np.ndarray,
+    by_name: np.ndarray | None = None,
+) -> list[Hit]:
+    """
+    [`rank_contents`] among some rows.
+
+    Args:
+        contents: of the index.
+        rows: of windows or of files, as the question is ranked; in their order.
+        question: what is asked.
+        allowed: which rows may be answers, ``(rows,)``.
+        by_name: scores of the rows by their files' names, or None.
+    """
+    ranked = _ranked(rows, question, allowed, by_name)
     details = [{name: rows[name][place] for name in DETAILS} for place in ranked.places]
     hits = _hits(rows, ranked, ranked.places, details, question)
     if question.rank == "window":
@@ -321,4 +341,4 @@ def _farthest(near: arrow.Table, vector: np.ndarray) -> float:
     return float(matrix(near.slice(len(near) - 1))[0] @ vector)
 
 
-__all__ = ["DETAILS", "Question", "ask_table", "check_question", "check_top", "rank_contents"]
+__all__ = ["DETAILS", "Question", "ask_table", "check_question", "check_top", "rank_contents", "rank_rows"]

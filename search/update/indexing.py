@@ -97,6 +97,7 @@ def update_index(
     unseen: Sequence[str] = (),
     progress: bool = True,
     hear: "Callable[[Heard], None] | None" = None,
+    check: Callable[[], None] | None = None,
 ) -> IndexReport:
     """
     Adds new files, embeds changed ones anew, follows moved ones and takes deleted ones out.
@@ -130,12 +131,20 @@ def update_index(
     sizes = {path: update.files[path].size for path in update.todo}
     with IndexProgress(sizes, disable=not progress) as bar:
         if hear is not None:
-            hear(bar.heard)
+
+            def heard(path: str, seconds: float) -> None:
+                bar.heard(path, seconds)
+                if check is not None:
+                    check()
+
+            hear(heard)
         update.describe(bar)
         with closing(embed_files(update.unknown(bar))) as embedded:
             for path, found in embedded:
                 update.take(path, found)
                 bar.done(path)
+                if check is not None:
+                    check()
     update.remove()
     return update.report
 

@@ -22,6 +22,7 @@ def update_from_folders(
     prune: bool,
     progress: bool,
     hear: Callable[..., Any],
+    check: Callable[[], None] | None = None,
 ) -> IndexReport:
     """
     Looks at folders, updates the index by what is there, and reports both; holds the index's lock meanwhile.
@@ -29,7 +30,7 @@ def update_from_folders(
     Args:
         store: the index.
         roots: absolute paths of folders or files.
-        embed_files, progress, hear: as of [`update_index`].
+        embed_files, progress, hear, check: as of [`update_index`].
         prune: take a folder's files out even if it is gone, or no sound at all is left in it.
 
     Raises:
@@ -53,6 +54,7 @@ def update_from_folders(
             unseen=[path for path, _ in found.faults],
             progress=progress,
             hear=hear,
+            check=check,
         )
     told = [(row.file, row.text) for row in found.said.rows]
     report.faults = found.faults + found.said.unread + told + report.faults

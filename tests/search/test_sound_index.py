@@ -405,7 +405,7 @@ def test_the_command_line_asks_and_writes(place, tmp_path):
     done = run("search", "a dog barks", *where, "-k", "2", "--json", "--export", tmp_path / "hits.m3u")
     hits = json.loads(done.stdout)
     assert len(hits) == 2 and {"path", "start", "end", "score", "percentile"} <= set(hits[0])
-    assert (tmp_path / "hits.m3u").read_text().splitlines()[1] == hits[0]["path"]
+    assert (tmp_path / "hits.m3u").read_text().splitlines()[4] == hits[0]["path"]
     assert " 1. " in run("similar", sounds / "e.wav", *where, "-k", "1").stdout
     assert "0:00.0-" in run("moments", sounds / "e.wav", "rain", *where).stdout
     for name in ("all.parquet", "all.npz", "all.csv", "all.m3u"):

@@ -1,0 +1,39 @@
+"""What a question says is unwanted: words behind a hyphen."""
+
+import re
+from collections.abc import Sequence
+
+from ..errors import SearchError
+
+# A word or quoted phrase behind a hyphen that no word precedes: no "half-open", no "a - b", no "-20 dB".
+_UNWANTED = re.compile(r'(?<!\S)-(?:"([^"]*\w[^"]*)"|([^\W\d_]\S*))')
+
+
+def split_question(query: str, negative: str | Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """
+    A question without its ``-word`` and ``-"some words"``, and what is unwanted: those, behind ``negative``.
+
+    A hyphen counts at the start of a word of letters: not in "hi-hat", nor in "rain - and wind" or "-20 dB".
+
+    Args:
+        query: as it was written.
+        negative: what else is unwanted, one sentence or several.
+
+    Raises:
+        SearchError: for a question that is no text, or names only what is unwanted.
+    """
+    if not isinstance(query, str):
+        raise SearchError(f"{query!r}: a question has to be a text.")
+    unwanted = (negative,) if isinstance(negative, str) else tuple(negative)
+    marked = tuple((found[1] or found[2]).strip().rstrip(".,;:!?") for found in _UNWANTED.finditer(query))
+    if not marked:
+        return query, unwanted
+    wanted = " ".join(_UNWANTED.sub(" ", query).split())
+    if not any(letter.isalnum() for letter in wanted):
+        raise SearchError(
+            f"{query!r}: names only what is unwanted; add what to search for, as in 'rain -thunder'."
+        )
+    return wanted, (*unwanted, *marked)
+
+
+__all__ = ["split_question"]
