@@ -106,7 +106,10 @@ class ContainerDecoder:
         self._decoding = self._decoded()
         frame = next(self._decoding, None)
         if frame is None:
-            raise AudioReadError(f"{self._source.name}: the file holds no samples")
+            raise AudioReadError(
+                f"{self._source.name}: the file holds no samples that can be decoded: it is empty, damaged or "
+                "truncated"
+            )
         self._waiting = frame
         return frame
 
