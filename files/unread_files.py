@@ -173,7 +173,7 @@ def _kind(reason: str) -> str:
     # What stands behind is of the single file.
     first = re.split(r"; |: |, | \(|\n", reason.strip() or "no reason is given")[0]
     text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first)
-    return re.sub(r"\d[\d.,]*", "N", text).rstrip(".")
+    return re.sub(r"(?<![A-Za-z]-)\d[\d.,]*", "N", text).rstrip(".")
 
 
 def _line(what: str, endings: Counter[str]) -> str:

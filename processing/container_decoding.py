@@ -20,6 +20,8 @@ _FIXED_FRAMES = {"aac": 1024, "alac": 4096, "mp3float": 1152, "mp3": 1152, "ac3"
 # Decoded before a place that was sought, so that overlaps, predictors and bit reservoirs are what they would be.
 _SETTLING_SECONDS = 1.0
 _ANCHOR_SECONDS = 2.0
+# Joined files of these run on as one, and their time stamps begin anew: a stamp may stand for two places.
+_RESTARTING = frozenset({"mpegts", "mpeg", "ogg"})
 _MOST_BAD_SHARE = 0.05
 _SOME_BAD = 3
 
@@ -32,15 +34,21 @@ class KnownPlaces:
     Attributes:
         stamps, samples: time stamps of packets and the first sample that each decodes to, two seconds apart.
         length: samples a channel of the whole file, once its end was reached.
+        restart: whether a time stamp came behind a greater one.
     """
 
     stamps: list[int] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
     length: int | None = None
+    restart: bool = False
 
     def note(self, stamp: int | None, sample: int, distance: float) -> None:
         """Keeps a place if it lies behind the last one by at least ``distance`` samples."""
-        if stamp is None or (self.samples and sample < self.samples[-1] + distance):
+        if stamp is None:
+            return
+        if self.samples and sample > self.samples[-1] and stamp <= self.stamps[-1]:
+            self.restart = True
+        if self.samples and sample < self.samples[-1] + distance:
             return
         if not self.stamps or stamp > self.stamps[-1]:
             # In this order a thread that reads meanwhile finds a stamp for every sample.
@@ -98,7 +106,10 @@ class ContainerDecoder:
         self._decoding = self._decoded()
         frame = next(self._decoding, None)
         if frame is None:
-            raise AudioReadError(f"{self._source.name}: the file holds no samples")
+            raise AudioReadError(
+                f"{self._source.name}: the file holds no samples that can be decoded: it is empty, damaged or "
+                "truncated"
+            )
         self._waiting = frame
         return frame
 
@@ -176,12 +187,18 @@ class ContainerDecoder:
             if self._counts:
                 yield from self._placed_by_stamps(start, settled)
                 return
-            if (anchor := self._places.before(settled)) is not None and anchor[1] > 0:
+            anchor = self._places.before(settled) if self._stamps_are_unique() else None
+            if anchor is not None and anchor[1] > 0:
                 found = self._decoded_from_anchor(*anchor)
                 if found is not None:
                     yield from self._counted(found, anchor[1])
                     return
         yield from self._counted(self._from_start(), 0)
+
+    def _stamps_are_unique(self) -> bool:
+        """Whether a time stamp is known to stand for one place: of some formats only the whole file tells."""
+        places = self._places
+        return not places.restart and (places.length is not None or self._demuxer not in _RESTARTING)
 
     def _placed_by_stamps(self, start: int, settled: int) -> Iterator[tuple[int, np.ndarray]]:
         self._seek(self._first_stamp + round(settled / self.rate / self._stream.time_base))

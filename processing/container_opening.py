@@ -114,8 +114,9 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
     tracks, notes = list(container.streams.audio), []
     if not tracks:
         kinds = sorted({stream.type for stream in container.streams if stream.type})
-        others = f", only {' and '.join(kinds)}" if kinds else ""
-        raise AudioReadError(f"{source.name}: the file holds no sound{others}")
+        if not kinds:
+            raise AudioReadError(f"{source.name}: the file is damaged or truncated: no track is found in it")
+        raise AudioReadError(f"{source.name}: the file holds no sound, only {' and '.join(kinds)}")
     if len(tracks) > 1:
         notes.append(f"holds {len(tracks)} sound tracks, of which the first is read")
     track = tracks[0]

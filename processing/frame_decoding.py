@@ -51,6 +51,8 @@ class FrameDecoder:
         self._bad = 0
         self._table: FrameTable = frame_table(source, stream)
         self.notes: list[str] = notes_of_rest(self._table.behind)
+        if self._table.missing:
+            self.notes.append(f"the last {self._table.missing} frames that its header declares are missing")
         first = self._first_frame()
         self.rate, self.channels = first.sample_rate, len(first.layout.channels)
         # SBR doubles what a header states.

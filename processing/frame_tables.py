@@ -69,6 +69,7 @@ class FrameTable:
         links: in their order.
         first: byte of frame 0, without a scan.
         behind: bytes behind the last frame that are no tags and no padding.
+        missing: frames that Xing, Info or VBRI frames declare and that are not there.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class FrameTable:
         links: list[Link],
         first: int,
         behind: int = 0,
+        missing: int = 0,
     ):
-        self.behind = behind
+        self.behind, self.missing = behind, missing
         self.positions, self.header, self.count, self.links = positions, header, count, links
         self._first = first
         self._mean = mean_frame_bytes(header) if positions is None else Fraction(0)
@@ -178,8 +180,8 @@ def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True)
         for index in scan.marked():
             if (info := read_info_frame(source.read_at(int(scan.positions[index]), 256))) is not None:
                 infos[index] = info
-    links = _links(source, stream.header, count, infos)
-    return FrameTable(scan.positions, stream.header, count, links, stream.first, scan.behind)
+    links, missing = _links(source, stream.header, count, infos)
+    return FrameTable(scan.positions, stream.header, count, links, stream.first, scan.behind, missing)
 
 
 def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | None:
@@ -247,8 +249,11 @@ def read_info_frame(frame: bytes) -> InfoFrame | None:
     return InfoFrame(frames, delay, padding, name == b"Info")
 
 
-def _links(source: SoundSource, header: FrameHeader, count: int, infos: dict[int, InfoFrame]) -> list[Link]:
-    links, begins = [], sorted(infos)
+def _links(
+    source: SoundSource, header: FrameHeader, count: int, infos: dict[int, InfoFrame]
+) -> tuple[list[Link], int]:
+    """Links, and the declared frames that they lack."""
+    links, begins, lacking = [], sorted(infos), 0
     if not begins or begins[0] > 0:
         rest = begins[0] if begins else count
         links.append(_link(0, rest, header.samples, None))
@@ -262,11 +267,12 @@ def _links(source: SoundSource, header: FrameHeader, count: int, infos: dict[int
                 f"{source.name}: the file is truncated: its header declares {stated} frames of sound, {present} "
                 "are there"
             )
+        lacking += missing if missing > _COUNT_SLACK else 0
         own = min(stated, present)
         links.append(_link(first, own, header.samples, info))
         if present > own:  # frames that another encoder added behind, without saying so
             links.append(_link(first + own, present - own, header.samples, None))
-    return [link for link in links if link.samples > 0]
+    return [link for link in links if link.samples > 0], lacking
 
 
 def _link(first: int, frames: int, samples: int, info: InfoFrame | None) -> Link:

@@ -60,6 +60,14 @@ def test_counts_by_reason_and_ending():
     assert unread_lines([]) == []
 
 
+def test_numbers_of_one_file_are_left_out_of_a_count_and_names_stay():
+    faults = [("a.wav", "its name is not valid UTF-8; rename it"), ("b.wav", "only 44 bytes are there")]
+    assert fault_lines(faults) == [
+        "1 file skipped: its name is not valid UTF-8: .wav (1)",
+        "1 file skipped: only N bytes are there: .wav (1)",
+    ]
+
+
 def test_skipped_sounds_by_reason_and_ending():
     faults = [
         ("a.wav", "the file is truncated: its header declares 16000 bytes of sound, 856 are there"),

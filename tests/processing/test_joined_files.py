@@ -120,6 +120,22 @@ def test_joined_streams(made, name):
     assert len(whole) / rate == pytest.approx(4.0, abs=0.1)
 
 
+@pytest.mark.parametrize("container", ["mpegts", "mpeg"])
+@pytest.mark.parametrize("seen", ["nothing", "the first file", "all"])
+def test_offsets_in_joined_streams_whose_time_stamps_begin_anew(tmp_path, container, seen):
+    make = ff(48_000, container=container, codec="mp2")
+    path = save(tmp_path / "sound", make(8, 1) + make(7, 2))
+    expected, rate = read_channels(path.read_bytes())
+    assert len(expected) / rate == pytest.approx(15.0, abs=0.1)
+    if seen != "nothing":
+        read_channels(path, duration=8.0 if seen == "the first file" else None)
+    for second in (6.0, 5.0, 7.5, 10.0, 14.0, 6.5):
+        part, _ = read_channels(path, offset=second, duration=0.5)
+        first = round(second * rate)
+        np.testing.assert_allclose(part, expected[first : first + rate // 2], atol=1e-4)
+    assert audio_seconds(path) == len(expected) / rate
+
+
 def test_joined_files_of_different_rates_are_refused(tmp_path, made):
     other = encoded(tones(1, 48_000, channels=2), 48_000, container="ipod", codec="aac")
     text = message(save(tmp_path / "a.m4a", one(made, "m4a") + other))

@@ -18,6 +18,7 @@ from sound_files import (
 )
 
 from auricle.processing import (
+    FileRemarks,
     audio_seconds,
     read_channels,
 )
@@ -115,6 +116,18 @@ def test_an_mp3_that_lost_its_second_half_is_truncated_and_not_short(tmp_path):
     data = mp3()
     text = message(save(tmp_path / "a.mp3", data[: len(data) // 2]))
     assert "truncated" in text and "frames" in text
+
+
+def test_an_mp3_that_lost_a_few_frames_is_read_with_a_remark(tmp_path):
+    data = mp3(tones(6, RATE))
+    whole, cut = save(tmp_path / "a.mp3", data), save(tmp_path / "b.mp3", data[: int(0.97 * len(data))])
+    with FileRemarks() as remarks:
+        samples, _ = read_channels(whole)
+        shorter, _ = read_channels(cut)
+    missing = (len(samples) - len(shorter)) / 1152
+    ((name, note),) = remarks.found
+    assert name == str(cut)
+    assert int(note.split()[2]) == pytest.approx(missing, abs=2) and "frames that its header declares" in note
 
 
 def test_a_header_that_calls_a_variable_stream_constant_is_not_believed(tmp_path):

@@ -187,6 +187,14 @@ def test_what_a_container_lost_is_missed(tmp_path, container, share):
     assert "truncated" in text or (container == "wv" and "damaged" in text)
 
 
+def test_an_mp4_whose_index_is_cut_is_not_said_to_hold_no_sound(tmp_path):
+    data = encoded(SOUND, RATE, container="ipod", codec="aac")
+    index = len(data) - data.rindex(b"moov")
+    for share in (0.2, 0.6, 0.95):
+        text = message(save(tmp_path / "a.m4a", data[: len(data) - int(share * index)]))
+        assert "truncated" in text and "holds no sound" not in text
+
+
 def test_a_video_without_sound(tmp_path):
     data = encoded(SOUND, RATE, container="mp4", codec="aac", video=True, tracks=0)
     assert "holds no sound, only video" in message(save(tmp_path / "a.mp4", data))
