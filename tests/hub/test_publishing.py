@@ -60,7 +60,7 @@ def test_what_is_pushed_loads_elsewhere_bit_for_bit(client, server, run, tmp_pat
     files = files_of(server)
     weights = len(files["model.safetensors"])
     # The vocabulary of a real tokenizer comes on top; everything that is ours is small.
-    assert sum(map(len, files.values())) - weights < 380_000
+    assert sum(map(len, files.values())) - weights < 420_000
     assert {
         "README.md",
         "config.json",
