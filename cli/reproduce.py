@@ -14,12 +14,15 @@ SOMETHING_IS_MISSING = 1
 
 def reproduce(
     chain: Annotated[
-        str, typer.Argument(help="Recipe of recipes: dcase2025, or a YAML file such as recipes/dcase2025.yaml.")
+        str,
+        typer.Argument(help="Recipe of recipes: dcase2025, or a YAML file such as recipes/dcase2025.yaml."),
     ],
     data_dir: Annotated[
         Path, typer.Argument(help="Directory of data, published weights and augmentation files.")
     ],
-    out: Annotated[Path, typer.Argument(help="Output directory: runs, banks, ensembles, evaluation, results.")],
+    out: Annotated[
+        Path, typer.Argument(help="Output directory: runs, banks, ensembles, evaluation, results.")
+    ],
     plan: Annotated[
         bool,
         typer.Option(
@@ -53,7 +56,9 @@ def reproduce(
     ] = False,
     retrain: Annotated[
         bool,
-        typer.Option("--retrain", help="Delete outdated trainings and train them anew. Otherwise they are an error."),
+        typer.Option(
+            "--retrain", help="Delete outdated trainings and train them anew. Otherwise they are an error."
+        ),
     ] = False,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
@@ -72,6 +77,8 @@ def reproduce(
     describes data, steps and files.
     """
     with one_line_errors():
+        from datasets import disable_progress_bars
+
         from ..encoders.cpu_threads import set_cpu_threads
         from ..hub.model_card import write_model_card
         from ..training.reproduction.chain_recipe import read_chain
@@ -85,6 +92,8 @@ def reproduce(
         from ..training.reproduction.step_states import Workplace
 
         quiet_libraries()
+        if plan or not progress:
+            disable_progress_bars()
         errors = (*expected_errors(), ValueError, OSError, ImportError)
         with one_line_full_disk(out), one_line_errors(*errors):
             read = read_chain(_chain_file(chain))

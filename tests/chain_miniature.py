@@ -22,7 +22,7 @@ _AUDIO = {
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
             "intermediate_size": 48,
-            "num_frames": 96,
+            "num_frames": 112,
             "initializer_range": 0.2,
         }
     },
@@ -47,7 +47,13 @@ _FRONT_ENDS = {
     "eat": {"front_end": "eat", "segment_seconds": 1.0},
     "beats": {"front_end": "beats", "segment_seconds": 1.0},
 }
-LAST_STAGES = {"sid1": "pretrain", "sid2": "finetune", "sid3": "finetune", "sid4": "refinetune", "sid5": "refinetune"}
+LAST_STAGES = {
+    "sid1": "pretrain",
+    "sid2": "finetune",
+    "sid3": "finetune",
+    "sid4": "refinetune",
+    "sid5": "refinetune",
+}
 
 
 def write_chain(folder: Path, *, towers: Sequence[str] = TOWERS, epochs: float = 1) -> Path:
@@ -177,7 +183,7 @@ def _recipes(
 
 def write_data(folder: Path) -> Path:
     """Writes the chain's data directory: clips, excluded ids, relevance, back-translations, mixes; returns it."""
-    clips = {"train": 5, "validation": 3, "test": 3}
+    clips = {"train": 5, "validation": 6, "test": 6}
     write_miniature_clotho(folder / "clotho", clips, seconds=0.6, rate=16_000)
     (folder / "excluded.csv").write_text("sound_id\n354184\nNot found\n")
     with open(folder / "clotho" / "clotho_captions_evaluation.csv", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A recipe of recipes: which systems a report has, what they are made from, and which of its metrics to compare with."""
+"""A recipe of recipes: which systems a report has, what they are made from, and the metrics that it states."""
 
 import os
 import re
@@ -39,7 +39,9 @@ class NeedSection(_Section):
     path: str = Field(description="Place below the data directory.")
     what: str = Field(description="What it is.")
     holds: list[str] = Field(default_factory=list, description="Files or folders that must be in it.")
-    get: list[str] = Field(description="Commands that bring it; {path}, {data}: its place, the data directory.")
+    get: list[str] = Field(
+        description="Commands that bring it; {path}, {data}: its place, the data directory."
+    )
     size: str = Field(default="size unknown", description="How large it is, in words.")
     notes: list[str] = Field(default_factory=list, description="What a person must know beside.")
     systems: list[str] | None = Field(default=None, description="Systems that need it. Default: all.")

@@ -1,4 +1,4 @@
-"""The plan of a chain: its steps in order, each with what it needs and what it writes; a pure function of the recipe."""
+"""The plan of a chain: its steps in order, each with what it needs and writes; a pure function of the recipe."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -72,12 +72,16 @@ def plan_chain(
     section = chain.section
     for tower in towers:
         if tower not in section.towers:
-            raise RecipeError(f"--towers {tower!r}: unknown tower; the towers are {', '.join(section.towers)}.")
+            raise RecipeError(
+                f"--towers {tower!r}: unknown tower; the towers are {', '.join(section.towers)}."
+            )
     chosen = [tower for tower in section.towers if not towers or tower in towers]
     steps = list(_steps(chain, chosen, whole=False))
     if whole_development:
         if not section.whole_development:
-            raise RecipeError(f"{chain.path}: has no section whole_development, which --whole-development needs.")
+            raise RecipeError(
+                f"{chain.path}: has no section whole_development, which --whole-development needs."
+            )
         steps += _steps(chain, chosen, whole=True)
     every = {step.name: step for step in steps}
     if only:
@@ -90,9 +94,7 @@ def plan_chain(
 
 def _steps(chain: Chain, towers: Sequence[str], *, whole: bool) -> Iterator[Step]:
     section = chain.section
-    member_runs = [
-        chain.run(system, tower, whole=whole) for system in section.members for tower in towers
-    ]
+    member_runs = [chain.run(system, tower, whole=whole) for system in section.members for tower in towers]
     for system in section.systems:
         for tower in section.towers:
             run = chain.run(system, tower, whole=whole)
@@ -113,9 +115,7 @@ def _steps(chain: Chain, towers: Sequence[str], *, whole: bool) -> Iterator[Step
 
 def _train_step(chain: Chain, run: Run) -> Step:
     banked = {
-        name
-        for name in run.teachers
-        if name.removeprefix(WHOLE).rpartition("_")[0] == chain.section.teachers
+        name for name in run.teachers if name.removeprefix(WHOLE).rpartition("_")[0] == chain.section.teachers
     }
     stage = chain.stage(run.system, run.tower)
     # A model that is only learned from is read from its bank.
@@ -210,7 +210,9 @@ def _ensemble_step(name: str, members: Sequence[Run], *, whole: bool) -> Step:
         tuple(after),
         inputs,
         (f"ensembles/{own}.json",),
-        "the members' similarities, the search's settings" if not whole else "the weights, the members' files",
+        "the members' similarities, the search's settings"
+        if not whole
+        else "the weights, the members' files",
         ensemble=name,
         whole=whole,
     )

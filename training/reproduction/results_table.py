@@ -50,7 +50,9 @@ def results_rows(chain: Chain, steps: Sequence[Step], out: Path) -> list[dict[st
             continue
         measured = {}
         for column in COLUMNS:
-            kind, metric = ("multi", column.removeprefix("multi ")) if "multi" in column else ("single", column)
+            kind, metric = (
+                ("multi", column.removeprefix("multi ")) if "multi" in column else ("single", column)
+            )
             part = report.get(kind, {}).get(TEXT_TO_AUDIO)
             if part is not None:
                 value = part["metrics"][metric]
@@ -59,7 +61,9 @@ def results_rows(chain: Chain, steps: Sequence[Step], out: Path) -> list[dict[st
             {
                 "name": name,
                 "queries": {
-                    kind: report[kind][TEXT_TO_AUDIO]["queries"] for kind in ("single", "multi") if kind in report
+                    kind: report[kind][TEXT_TO_AUDIO]["queries"]
+                    for kind in ("single", "multi")
+                    if kind in report
                 },
                 "measured": measured,
                 "paper": chain.section.paper.get(name, {}),
@@ -73,8 +77,8 @@ def format_results(chain: Chain, rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
         f"# {chain.section.name}: text-to-audio retrieval on the test split",
         "",
-        "In percent, with 95 % bootstrap intervals over queries. Rows marked *paper* are the report's own metrics; they "
-        "were not measured here.",
+        "In percent, with 95 % bootstrap intervals over queries. Rows marked *paper* are the report's own metrics; "
+        "they were not measured here.",
         "",
         f"| system | {' | '.join(COLUMNS)} |",
         f"|---|{'---|' * len(COLUMNS)}",

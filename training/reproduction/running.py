@@ -73,7 +73,12 @@ def _refuse_missing(steps: Sequence[Step], place: Workplace) -> None:
 
 
 def _run_step(
-    step: Step, place: Workplace, title: str, write_card: CardWriter, say: Callable[[str], None], retrain: bool
+    step: Step,
+    place: Workplace,
+    title: str,
+    write_card: CardWriter,
+    say: Callable[[str], None],
+    retrain: bool,
 ) -> None:
     if step.kind == "results":
         return

@@ -77,7 +77,9 @@ def missing_items(items: Sequence[Item]) -> list[Item]:
 def format_shopping_list(items: Sequence[Item]) -> list[str]:
     """The list as lines of text: what is missing with its commands, then what is there."""
     missing = [item for item in items if item.missing]
-    lines = [f"Missing: {len(missing)} of {len(items)} things", ""] if missing else ["Nothing is missing.", ""]
+    lines = (
+        [f"Missing: {len(missing)} of {len(items)} things", ""] if missing else ["Nothing is missing.", ""]
+    )
     for number, item in enumerate(missing, start=1):
         lines.append(f"{number:>2}. {item.what} ({item.size})")
         lines.append(f"    for {', '.join(item.wanted_by)}; {item.missing}: {item.place}")

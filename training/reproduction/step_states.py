@@ -279,7 +279,10 @@ def _ensemble_inputs(place: Workplace, step: Step) -> dict[str, Any]:
     settings = section.ensembles[step.ensemble].model_dump()
     if step.whole:
         weights = place.digests.of_file(place.out / "ensembles" / f"{step.ensemble}.json")
-        return {"the weights": weights, **{f"model {run.name}": place.model_fingerprint(run) for run in place.members(step)}}
+        return {
+            "the weights": weights,
+            **{f"model {run.name}": place.model_fingerprint(run) for run in place.members(step)},
+        }
     return {
         "the search's settings": settings,
         **_similarities(place, step, section.validation),
