@@ -1,4 +1,4 @@
-"""A recipe of recipes like dcase2025's in miniature: tiny towers, Clotho's layout, generated sounds, rule-based captions."""
+"""A recipe of recipes in miniature: tiny towers, the layout of Clotho, generated sounds, captions varied by rules."""
 
 import csv
 import subprocess
