@@ -1,5 +1,6 @@
 """`auricle reproduce`: a published system as one chain, from published weights to ensembles and cards."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -96,6 +97,8 @@ def reproduce(
             disable_progress_bars()
         errors = (*expected_errors(), ValueError, OSError, ImportError)
         with one_line_full_disk(out), one_line_errors(*errors):
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                raise ValueError("the chain runs in one process; start it without accelerate launch.")
             read = read_chain(_chain_file(chain))
             steps = plan_chain(
                 read,

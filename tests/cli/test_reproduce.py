@@ -68,6 +68,11 @@ def test_wrong_arguments_end_in_one_line(arguments, told):
     assert told in done.stderr and "Traceback" not in done.output
 
 
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "the chain runs in one process" in run("dcase2025", "d", "o", "--plan", code=2).stderr
+
+
 def test_the_help_names_the_exit_code_and_what_a_second_call_does():
     done = CliRunner().invoke(
         app, ["reproduce", "--help"], env={"COLUMNS": "4000", "NO_COLOR": "1", "TERM": "dumb"}

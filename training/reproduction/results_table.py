@@ -13,7 +13,7 @@ from .plan import Step
 COLUMNS = ("multi mAP@16", "multi mAP@10", "mAP@10", "R@1", "R@5", "R@10")
 
 
-def write_results(chain: Chain, steps: Sequence[Step], out: Path) -> list[str]:
+def write_results(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Path) -> list[str]:
     """
     Writes ``results.md`` and ``results.json`` of what was evaluated so far; returns the table's lines.
 
@@ -22,10 +22,10 @@ def write_results(chain: Chain, steps: Sequence[Step], out: Path) -> list[str]:
 
     Args:
         chain: the recipe of recipes.
-        steps: of the plan.
+        evaluated: steps that evaluate, and whether each is current.
         out: the output directory.
     """
-    rows = results_rows(chain, steps, out)
+    rows = results_rows(chain, evaluated, out)
     lines = format_results(chain, rows)
     write_json(out / "results.json", {"chain": chain.section.name, "unit": "percent", "rows": rows})
     path = out / "results.md"
@@ -35,15 +35,13 @@ def write_results(chain: Chain, steps: Sequence[Step], out: Path) -> list[str]:
     return lines
 
 
-def results_rows(chain: Chain, steps: Sequence[Step], out: Path) -> list[dict[str, Any]]:
+def results_rows(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Path) -> list[dict[str, Any]]:
     """
-    Of every run and ensemble of the plan that was evaluated: ``name``, ``measured`` by column ``[mean, low, high]`` in
-    percent, ``paper`` by column the report's metric, and the numbers of queries.
+    Of every run and ensemble that was evaluated: ``name``, whether its evaluation is ``current``, ``measured`` by
+    column ``[mean, low, high]`` in percent, ``paper`` by column the report's metric, and the numbers of queries.
     """
     rows = []
-    for step in steps:
-        if step.kind not in ("evaluate", "evaluate-ensemble"):
-            continue
+    for step, current in evaluated:
         name = step.name.removeprefix("evaluate ")
         report = read_json(out / "evaluation" / f"{name}.json")
         if report is None:
@@ -60,6 +58,7 @@ def results_rows(chain: Chain, steps: Sequence[Step], out: Path) -> list[dict[st
         rows.append(
             {
                 "name": name,
+                "current": current,
                 "queries": {
                     kind: report[kind][TEXT_TO_AUDIO]["queries"]
                     for kind in ("single", "multi")
@@ -85,7 +84,8 @@ def format_results(chain: Chain, rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
     for row in rows:
         cells = [_cell(row["measured"].get(column)) for column in COLUMNS]
-        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+        name = row["name"] if row["current"] else f"{row['name']} (outdated)"
+        lines.append(f"| {name} | {' | '.join(cells)} |")
         if row["paper"]:
             cells = [f"*{row['paper'][column]:.2f}*" if column in row["paper"] else "" for column in COLUMNS]
             lines.append(f"| *{row['name']}, paper* | {' | '.join(cells)} |")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...files.locking import DirectoryLockedError, directory_lock
-from .plan import Step
+from .plan import Step, plan_chain
 from .results_table import write_results
 from .shopping_list import missing_items, shopping_list
 from .step_making import CardWriter, make_step, remove_run
@@ -55,11 +55,24 @@ def run_chain(
         with directory_lock(place.out, LOCK, seconds=LOCK_SECONDS):
             for number, step in enumerate(steps, start=1):
                 _run_step(step, place, f"[{number}/{len(steps)}] {step.name}", write_card, say, retrain)
-            return write_results(place.chain, steps, place.out)
+            return write_results(place.chain, _evaluated(steps, place), place.out)
     except DirectoryLockedError as error:
         raise ReproductionError(
             f"{place.out}: another process works in this directory; wait for it, or choose another one."
         ) from error
+
+
+def _evaluated(steps: Sequence[Step], place: Workplace) -> list[tuple[Step, bool]]:
+    """Steps with a row in the results table, and whether each is current: a narrowed call makes only its own."""
+    made = {step.name for step in steps}
+    chain = place.chain
+    every = plan_chain(chain)
+    narrowed = {step.name: step for step in steps}
+    return [
+        (narrowed.get(step.name, step), step.name in made or state_of(step, place).kind == "done")
+        for step in every
+        if step.kind in ("evaluate", "evaluate-ensemble")
+    ]
 
 
 def _refuse_missing(steps: Sequence[Step], place: Workplace) -> None:

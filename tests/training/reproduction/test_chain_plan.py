@@ -13,13 +13,13 @@ from auricle.cli.main import COMMANDS
 from auricle.evaluation.ensembles.ensemble import Ensemble
 from auricle.evaluation.metrics.inner_products import ranks_of
 from auricle.evaluation.similarities import Similarities
-from auricle.files.json_files import write_json
+from auricle.files.json_files import read_json, write_json
 from auricle.files.locking import directory_lock
 from auricle.training.recipe.recipe_file import RecipeError
 from auricle.training.reproduction import running
 from auricle.training.reproduction.chain_recipe import read_chain
 from auricle.training.reproduction.plan import plan_chain
-from auricle.training.reproduction.results_table import COLUMNS, format_results
+from auricle.training.reproduction.results_table import COLUMNS, format_results, write_results
 from auricle.training.reproduction.running import ReproductionError, run_chain
 from auricle.training.reproduction.shopping_list import missing_items, shopping_list
 from auricle.training.reproduction.step_making import make_step, remove_run
@@ -199,9 +199,34 @@ def test_every_row_of_the_papers_tables_is_a_run_or_an_ensemble(chain):
     assert set(paper) == {f"sid{number}_{tower}" for number in range(1, 6) for tower in TOWERS} | {"E1"}
     assert all(set(row) == set(COLUMNS) for row in paper.values())
     assert paper["E1"]["multi mAP@16"] == 48.83 and paper["sid2_passt"]["multi mAP@16"] == 46.62
-    lines = format_results(chain, [{"name": "E1", "measured": {"R@1": [1, 0.5, 2]}, "paper": paper["E1"]}])
+    lines = format_results(
+        chain, [{"name": "E1", "current": True, "measured": {"R@1": [1, 0.5, 2]}, "paper": paper["E1"]}]
+    )
     assert lines[-2] == "| E1 |  |  |  | 1.00 [0.50, 2.00] |  |  |"
     assert lines[-1] == "| *E1, paper* | *48.83* | *46.07* | *41.60* | *28.33* | *59.71* | *72.06* |"
+
+
+def test_results_keep_rows_of_earlier_calls_and_mark_outdated_ones(chain, tmp_path):
+    interval = {"value": 0.25, "low": 0.125, "high": 0.5}
+    metrics = dict.fromkeys(("mAP@10", "mAP@16", "R@1", "R@5", "R@10"), interval)
+    report = {"single": {"text_to_audio": {"queries": 4, "metrics": metrics}}}
+    for name in ("sid2_eat", "E1"):
+        write_json(tmp_path / "evaluation" / f"{name}.json", report)
+    steps = {step.name: step for step in plan_chain(chain)}
+    evaluated = [
+        (steps[name], current)
+        for name, current in (
+            ("evaluate sid2_eat", False),
+            ("evaluate sid3_eat", True),
+            ("evaluate E1", True),
+        )
+    ]
+    lines = write_results(chain, evaluated, tmp_path)
+    assert "| sid2_eat (outdated) |  |  | 25.00 [12.50, 50.00] |" in "\n".join(lines)
+    assert (tmp_path / "results.md").read_text().splitlines() == lines
+    rows = read_json(tmp_path / "results.json")["rows"]
+    assert [(row["name"], row["current"]) for row in rows] == [("sid2_eat", False), ("E1", True)]
+    assert rows[1]["queries"] == {"single": 4} and rows[1]["measured"]["R@1"] == [25.0, 12.5, 50.0]
 
 
 def similarities(seed, split):
