@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo fidelity-table test test-slow test-browser test-cluster test-fuzz test-full-size test-gpu test-hf test-versions lint format package bench clean
+.PHONY: help venv demo fidelity-table test test-slow test-browser test-chain test-cluster test-fuzz test-full-size test-gpu test-hf test-versions lint format package bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ demo: venv ## train on generated sounds and answer sentences (recipes/demo.yaml)
 
 # One process a core, each with files of tests of its own; torch then needs but one thread in each.
 test: venv ## run the fast tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not full_size and not cluster and not browser and not versions and not fuzz"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not full_size and not cluster and not browser and not versions and not fuzz and not chain"
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
@@ -36,6 +36,9 @@ test-slow: venv ## run the tests that train something or take long
 
 test-browser: venv ## run the tests that look at pages in headless Chromium (chromium, chromedriver)
 	$(BIN)/python -m pytest -m browser
+
+test-chain: venv ## run the chain of `auricle reproduce` on a miniature, killed AURICLE_CHAIN_KILLS times (2)
+	$(BIN)/python -m pytest -m chain --durations=0
 
 # Ray is large and few want it: it is installed for this target alone.
 $(VENV)/.installed-ray: $(INSTALLED)

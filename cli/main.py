@@ -32,6 +32,11 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
     "Training": [
         ("train", "Train a model with a recipe.", "train:train"),
         ("ablate", "Train a recipe with every subset of its ingredients.", "ablate:ablate"),
+        (
+            "reproduce",
+            "Reproduce a published system, from published weights to ensembles.",
+            "reproduce:reproduce",
+        ),
     ],
     "Evaluation": [
         ("evaluate", "Evaluate retrieval on a split of a dataset, or moment retrieval.", "evaluate:evaluate"),

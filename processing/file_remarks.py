@@ -50,7 +50,7 @@ class FileRemarks:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        _collecting.remove(self)
+        _collecting[:] = [remarks for remarks in _collecting if remarks is not self]
 
 
 # Of the process, as handlers of a logger are: a context variable would not reach the threads that decode.

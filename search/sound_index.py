@@ -410,7 +410,6 @@ class SoundIndex:
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the walk and the embedding brings torch, which asking by an exported text tower does without.
     if name == "IndexReport":
         from .update.indexing import IndexReport
 

@@ -56,6 +56,7 @@ INNER_FLOORS = {
         "rows": 2,
         "": 3,
         "runs": 4,
+        "reproduction": 5,
     },
     "search": {"errors": 0, "store": 1, "update": 2, "query": 2, "": 3, "page": 4},
 }

@@ -73,6 +73,8 @@ def run_recipe(
 
     run = first_on_main(lambda: RunDirectory(recipe))
     wanted = [stage for stage in stages if only_stage in (None, stage.name)]
+    # Before the directory is made for its lock, and again once no other training holds it.
+    first_on_main(lambda: check_needs([one for one in wanted if not run.is_finished(one.name)], run))
     with ExitStack() as held:
         first_on_main(lambda: held.enter_context(run.locked()) if process.is_main_process else None)
         # Another training may have ended in it while this one waited.

@@ -1,0 +1,202 @@
+"""What a chain needs before its first step, and how a person gets what is missing; nothing is downloaded."""
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import try_to_load_from_cache
+
+from ...data.fetching import CATALOG
+from ..clusters.caption_clusters import ClusterError
+from ..models.pretrained_text import PACKAGED_ENCODERS
+from ..rows.synonyms import SynonymError, WordNet
+from .chain_recipe import Chain, NeedSection, Run
+from .plan import Step
+
+
+@dataclass(frozen=True)
+class Item:
+    """
+    One thing that a chain needs.
+
+    Attributes:
+        what: what it is.
+        place: where it must lie, or where it is installed.
+        size: in words.
+        missing: what of it is missing, in words; empty if it is there.
+        get: commands that bring it.
+        notes: what a person must know beside, its terms among it.
+        wanted_by: systems that need it.
+        is_required: whether the chain stops without it; a model of the Hub is downloaded at its first use.
+    """
+
+    what: str
+    place: str
+    size: str
+    missing: str
+    get: tuple[str, ...]
+    notes: tuple[str, ...]
+    wanted_by: tuple[str, ...]
+    is_required: bool = True
+
+
+def shopping_list(chain: Chain, steps: Sequence[Step], data_dir: Path) -> list[Item]:
+    """
+    Everything that the steps need from outside, in the order in which a person gets it.
+
+    Data sets are looked for by their files, not read; their content is judged when a step loads them.
+
+    Args:
+        chain: the recipe of recipes.
+        steps: of the plan.
+        data_dir: where data, weights and augmentation files lie or will lie.
+    """
+    runs = [step.run for step in steps if step.kind == "train" and step.run is not None]
+    items = []
+    for need in chain.section.needs:
+        wanted_by = tuple(
+            dict.fromkeys(
+                run.system
+                for run in runs
+                if (need.systems is None or run.system in need.systems)
+                and (need.towers is None or run.tower in need.towers)
+            )
+        )
+        if wanted_by:
+            items.append(_item(need, wanted_by, data_dir))
+    return [*items, *_models(chain, runs), *_packages(chain, runs)]
+
+
+def missing_items(items: Sequence[Item]) -> list[Item]:
+    """Those without which the chain cannot begin."""
+    return [item for item in items if item.missing and item.is_required]
+
+
+def format_shopping_list(items: Sequence[Item]) -> list[str]:
+    """The list as lines of text: what is missing with its commands, then what is there."""
+    missing = [item for item in items if item.missing]
+    lines = (
+        [f"Missing: {len(missing)} of {len(items)} things", ""] if missing else ["Nothing is missing.", ""]
+    )
+    for number, item in enumerate(missing, start=1):
+        lines.append(f"{number:>2}. {item.what} ({item.size})")
+        lines.append(f"    for {', '.join(item.wanted_by)}; {item.missing}: {item.place}")
+        lines += [f"    {note}" for note in item.notes]
+        lines += [f"    $ {command}" for command in item.get]
+        lines.append("")
+    there = [item for item in items if not item.missing]
+    if there:
+        lines.append("Found:")
+        lines += [f"    {item.what}: {item.place}" for item in there]
+        lines.append("")
+    return lines
+
+
+def _item(need: NeedSection, wanted_by: tuple[str, ...], data_dir: Path) -> Item:
+    place = data_dir / need.path
+    names = {"{path}": shlex.quote(str(place)), "{data}": shlex.quote(str(data_dir))}
+    terms = CATALOG[need.catalog].terms if need.catalog else ()
+    return Item(
+        need.what,
+        str(place),
+        _filled(need.size, names),
+        _what_is_missing(place, need.holds),
+        tuple(_filled(command, names) for command in need.get),
+        (*terms, *need.notes),
+        wanted_by,
+    )
+
+
+def _what_is_missing(place: Path, holds: Sequence[str]) -> str:
+    if not place.exists():
+        return "not found"
+    if place.is_dir() and not any(place.iterdir()):
+        return "empty"
+    # Publishers' archives unpack into folders of their own: a file counts wherever it lies below.
+    absent = [name for name in holds if not (place / name).exists() and not any(place.rglob(name))]
+    return f"without {', '.join(absent)}" if absent else ""
+
+
+def _filled(text: str, names: dict[str, str]) -> str:
+    for name, value in names.items():
+        text = text.replace(name, value)
+    return text
+
+
+def _models(chain: Chain, runs: Sequence[Run]) -> Iterator[Item]:
+    """Text encoders and other models that recipes name by their Hub ids."""
+    wanted: dict[str, list[str]] = {}
+    for run in runs:
+        stage = chain.stage(run.system, run.tower)
+        names = [stage.model.text.pretrained] if stage.starts_from == "pretrained" else []
+        for name in (*names, stage.clusters.embed_with):
+            if name and not name.startswith(("runs/", "/", ".")) and not os.path.isdir(name):
+                wanted.setdefault(name, []).append(run.system)
+    for name, systems in wanted.items():
+        if name in PACKAGED_ENCODERS:
+            continue
+        cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
+        yield Item(
+            f"{name}, a model of the Hub",
+            "the cache of huggingface_hub",
+            "a few GB",
+            "" if cached else "not in the cache",
+            (f"hf download {shlex.quote(name)}",),
+            ("Downloaded at its first use where the Hub can be reached.",),
+            tuple(dict.fromkeys(systems)),
+            is_required=False,
+        )
+
+
+def _packages(chain: Chain, runs: Sequence[Run]) -> Iterator[Item]:
+    # The methods' own libraries are optional and slow to import.
+    from ..clusters.cluster_methods import check_packages
+
+    methods: dict[str, list[str]] = {}
+    synonyms: list[str] = []
+    for run in runs:
+        stage = chain.stage(run.system, run.tower)
+        fields = chain.section.fields
+        if stage.clusters.is_on:
+            methods.setdefault(fields.get("clusters.method", stage.clusters.method), []).append(run.system)
+        if stage.augmentation.word_deletion and fields.get(
+            "augmentation.synonyms", stage.augmentation.synonyms
+        ):
+            synonyms.append(run.system)
+    for method, systems in methods.items():
+        fault, get = "", ()
+        try:
+            check_packages(method)
+        except ClusterError as error:
+            text = str(error)
+            fault = text.partition(":")[0]
+            get = (text.partition(": ")[2].rstrip("."),)
+        yield Item(
+            f"packages of the clustering method {method}",
+            "this Python environment",
+            "some 100 MB",
+            fault,
+            get,
+            (),
+            tuple(dict.fromkeys(systems)),
+        )
+    if synonyms:
+        fault, get = "", ()
+        try:
+            WordNet()
+        except SynonymError as error:
+            fault, get = "not found", (str(error),)
+        yield Item(
+            "WordNet, for synonyms",
+            "its package or directory",
+            "some 30 MB",
+            fault,
+            (),
+            get,
+            tuple(dict.fromkeys(synonyms)),
+        )
+
+
+__all__ = ["Item", "format_shopping_list", "missing_items", "shopping_list"]
