@@ -32,7 +32,7 @@ test: venv ## run the fast tests
 
 # pytest leaves with 5 when it finds no test of the kind: no slow test is no failure.
 test-slow: venv ## run the tests that train something or take long
-	$(BIN)/python -m pytest -m slow || test $$? -eq 5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "slow and not chain" || test $$? -eq 5
 
 test-browser: venv ## run the tests that look at pages in headless Chromium (chromium, chromedriver)
 	$(BIN)/python -m pytest -m browser
