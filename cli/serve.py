@@ -1,6 +1,7 @@
 """`auricle serve`: serves a search page for an index."""
 
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -45,16 +46,37 @@ def serve(
 
         sounds = open_index(index_dir, text_tower, model=model, trust_remote_code=trust_remote_code)
         page = launch(sounds, host=host, port=port, open_browser=open_browser)
+        ended = _EndSignal()
         try:
-            signal.signal(signal.SIGTERM, _stop)
             typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
-            while True:
-                time.sleep(3600)
+            number = ended.wait()
         finally:
             # What visitors uploaded goes.
             page.close(verbose=False)
+    if number == signal.SIGINT:
+        typer.echo("interrupted", err=True)
+    # As a shell tells of a signal.
+    raise typer.Exit(128 + number)
 
 
-def _stop(number: int, frame: object) -> None:
-    """Ends as a shell tells of a signal."""
-    raise SystemExit(128 + number)
+class _EndSignal:
+    """
+    Remembers SIGINT or SIGTERM: raised in a callback of a library, an exception could get lost.
+
+    Outside the main thread, where signals cannot be taken, it waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: object) -> None:
+        self._numbers.append(number)
+
+    def wait(self) -> int:
+        """The first signal that came."""
+        while not self._numbers:
+            time.sleep(0.2)
+        return self._numbers[0]
