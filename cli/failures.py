@@ -48,7 +48,7 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except typer.Exit:
-        raise  # it was told
+        raise  # its message is shown already
     except Exception as error:
         reason = _full_disk(error)
         if reason is None:

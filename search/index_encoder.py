@@ -225,7 +225,7 @@ class IndexEncoder:
         yield from embed_files(self.encoder, paths, heard=self._heard, **how)
 
     def hear(self, heard: Callable[[str, float], None]) -> None:
-        """Takes who is told of the path and the seconds of sound that [`embed_files`] has embedded."""
+        """Sets the function that [`embed_files`] calls with a path and the seconds of sound embedded so far."""
         self._heard = heard
 
     def embed_part(

@@ -78,7 +78,7 @@ def download(
 
     Args:
         url: http or https.
-        place: where the file comes to lie; a file there is kept.
+        place: path of the file; an existing file is kept.
         client: of [`http_client`].
         checksum: ``md5:...`` or ``sha256:...``; None checks the length alone.
         attempts: tries in a row that bring nothing new.

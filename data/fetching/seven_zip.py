@@ -38,8 +38,8 @@ def unpack_7z(archive: Path, target: Path, *, progress: bool = True) -> dict[str
         How many files went to each folder, by the folder's path below the target.
 
     Raises:
-        FetchError: if py7zr is not installed, the archive is damaged or encrypted, or a file in it would come to lie
-            outside of the target.
+        FetchError: if py7zr is not installed, the archive is damaged or encrypted, or a file in it would land outside
+            the target.
     """
     require_py7zr()
     import py7zr
@@ -105,7 +105,7 @@ def _check_name(archive: Path, entry) -> None:
     is_link = bool(getattr(entry, "is_symlink", False))
     if name.is_absolute() or ".." in name.parts or is_link or (name.parts and ":" in name.parts[0]):
         raise FetchError(
-            f"{archive}: holds {entry.filename!r}, which would come to lie elsewhere; not unpacked."
+            f"{archive}: holds {entry.filename!r}, which lies outside the target directory; not unpacked."
         )
 
 

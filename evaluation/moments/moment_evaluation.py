@@ -10,7 +10,7 @@ from ..metrics.moment_metrics import query_moment_values
 from .moment_predictions import Span
 from .moment_queries import MomentQuery
 
-# Moments are told apart by their median length, in seconds: (name, shortest, longest).
+# Groups of queries by the median length of their moments, in seconds: (name, shortest, longest).
 LENGTHS = (("up to 5 s", 0.0, 5.0), ("5 to 15 s", 5.0, 15.0), ("above 15 s", 15.0, np.inf))
 
 

@@ -101,7 +101,7 @@ class TotalUploadLimit:
             return
         self._coming += length
         try:
-            # A server takes no more bytes from a connection than the length that it was told.
+            # A server takes no more bytes from a connection than the announced length.
             await self.app(scope, receive, send)
         finally:
             self._coming -= length

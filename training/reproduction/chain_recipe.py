@@ -191,7 +191,7 @@ class Chain:
         return read_recipe(self.recipe_path(run.system, run.tower), fields)
 
     def model_dir(self, run: Run, out: Path) -> Path:
-        """Where a run's model comes to lie."""
+        """Directory that a run's model is saved in."""
         return out / "runs" / run.name / run.stage / "model"
 
     def _only_stage(self, system: str, tower: str) -> Stage:
