@@ -19,7 +19,7 @@ from auricle.data.moments.generated_recordings import MomentSettings, make_momen
 from auricle.encoders import load_encoder
 from auricle.evaluation.moments.moment_evaluation import evaluate_moments
 from auricle.evaluation.moments.moment_queries import read_moment_queries
-from auricle.search.moment_answers import answer_moment_queries
+from auricle.search.moments.moment_answers import answer_moment_queries
 
 
 def main() -> None:

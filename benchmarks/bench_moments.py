@@ -19,7 +19,7 @@ from auricle.data import load_captioned_folder, unique_clips
 from auricle.encoders import load_encoder
 from auricle.encoders.recordings.recording_windows import embed_recording
 from auricle.processing import load_waveform
-from auricle.search.query.moments import DEFAULT_THRESHOLD
+from auricle.search.moments.spans import DEFAULT_THRESHOLD
 from auricle.search.query.ranking import SHORTEST_SPAN, merge_spans
 
 CLIPS = 20

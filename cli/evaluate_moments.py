@@ -84,7 +84,7 @@ def _predicted(
     options: dict[str, Any] | None,
 ) -> tuple[Any, dict[str, Any]]:
     from ..encoders import load_encoder
-    from ..search.moment_answers import answer_moment_queries
+    from ..search.moments.moment_answers import answer_moment_queries
 
     if audio is None:
         raise ValueError("--moments with a model needs --audio, the directory with the recordings.")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..files.spreadsheet_cells import harmless_cell
 from .errors import SearchError
-from .moment_files import MOMENT_FILES, path_line
+from .moments.moment_files import MOMENT_FILES, path_line
 from .query.hits import Hit
 from .store.columns import read_columns
 from .store.index_store import Store

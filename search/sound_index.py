@@ -16,6 +16,7 @@ from .errors import SearchError
 from .exports import export_hits, export_index
 from .index_creation import check_record, check_settings, load_index_encoder, open_or_create
 from .index_encoder import IndexEncoder
+from .moments.spans import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 from .query.answering import answer
 from .query.answers import DEFAULT_RANKING, Question, check_top
 from .query.batch_answers import answer_many
@@ -24,7 +25,6 @@ from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
 from .query.known_vectors import described, known_vector
-from .query.moments import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .query.resolved_filters import checked_path, resolve_filters
 from .query.unwanted_words import split_question

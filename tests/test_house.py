@@ -45,7 +45,7 @@ FLOORS = {
 # Rooms inside rooms have floors too; "" stands for the modules that lie in the room itself.
 INNER_FLOORS = {
     "data": {"": 0, "fetching": 1},
-    "encoders": {"settings": 0, "": 1, "recordings": 2, "public": 2},
+    "encoders": {"settings": 0, "engines": 1, "": 2, "recordings": 3, "public": 3},
     "evaluation": {"moments": 0, "": 0, "ensembles": 1, "reports": 1, "comparison": 2},
     "training": {
         "recipe": 0,
@@ -55,10 +55,21 @@ INNER_FLOORS = {
         "clusters": 2,
         "rows": 2,
         "": 3,
+        "moments": 4,
         "runs": 4,
         "reproduction": 5,
     },
-    "search": {"errors": 0, "store": 1, "update": 2, "query": 2, "": 3, "page": 4},
+    "search": {
+        "errors": 0,
+        "store": 1,
+        "update": 2,
+        "query": 2,
+        "moments": 3,
+        "refine": 3,
+        "": 4,
+        "engine": 5,
+        "page": 6,
+    },
 }
 ROOMS = {unit for unit in FLOORS if "/" not in unit} - {"auto_classes", "package", "scripts"}
 LARGEST_FOLDER = 16  # Python files, without __init__.py

@@ -1,4 +1,4 @@
-"""From a question to ranked answers: vectors of questions, filters, names, ranking, moments.
+"""From a question to ranked answers: vectors of questions, filters, names, ranking.
 
 Nothing here writes to an index.
 """

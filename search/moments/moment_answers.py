@@ -8,18 +8,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..encoders import AudioTextEncoder
-from ..encoders.recordings.recording_frames import RecordingFrames
-from ..encoders.recordings.recording_windows import WindowVectors, embed_recording
-from ..evaluation.metrics.moment_metrics import MOST_PREDICTIONS, RECALL_THRESHOLDS, ceiling_ious
-from ..evaluation.moments.moment_predictions import Span
-from ..evaluation.moments.moment_queries import ROUNDING_SECONDS, MomentQuery
-from ..processing import AudioReadError
-from ..processing.sound_file_names import SOUND_ENDINGS, WORD_ENDINGS
-from .errors import SearchError
-from .query.moment_edges import LONGEST_SECONDS, SHORTEST_SECONDS
-from .query.moments import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
-from .query.ranking import SHORTEST_SPAN
+from ...encoders import AudioTextEncoder
+from ...encoders.recordings.recording_frames import RecordingFrames
+from ...encoders.recordings.recording_windows import WindowVectors, embed_recording
+from ...evaluation.metrics.moment_metrics import MOST_PREDICTIONS, RECALL_THRESHOLDS, ceiling_ious
+from ...evaluation.moments.moment_predictions import Span
+from ...evaluation.moments.moment_queries import ROUNDING_SECONDS, MomentQuery
+from ...processing import AudioReadError
+from ...processing.sound_file_names import SOUND_ENDINGS, WORD_ENDINGS
+from ..errors import SearchError
+from ..query.ranking import SHORTEST_SPAN
+from .span_edges import LONGEST_SECONDS, SHORTEST_SECONDS
+from .spans import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 
 Edges = Literal["frames", "windows"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from auricle.search.query.moment_edges import best_segment, without_repeats
+from auricle.search.moments.span_edges import best_segment, without_repeats
 
 
 def by_hand(scores, peak, shortest, longest):

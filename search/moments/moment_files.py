@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .errors import SearchError
-from .query.hits import Hit
+from ..errors import SearchError
+from ..query.hits import Hit
 
 # A CUE sheet counts in frames, 75 a second, and its tracks with two digits.
 FRAMES_A_SECOND = 75

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .hits import Hit
-from .moment_edges import LONGEST_SECONDS, REACH_SECONDS, SHORTEST_SECONDS, best_segment, without_repeats
-from .ranking import merge_spans, percentile_of
+from ..query.hits import Hit
+from ..query.ranking import merge_spans, percentile_of
+from .span_edges import LONGEST_SECONDS, REACH_SECONDS, SHORTEST_SECONDS, best_segment, without_repeats
 
 if TYPE_CHECKING:
     from ...encoders.recordings.recording_frames import RecordingFrames

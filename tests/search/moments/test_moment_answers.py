@@ -12,7 +12,7 @@ from auricle.cli.main import app
 from auricle.encoders import load_encoder
 from auricle.evaluation.metrics.moment_metrics import ceiling_ious, temporal_iou
 from auricle.evaluation.moments.moment_queries import read_moment_queries
-from auricle.search.moment_answers import answer_moment_queries
+from auricle.search.moments.moment_answers import answer_moment_queries
 from auricle.search.sound_index import SearchError
 
 

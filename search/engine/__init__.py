@@ -1,0 +1,1 @@
+"""A resident index: its JSON API for programs, MCP for agents, and the client that commands use."""

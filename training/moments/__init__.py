@@ -1,0 +1,1 @@
+"""Training of the moment head: rows of frames and questions, its losses, and its runs."""
