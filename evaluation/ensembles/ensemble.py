@@ -79,7 +79,7 @@ class Ensemble:
         except ValueError as error:
             raise EnsembleError(str(error)) from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise EnsembleError(f"{path}: is no file of `auricle ensemble`.")
+            raise EnsembleError(f"{path}: not a file of `auricle ensemble`.")
         if value.get("version") not in VERSIONS:
             raise EnsembleError(
                 f"{path}: version {value.get('version')!r}, but this program reads {' and '.join(map(str, VERSIONS))}."

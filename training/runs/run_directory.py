@@ -35,9 +35,9 @@ PLACES = {
 }
 # Fields that may change between two calls of one run, each with the reason why it does not change what is learned.
 MAY_CHANGE = PLACES | {
-    "evaluation.questions": "asked of the finished model",
-    "evaluation.batch_size": "bounds the memory; a vector is the same in any batch",
-    "evaluation.compare_untrained": "a figure of its own, computed before training",
+    "evaluation.questions": "queries to the finished model",
+    "evaluation.batch_size": "limits the memory; an embedding is the same in any batch",
+    "evaluation.compare_untrained": "a separate metric, computed before training",
     "model.audio.published_weights": "says what must be given, not what was",
     "training.num_workers": "what a row becomes depends on seed, epoch and row, not on the worker",
     "training.cpu_threads": "speed; sums in another order differ in the last bits",
@@ -86,7 +86,7 @@ class RunDirectory:
             self._refuse_other()
         elif self.path.exists() and any(map(_is_foreign, self.path.iterdir())):
             raise RecipeError(
-                f"{self.path}: holds files but no run.json, so it is no run of this program; choose another "
+                f"{self.path}: holds files but no run.json, so it is not a run directory; choose another "
                 "--output_dir or empty it."
             )
 

@@ -1,4 +1,4 @@
-"""A run notices that what it learns from has changed: by content, by name, and before a step is taken."""
+"""A run notices that its inputs have changed: by content, by name, and before a step is taken."""
 
 import json
 import logging
@@ -116,7 +116,7 @@ def test_a_teacher_retrained_after_its_bank_was_made_is_run_again(world, here, m
     record = json.loads((here / "run" / "tune" / "stage.json").read_text())
     assert record["teachers"][0]["fingerprint"] == new == record["clusters"]["source"]["fingerprint"]
     told = caplog.text
-    assert "stage tune begins anew: teacher 1" in told
+    assert "stage tune starts again: teacher 1" in told
     assert "making the bank of teacher" in told and "making the clusters again" in told
 
 
@@ -144,7 +144,7 @@ def test_with_a_checkpoint_a_replaced_model_is_refused_by_name(world, here, monk
     killed_at_step(recipe, 4, monkeypatch)
     kept = weights_of(here / "run" / "tune" / "checkpoint-4")
     place_model(world, here / place, 2)
-    with pytest.raises(RecipeError, match=r"what it learns from has changed since it began") as caught:
+    with pytest.raises(RecipeError, match=r"its inputs have changed since it began") as caught:
         run_recipe(recipe, progress=False)
     assert f"{named} ({here / place})" in str(caught.value) and len(str(caught.value).splitlines()) == 1
     after = weights_of(here / "run" / "tune" / "checkpoint-4")
