@@ -106,9 +106,10 @@ def evaluate(
         Path | None, typer.Option(help="With --moments and a model: directory with the recordings.")
     ] = None,
     edges: Annotated[
-        Literal["frames", "windows"] | None,
+        Literal["dense", "frames", "windows"] | None,
         typer.Option(
-            help="With --moments and a model: what decides where moments begin and end. Default: windows."
+            help="With --moments and a model: how moments are found, see `auricle moments --help`. Default: dense "
+            "where the model embeds short windows cheaply, else windows."
         ),
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,

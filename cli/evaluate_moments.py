@@ -89,13 +89,13 @@ def _predicted(
     if audio is None:
         raise ValueError("--moments with a model needs --audio, the directory with the recordings.")
     encoder = load_encoder(model, **(options or {}))
-    answers = answer_moment_queries(encoder, queries, audio, edges=edges or "windows", progress=progress)
+    answers = answer_moment_queries(encoder, queries, audio, edges=edges, progress=progress)
     return answers.spans, {
         "model": encoder.name,
         "revision": encoder.revision,
         "fingerprint": encoder.fingerprint,
         "edges": answers.edges,
-        "frame_seconds": encoder.frame_seconds if answers.edges == "frames" else None,
+        "frame_seconds": {"frames": encoder.frame_seconds, "dense": answers.hop_seconds}.get(answers.edges),
         "window_seconds": encoder.window_seconds,
         "precision": encoder.precision,
         "ceiling": answers.ceiling,

@@ -1,7 +1,7 @@
 """`auricle index`: builds or updates an index of recordings."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,6 +10,9 @@ from .failures import one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
 from .index_report import show_report
 from .interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from ..search.sound_index import SoundIndex
 
 # What a person without the default model can name instead.
 OTHER_MODELS = (
@@ -36,6 +39,13 @@ def index(
     precision: Annotated[str | None, PRECISION] = None,
     dims: Annotated[int | None, DIMS] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    frames: Annotated[
+        Literal["float16", "int8"] | None,
+        typer.Option(
+            help="New index: also keep a vector a second (frames), so that `auricle moments` does not read the sound. "
+            "Says before it starts how much disk that takes."
+        ),
+    ] = None,
     watch: Annotated[
         float | None,
         typer.Option(
@@ -79,8 +89,8 @@ def index(
     any time; the next run continues. Unreadable files are skipped and listed at the end, with metadata rows
     that are not used and the number of other files by extension.
 
-    An index has one model, window, hop, precision and number of dimensions. They are chosen when it is made, and
-    recorded; for others, make another index. Needs pip install 'auricle[search]'.
+    An index has one model, window, hop, precision, number of dimensions and kind of frames. They are chosen when it
+    is made, and recorded; for others, make another index. Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
@@ -95,7 +105,7 @@ def index(
                 "loader": load_encoder_on_half_the_cores,
                 "trust_remote_code": trust_remote_code,
             }
-            settings = EncoderSettings(window, precision, dims)
+            settings = EncoderSettings(window, precision, dims, frames)
             if watch is not None and export is not None and not export.suffix:
                 raise SearchError(
                     f"--export {export}: a folder of links cannot be combined with --watch; export to a file."
@@ -127,6 +137,8 @@ def index(
                 sounds = SoundIndex(index_dir, **process)
                 sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows, settings=settings)
 
+            if frames is not None:
+                _tell_size_of_frames(sounds, folders, prune=prune)
             reported: tuple[list[Any], list[Any]] | None = None
             while True:
                 try:
@@ -147,6 +159,15 @@ def index(
                     break
                 interrupts.sleep(watch)
             typer.echo(printable(f"{len(sounds):,} files in {index_dir}"))
+
+
+def _tell_size_of_frames(sounds: "SoundIndex", folders: list[Path], *, prune: bool) -> None:
+    """Says how much disk the frames of the sounds below folders take, as far as their headers tell."""
+    from ..search.update.frame_size import expected_frame_size
+
+    size = expected_frame_size(sounds.store, [str(folder) for folder in folders], prune=prune)
+    if size is not None:
+        typer.echo(printable(size.line()), err=True)
 
 
 def _default_model() -> str:

@@ -27,15 +27,29 @@ def moments(
     top: Annotated[int, TOP] = 5,
     hop: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Hop between windows in seconds. Default: half the length of a window."),
+        typer.Option(
+            min=0.1,
+            help="Hop in seconds. Default: 1 between short windows (dense), half a window between windows.",
+        ),
     ] = None,
     edges: Annotated[
-        Literal["frames", "windows"],
+        Literal["dense", "frames", "windows"] | None,
         typer.Option(
-            help="What decides where a moment begins and ends: windows that overlap and score alike, or frames of "
-            "about half a second, where the model has them."
+            help="How moments are found. dense: short windows each second, or the frames that the index keeps. "
+            "windows: windows that overlap and score alike. frames: windows, with edges from frames of about half a "
+            "second. Default: dense where the index keeps frames or the model embeds short windows cheaply (PaSST, "
+            "BEATs), else windows."
         ),
-    ] = "windows",
+    ] = None,
+    min_percentile: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=100.0,
+            help="Leave out moments that do not exceed this percentage of 48 common questions. Default: 80 with "
+            "dense, 0 otherwise.",
+        ),
+    ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
@@ -45,11 +59,13 @@ def moments(
     """
     Find the times in a recording that a sentence describes.
 
-    The result is a ranked list of time spans.
+    The result is a ranked list of time spans, or none if the sentence fits no better than common questions do.
     """
     with search_errors():
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
         )
-        found = sounds.moments(file, sentence, top=top, hop_seconds=hop, edges=edges)
+        found = sounds.moments(
+            file, sentence, top=top, hop_seconds=hop, edges=edges, min_percentile=min_percentile
+        )
         show_hits(sounds, found, as_json, export, title=sentence)

@@ -195,6 +195,11 @@ class AuricleEncoder(AudioTextEncoder):
         """A window divided into frames of about half a second."""
         return self.window_seconds / frames_per_window(self.model.config.audio_config, self.window_seconds)
 
+    @property
+    def embeds_short_windows(self) -> bool:
+        """PaSST takes shorter spectrograms, and BEATs cuts off padding; EAT looks at its padding."""
+        return self.model.config.audio_config.model_type in ("auricle_passt", "auricle_beats")
+
     def to(self, device: Any) -> Self:
         """Moves the model to a device."""
         self.model.to(device)
@@ -257,6 +262,18 @@ class AuricleEncoder(AudioTextEncoder):
                 None if mask is None else mask.to(self.model.device),
             )
         return pooled.float().cpu().numpy()
+
+    @torch.no_grad()
+    def embed_short_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """See [`AudioTextEncoder.embed_short_windows`]; PaSST's patches cover no more than the sound there is."""
+        if self.model.config.audio_config.model_type != "auricle_passt":
+            return super().embed_short_windows(waveforms)
+        extractor = self.processor.feature_extractor
+        lengths = [waveforms.shape[1]] * len(waveforms)
+        inputs = extractor.encode(waveforms, lengths, [1] * len(lengths), None, self.model.device)
+        with evaluation_mode(self.model):
+            pooled = self.model.pool_audio(inputs["input_features"].to(self.model.device))
+            return self.model.project_audio(pooled).float().cpu().numpy()
 
     @torch.no_grad()
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

@@ -54,6 +54,7 @@ class AudioTextEncoder(ABC):
             [`prepare_texts`] and [`embed_texts`] put ``query_prompt`` themselves: a sentence asks for sounds.
         matryoshka_dims: widths that the vectors may be cut to and brought to unit length again, the largest first.
         frame_seconds: time step of [`embed_frames`].
+        embeds_short_windows: whether [`embed_short_windows`] computes no more than the sound it is given.
         runs_remote_code: whether Python code that the model's repository brings makes its vectors.
     """
 
@@ -69,6 +70,7 @@ class AudioTextEncoder(ABC):
     document_prompt: str = ""
     matryoshka_dims: tuple[int, ...] = ()
     frame_seconds: float | None = None
+    embeds_short_windows: bool = False
     runs_remote_code: bool = False
     # What messages call this kind of model.
     kind: ClassVar[str] = "audio-text encoder"
@@ -256,6 +258,21 @@ class AudioTextEncoder(ABC):
     def embed_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """Unit vectors ``(windows, embedding_dim)``; arguments as of [`pool_windows`]."""
         return self.project_windows(self.pool_windows(waveforms, lengths))
+
+    def embed_short_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """
+        Unit vectors ``(windows, embedding_dim)`` of windows shorter than the model's, all of one length.
+
+        They are embedded as clips of that length: by default filled up with silence. A class whose model takes shorter
+        inputs gives them as they are, which costs less.
+
+        Args:
+            waveforms: mono float32 ``(windows, samples)`` at ``sampling_rate``, at most ``window_samples``.
+        """
+        count, samples = waveforms.shape
+        filled = np.zeros((count, self.window_samples), dtype=np.float32)
+        filled[:, :samples] = waveforms
+        return self.embed_windows(filled, [samples] * count)
 
     def embed_clips(
         self,

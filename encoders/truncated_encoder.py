@@ -30,6 +30,7 @@ class TruncatedEncoder(AudioTextEncoder):
         self.logit_scale, self.logit_bias = encoder.logit_scale, encoder.logit_bias
         self.query_prompt, self.document_prompt = encoder.query_prompt, encoder.document_prompt
         self.frame_seconds = encoder.frame_seconds
+        self.embeds_short_windows = encoder.embeds_short_windows
         self.kind = encoder.kind
 
     @property
@@ -134,6 +135,10 @@ class TruncatedEncoder(AudioTextEncoder):
         """Cut; a clip that could not be read stays at zeros."""
         vectors, failures = self.encoder.embed_clips(clips, **options)
         return self._cut(vectors), failures
+
+    def embed_short_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Cut."""
+        return self._cut(self.encoder.embed_short_windows(waveforms))
 
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """Cut; zeros stay behind what is real."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..encoders.settings.precision import full_name
 from .errors import SearchError
+from .store.kept_frames import FRAME_KINDS
 
 # Of int8 an encoder has no fingerprint that an index could be checked by.
 INDEX_PRECISIONS = ("float32", "bfloat16", "float16")
@@ -21,13 +22,17 @@ class EncoderSettings:
         window_seconds: length of a window.
         precision: "float32", "bfloat16" ("bf16") or "float16".
         truncate_dim: how many first dimensions of the vectors are kept.
+        frames: "float16" or "int8" keeps a vector a second beside the windows; no setting of the encoder itself.
     """
 
     window_seconds: float | None = None
     precision: str | None = None
     truncate_dim: int | None = None
+    frames: str | None = None
 
     def __post_init__(self) -> None:
+        if self.frames not in (None, *FRAME_KINDS):
+            raise SearchError(f"frames {self.frames!r}: an index keeps them as {' or '.join(FRAME_KINDS)}.")
         if self.precision is None:
             return
         object.__setattr__(self, "precision", full_name(self.precision))
@@ -45,7 +50,7 @@ class EncoderSettings:
         return {
             name: value
             for name, value in given.items()
-            if value is not None and (name, value) != ("precision", "float32")
+            if name != "frames" and value is not None and (name, value) != ("precision", "float32")
         }
 
     def completed_by(self, directory: str | os.PathLike[str], record: Mapping[str, Any]) -> "EncoderSettings":
@@ -64,6 +69,13 @@ class EncoderSettings:
             "precision": (record["settings"]["precision"], "precision {}"),
             "truncate_dim": (record["width"], "vectors of {} dimensions"),
         }
+        if self.frames not in (None, record["settings"]["frames"]):
+            kept = record["settings"]["frames"]
+            words = f"keeps frames as {kept}" if kept else "keeps no frames"
+            raise SearchError(
+                f"{directory}: {words}, not as {self.frames}; that is chosen when an index is made. Name another "
+                "--index."
+            )
         for name, (value, words) in held.items():
             wanted = getattr(self, name)
             if wanted not in (None, value):

@@ -121,6 +121,7 @@ def record_of(
             "revision": encoder.revision,
             "window_seconds": settings.window_seconds,
             "truncate_dim": settings.truncate_dim,
+            "frames": settings.frames,
             "remote_code": encoder.runs_remote_code,
         },
     }

@@ -16,10 +16,14 @@ from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option
 from .errors import SearchError
 from .index_creation import check_hop, place_of
+from .store.index_folder import IndexFolder
+from .store.kept_frames import KeptFrames, kept_frames
+from .update.indexing import content_digest
 
 if TYPE_CHECKING:
     from ..encoders.recordings.recording_frames import RecordingFrames
     from ..encoders.recordings.recording_windows import WindowVectors
+    from ..encoders.recordings.short_windows import ShortWindows
     from .ray_cluster import RayCluster
 
 logger = logging.getLogger(__name__)
@@ -216,13 +220,19 @@ class IndexEncoder:
             "clip_vector": self.record["settings"]["clip_vector"],
         }
         paths = chain([first], paths)
+        frames = kept_frames(IndexFolder(self.directory), self.record)
         if cluster is not None:
+            if frames is not None:
+                raise SearchError(
+                    f"{self.directory}: keeps frames, which --ray does not embed; leave it out."
+                )
             fingerprint, options = self.record["fingerprint"], self.options()
             yield from cluster.embed_files(list(paths), self.location, fingerprint, **how, options=options)
             return
         from ..encoders.recordings.recording_windows import embed_files
 
-        yield from embed_files(self.encoder, paths, heard=self._heard, **how)
+        embedded = embed_files(self.encoder, paths, heard=self._heard, **how)
+        yield from embedded if frames is None else keep_frames(self.encoder, frames, embedded)
 
     def hear(self, heard: Callable[[str, float], None]) -> None:
         """Sets the function that [`embed_files`] calls with a path and the seconds of sound embedded so far."""
@@ -283,6 +293,60 @@ class IndexEncoder:
         except EncoderError as error:
             raise SearchError(str(error)) from error
 
+    @property
+    def embeds_short_windows(self) -> bool:
+        """Whether short windows cost the encoder less than full ones."""
+        return self.encoder.embeds_short_windows
+
+    def short_windows_of(
+        self, path: str | os.PathLike[str], hop_seconds: float | None = None
+    ) -> "ShortWindows":
+        """
+        A vector a second of a file, or one each ``hop_seconds``.
+
+        Raises:
+            SearchError: if it cannot be read, or for a hop above a window.
+        """
+        from ..encoders.recordings.short_windows import HOP_SECONDS, embed_short_windows
+        from ..processing import AudioReadError
+
+        hop = check_hop(hop_seconds, self.record["window_seconds"]) or HOP_SECONDS
+        try:
+            return embed_short_windows(self.encoder, path, hop_seconds=hop)
+        except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+
+
+def keep_frames(
+    encoder: AudioTextEncoder,
+    frames: KeptFrames,
+    embedded: "Iterator[tuple[str, WindowVectors | Exception]]",
+) -> "Iterator[tuple[str, WindowVectors | Exception]]":
+    """
+    Embeds the frames of each file behind its windows and keeps them, before its windows are passed on.
+
+    Args:
+        encoder: the index's.
+        frames: where they go.
+        embedded: paths and their windows; a path that has none, or whose frames cannot be embedded, is passed on
+            with what is wrong.
+
+    Raises:
+        StoreError: if frames cannot be written.
+    """
+    from ..encoders.recordings.short_windows import HOP_SECONDS, stream_short_windows
+    from ..processing import AudioReadError
+
+    hop = min(HOP_SECONDS, encoder.window_seconds)
+    for path, found in embedded:
+        if not isinstance(found, Exception):
+            try:
+                batches = stream_short_windows(encoder, encoder.pieces(path), hop_seconds=hop, name=path)
+                frames.write(content_digest(path), batches, hop)
+            except (AudioReadError, OSError) as error:
+                found = error
+        yield path, found
+
 
 def _prepare(encoder: AudioTextEncoder, sentence: str) -> None:
     """
@@ -295,4 +359,4 @@ def _prepare(encoder: AudioTextEncoder, sentence: str) -> None:
         raise SearchError(f"The query {str(error).removeprefix('text[0] is ')}") from error
 
 
-__all__ = ["IndexEncoder"]
+__all__ = ["IndexEncoder", "keep_frames"]

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .errors import SearchError
 from .exports import export_hits, export_index
 from .index_creation import check_record, check_settings, load_index_encoder, open_or_create
 from .index_encoder import IndexEncoder
-from .moments.spans import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
+from .moments.finding import DEFAULT_THRESHOLD, Edges, find_moments
 from .query.answering import answer
 from .query.answers import DEFAULT_RANKING, Question, check_top
 from .query.batch_answers import answer_many
@@ -24,7 +24,7 @@ from .query.empty_answers import OPTIONS, empty_because
 from .query.filters import Filters
 from .query.hits import Hit
 from .query.index_contents import CurrentContents
-from .query.known_vectors import described, known_vector
+from .query.known_vectors import known_vector
 from .query.query_text import SHORT_QUERY_TEMPLATE, background_vectors, check_template, phrase_query
 from .query.resolved_filters import checked_path, resolve_filters
 from .query.unwanted_words import split_question
@@ -359,36 +359,28 @@ class SoundIndex:
         top: int = 5,
         hop_seconds: float | None = None,
         threshold: float = DEFAULT_THRESHOLD,
-        edges: Literal["frames", "windows"] = "windows",
+        edges: Edges | None = None,
+        min_percentile: float | None = None,
     ) -> list[Hit]:
         """
-        Where in a recording a sentence fits, the best span first.
+        Where in a recording a sentence fits, the best span first; none if it fits nowhere.
 
         Args:
-            path: any sound file, in the index or not; it is embedded anew.
+            path: any sound file, in the index or not; it is embedded anew, unless the index keeps its frames.
             query: the sentence.
             top: spans at most.
-            hop_seconds: between windows, at most a window; half a window if not given.
-            threshold: how much lower than its best window a span's windows may score, where windows give the edges.
-            edges: what decides where a span begins and ends: "windows" that overlap and score alike, or "frames" of
-                about half a second around windows that fit, of a model that has them.
+            hop_seconds, threshold, edges, min_percentile: see [`find_moments`]; by default short windows each second
+                are compared where the model embeds them cheaply, and windows that overlap by half elsewhere.
 
         Raises:
             SearchError: for an empty question, a hop above a window, a file that cannot be read, or frames of a model
                 that has none.
         """
-        if edges not in ("frames", "windows"):
-            raise SearchError(f"edges={edges!r} is not one of 'frames', 'windows'.")
         check_top(top)
         vector, own = self._embed_queries([query])[0], checked_path(self.store, self._contents, path)
-        hop = self.store.record["window_seconds"] / 2 if hop_seconds is None else hop_seconds
-        found = self._encoder.embed_part(own, 0.0, None, hop)
-        if edges == "frames":
-            frames = self._encoder.frames_of(own, found.duration)
-            hits = rank_framed_spans(found, frames, own, vector, self.background_vectors, top=top)
-        else:
-            hits = rank_spans(found, own, vector, self.background_vectors, top=top, threshold=threshold)
-        return described(self.store, own, hits)
+        how = {"hop_seconds": hop_seconds, "threshold": threshold, "edges": edges}
+        how["min_percentile"] = min_percentile
+        return find_moments(self.store, self._encoder, own, vector, self.background_vectors, top=top, **how)
 
     def export(
         self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None, title: str = ""

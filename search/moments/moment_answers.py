@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -11,17 +11,20 @@ from tqdm.auto import tqdm
 from ...encoders import AudioTextEncoder
 from ...encoders.recordings.recording_frames import RecordingFrames
 from ...encoders.recordings.recording_windows import WindowVectors, embed_recording
+from ...encoders.recordings.short_windows import HOP_SECONDS, ShortWindows, embed_short_windows
 from ...evaluation.metrics.moment_metrics import MOST_PREDICTIONS, RECALL_THRESHOLDS, ceiling_ious
 from ...evaluation.moments.moment_predictions import Span
 from ...evaluation.moments.moment_queries import ROUNDING_SECONDS, MomentQuery
 from ...processing import AudioReadError
 from ...processing.sound_file_names import SOUND_ENDINGS, WORD_ENDINGS
 from ..errors import SearchError
-from ..query.ranking import SHORTEST_SPAN
+from ..query.hits import Hit
+from ..query.ranking import BACKGROUND_QUERIES, SHORTEST_SPAN
+from .dense_spans import rank_dense_spans
+from .finding import EDGES, Edges
+from .score_curve import SHORTEST_SECONDS as SHORTEST_DENSE_SECONDS
 from .span_edges import LONGEST_SECONDS, SHORTEST_SECONDS
 from .spans import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
-
-Edges = Literal["frames", "windows"]
 
 
 class MomentAnswers(NamedTuple):
@@ -29,12 +32,14 @@ class MomentAnswers(NamedTuple):
     Attributes:
         spans: by ``qid`` the predictions ``(start, end, score)``, the best first.
         ceiling: what an oracle would reach among the spans that this way can give: ``R1@0.5``, ``R1@0.7``, ``mIoU``.
-        edges: what decided where spans begin and end.
+        edges: how spans were found.
+        hop_seconds: between windows, or short windows.
     """
 
     spans: dict[str, list[Span]]
     ceiling: dict[str, float]
     edges: Edges
+    hop_seconds: float
 
 
 def answer_moment_queries(
@@ -42,7 +47,7 @@ def answer_moment_queries(
     queries: Sequence[MomentQuery],
     audio: str | os.PathLike[str],
     *,
-    edges: Edges = "windows",
+    edges: Edges | None = None,
     hop_seconds: float | None = None,
     top: int = MOST_PREDICTIONS,
     progress: bool = False,
@@ -54,8 +59,10 @@ def answer_moment_queries(
         encoder: whose windows and frames they are.
         queries: what is asked of which recording.
         audio: directory with the recordings; a file belongs to the ``vid`` that its name without ending equals.
-        edges: what decides where spans begin and end: "windows", or "frames" where the model has them.
-        hop_seconds: between windows; half a window if not given.
+        edges: how spans are found: "dense", by short windows each second; "windows"; or "frames" where the model has
+            them. None is "dense" where the model embeds short windows cheaply, and else "windows". Nothing is left
+            out as no better than chance: measures look at all of the first ten.
+        hop_seconds: between windows; half a window, or a second for "dense", if not given.
         top: spans a query.
         progress: show a progress bar.
 
@@ -63,40 +70,78 @@ def answer_moment_queries(
         SearchError: if a recording is missing, is there twice, cannot be read, is shorter or longer than its queries
             say by more than a second, or the model has no frames.
     """
+    if edges not in (None, *EDGES):
+        raise SearchError(f"edges={edges!r} is not one of {', '.join(map(repr, EDGES))}.")
+    edges = edges or ("dense" if encoder.embeds_short_windows else "windows")
     if edges == "frames" and encoder.frame_seconds is None:
         raise SearchError(f"{encoder.name or encoder.kind}: has no frame vectors; use edges='windows'.")
-    hop = encoder.window_seconds / 2 if hop_seconds is None else hop_seconds
+    if hop_seconds is None:
+        hop_seconds = (
+            min(HOP_SECONDS, encoder.window_seconds) if edges == "dense" else encoder.window_seconds / 2
+        )
     files = _recordings(Path(audio), {query.vid for query in queries})
     sentences = sorted({query.query for query in queries})
     vectors = dict(zip(sentences, encoder.embed_texts(sentences), strict=True))
+    # Windows are not compared with common questions, and their percentiles are not asked for here.
     background = np.zeros((0, encoder.embedding_dim), dtype=np.float32)
+    if edges == "dense":
+        background = encoder.embed_texts(list(BACKGROUND_QUERIES))
     spans: dict[str, list[Span]] = {}
     best: list[float] = []
     for vid, own in tqdm(_by_recording(queries), desc="recordings", disable=not progress, total=len(files)):
         path = str(files[vid])
         try:
-            windows = embed_recording(encoder, path, hop_seconds=hop)
-            frames = RecordingFrames(encoder, path, windows.duration) if edges == "frames" else None
+            recording = _embedded(encoder, path, edges, hop_seconds)
+            duration = recording.embedded.duration
             for query in own:
-                if abs(windows.duration - query.duration) > ROUNDING_SECONDS + 1e-6:
+                if abs(duration - query.duration) > ROUNDING_SECONDS + 1e-6:
                     raise SearchError(
-                        f"{path}: lasts {windows.duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
+                        f"{path}: lasts {duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
                     )
-                vector = vectors[query.query]
-                if frames is None:
-                    hits = rank_spans(windows, path, vector, background, top=top, threshold=DEFAULT_THRESHOLD)
-                else:
-                    hits = rank_framed_spans(windows, frames, path, vector, background, top=top)
+                hits = _ranked(recording, path, vectors[query.query], background, top)
                 spans[query.qid] = [(hit.start, hit.end, hit.score) for hit in hits]
-                best.append(float(_ceiling(windows, frames, query).max()))
+                best.append(float(_ceiling(recording, query).max()))
         except (AudioReadError, OSError) as error:
             raise SearchError(str(error)) from error
     reached = np.array(best)
     ceiling = {f"R1@{limit:g}": float((reached >= limit).mean()) for limit in RECALL_THRESHOLDS}
-    return MomentAnswers(spans, {**ceiling, "mIoU": float(reached.mean())}, edges)
+    return MomentAnswers(spans, {**ceiling, "mIoU": float(reached.mean())}, edges, hop_seconds)
 
 
-def _ceiling(windows: WindowVectors, frames: RecordingFrames | None, query: MomentQuery) -> np.ndarray:
+class _Recording(NamedTuple):
+    embedded: WindowVectors | ShortWindows
+    frames: RecordingFrames | None
+
+
+def _embedded(encoder: AudioTextEncoder, path: str, edges: Edges, hop_seconds: float) -> _Recording:
+    if edges == "dense":
+        return _Recording(embed_short_windows(encoder, path, hop_seconds=hop_seconds), None)
+    windows = embed_recording(encoder, path, hop_seconds=hop_seconds)
+    return _Recording(
+        windows, RecordingFrames(encoder, path, windows.duration) if edges == "frames" else None
+    )
+
+
+def _ranked(
+    recording: _Recording, path: str, query: np.ndarray, background: np.ndarray, top: int
+) -> list[Hit]:
+    embedded, frames = recording
+    if isinstance(embedded, ShortWindows):
+        return rank_dense_spans(embedded, path, query, background, top=top)
+    if frames is None:
+        return rank_spans(embedded, path, query, background, top=top, threshold=DEFAULT_THRESHOLD)
+    return rank_framed_spans(embedded, frames, path, query, background, top=top)
+
+
+def _ceiling(recording: _Recording, query: MomentQuery) -> np.ndarray:
+    windows, frames = recording
+    if isinstance(windows, ShortWindows):
+        # Edges lie anywhere, so that the best span is the moment itself, or the shortest one around it.
+        shortest, longest = min(SHORTEST_DENSE_SECONDS, windows.duration), windows.duration
+        true = np.clip(np.array(query.moments), 0.0, windows.duration)
+        around = np.clip(true.mean(axis=1) - shortest / 2, 0.0, windows.duration - shortest)
+        starts, ends = np.append(true[:, 0], around), np.append(true[:, 1], around + shortest)
+        return ceiling_ious(starts, ends, query.moments, shortest=shortest, longest=longest)
     if frames is None:
         length = float(windows.ends[0] - windows.starts[0])
         shortest = min(SHORTEST_SPAN * length, windows.duration)

@@ -226,7 +226,7 @@ class _Update:
             try:
                 if self.files[path].size == 0:
                     raise AudioReadError(f"{path}: is empty (0 bytes).")
-                digest = self.digests[path] = _digest(path)
+                digest = self.digests[path] = content_digest(path)
             except (AudioReadError, OSError) as error:
                 self._fault(path, error)
             else:
@@ -336,7 +336,8 @@ def _any_above(path: str, places: frozenset[str]) -> bool:
     return bool(places) and (path in places or any(str(folder) in places for folder in Path(path).parents))
 
 
-def _digest(path: str) -> str:
+def content_digest(path: str) -> str:
+    """SHA-256 of a file's content, by which an index knows it wherever it lies."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -347,4 +348,4 @@ def _reason(error: Exception, path: str) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-__all__ = ["IndexReport", "tags_of", "update_index"]
+__all__ = ["IndexReport", "content_digest", "tags_of", "update_index"]

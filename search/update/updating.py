@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...processing import supported_audio_extensions
 from ..store.index_store import Store
+from ..store.kept_frames import kept_frames
 from ..store.write_lock import writing
 from .indexing import IndexReport, update_index
 from .survey import survey
@@ -56,6 +57,9 @@ def update_from_folders(
             hear=hear,
             check=check,
         )
+        frames = kept_frames(store.folder, store.record)
+        if frames is not None:
+            frames.remove_others(row["digest"] for row in store.files().values())
     told = [(row.file, row.text) for row in found.said.rows]
     report.faults = found.faults + found.said.unread + told + report.faults
     report.kept = found.kept + report.kept

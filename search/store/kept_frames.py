@@ -1,0 +1,143 @@
+"""Frames that an index keeps by choice: a vector of a short window each second, in one file for each content."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as arrow
+from pyarrow import ipc
+
+from ...files.replacing import remove_file, replace_path
+from ..errors import StoreError
+from .index_folder import IndexFolder
+
+FRAME_KINDS = ("float16", "int8")
+FOLDER, ENDING = "frames", ".arrow"
+HOP_KEY = b"hop_seconds"
+# int8 rows are brought to unit length again when they are read, so that only the direction counts.
+LARGEST_INT8 = 127
+
+
+class KeptFrames:
+    """
+    Frames in a folder within an index, by the digest of the sound file's content: a moved file keeps its own.
+
+    A file holds rows ``vector`` of float16 or int8 and nothing else; hop and kind are in its schema. int8 rows are
+    scaled by their largest value, which is not kept, since unit vectors need none.
+
+    Args:
+        index: folder of the index, on this machine.
+        kind: "float16" or "int8".
+        width: of the vectors.
+
+    Raises:
+        StoreError: if the index lies in an object store.
+    """
+
+    def __init__(self, index: IndexFolder, kind: str, width: int):
+        if index.path is None:
+            raise StoreError(
+                f"{index}: frames are kept in an index on this machine only; leave out --frames."
+            )
+        self.folder: Path = index.path / FOLDER
+        self.kind, self.width = kind, width
+
+    def bytes_an_hour(self, hop_seconds: float) -> float:
+        """What an hour of sound takes on disk."""
+        return 3600 / hop_seconds * self.width * np.dtype(self.kind).itemsize
+
+    def write(self, digest: str, batches: Iterable[np.ndarray], hop_seconds: float) -> None:
+        """
+        Keeps the frames of a sound file, batch after batch in bounded memory; all or nothing.
+
+        Args:
+            digest: of the file's content.
+            batches: unit vectors ``(n, width)`` float32, in order.
+            hop_seconds: between frames.
+
+        Raises:
+            StoreError: if they cannot be written. What ``batches`` raises goes through.
+        """
+        kind = arrow.float16() if self.kind == "float16" else arrow.int8()
+        schema = arrow.schema(
+            [("vector", arrow.list_(kind, self.width))], metadata={HOP_KEY: repr(hop_seconds).encode()}
+        )
+        target = self._path(digest)
+        fresh = target.with_name(f".{target.stem}.{os.getpid()}.partial")
+        try:
+            self._opened(fresh)
+            with arrow.OSFile(str(fresh), "wb") as sink, ipc.new_file(sink, schema) as writer:
+                for rows in batches:
+                    values = arrow.array(self._stored(rows).reshape(-1))
+                    column = arrow.FixedSizeListArray.from_arrays(values, self.width)
+                    self._written(writer, arrow.record_batch([column], schema=schema))
+            replace_path(fresh, target)
+        except arrow.ArrowException as error:
+            raise StoreError(f"{target}: cannot be written ({error}).") from error
+        finally:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+
+    def read(self, digest: str) -> tuple[np.ndarray, float] | None:
+        """
+        Frames of a sound file: unit vectors ``(n, width)`` float32 and the seconds between them.
+
+        None if there are none of it, or the file is damaged: they can be made from the sound again.
+        """
+        try:
+            with arrow.memory_map(str(self._path(digest))) as source:
+                table = ipc.open_file(source).read_all()
+                column = table.column("vector").combine_chunks()
+                rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.width)
+                hop = float(table.schema.metadata[HOP_KEY])
+                rows = rows.astype(np.float32)
+        except (OSError, KeyError, TypeError, ValueError, arrow.ArrowException):
+            return None
+        if not len(rows) or not hop > 0 or not np.isfinite(rows).all():
+            return None
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), hop
+
+    def remove_others(self, digests: Iterable[str]) -> None:
+        """Takes away the frames of contents that are not among these, and what a killed process left."""
+        kept = {self._path(digest).name for digest in digests}
+        for name in self._names():
+            if name not in kept:
+                with suppress(OSError):
+                    remove_file(self.folder / name)
+
+    def _names(self) -> Iterator[str]:
+        with suppress(FileNotFoundError):
+            yield from sorted(os.listdir(self.folder))
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / f"{digest[:32]}{ENDING}"
+
+    def _opened(self, fresh: Path) -> None:
+        try:
+            self.folder.mkdir(exist_ok=True)
+            fresh.touch()
+        except OSError as error:
+            raise StoreError(f"{self.folder}: cannot be written ({error.strerror or error}).") from error
+
+    def _written(self, writer: ipc.RecordBatchFileWriter, batch: arrow.RecordBatch) -> None:
+        try:
+            writer.write_batch(batch)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: cannot be written ({error.strerror or error}).") from error
+
+    def _stored(self, rows: np.ndarray) -> np.ndarray:
+        if self.kind == "float16":
+            return rows.astype(np.float16)
+        scale = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-12)
+        return np.rint(rows / scale * LARGEST_INT8).astype(np.int8)
+
+
+def kept_frames(index: IndexFolder, record: dict) -> KeptFrames | None:
+    """The frames of an index, or None if it keeps none; from its record."""
+    kind = record["settings"]["frames"]
+    return None if kind is None else KeptFrames(index, kind, record["width"])
+
+
+__all__ = ["FRAME_KINDS", "KeptFrames", "kept_frames"]

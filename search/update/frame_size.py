@@ -1,0 +1,81 @@
+"""How much disk the frames of folders will take, before anything is embedded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...files.stored_paths import path_as_stored
+from ...processing import supported_audio_extensions
+from ..store.index_store import Store
+from ..store.kept_frames import kept_frames
+from .survey import survey
+
+HOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class FrameSize:
+    """
+    Attributes:
+        kind: "float16" or "int8".
+        width: of a frame's vector.
+        bytes_an_hour: of disk.
+        hours: of sound whose headers tell their length.
+        files: sounds in the folders.
+        unknown: those of them whose headers do not.
+    """
+
+    kind: str
+    width: int
+    bytes_an_hour: float
+    hours: float
+    files: int
+    unknown: int
+
+    def line(self) -> str:
+        """For people."""
+        told = (
+            f"frames as {self.kind}: a vector of {self.width} numbers a second, {self.bytes_an_hour / 1e6:.1f} MB an "
+            f"hour of sound; about {self.bytes_an_hour * self.hours / 1e6:,.1f} MB for {self.hours:,.2f} h in "
+            f"{self.files - self.unknown:,} files"
+        )
+        return told + (f", and {self.unknown:,} files of unknown length" if self.unknown else "")
+
+
+def expected_frame_size(store: Store, roots: Sequence[str], *, prune: bool = False) -> FrameSize | None:
+    """
+    What the frames of all sounds below folders take, from the files' headers alone.
+
+    Args:
+        store: of the index.
+        roots: folders or files.
+        prune: as of [`survey`].
+
+    Returns:
+        The size, or None if the index keeps no frames.
+
+    Raises:
+        FileNotFoundError, SearchError: as of [`survey`].
+    """
+    import soundfile
+
+    frames = kept_frames(store.folder, store.record)
+    if frames is None:
+        return None
+    found = survey([path_as_stored(root) for root in roots], supported_audio_extensions(), {}, prune=prune)
+    seconds, unknown = 0.0, 0
+    for file in found.files:
+        try:
+            seconds += soundfile.info(file.path).duration
+        except (OSError, RuntimeError):
+            unknown += 1
+    return FrameSize(
+        frames.kind,
+        frames.width,
+        frames.bytes_an_hour(min(HOP_SECONDS, store.record["window_seconds"])),
+        seconds / 3600,
+        len(found.files),
+        unknown,
+    )
+
+
+__all__ = ["FrameSize", "expected_frame_size"]
