@@ -36,6 +36,13 @@ def moments(
             "about half a second, where the model has them."
         ),
     ] = "windows",
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="Directory or Hub id of a moment head that was trained on the index's model: it finds the moments, "
+            "and --hop and --edges do not apply."
+        ),
+    ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
@@ -51,5 +58,13 @@ def moments(
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
         )
-        found = sounds.moments(file, sentence, top=top, hop_seconds=hop, edges=edges)
+        if head is None:
+            found = sounds.moments(file, sentence, top=top, hop_seconds=hop, edges=edges)
+        else:
+            from ..search.errors import SearchError
+            from ..search.head_moments import moments_by_head
+
+            if hop is not None or edges != "windows":
+                raise SearchError("--hop and --edges do not go with --head, which finds spans by itself.")
+            found = moments_by_head(sounds, head, file, sentence, top=top)
         show_hits(sounds, found, as_json, export, title=sentence)

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ...encoders import AudioTextEncoder
+from ...encoders.recordings.moment_head import MomentHead
 from ...encoders.recordings.recording_frames import RecordingFrames
 from ...encoders.recordings.recording_windows import WindowVectors, embed_recording
 from ...evaluation.metrics.moment_metrics import MOST_PREDICTIONS, RECALL_THRESHOLDS, ceiling_ious
@@ -21,7 +22,7 @@ from ..query.ranking import SHORTEST_SPAN
 from .span_edges import LONGEST_SECONDS, SHORTEST_SECONDS
 from .spans import DEFAULT_THRESHOLD, rank_framed_spans, rank_spans
 
-Edges = Literal["frames", "windows"]
+Edges = Literal["frames", "windows", "head"]
 
 
 class MomentAnswers(NamedTuple):
@@ -43,6 +44,7 @@ def answer_moment_queries(
     audio: str | os.PathLike[str],
     *,
     edges: Edges = "windows",
+    head: MomentHead | None = None,
     hop_seconds: float | None = None,
     top: int = MOST_PREDICTIONS,
     progress: bool = False,
@@ -55,6 +57,7 @@ def answer_moment_queries(
         queries: what is asked of which recording.
         audio: directory with the recordings; a file belongs to the ``vid`` that its name without ending equals.
         edges: what decides where spans begin and end: "windows", or "frames" where the model has them.
+        head: a moment head on this encoder, which finds the spans in place of windows and frames.
         hop_seconds: between windows; half a window if not given.
         top: spans a query.
         progress: show a progress bar.
@@ -65,6 +68,8 @@ def answer_moment_queries(
     """
     if edges == "frames" and encoder.frame_seconds is None:
         raise SearchError(f"{encoder.name or encoder.kind}: has no frame vectors; use edges='windows'.")
+    if head is not None:
+        return _answers_of_head(head, queries, Path(audio), top=top, progress=progress)
     hop = encoder.window_seconds / 2 if hop_seconds is None else hop_seconds
     files = _recordings(Path(audio), {query.vid for query in queries})
     sentences = sorted({query.query for query in queries})
@@ -78,10 +83,7 @@ def answer_moment_queries(
             windows = embed_recording(encoder, path, hop_seconds=hop)
             frames = RecordingFrames(encoder, path, windows.duration) if edges == "frames" else None
             for query in own:
-                if abs(windows.duration - query.duration) > ROUNDING_SECONDS + 1e-6:
-                    raise SearchError(
-                        f"{path}: lasts {windows.duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
-                    )
+                _check_duration(path, windows.duration, query)
                 vector = vectors[query.query]
                 if frames is None:
                     hits = rank_spans(windows, path, vector, background, top=top, threshold=DEFAULT_THRESHOLD)
@@ -91,9 +93,42 @@ def answer_moment_queries(
                 best.append(float(_ceiling(windows, frames, query).max()))
         except (AudioReadError, OSError) as error:
             raise SearchError(str(error)) from error
-    reached = np.array(best)
-    ceiling = {f"R1@{limit:g}": float((reached >= limit).mean()) for limit in RECALL_THRESHOLDS}
-    return MomentAnswers(spans, {**ceiling, "mIoU": float(reached.mean())}, edges)
+    return MomentAnswers(spans, _reached(np.array(best)), edges)
+
+
+def _answers_of_head(
+    head: MomentHead, queries: Sequence[MomentQuery], audio: Path, *, top: int, progress: bool
+) -> MomentAnswers:
+    files = _recordings(audio, {query.vid for query in queries})
+    sentences = sorted({query.query for query in queries})
+    vectors = dict(zip(sentences, head.encoder.embed_texts(sentences), strict=True))
+    spans: dict[str, list[Span]] = {}
+    reached: list[float] = []
+    for vid, own in tqdm(_by_recording(queries), desc="recordings", disable=not progress, total=len(files)):
+        try:
+            grid = head.frames(files[vid])
+        except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+        for query in own:
+            _check_duration(files[vid], grid.duration, query)
+            spans[query.qid] = head.find(grid, vectors[query.query], top=top)
+            # Its edges are real numbers: only the longest span that it can give limits it.
+            longest = float(head.model.config.longest_seconds)
+            lengths = [min(end, grid.duration) - start for start, end in query.moments]
+            reached.append(max(min(1.0, longest / length) if length > 0 else 0.0 for length in lengths))
+    return MomentAnswers(spans, _reached(np.array(reached)), "head")
+
+
+def _reached(ious: np.ndarray) -> dict[str, float]:
+    ceiling = {f"R1@{limit:g}": float((ious >= limit).mean()) for limit in RECALL_THRESHOLDS}
+    return {**ceiling, "mIoU": float(ious.mean())}
+
+
+def _check_duration(path: str | os.PathLike[str], duration: float, query: MomentQuery) -> None:
+    if abs(duration - query.duration) > ROUNDING_SECONDS + 1e-6:
+        raise SearchError(
+            f"{path}: lasts {duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
+        )
 
 
 def _ceiling(windows: WindowVectors, frames: RecordingFrames | None, query: MomentQuery) -> np.ndarray:
