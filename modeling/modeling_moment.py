@@ -302,8 +302,10 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         step = float(self.config.frame_seconds)
         middles = (torch.arange(hidden.shape[1], device=hidden.device) + 0.5) * step
         # Distances are predicted on a log scale around two seconds: errors then count as shares of a length.
-        logs = self.distances(hidden).float().clamp(-5.0, math.log(self.config.longest_seconds / 2.0))
-        before, after = (2.0 * logs.exp()).unbind(dim=-1)
+        longest = float(self.config.longest_seconds)
+        distances = 2.0 * self.distances(hidden).float().clamp(-5.0, math.log(longest / 2.0)).exp()
+        distances = distances * (longest / distances.sum(dim=-1, keepdim=True)).clamp(max=1.0)
+        before, after = distances.unbind(dim=-1)
         return torch.stack([middles - before, middles + after], dim=-1)
 
     def _decoded(

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -217,12 +218,14 @@ class _Run:
             (self.run.model_dir / "best.json").unlink(missing_ok=True)
         else:
             logger.warning("going on from %s", checkpoint)
+        started = time.process_time()
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.check_weights()
         return {
             "steps": trainer.state.global_step,
             "epochs": section.epochs,
             "seconds": round(result.metrics["train_runtime"], 1),
+            "cpu_seconds": round(time.process_time() - started, 1),
             "best": read_json(self.run.model_dir / "best.json"),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "frame_seconds": self.frame_seconds,
