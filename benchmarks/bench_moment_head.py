@@ -153,9 +153,8 @@ def report(arguments: argparse.Namespace, work: Path, runs: dict[str, dict[int, 
         # Queries of one recording are not independent: recordings are drawn, each with all seeds' values.
         means = {name: np.mean([one[name] for one in whole], axis=0) for name in MEASURES}
         for name, interval in bootstrap_group_means(means, recordings, resamples=2000, seed=0).items():
-            print(
-                f"  {name}: {100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}] over recordings"
-            )
+            low, high = 100 * interval.low, 100 * interval.high
+            print(f"  {name}: {100 * interval.value:.1f} [{low:.1f}, {high:.1f}] over recordings")
         reached = np.mean([one["R1@0.7"].mean() for one in whole])
         print(f"  R1@0.7 is {reached / baseline:.1f} times that of windows; the head's ceiling is 100")
     write_json(work / "report.json", outcome)

@@ -4,9 +4,9 @@ import os
 from typing import TYPE_CHECKING
 
 from .errors import SearchError
+from .query.answers import check_top
 from .query.hits import Hit
 from .query.known_vectors import described
-from .query.answers import check_top
 from .query.resolved_filters import checked_path
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-# The idea is FineLAP's (ACL 2026): SigLIP's loss (Zhai et al., ICCV 2023) between frames and phrases. So are the values.
+# FineLAP's idea and values (ACL 2026): the loss of SigLIP (Zhai et al., ICCV 2023) between frames and phrases.
 TEMPERATURE = 0.1
 BIAS = -10.0
 

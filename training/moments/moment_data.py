@@ -104,8 +104,8 @@ def _from_files(entries: Sequence[QueriesEntry], missing: str) -> MomentSplit:
         found, absent = _recordings(Path(entry.audio), {query.vid for query in own})
         if absent and missing == "error":
             raise RecipeError(
-                f"{entry.audio}: {len(absent)} of {len({query.vid for query in own})} recordings of {entry.queries} are "
-                f"missing, first {absent[0]!r}; a file belongs to the vid that its name without ending equals. "
+                f"{entry.audio}: {len(absent)} of {len({query.vid for query in own})} recordings of {entry.queries} "
+                f"are missing, first {absent[0]!r}; a file belongs to the vid that its name without ending equals. "
                 "data.missing: skip leaves them out."
             )
         if absent:

@@ -23,6 +23,7 @@ MAY_CHANGE = {
     "encoder",  # compared by its fingerprint
     "starts_from",  # likewise
     "data.cache_dir",
+    "data.missing",  # what is trained on is compared
     "data.generated.clips",  # rows and contents are compared
     "data.train",
     "data.validation",
@@ -137,8 +138,8 @@ class MomentRunDirectory:
         ]
         if changed:
             raise RecipeError(
-                f"{self.stage_dir}: was begun with other contents: {'; '.join(changed)}. Put them back as they were, or "
-                "choose another --output_dir."
+                f"{self.stage_dir}: was begun with other contents: {'; '.join(changed)}. Put them back as they were, "
+                "or choose another --output_dir."
             )
 
     def save(self, name: str, value: Any) -> None:
