@@ -51,7 +51,6 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
     vote_iou: float | int = 0.7
     hidden_dropout_prob: float | int = 0.1
     layer_norm_eps: float = 1e-5
-    initializer_range: float = 0.02
     encoder_name: str = ""
     encoder_fingerprint: str = ""
 

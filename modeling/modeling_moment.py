@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
@@ -134,6 +135,15 @@ class MomentPreTrainedModel(PreTrainedModel):
     config_class = AuricleMomentConfig
     base_model_prefix = "moment"
     main_input_name = "frames"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Outputs as large as inputs at any width: with the library's 0.02 a small head hardly learns lengths."""
+        super()._init_weights(module)
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight)
 
 
 class AuricleForMomentRetrieval(MomentPreTrainedModel):

@@ -31,7 +31,6 @@ def tiny_head(decoder="dense", seed=0, **fields):
         "max_frames": 40,
         "encoder_name": "an encoder",
         "encoder_fingerprint": "0" * 64,
-        "initializer_range": 0.3,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

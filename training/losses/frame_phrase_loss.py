@@ -55,23 +55,42 @@ def frame_phrase_loss(
     return losses.sum() / known.any(dim=1).sum().clamp(min=1)
 
 
-def active_frames(
-    starts: torch.Tensor, ends: torch.Tensor, frames: int, frame_seconds: float
-) -> torch.Tensor:
+def active_frames(middles: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
     """
-    At which frames phrases are heard: those that an event covers by at least half.
+    At which frames events are heard: those whose middle they cover.
 
     Args:
+        middles: of frames in seconds, ``(frames,)``.
         starts, ends: of events in seconds, ``(events,)``.
-        frames: of the clip.
-        frame_seconds: length of a frame.
 
     Returns:
         bool ``(frames, events)``.
     """
-    begin = torch.arange(frames, dtype=starts.dtype, device=starts.device)[:, None] * frame_seconds
-    covered = torch.minimum(begin + frame_seconds, ends[None]) - torch.maximum(begin, starts[None])
-    return covered >= frame_seconds / 2
+    return (middles[:, None] >= starts[None]) & (middles[:, None] < ends[None])
 
 
-__all__ = ["BIAS", "TEMPERATURE", "active_frames", "frame_phrase_loss"]
+def heard_phrases(
+    middles: torch.Tensor,
+    clips: torch.Tensor,
+    events: torch.Tensor,
+    phrase_labels: torch.Tensor,
+) -> torch.Tensor:
+    """
+    Which phrases are true at which frames: those whose label an event of the frame's clip has at that time.
+
+    Args:
+        middles: of frames in seconds within their clip, ``(frames,)``.
+        clips: each frame's clip, int64 ``(frames,)``.
+        events: ``(events, 4)``: clip, label, start, end.
+        phrase_labels: int64 ``(phrases,)``.
+
+    Returns:
+        bool ``(frames, phrases)``.
+    """
+    own = clips[:, None] == events[None, :, 0].long()
+    sounding = own & active_frames(middles, events[:, 2], events[:, 3])
+    of_label = events[:, 1].long()[:, None] == phrase_labels[None]
+    return (sounding.float() @ of_label.float()) > 0
+
+
+__all__ = ["BIAS", "TEMPERATURE", "active_frames", "frame_phrase_loss", "heard_phrases"]

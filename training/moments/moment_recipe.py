@@ -13,6 +13,8 @@ from ..recipe.recipe_file import load_recipe_file
 
 TASK = "moments"
 SPLITS = ("train", "validation", "test")
+# What is added to the seed of generated recordings, so that splits have draws of their own.
+SEEDS = {"train": 1000, "validation": 2000, "test": 3000}
 
 
 class QueriesEntry(Settings):
@@ -27,12 +29,12 @@ class GeneratedSection(Settings):
 
     clips: str | None = Field(None, description="Captioned folder with a label column, such as ESC-10.")
     train_recordings: int = Field(200, ge=1, description="Recordings to train on.")
-    validation_recordings: int = Field(50, ge=1, description="Recordings to choose the best checkpoint by.")
+    validation_recordings: int = Field(60, ge=1, description="Recordings to choose the best checkpoint by.")
     test_recordings: int = Field(40, ge=0, description="Recordings to report on, of the folder's test split.")
     validation_share: float = Field(
         0.2, gt=0, lt=1, description="Share of each label's training clips that validation alone gets."
     )
-    seed: int = Field(0, ge=0, description="Seed of the recordings, apart from the training's.")
+    seed: int = Field(0, ge=0, lt=1000, description="Seed of the recordings, apart from the training's.")
     seconds: tuple[float, float] = Field((60.0, 300.0), description="Shortest and longest recording.")
     queries: tuple[int, int] = Field((1, 4), description="Fewest and most queries a recording.")
     events: tuple[int, int] = Field((1, 5), description="Fewest and most events of a query.")
@@ -42,7 +44,7 @@ class GeneratedSection(Settings):
         """Those of one split; each split's recordings have draws of their own."""
         return MomentSettings(
             recordings=getattr(self, f"{split}_recordings"),
-            seed=len(SPLITS) * self.seed + SPLITS.index(split),
+            seed=SEEDS[split] + self.seed,
             seconds=self.seconds,
             queries=self.queries,
             events=self.events,

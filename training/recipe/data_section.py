@@ -156,6 +156,11 @@ class DataSection(Settings):
     positive_column: str = Field(
         "clip_id", description="Rows with the same value here are right answers to each other in training."
     )
+    events_column: str = Field(
+        "events",
+        description="Column with a clip's events for training.frame_phrase_weight: JSON, [[start, end, phrase, label], "
+        "...] in seconds; phrases of one label mean the same.",
+    )
     max_clip_seconds: float = Field(
         30.0, gt=0, description="Longer clips are cropped to this in training, at a random place."
     )

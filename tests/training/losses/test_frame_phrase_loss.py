@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from auricle.training.losses.frame_phrase_loss import active_frames, frame_phrase_loss
+from auricle.training.losses.frame_phrase_loss import frame_phrase_loss, heard_phrases
 
 
 def unit(*shape, seed):
@@ -46,9 +46,31 @@ def test_unknown_pairs_have_no_gradient_and_true_pairs_draw_together():
     assert float(frame_phrase_loss(frames.detach(), phrases, active, torch.zeros_like(known))) == 0
 
 
-def test_frames_that_an_event_covers_by_half_are_active():
-    starts, ends = torch.tensor([0.0, 0.74, 1.0]), torch.tensor([0.25, 1.26, 1.9])
-    assert active_frames(starts, ends, 4, 0.5).int().T.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+def test_phrases_are_true_where_an_event_of_their_label_is_heard():
+    generator = torch.Generator().manual_seed(5)
+    middles = torch.rand(40, generator=generator) * 5
+    clips = torch.randint(0, 3, (40,), generator=generator)
+    starts = torch.rand(9, generator=generator) * 4
+    events = torch.stack(
+        [
+            torch.randint(0, 3, (9,), generator=generator).float(),
+            torch.randint(0, 4, (9,), generator=generator).float(),
+            starts,
+            starts + 1,
+        ],
+        dim=-1,
+    )
+    labels = torch.tensor([0, 1, 1, 3, 7])
+    found = heard_phrases(middles, clips, events, labels)
+    for frame in range(40):
+        for phrase in range(5):
+            wanted = any(
+                clip == clips[frame] and label == labels[phrase] and start <= middles[frame] < end
+                for clip, label, start, end in events
+            )
+            assert bool(found[frame, phrase]) == bool(wanted)
+    assert found.any() and not found[:, 4].any()
+    assert not heard_phrases(middles, clips, events[:0], labels).any()
 
 
 def test_wrong_shapes_are_named():
