@@ -26,6 +26,9 @@ def register_auto_classes() -> None:
         AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
         AutoModel.register(config_class, model_class, exist_ok=True)
         AutoFeatureExtractor.register(config_class, processing.AuricleFeatureExtractor, exist_ok=True)
+    # A moment head sees vectors: no feature extractor and no processor goes with it.
+    AutoConfig.register(modeling.AuricleMomentConfig.model_type, modeling.AuricleMomentConfig, exist_ok=True)
+    AutoModel.register(modeling.AuricleMomentConfig, modeling.AuricleForMomentRetrieval, exist_ok=True)
     AutoProcessor.register(modeling.AuricleConfig, processing.AuricleProcessor, exist_ok=True)
 
 

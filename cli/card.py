@@ -20,8 +20,17 @@ def card(
     """
     with one_line_errors(ValueError, OSError):
         from ..hub.model_card import render_model_card, write_model_card
+        from ..hub.moment_head import is_moment_run, render_moment_card
 
-        if show:
+        if is_moment_run(run):
+            text = render_moment_card(run)
+            if show:
+                typer.echo(text)
+                return
+            path = run / "head" / "model" / "README.md"
+            path.write_text(text, encoding="utf-8")
+            typer.echo(f"wrote {path}")
+        elif show:
             typer.echo(render_model_card(run))
         else:
             typer.echo(f"wrote {write_model_card(run)}")

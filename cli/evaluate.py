@@ -112,6 +112,12 @@ def evaluate(
             "where the model embeds short windows cheaply, else windows."
         ),
     ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="With --moments and a model: directory or Hub id of a moment head that was trained on MODEL."
+        ),
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
@@ -166,6 +172,7 @@ def evaluate(
                     ),
                     audio=audio,
                     edges=edges,
+                    head=head,
                     resamples=resamples,
                     seed=seed,
                     json_file=json_file,
@@ -174,8 +181,8 @@ def evaluate(
                 )
             return
         with one_line_errors(ValueError, OSError, ImportError):
-            if audio is not None or edges is not None:
-                raise ValueError("--audio and --edges go with --moments.")
+            if any(option is not None for option in (audio, edges, head)):
+                raise ValueError("--audio, --edges and --head go with --moments.")
             dataset, moved = _arguments(model, dataset, index_dir)
             if index_dir is None and (rank or candidates or skip_missing):
                 raise ValueError("--rank, --candidates and --skip-missing can only be used with --index.")

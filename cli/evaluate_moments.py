@@ -14,6 +14,7 @@ def evaluate_moments_command(
     *,
     audio: Path | None,
     edges: str | None,
+    head: str | None,
     resamples: int,
     seed: int,
     json_file: Path | None,
@@ -29,6 +30,7 @@ def evaluate_moments_command(
         queries_file: queries with true moments.
         audio: directory with the recordings; needed for a model.
         edges: see `answer_moment_queries`.
+        head: directory or Hub id of a moment head on the model.
         resamples, seed: of the bootstrap.
         json_file: where the report goes.
         submission: where the model's predictions go.
@@ -46,16 +48,16 @@ def evaluate_moments_command(
     read = read_moment_queries(queries_file)
     remarks, origin = list(read.remarks), {}
     if model.lower().endswith(".jsonl"):
-        if audio is not None or edges is not None or submission is not None:
+        if any(option is not None for option in (audio, edges, head, submission)):
             raise ValueError(
-                "--audio, --edges and --submission go with a model, not with a file of predictions."
+                "--audio, --edges, --head and --submission go with a model, not with a file of predictions."
             )
         predictions = read_moment_predictions(model, read.queries)
         spans, remarks = predictions.spans, [*remarks, *predictions.remarks]
         origin["predictions"] = model
     else:
         spans, origin = _predicted(
-            model, read.queries, audio=audio, edges=edges, progress=progress, options=options
+            model, read.queries, audio=audio, edges=edges, head=head, progress=progress, options=options
         )
         if submission is not None:
             write_moment_predictions(submission, read.queries, spans)
@@ -80,22 +82,29 @@ def _predicted(
     *,
     audio: Path | None,
     edges: str | None,
+    head: str | None,
     progress: bool,
     options: dict[str, Any] | None,
 ) -> tuple[Any, dict[str, Any]]:
     from ..encoders import load_encoder
+    from ..encoders.recordings.moment_head import MomentHead
     from ..search.moments.moment_answers import answer_moment_queries
 
     if audio is None:
         raise ValueError("--moments with a model needs --audio, the directory with the recordings.")
     encoder = load_encoder(model, **(options or {}))
-    answers = answer_moment_queries(encoder, queries, audio, edges=edges, progress=progress)
+    if head is not None and edges is not None:
+        raise ValueError("--edges does not go with --head, which finds spans by itself.")
+    loaded = None if head is None else MomentHead.load(head, encoder)
+    answers = answer_moment_queries(encoder, queries, audio, edges=edges, head=loaded, progress=progress)
+    steps = {"frames": encoder.frame_seconds, "dense": answers.hop_seconds, "head": answers.hop_seconds}
     return answers.spans, {
         "model": encoder.name,
         "revision": encoder.revision,
         "fingerprint": encoder.fingerprint,
         "edges": answers.edges,
-        "frame_seconds": {"frames": encoder.frame_seconds, "dense": answers.hop_seconds}.get(answers.edges),
+        "head": head,
+        "frame_seconds": steps.get(answers.edges),
         "window_seconds": encoder.window_seconds,
         "precision": encoder.precision,
         "ceiling": answers.ceiling,

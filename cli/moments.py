@@ -50,6 +50,13 @@ def moments(
             "dense, 0 otherwise.",
         ),
     ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="Directory or Hub id of a moment head that was trained on the index's model: it finds the moments, "
+            "and --hop, --edges and --min-percentile do not apply."
+        ),
+    ] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
@@ -65,7 +72,17 @@ def moments(
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
         )
-        found = sounds.moments(
-            file, sentence, top=top, hop_seconds=hop, edges=edges, min_percentile=min_percentile
-        )
+        if head is None:
+            found = sounds.moments(
+                file, sentence, top=top, hop_seconds=hop, edges=edges, min_percentile=min_percentile
+            )
+        else:
+            from ..search.errors import SearchError
+            from ..search.head_moments import moments_by_head
+
+            if (hop, edges, min_percentile) != (None, None, None):
+                raise SearchError(
+                    "--hop, --edges and --min-percentile do not go with --head, which finds spans by itself."
+                )
+            found = moments_by_head(sounds, head, file, sentence, top=top)
         show_hits(sounds, found, as_json, export, title=sentence)

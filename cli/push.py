@@ -74,13 +74,26 @@ def push(
     """
     with one_line_errors():
         quiet_libraries()
+        from ..hub.moment_head import collect_moment_run, is_moment_run
         from ..hub.publishing import PublishError, collect_run, publish
         from ..hub.saved_model import collect_saved_model, is_run
         from ..hub.space import collect_space
         from ..hub.training_table import collect_training_table
 
         with one_line_errors(PublishError, ValueError, OSError, ImportError):
-            if is_run(run):
+            of_runs = {
+                "--stage": stage,
+                "--adapter-of": adapter_of,
+                "--include-dataset": include_dataset,
+            }
+            if is_moment_run(run):
+                given = [name for name, value in of_runs.items() if value is not None]
+                if given or include_space is not None:
+                    raise PublishError(
+                        f"{run}: is a moment head; {', '.join(given) or '--include-space'} does not apply."
+                    )
+                model = collect_moment_run(run, repo_id, license=license)
+            elif is_run(run):
                 model = collect_run(
                     run,
                     repo_id,
@@ -90,11 +103,6 @@ def push(
                     adapter_of=adapter_of,
                 )
             else:
-                of_runs = {
-                    "--stage": stage,
-                    "--adapter-of": adapter_of,
-                    "--include-dataset": include_dataset,
-                }
                 for option, value in of_runs.items():
                     if value is not None:
                         raise PublishError(f"{option} {value}: {run} is a model directory; this needs a run.")

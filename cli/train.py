@@ -32,7 +32,7 @@ def train(
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Train a model with a recipe.
+    Train a model with a recipe, or a moment head with a recipe that says task: moments.
 
     The command runs all stages in order, or one stage. You can set any field of the recipe with an option: by
     its full name (--training.epochs 3), by its short name if it occurs in one section only (--epochs 3), or
@@ -54,6 +54,11 @@ def train(
                 raise RecipeError(
                     "give a recipe first, such as recipes/demo.yaml, then options (--fields lists all fields)."
                 )
+            from .train_moments import is_moment_recipe, train_moment_head
+
+            if is_moment_recipe(recipe):
+                train_moment_head(recipe, context.args, stage, push_to_hub, progress)
+                return
             parsed = read_recipe(recipe, parse_overrides(context.args))
             if push_to_hub is not None:
                 from ..hub.publishing import PublishError, check_repo_id

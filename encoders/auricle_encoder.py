@@ -298,7 +298,7 @@ class AuricleEncoder(AudioTextEncoder):
                 real_seconds=length / extractor.sampling_rate,
             )
             pooled = torch.from_numpy(weights).to(columns) @ columns[place]
-            rows[place, : len(weights)] = self.model.project_audio(pooled).float().cpu().numpy()
+            rows[place, : len(weights)] = self.model.project_frames(pooled).float().cpu().numpy()
         return rows
 
     @torch.no_grad()

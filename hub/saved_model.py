@@ -27,6 +27,7 @@ from .publishing import (
 
 TEMPLATE = "saved_model_card.md"
 DUAL_ENCODER = "auricle"
+MOMENT_HEAD = "auricle_moment"
 _RECORDED = {
     "source_sha256": str,
     "weights_sha256": str,
@@ -73,6 +74,11 @@ def collect_saved_model(
         raise PublishError(
             f"{directory}: config.json names model_type {model_type!r}; only models of Auricle's classes are published "
             "here; push another model with its own library."
+        )
+    if model_type == MOMENT_HEAD:
+        raise PublishError(
+            f"{directory}: is a moment head; publish its run, which says what it was trained on and how well it finds: "
+            "auricle push RUN OWNER/NAME"
         )
     _check_record(record, directory)
     weights = sorted(directory.glob("model*.safetensors"))

@@ -5,15 +5,18 @@ alone stays at home; importing it registers our classes with transformers' Auto 
 """
 
 from ..auto_classes import register_auto_classes
+from .auricle_output import AuricleOutput
 from .cluster_heads import ClusterHead
 from .configuration_auricle import AUDIO_CONFIGS, AuricleConfig
 from .configuration_beats import BeatsConfig
 from .configuration_eat import EatConfig
+from .configuration_moment import AuricleMomentConfig
 from .configuration_passt import PasstConfig
 from .contrastive_loss import contrastive_loss, positive_cross_entropy
-from .modeling_auricle import AUDIO_MODELS, AuricleModel, AuricleOutput, AuriclePreTrainedModel
+from .modeling_auricle import AUDIO_MODELS, AuricleModel, AuriclePreTrainedModel
 from .modeling_beats import BeatsModel, BeatsPreTrainedModel
 from .modeling_eat import EatModel, EatPreTrainedModel
+from .modeling_moment import AuricleForMomentRetrieval, MomentOutput
 from .modeling_passt import PasstModel, PasstPreTrainedModel
 from .structured_patchout import PatchSelection
 
@@ -27,7 +30,9 @@ __all__ = [
     "AUDIO_MODELS",
     "MODEL_OF_CONFIG",
     "AuricleConfig",
+    "AuricleForMomentRetrieval",
     "AuricleModel",
+    "AuricleMomentConfig",
     "AuricleOutput",
     "AuriclePreTrainedModel",
     "BeatsConfig",
@@ -37,6 +42,7 @@ __all__ = [
     "EatConfig",
     "EatModel",
     "EatPreTrainedModel",
+    "MomentOutput",
     "PasstConfig",
     "PasstModel",
     "PasstPreTrainedModel",

@@ -36,6 +36,8 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
         learn_temperature: train the temperature, starting from ``temperature``; fixed by default.
         text_pooling: ``"cls"`` takes the text tower's first token, ``"mean"`` the mean over its real tokens.
         num_clusters: classes of the cluster heads, at least 2; 0 (the default) is a model without heads.
+        local_projection: a projection of frames of its own, trained by the frame-phrase loss; without it frames are
+            projected like clips.
         matryoshka_dims: lengths of embeddings' prefixes that were trained to be used by themselves, once brought to
             unit length; ascending, each at least 1 and at most ``projection_dim``. None if there are none.
     """
@@ -56,6 +58,7 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
     learn_temperature: bool = False
     text_pooling: Literal["cls", "mean"] = "cls"
     num_clusters: int = 0
+    local_projection: bool = False
     matryoshka_dims: list[int] | None = None
     initializer_range: float = 0.02
 

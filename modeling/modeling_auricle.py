@@ -1,10 +1,10 @@
 """The dual encoder: sounds and sentences in one space."""
 
+import copy
 import inspect
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
-from transformers.utils.generic import ModelOutput, can_return_tuple
+from transformers.utils.generic import can_return_tuple
 
+from .auricle_output import AuricleOutput
 from .call_arguments import COMMON_KEYWORDS, checked_keywords, named_arguments
 from .cluster_heads import ClusterHead, ClusterHeadLayer
 from .config_checks import refuse_impossible_cluster_count
@@ -30,40 +31,6 @@ AUDIO_MODELS = {"auricle_passt": PasstModel, "auricle_beats": BeatsModel, "auric
 # One batch of both modalities can be given to the method of either.
 _AUDIO_INPUTS = ("input_features", "segment_counts", "audio_attention_mask")
 _TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-
-
-@dataclass
-class AuricleOutput(ModelOutput):
-    """
-    What [`AuricleModel`] returns; a field is None where its modality was not given.
-
-    Attributes:
-        loss: contrastive loss, a scalar; only with ``return_loss=True``.
-        logits_per_audio: cosine similarities divided by the temperature, ``(clips, captions)``.
-        logits_per_text: the transpose, ``(captions, clips)``.
-        audio_embeds: ``(clips, projection_dim)``, unit length.
-        text_embeds: ``(captions, projection_dim)``, unit length.
-        logit_scale: ``1 / temperature``, a scalar tensor.
-        audio_cluster_logits: ``(clips, num_clusters)``; only with ``return_cluster_logits=True``.
-        text_cluster_logits: ``(captions, num_clusters)``; only with ``return_cluster_logits=True``.
-        audio_model_output: of the audio tower; ``pooler_output`` is a vector a segment before the projection.
-        text_model_output: of the text tower; ``pooler_output`` is the pooled vector before the projection.
-    """
-
-    loss: torch.Tensor | None = None
-    logits_per_audio: torch.Tensor | None = None
-    logits_per_text: torch.Tensor | None = None
-    audio_embeds: torch.Tensor | None = None
-    text_embeds: torch.Tensor | None = None
-    logit_scale: torch.Tensor | None = None
-    audio_cluster_logits: torch.Tensor | None = None
-    text_cluster_logits: torch.Tensor | None = None
-    audio_model_output: BaseModelOutputWithPooling | None = None
-    text_model_output: BaseModelOutputWithPooling | None = None
-
-    def to_tuple(self) -> tuple:
-        """The fields that are filled, in their order; the towers' outputs as tuples of their own."""
-        return tuple(value.to_tuple() if isinstance(value, ModelOutput) else value for value in self.values())
 
 
 class AuriclePreTrainedModel(PreTrainedModel):
@@ -109,6 +76,9 @@ class AuricleModel(AuriclePreTrainedModel):
         self.audio_projection = nn.Linear(config.audio_config.hidden_size, config.projection_dim)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim)
         self.logit_scale = nn.Parameter(torch.zeros(())) if config.learn_temperature else None
+        self.local_projection = None
+        if config.local_projection:
+            self.local_projection = nn.Linear(config.audio_config.hidden_size, config.projection_dim)
         self.audio_cluster_head = self.text_cluster_head = None
         if config.num_clusters:
             self.audio_cluster_head = ClusterHead(config.audio_config.hidden_size, config.num_clusters)
@@ -164,6 +134,14 @@ class AuricleModel(AuriclePreTrainedModel):
                 head.to(projection.weight).train(self.training)
             setattr(self, f"{tower}_cluster_head", head)
 
+    def set_local_projection(self, wanted: bool) -> None:
+        """Gives the model a projection of frames of its own, at first equal to that of clips, or takes it away."""
+        if wanted and self.local_projection is None:
+            self.local_projection = copy.deepcopy(self.audio_projection)
+        elif not wanted:
+            self.local_projection = None
+        self.config.local_projection = wanted
+
     @can_return_tuple
     def get_audio_features(
         self,
@@ -214,6 +192,15 @@ class AuricleModel(AuriclePreTrainedModel):
         """
         outputs = self._run_audio_model(input_features, audio_attention_mask)
         return self.audio_model.token_columns(outputs.last_hidden_state)
+
+    def project_frames(self, columns: torch.Tensor) -> torch.Tensor:
+        """
+        Rows of [`pool_audio_columns`], or means of them, to unit vectors ``(..., projection_dim)``.
+
+        By the local projection where the model has one, which was trained on frames; else by that of clips.
+        """
+        projection = self.audio_projection if self.local_projection is None else self.local_projection
+        return _unit_length(projection(columns))
 
     def project_audio(
         self, segments: torch.Tensor, segment_counts: torch.Tensor | None = None
@@ -417,4 +404,4 @@ def _no_pooler(text_config) -> dict[str, bool]:
     return {}
 
 
-__all__ = ["AUDIO_MODELS", "AuricleModel", "AuricleOutput", "AuriclePreTrainedModel"]
+__all__ = ["AUDIO_MODELS", "AuricleModel", "AuriclePreTrainedModel"]

@@ -17,6 +17,7 @@ from ..processing import AuricleProcessor
 from .divergence import GuardedTrainer
 from .learning_rate import schedule_steps, warmup_cosine_schedule
 from .losses.cluster_loss import cluster_losses
+from .losses.frame_phrase_step import check_model_keeps_frames, frame_phrase_step, take_phrases
 from .losses.gradient_cache import GradientCache
 from .losses.gradient_gather import (
     gather_rows,
@@ -81,6 +82,12 @@ class RetrievalTrainer(GuardedTrainer):
             has_teachers=getattr(clips, "teachers", None) is not None,
             has_clusters=getattr(clips, "cluster_of_row", None) is not None,
         )
+        if self.objective.frame_phrase_weight:
+            check_model_keeps_frames(model)
+            if world()[1] > 1:
+                raise ValueError(
+                    "the frame-phrase loss trains in one process; start it without a launcher of several."
+                )
         self.run_seed = run_seed
         self.validation = (
             None if validation is None else RetrievalSplit.from_table(validation, evaluation.relevance_column)
@@ -125,6 +132,7 @@ class RetrievalTrainer(GuardedTrainer):
         groups = inputs.pop("groups")
         teachers = [inputs.pop(name, None) for name in ("teacher_audio", "teacher_text")]
         clusters = inputs.pop("cluster_labels", None)
+        phrases = take_phrases(inputs)
         dual_encoder = self.accelerator.unwrap_model(model)
         for tower in self.section.freeze:
             getattr(dual_encoder, f"{tower}_model").eval()
@@ -152,6 +160,19 @@ class RetrievalTrainer(GuardedTrainer):
             audio, text = cluster_losses(outputs.audio_cluster_logits, outputs.text_cluster_logits, clusters)
             terms["loss_cluster_audio"] = weights.cluster_weight, audio
             terms["loss_cluster_text"] = weights.cluster_weight, text
+        if weights.frame_phrase_weight and phrases:
+            extractor = self.processing_class.feature_extractor
+            terms["loss_frame_phrase"] = (
+                weights.frame_phrase_weight,
+                frame_phrase_step(
+                    dual_encoder,
+                    outputs.audio_model_output.last_hidden_state,
+                    inputs["segment_counts"],
+                    phrases,
+                    segment_seconds=extractor.segment_seconds,
+                    mel_hop_seconds=extractor.hop_length / extractor.sampling_rate,
+                ),
+            )
         if model.training:
             self._loss_parts.add(
                 {name: loss for name, (_, loss) in terms.items()},

@@ -99,10 +99,10 @@ class BestModelKeeper(TrainerCallback):
     Args:
         directory: where the best model lies.
         metric: its figure, without the ``eval_`` prefix; higher is better.
-        processor: saved beside the weights.
+        processor: saved beside the weights; None for a model without one.
     """
 
-    def __init__(self, directory: Path, metric: str, processor: AuricleProcessor):
+    def __init__(self, directory: Path, metric: str, processor: AuricleProcessor | None):
         self.directory = directory
         self.metric = metric
         self.processor = processor
@@ -129,7 +129,7 @@ class BestModelKeeper(TrainerCallback):
         replace_directory(self.directory, write)
 
 
-def save_model(model: AuricleModel, processor: AuricleProcessor, directory: Path) -> None:
+def save_model(model: AuricleModel, processor: AuricleProcessor | None, directory: Path) -> None:
     """
     Saves weights, config, processor and the code that they need into one loadable directory.
 
@@ -143,7 +143,8 @@ def save_model(model: AuricleModel, processor: AuricleProcessor, directory: Path
         save_adapter(model, directory / ADAPTER_FOLDER)
         model = merge_lora(model)
     model.save_pretrained(directory)
-    processor.save_pretrained(directory)
+    if processor is not None:
+        processor.save_pretrained(directory)
 
 
 __all__ = ["BestModelKeeper", "CheckpointMarker", "EpochTeller", "EvaluationBeforeSaving", "save_model"]

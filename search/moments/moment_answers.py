@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from ...encoders import AudioTextEncoder
+from ...encoders.recordings.moment_head import MomentHead
 from ...encoders.recordings.recording_frames import RecordingFrames
 from ...encoders.recordings.recording_windows import WindowVectors, embed_recording
 from ...encoders.recordings.short_windows import HOP_SECONDS, ShortWindows, embed_short_windows
@@ -32,13 +33,13 @@ class MomentAnswers(NamedTuple):
     Attributes:
         spans: by ``qid`` the predictions ``(start, end, score)``, the best first.
         ceiling: what an oracle would reach among the spans that this way can give: ``R1@0.5``, ``R1@0.7``, ``mIoU``.
-        edges: how spans were found.
-        hop_seconds: between windows, or short windows.
+        edges: how spans were found; "head" for a moment head.
+        hop_seconds: between windows, or short windows, or the frames of a head.
     """
 
     spans: dict[str, list[Span]]
     ceiling: dict[str, float]
-    edges: Edges
+    edges: Edges | Literal["head"]
     hop_seconds: float
 
 
@@ -48,6 +49,7 @@ def answer_moment_queries(
     audio: str | os.PathLike[str],
     *,
     edges: Edges | None = None,
+    head: MomentHead | None = None,
     hop_seconds: float | None = None,
     top: int = MOST_PREDICTIONS,
     progress: bool = False,
@@ -62,6 +64,7 @@ def answer_moment_queries(
         edges: how spans are found: "dense", by short windows each second; "windows"; or "frames" where the model has
             them. None is "dense" where the model embeds short windows cheaply, and else "windows". Nothing is left
             out as no better than chance: measures look at all of the first ten.
+        head: a moment head on this encoder, which finds the spans in place of windows and frames.
         hop_seconds: between windows; half a window, or a second for "dense", if not given.
         top: spans a query.
         progress: show a progress bar.
@@ -75,6 +78,8 @@ def answer_moment_queries(
     edges = edges or ("dense" if encoder.embeds_short_windows else "windows")
     if edges == "frames" and encoder.frame_seconds is None:
         raise SearchError(f"{encoder.name or encoder.kind}: has no frame vectors; use edges='windows'.")
+    if head is not None:
+        return _answers_of_head(head, queries, Path(audio), top=top, progress=progress)
     if hop_seconds is None:
         hop_seconds = (
             min(HOP_SECONDS, encoder.window_seconds) if edges == "dense" else encoder.window_seconds / 2
@@ -94,18 +99,48 @@ def answer_moment_queries(
             recording = _embedded(encoder, path, edges, hop_seconds)
             duration = recording.embedded.duration
             for query in own:
-                if abs(duration - query.duration) > ROUNDING_SECONDS + 1e-6:
-                    raise SearchError(
-                        f"{path}: lasts {duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
-                    )
+                _check_duration(path, duration, query)
                 hits = _ranked(recording, path, vectors[query.query], background, top)
                 spans[query.qid] = [(hit.start, hit.end, hit.score) for hit in hits]
                 best.append(float(_ceiling(recording, query).max()))
         except (AudioReadError, OSError) as error:
             raise SearchError(str(error)) from error
-    reached = np.array(best)
-    ceiling = {f"R1@{limit:g}": float((reached >= limit).mean()) for limit in RECALL_THRESHOLDS}
-    return MomentAnswers(spans, {**ceiling, "mIoU": float(reached.mean())}, edges, hop_seconds)
+    return MomentAnswers(spans, _reached(np.array(best)), edges, hop_seconds)
+
+
+def _answers_of_head(
+    head: MomentHead, queries: Sequence[MomentQuery], audio: Path, *, top: int, progress: bool
+) -> MomentAnswers:
+    files = _recordings(audio, {query.vid for query in queries})
+    sentences = sorted({query.query for query in queries})
+    vectors = dict(zip(sentences, head.encoder.embed_texts(sentences), strict=True))
+    spans: dict[str, list[Span]] = {}
+    reached: list[float] = []
+    for vid, own in tqdm(_by_recording(queries), desc="recordings", disable=not progress, total=len(files)):
+        try:
+            grid = head.frames(files[vid])
+        except (AudioReadError, OSError) as error:
+            raise SearchError(str(error)) from error
+        for query in own:
+            _check_duration(files[vid], grid.duration, query)
+            spans[query.qid] = head.find(grid, vectors[query.query], top=top)
+            # Its edges are real numbers: only the longest span that it can give limits it.
+            longest = float(head.model.config.longest_seconds)
+            lengths = [min(end, grid.duration) - start for start, end in query.moments]
+            reached.append(max(min(1.0, longest / length) if length > 0 else 0.0 for length in lengths))
+    return MomentAnswers(spans, _reached(np.array(reached)), "head", float(head.model.config.frame_seconds))
+
+
+def _reached(ious: np.ndarray) -> dict[str, float]:
+    ceiling = {f"R1@{limit:g}": float((ious >= limit).mean()) for limit in RECALL_THRESHOLDS}
+    return {**ceiling, "mIoU": float(ious.mean())}
+
+
+def _check_duration(path: str | os.PathLike[str], duration: float, query: MomentQuery) -> None:
+    if abs(duration - query.duration) > ROUNDING_SECONDS + 1e-6:
+        raise SearchError(
+            f"{path}: lasts {duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
+        )
 
 
 class _Recording(NamedTuple):

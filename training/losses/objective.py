@@ -18,6 +18,7 @@ class Objective:
         distillation_temperature: of the teachers' and the student's softmax in ``L_dist``, above 0; None takes the
             model's own, as the report does.
         cluster_weight: ``lambda2``, at least 0; 0 needs neither cluster heads nor labels.
+        frame_phrase_weight: of the frame-phrase loss, which is not the report's, at least 0; 0 needs no events.
 
     Raises:
         ValueError: for a value outside of these ranges, or if nothing trains the embeddings.
@@ -27,9 +28,10 @@ class Objective:
     distillation_weight: float = 0.0
     distillation_temperature: float | None = None
     cluster_weight: float = 0.0
+    frame_phrase_weight: float = 0.0
 
     def __post_init__(self):
-        for name in ("contrastive_weight", "distillation_weight", "cluster_weight"):
+        for name in ("contrastive_weight", "distillation_weight", "cluster_weight", "frame_phrase_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}={getattr(self, name)} must be a number of at least 0.")
         temperature = self.distillation_temperature

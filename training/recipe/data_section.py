@@ -167,6 +167,11 @@ class DataSection(Settings):
         "clip_id",
         description="Rows with the same value in this column are relevant to each other in training.",
     )
+    events_column: str = Field(
+        "events",
+        description="Column with a clip's events for training.frame_phrase_weight: JSON, [[start, end, phrase, label], "
+        "...] in seconds; phrases of one label mean the same.",
+    )
     max_clip_seconds: float = Field(
         30.0, gt=0, description="Longer clips are cropped to this in training, at a random place."
     )

@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +19,8 @@ from .schema import (
     StageSection,
     TrainingSection,
 )
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,29 @@ def read_recipe(path: str | os.PathLike[str], overrides: Mapping[str, Any] | Non
     Raises:
         RecipeError: if the file is missing, is not YAML, or holds an unknown field or a wrong value.
     """
+    recipe = read_settings(Recipe, path, overrides)
+    resolve_stages(recipe, os.fspath(path))
+    return recipe
+
+
+def read_settings(
+    model: type[Kind], path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None
+) -> Kind:
+    """
+    Reads a recipe file of any kind.
+
+    Args:
+        model: the kind: what its fields are.
+        path, overrides: as of [`read_recipe`].
+
+    Raises:
+        RecipeError: as [`read_recipe`].
+    """
     path = os.fspath(path)
     values = load_recipe_file(path)
     for field, value in (overrides or {}).items():
-        _override(values, field, value, path)
-    recipe = _validate(Recipe, values, f"recipe {path}")
-    resolve_stages(recipe, path)
-    return recipe
+        _override(model, values, field, value, path)
+    return _validate(model, values, f"recipe {path}")
 
 
 def resolve_stages(recipe: Recipe, origin: str | None = None) -> list[Stage]:
@@ -107,12 +125,16 @@ def _check_sources(stage: Stage, earlier: list[str], recipe: Recipe, where: str)
         )
 
 
-def parse_overrides(arguments: list[str]) -> dict[str, Any]:
+def parse_overrides(arguments: list[str], model: type[BaseModel] = Recipe) -> dict[str, Any]:
     """
     Turns ``--field value`` and ``--field=value`` arguments into overrides.
 
     Values are read as YAML, except those of fields that are text: a folder may be named ``2024`` or ``on``.
     Hyphens in a field's name are underscores.
+
+    Args:
+        arguments: what follows the recipe.
+        model: the kind of recipe that they are fields of.
 
     Raises:
         RecipeError: for an argument without a value or one that does not begin with ``--``.
@@ -131,12 +153,12 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
         # The name of a stage may hold hyphens of its own.
         if not field.startswith("stages."):
             field = field.replace("-", "_")
-        overrides[field] = _read_value(field, value)
+        overrides[field] = _read_value(model, field, value)
     return overrides
 
 
-def _read_value(field: str, text: str) -> Any:
-    if text not in ("", "null", "~") and _is_text_field(field):
+def _read_value(model: type[BaseModel], field: str, text: str) -> Any:
+    if text not in ("", "null", "~") and _is_text_field(model, field):
         return text
     try:
         return parse_yaml(text)
@@ -144,11 +166,11 @@ def _read_value(field: str, text: str) -> Any:
         raise RecipeError(f"argument --{field}: {error}") from error
 
 
-def _is_text_field(field: str) -> bool:
+def _is_text_field(model: type[BaseModel], field: str) -> bool:
     """Whether every field of this name, bare or dotted, holds text; ``stages.<name>.`` may come before it."""
     kinds = {
         kind
-        for name, kind, _, _ in list_fields()
+        for name, kind, _, _ in list_fields(model)
         if name == field
         or name.endswith(f".{field}")
         or (field.startswith("stages.") and field.endswith(f".{name}"))
@@ -215,7 +237,7 @@ def _fields_at(model: type[BaseModel], location: tuple) -> list[str]:
     return list(model.model_fields)
 
 
-def _override(values: dict[str, Any], field: str, value: Any, path: str) -> None:
+def _override(model: type[BaseModel], values: dict[str, Any], field: str, value: Any, path: str) -> None:
     stages = [stage for stage in values.get("stages") or [] if isinstance(stage, dict)]
     if field.split(".")[0] == "stages":
         for stage in stages:
@@ -230,14 +252,14 @@ def _override(values: dict[str, Any], field: str, value: Any, path: str) -> None
         )
     parts = field.split(".")
     if len(parts) == 1:
-        parts = _full_name(parts[0])
+        parts = _full_name(model, parts[0])
     _set(values, parts, value, field)
     for stage in stages:
         _remove(stage, parts)
 
 
-def _full_name(name: str) -> list[str]:
-    rows = [row[0] for row in list_fields()]
+def _full_name(model: type[BaseModel], name: str) -> list[str]:
+    rows = [row[0] for row in list_fields(model)]
     if name in rows:
         return [name]
     if name == "normalize_captions":

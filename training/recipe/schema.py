@@ -218,6 +218,13 @@ class TrainingSection(Settings):
         1.0, ge=0, description="Weight of the contrastive loss; 0: learn from teachers alone."
     )
 
+    frame_phrase_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the frame-phrase loss, which trains a projection of frames of its own on events with "
+        "known times (data.events_column); 0 is off.",
+    )
+
     epochs: float = Field(20, gt=0, description="Passes over the training rows.")
     batch_size: int = Field(64, ge=2, description="Pairs per step and process.")
     micro_batch_size: int | None = Field(

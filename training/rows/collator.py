@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ...processing import AuricleProcessor
+from .clip_events import ClipEvent
 
 
 class RetrievalCollator:
@@ -32,7 +33,9 @@ class RetrievalCollator:
             ``input_features`` ``(segments, frames, mel bins)``, ``segment_counts`` ``(batch,)``, ``groups``
             ``(batch,)`` int64, and the captions as ``input_ids`` and ``attention_mask`` or as ``pooled_text``
             ``(batch, width)``. Where the rows have them, ``teacher_audio`` and ``teacher_text`` ``(batch, teachers'
-            width)`` and ``cluster_labels`` ``(batch,)`` int64.
+            width)`` and ``cluster_labels`` ``(batch,)`` int64. Where the rows have events, the batch's distinct
+            phrases as ``phrase_input_ids`` and ``phrase_attention_mask``, ``phrase_labels`` ``(phrases,)`` int64, and
+            ``events`` float32 ``(events, 4)``: row, label, start, end.
         """
         options = {"sampling_rate": self.processor.feature_extractor.sampling_rate}
         if self.crop_seconds is not None:
@@ -48,5 +51,29 @@ class RetrievalCollator:
                 batch[name] = torch.from_numpy(np.stack([row[name] for row in rows]))
         if rows[0]["cluster"] is not None:
             batch["cluster_labels"] = torch.tensor([row["cluster"] for row in rows], dtype=torch.int64)
+        if rows[0].get("events") is not None:
+            batch.update(self._phrases([row["events"] for row in rows]))
         batch["groups"] = torch.tensor([row["group"] for row in rows], dtype=torch.int64)
         return batch
+
+    def _phrases(self, events: Sequence[Sequence[ClipEvent]]) -> dict[str, torch.Tensor]:
+        labels = {
+            label: number for number, label in enumerate(sorted({e.label for row in events for e in row}))
+        }
+        phrases = sorted({(event.phrase, labels[event.label]) for row in events for event in row})
+        found: dict[str, torch.Tensor] = {}
+        if phrases:
+            texts = self.processor(text=[phrase for phrase, _ in phrases], allow_file_names=True)
+            found = {
+                f"phrase_{name}": texts[name]
+                for name in ("input_ids", "attention_mask", "token_type_ids")
+                if name in texts
+            }
+        listed = [
+            (row, labels[event.label], event.start, event.end)
+            for row, own in enumerate(events)
+            for event in own
+        ]
+        found["phrase_labels"] = torch.tensor([label for _, label in phrases], dtype=torch.int64)
+        found["events"] = torch.tensor(listed, dtype=torch.float32).reshape(-1, 4)
+        return found

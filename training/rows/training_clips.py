@@ -21,6 +21,7 @@ from ..recipe.reading import RecipeError
 from ..recipe.schema import DataSection
 from ..teachers.teacher_bank import AlignedTeachers
 from .caption_variants import CaptionVariants
+from .clip_events import ClipEvent
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class TrainingClips(TorchDataset):
             the editor makes of them.
         cluster_of_row: int64 ``(rows,)``, each caption's cluster, at least 0.
         caption_variants: words captions anew in every epoch; None leaves them as they are.
+        events: of each clip, in the order of ``unique_clips(table)``; None without the frame-phrase loss.
 
     Raises:
         RecipeError: if the table has no column ``positive_column``, or captions are to be edited whose pooled
@@ -68,6 +70,7 @@ class TrainingClips(TorchDataset):
         teachers: AlignedTeachers | None = None,
         cluster_of_row: np.ndarray | None = None,
         caption_variants: CaptionVariants | None = None,
+        events: Sequence[tuple[ClipEvent, ...]] | None = None,
     ):
         if section.positive_column not in table.column_names:
             raise RecipeError(
@@ -102,6 +105,7 @@ class TrainingClips(TorchDataset):
         self.teachers = teachers
         self.cluster_of_row = cluster_of_row
         self.caption_variants = caption_variants
+        self.events = events
         self.unreadable: dict[int, str] = {}
         self.epoch = 0
         if waveforms is not None and len(waveforms) != len(self.audio):
@@ -129,7 +133,7 @@ class TrainingClips(TorchDataset):
             ``waveform`` float32 ``(samples,)``, or ``(samples, channels)`` where the feature extractor mixes
             channels segment by segment; ``mel_range`` (Hz, Hz) or None; ``caption``; ``pooled_text`` or
             None; ``group``, the number that positives share; ``teacher_audio`` and ``teacher_text``, float32
-            ``(teachers' width,)`` or None; ``cluster``, the caption's, or None.
+            ``(teachers' width,)`` or None; ``cluster``, the caption's, or None; ``events``, the clip's, or None.
 
         Where the row's file cannot be read (any more), the next row that can is returned in its place: one
         bad file does not stop a long run.
@@ -153,6 +157,7 @@ class TrainingClips(TorchDataset):
             "teacher_audio": None if self.teachers is None else self.teachers.audio_vectors(row),
             "teacher_text": None if self.teachers is None else self.teachers.caption_vectors(row),
             "cluster": None if self.cluster_of_row is None else int(self.cluster_of_row[row]),
+            "events": None if self.events is None else self.events[int(self.clip_of_row[row])],
         }
 
     def _readable_row(self, row: int, generator: np.random.Generator) -> tuple[int, np.ndarray]:

@@ -98,6 +98,7 @@ def prepare_objective(
         distillation_weight=stage.distillation.weight if stage.distillation.is_on else 0.0,
         distillation_temperature=stage.distillation.softmax_temperature,
         cluster_weight=stage.clusters.weight if stage.clusters.is_on else 0.0,
+        frame_phrase_weight=stage.training.frame_phrase_weight,
     )
     record: dict[str, Any] = {}
     teachers = labels = None

@@ -30,6 +30,7 @@ from ..recipe.reading import RecipeError, Stage
 from ..recipe.schema import EvaluationSection
 from ..retrieval_trainer import RetrievalTrainer
 from ..rows.caption_variants import caption_variants
+from ..rows.clip_events import check_keeps_times, read_clip_events
 from ..rows.collator import RetrievalCollator
 from ..rows.training_clips import TrainingClips, read_unreadable_log
 from ..teachers.pooled_captions import PooledCaptions
@@ -104,6 +105,12 @@ def run_stage(
     if world()[0] == 0:
         tell_disagreement(stage.name, precision)
     table = splits["train"]
+    check_keeps_times(stage)
+    events = None
+    if section.frame_phrase_weight:
+        events = read_clip_events(table, stage.data.events_column, stage.data.max_clip_seconds)
+    # A model that has one keeps it: its frames were trained.
+    model.set_local_projection(model.local_projection is not None or bool(section.frame_phrase_weight))
     model.set_num_clusters(objective.num_clusters, torch.Generator().manual_seed(seed))
     if section.lora.towers:
         add_lora(model, section.lora, base=_saved_base(stage, built), seed=seed)
@@ -118,6 +125,7 @@ def run_stage(
         teachers=objective.teachers,
         cluster_of_row=objective.cluster_of_row,
         caption_variants=caption_variants(stage.augmentation, table),
+        events=events,
     )
     _, processes = world()
     check_fills_batch(stage, len(clips))

@@ -1,0 +1,139 @@
+"""Frames of recordings, embedded once and kept: what a moment head is trained on."""
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from tqdm.auto import tqdm
+
+from ...encoders import AudioTextEncoder
+from ...encoders.recordings.frame_grid import FrameGrid, check_frame_seconds, embed_frame_grid
+from ...files.content_digests import ContentDigests
+from ...processing import AudioReadError
+from ..recipe.reading import RecipeError
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "moment_frames"
+
+
+class FrameStore:
+    """
+    Frames in float16, a file a recording, found again by the recording's content and the encoder's fingerprint.
+
+    A recording that moved or was renamed is not embedded again; one that changed is.
+
+    Args:
+        encoder: whose frames they are.
+        frame_seconds: step of the frames.
+        cache_dir: below which they are kept.
+        digests: of files' contents.
+
+    Raises:
+        EncoderError: if the encoder has no such frames.
+    """
+
+    def __init__(
+        self, encoder: AudioTextEncoder, frame_seconds: float, cache_dir: Path, digests: ContentDigests
+    ):
+        check_frame_seconds(encoder, frame_seconds)
+        self.encoder, self.frame_seconds, self.digests = encoder, frame_seconds, digests
+        self.fingerprint = encoder.fingerprint
+        self.directory = cache_dir / FOLDER / f"{self.fingerprint[:16]}_{frame_seconds:g}s"
+
+    def expected_bytes(self, seconds: float) -> int:
+        """What the frames of so much sound take on disk."""
+        return round(seconds / self.frame_seconds * self.encoder.embedding_dim * 2)
+
+    def embed(
+        self, recordings: Mapping[str, float], *, progress: bool = False
+    ) -> tuple[dict[str, Path], dict[str, str]]:
+        """
+        Embeds the recordings whose frames are not there yet; says before how much room they take.
+
+        Args:
+            recordings: seconds by path.
+            progress: show a progress bar.
+
+        Returns:
+            By path the file with its frames; and by path why a recording has none.
+
+        Raises:
+            RecipeError: if the frames do not fit on the disk.
+        """
+        found: dict[str, Path] = {}
+        bad: dict[str, str] = {}
+        contents = self.digests.of_files(recordings, progress=progress)
+        for path, content in contents.items():
+            if content is None:
+                bad[path] = f"{path}: cannot be read."
+            else:
+                found[path] = self.directory / content[:2] / f"{content}.safetensors"
+        waiting = [path for path, place in found.items() if not self._is_whole(place)]
+        if waiting:
+            self._tell_size(sum(recordings[path] for path in waiting), len(waiting))
+        for path in tqdm(waiting, desc="frames", disable=not progress, delay=2):
+            if self._is_whole(found[path]):
+                continue  # the same sound under another name
+            try:
+                grid = embed_frame_grid(self.encoder, path, frame_seconds=self.frame_seconds)
+            except (AudioReadError, OSError) as error:
+                bad[path] = str(error)
+                del found[path]
+                continue
+            self._write(found[path], grid)
+        return found, bad
+
+    def _tell_size(self, seconds: float, count: int) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        needed, free = self.expected_bytes(seconds), shutil.disk_usage(self.directory).free
+        told = f"frames of {count} recordings ({seconds / 3600:.1f} h) take {needed / 1e6:.0f} MB"
+        if needed > free:
+            raise RecipeError(
+                f"{self.directory}: {told}, but {free / 1e6:.0f} MB are free; set data.cache_dir to another disk, or a "
+                "larger frame_seconds."
+            )
+        logger.warning("%s in %s", told, self.directory)
+
+    def _write(self, place: Path, grid: FrameGrid) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f".{place.name}.{os.getpid()}")
+        record = {
+            "encoder": self.fingerprint,
+            "frame_seconds": repr(float(grid.frame_seconds)),
+            "duration": repr(float(grid.duration)),
+        }
+        save_file({"frames": grid.vectors.astype(np.float16)}, fresh, metadata=record)
+        fresh.replace(place)
+
+    def _is_whole(self, place: Path) -> bool:
+        if not place.is_file():
+            return False
+        try:
+            with safe_open(place, "numpy") as file:
+                record = file.metadata() or {}
+                file.get_slice("frames")
+        except (SafetensorError, OSError):
+            return False
+        return record.get("encoder") == self.fingerprint
+
+
+def read_frames(place: Path) -> FrameGrid:
+    """
+    The frames that [`FrameStore.embed`] wrote, float32 with the precision of float16.
+
+    Raises:
+        OSError, SafetensorError: if the file is gone or damaged.
+    """
+    with safe_open(place, "numpy") as file:
+        record = file.metadata()
+        vectors = file.get_tensor("frames")
+    return FrameGrid(vectors.astype(np.float32), float(record["frame_seconds"]), float(record["duration"]))
+
+
+__all__ = ["FrameStore", "read_frames"]
