@@ -53,7 +53,7 @@ class DataError(ValueError):
     """Something is wrong with a table, its metadata, or too many of its sounds; the message says where."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CaptionedClip:
     """One clip with all its captions, before it becomes rows.
 
@@ -142,8 +142,7 @@ def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
         head = list(islice(rows, _ROWS_AT_ONCE))
     if extra_columns is None:
         extra_columns = {name: _inferred_feature(name, extra[name]) for name in extra_names}
-    tables = [part.data.table for part in parts]
-    joined = pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
+    joined = pa.concat_tables([part.data.table for part in parts])
     if extra_names:
         others = _typed(extra, Features(extra_columns)).data.table
         for name in extra_names:

@@ -12,11 +12,12 @@ from ...data import (
     DataError,
     SceneSettings,
     check_audio,
-    list_folder_splits,
     load_captioned_folder,
+    load_captioned_splits,
     load_scenes,
     source_named,
 )
+from ...data.columns import arrow_column, values_of
 from ...data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
 from ...data.sources import load_hub_dataset
 from ...files.content_digests import ContentDigests
@@ -179,30 +180,31 @@ def _load_folder(section: FolderSection) -> dict[str, Dataset]:
     if section.path is None:
         raise RecipeError("data.folder.path is not set: give --data.folder.path DIRECTORY.")
 
-    def load(split: str) -> Dataset:
-        return load_captioned_folder(
-            section.path,
-            split=split,
-            caption_column=section.caption_column,
-            license=section.license,
-            missing=section.missing,
-        )
+    named: list[str] = []
 
-    named = list_folder_splits(section.path)
-    if named:
-        if "train" not in named:
+    def choose(splits: list[str]) -> list[str]:
+        named.extend(splits)
+        if splits and "train" not in splits:
             raise DataError(
-                f"{Path(section.path)}: the split column holds {named}, but training needs rows of split 'train'."
+                f"{Path(section.path)}: the split column holds {splits}, but training needs rows of split 'train'."
             )
-        wanted = [name for name in named if name in ("train", "validation") or name.startswith("test")]
-        if unused := sorted(set(named) - set(wanted)):
+        wanted = [name for name in splits if name in ("train", "validation") or name.startswith("test")]
+        if unused := sorted(set(splits) - set(wanted)):
             logger.warning(
                 "%s: rows of split %s are not used; 'train', 'validation' and 'test...' are",
                 section.path,
                 unused,
             )
-        return {name: load(name) for name in wanted}
-    return _hold_out(load("train"), section)
+        return wanted or ["train"]
+
+    loaded = load_captioned_splits(
+        section.path,
+        choose,
+        caption_column=section.caption_column,
+        license=section.license,
+        missing=section.missing,
+    )
+    return loaded if named else _hold_out(loaded["train"], section)
 
 
 def _hold_out(table: Dataset, section: FolderSection) -> dict[str, Dataset]:
@@ -210,7 +212,7 @@ def _hold_out(table: Dataset, section: FolderSection) -> dict[str, Dataset]:
     places = {"train": [], "validation": [], "test": []}
     test_from = 1.0 - section.test_share
     validation_from = test_from - section.validation_share
-    for row, clip_id in enumerate(table["clip_id"]):
+    for row, clip_id in enumerate(values_of(arrow_column(table, "clip_id"))):
         digest = hashlib.sha256(clip_id.encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         name = "test" if share >= test_from else "validation" if share >= validation_from else "train"
