@@ -36,6 +36,7 @@ PLACES = {
 MAY_CHANGE = PLACES | {
     "evaluation.questions": "asked of the finished model",
     "evaluation.batch_size": "bounds the memory; a vector is the same in any batch",
+    "evaluation.num_workers": "what is decoded does not depend on the thread",
     "evaluation.compare_untrained": "a figure of its own, computed before training",
     "model.audio.published_weights": "says what must be given, not what was",
     "training.num_workers": "what a row becomes depends on seed, epoch and row, not on the worker",

@@ -4,13 +4,12 @@ import logging
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
 from ...data import DataError
-from ...data.columns import arrow_column, values_of
+from ...data.columns import arrow_column, kept_rows, values_of
 from ...data.schema import unique_clips
 from ...files.content_digests import ContentDigests
 from ...files.saved_directories import last_complete_checkpoint
@@ -71,10 +70,11 @@ def prepare_splits(
     splits = data.splits(stage)
     audio_check = None
     if stage.data.check_audio:
-        good, reports = check_splits(splits, stage.data, digests=digests, progress=progress)
+        good, reports = check_splits(splits, stage.data, seed=recipe.seed, digests=digests, progress=progress)
         audio_check = {
             name: {
                 "checked": report.checked,
+                "clips": report.clips,
                 "bad": report.bad,
                 "counts": report.counts,
                 "remarks": report.remarks,
@@ -114,7 +114,7 @@ def without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str)
         if left_out and name in splits:
             clips = arrow_column(splits[name], "clip_id")
             is_out = pc.is_in(clips, pa.array(sorted(left_out), clips.type)).to_numpy()
-            good[name] = splits[name].select(np.flatnonzero(~is_out))
+            good[name] = kept_rows(splits[name], ~is_out)
     return good
 
 

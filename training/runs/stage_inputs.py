@@ -115,11 +115,7 @@ def data_inputs(
         inputs[f"the labels of {name}"] = {
             "source": source,
             "fingerprint": _hashed(
-                [
-                    values_of(arrow_column(table, column))
-                    for column in columns
-                    if column in table.column_names
-                ]
+                [values_of(arrow_column(table, column)) for column in columns if column in table.column_names]
             ),
         }
         inputs[f"the sounds of {name}"] = {
