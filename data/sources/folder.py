@@ -229,7 +229,9 @@ def _match_folder(
         rows=table.rows,
         stored={row.line: name for name, row in matched.by_name.items()},
         unmatched={row.line for row in matched.unmatched},
-        unlisted=sorted(folder / name for name in sounds_among(files) if name not in matched.by_name),
+        unlisted=sorted(
+            folder / name for name in sounds_among(one for one in files if one not in matched.by_name)
+        ),
         faults=faults,
         loose=matched.loose,
     )
