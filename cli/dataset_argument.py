@@ -96,19 +96,20 @@ def _load_recipe(
 
 
 def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
-    from ..data import list_folder_splits, load_captioned_folder, source_of
+    from ..data import load_captioned_splits, source_of
 
     source = source_of(path)
     if source is not None:
         return {name: source.load(path, split=name) for name in _wanted(source.splits(path), split, path)}
-    names = list_folder_splits(path)
-    if not names:
-        if split not in (None, "train"):
+
+    def choose(names: list[str]) -> list[str]:
+        if not names and split not in (None, "train"):
             raise DatasetArgumentError(
                 f"{path}: no split {split!r}; the metadata have no column 'split', so all rows belong to 'train'."
             )
-        names = ["train"]
-    return {name: load_captioned_folder(path, split=name) for name in _wanted(names, split, path)}
+        return _wanted(names or ["train"], split, path)
+
+    return load_captioned_splits(path, choose)
 
 
 def _load_csv(path: Path, split: str | None, captions_only: bool) -> dict[str, "Dataset"]:

@@ -64,6 +64,9 @@ def embed(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Audio segments, or captions, per batch and process.")
     ] = 16,
+    num_workers: Annotated[
+        int, typer.Option(min=0, help="Threads of each process that decode; 0 decodes between the batches.")
+    ] = 2,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", help="Write the full list of files that were not read to this JSON file."),
@@ -129,7 +132,16 @@ def embed(
         set_cpu_threads(None)
         if parquet is not None:
             with one_line_errors(OSError, ValueError, ImportError):
-                _embed_folder(model, Path(dataset), parquet, chosen, process, batch_size, json_file, progress)
+                _embed_folder(
+                    model,
+                    Path(dataset),
+                    parquet,
+                    chosen,
+                    process,
+                    {"batch_size": batch_size, "num_workers": num_workers},
+                    json_file,
+                    progress,
+                )
             process.destroy_process_group()
             return
         with one_line_errors(OSError, ValueError, ImportError):
@@ -147,6 +159,7 @@ def embed(
                     tables,
                     model_name=model,
                     batch_size=batch_size,
+                    num_workers=num_workers,
                     digests=digests,
                     model_files=first_on_main(lambda: model_files_fingerprint(model, digests)),
                     progress=progress,
@@ -198,7 +211,7 @@ def _embed_folder(
     out: Path,
     chosen: dict[str, Any],
     process: "PartialState",
-    batch_size: int,
+    options: dict[str, int],
     json_file: Path | None,
     progress: bool,
 ) -> None:
@@ -229,7 +242,7 @@ def _embed_folder(
     with FileRemarks() as remarks:
         vectors, failures = encoder.embed_clips(
             [str(path) for path in own],
-            batch_size=batch_size,
+            **options,
             progress=progress and process.is_main_process,
             skip_unreadable=True,
         )

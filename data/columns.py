@@ -1,14 +1,37 @@
 """Columns of large tables as Arrow and numpy arrays: Python objects would take many times the memory and time."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
+from datasets import Dataset, DatasetInfo
+
+_VALUES_AT_ONCE = 10_000
 
 
 def arrow_column(table: Dataset, name: str) -> pa.ChunkedArray:
     """A column as Arrow holds it, in the order of the table's rows."""
     return table.with_format("arrow").select_columns([name])[:][name]
+
+
+def kept_rows(table: Dataset, is_kept: np.ndarray) -> Dataset:
+    """
+    The rows of a table that a bool ``(rows,)`` array says, in their order; the same object if these are all.
+
+    They are copied: `Dataset.select` would look up row by row whatever is asked for of them later.
+    """
+    if is_kept.all():
+        return table
+    rows = table.with_format("arrow")[:].filter(pa.array(is_kept))
+    return Dataset(rows, info=DatasetInfo(features=table.features), split=table.split)
+
+
+def values_of(column: pa.ChunkedArray) -> Iterator[Any]:
+    """The values of a column as Python objects, of which few exist at a time."""
+    for start in range(0, len(column), _VALUES_AT_ONCE):
+        yield from column.slice(start, _VALUES_AT_ONCE).to_pylist()
 
 
 def numbered(column: pa.ChunkedArray) -> np.ndarray:
@@ -35,4 +58,4 @@ def first_rows(numbers: np.ndarray) -> np.ndarray:
     return np.unique(numbers, return_index=True)[1]
 
 
-__all__ = ["arrow_column", "first_rows", "numbered"]
+__all__ = ["arrow_column", "first_rows", "kept_rows", "numbered", "values_of"]

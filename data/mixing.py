@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, Value, concatenate_datasets
 
-from .columns import arrow_column, first_rows, numbered
+from .columns import arrow_column, first_rows, kept_rows, numbered
 from .schema import SCHEMA, DataError, unique_clips
 
 logger = logging.getLogger(__name__)
@@ -108,14 +108,13 @@ def leave_out_recordings(
     is_out = ~is_named & _is_one_of(_column(train, "freesound_id"), excluded_freesound_ids)
     for name in ID_COLUMNS:
         is_out |= _is_one_of(_column(train, name), unwanted[name])
-    kept = np.flatnonzero(~is_out)
-    if len(kept) == len(train):
+    if not is_out.any():
         return train
-    if not len(kept):
+    if is_out.all():
         raise DataError(
             "no training clips remain: all of their recordings are in an evaluation split or excluded."
         )
-    good = train.select(kept)
+    good = kept_rows(train, ~is_out)
     logger.warning(
         "skipped %d of %d training clips: their recordings are in an evaluation split or excluded",
         len(unique_clips(train)) - len(unique_clips(good)),

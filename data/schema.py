@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetInfo, Features, Value
 
-from .columns import arrow_column, first_rows, numbered
+from .columns import arrow_column, first_rows, kept_rows, numbered
 
 AUDIO_FEATURE = {"path": Value("string"), "offset": Value("float64"), "duration": Value("float64")}
 SCHEMA = Features(
@@ -53,7 +53,7 @@ class DataError(ValueError):
     """Something is wrong with a table, its metadata, or too many of its sounds; the message says where."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CaptionedClip:
     """One clip with all its captions, before it becomes rows.
 
@@ -117,7 +117,7 @@ def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
     else:
         extra_names = list(extra_columns)
     names = [*SCHEMA, *extra_names]
-    parts: list[Dataset] = []
+    parts: list[pa.Table] = []
     extra: dict[str, list[Any]] = {name: [] for name in extra_names}
     first = 0
     # Block by block: a row is a dozen Python objects, which together would outweigh the table many times.
@@ -137,19 +137,39 @@ def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
         ]
         for name in extra_names:
             extra[name] += columns.pop(name)
-        parts.append(_typed(columns, SCHEMA))
+        parts.append(_schema_block(columns))
         first += len(head)
         head = list(islice(rows, _ROWS_AT_ONCE))
     if extra_columns is None:
         extra_columns = {name: _inferred_feature(name, extra[name]) for name in extra_names}
-    tables = [part.data.table for part in parts]
-    joined = pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
+    joined = pa.concat_tables(parts)
     if extra_names:
         others = _typed(extra, Features(extra_columns)).data.table
         for name in extra_names:
             joined = joined.append_column(name, others[name])
     features = Features({**SCHEMA, **extra_columns})
     return validate_table(Dataset(joined.cast(features.arrow_schema), info=DatasetInfo(features=features)))
+
+
+def _schema_block(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """The schema's columns as Arrow takes them; values that only `datasets` converts go its slower way."""
+    try:
+        audio = [
+            pa.array(
+                [part[name] for part in columns["audio"]],
+                type=SCHEMA.arrow_schema.field("audio").type[name].type,
+            )
+            for name in AUDIO_FEATURE
+        ]
+        arrays = {
+            name: pa.array(columns[name], type=field_type.type)
+            for name, field_type in zip(SCHEMA.arrow_schema.names, SCHEMA.arrow_schema, strict=True)
+            if name != "audio"
+        }
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError):
+        return _typed(columns, SCHEMA).data.table
+    arrays["audio"] = pa.StructArray.from_arrays(audio, names=list(AUDIO_FEATURE))
+    return pa.table({name: arrays[name] for name in SCHEMA})
 
 
 def _typed(columns: Mapping[str, Sequence[Any]], features: Features) -> Dataset:
@@ -186,7 +206,9 @@ def validate_table(dataset: Dataset) -> Dataset:
 
 def unique_clips(dataset: Dataset) -> Dataset:
     """The first row of every clip, in the order in which the clips first occur."""
-    return dataset.select(first_rows(numbered(arrow_column(dataset, "clip_id"))))
+    is_first = np.zeros(len(dataset), dtype=bool)
+    is_first[first_rows(numbered(arrow_column(dataset, "clip_id")))] = True
+    return kept_rows(dataset, is_first)
 
 
 def _inferred_feature(name: str, values: Sequence[Any]) -> Any:

@@ -4,9 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..files.reading_ahead import read_ahead
 from ..processing.audio_reading import (
     AudioReadError,
     audio_seconds,
@@ -151,17 +150,7 @@ def _finished(directory: Path, clips: int) -> tuple[list[int], list[int]]:
 def _decoded_in_order(clips: Sequence[dict[str, Any]], form: WaveformForm) -> Iterator[np.ndarray | str]:
     """The clips' 16-bit samples, or why one cannot be read; a few are decoded ahead."""
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decoding")
-    waiting: deque[Future[np.ndarray | str]] = deque()
-    try:
-        for clip in clips:
-            waiting.append(pool.submit(_decoded, clip, form))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return read_ahead(lambda clip: _decoded(clip, form), clips, threads, ahead=2 * threads)
 
 
 def _decoded(clip: dict[str, Any], form: WaveformForm) -> np.ndarray | str:

@@ -1,6 +1,7 @@
 """Embeds lists of sounds and sentences with a dual encoder, in batches of bounded size."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers.feature_extraction_utils import BatchFeature
 
+from ..files.reading_ahead import read_ahead
 from ..modeling import AuricleModel
 from ..processing import AudioReadError, AuricleProcessor
 
@@ -24,6 +26,7 @@ def embed_clips(
     progress: bool = False,
     description: str = "sounds",
     skip_unreadable: bool = False,
+    num_workers: int = 0,
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """
     Embeds sounds, every segment of each.
@@ -37,6 +40,8 @@ def embed_clips(
         progress: show a progress bar.
         description: what the bar calls the sounds.
         skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+        num_workers: threads that read the next clips and compute their features meanwhile; 0 does so in the
+            caller's.
 
     Returns:
         ``(clips, projection_dim)`` float32 of unit length, and the unreadable clips as (index, reason).
@@ -47,14 +52,22 @@ def embed_clips(
     embeddings = np.zeros((len(clips), model.config.projection_dim), dtype=np.float32)
     failures: list[tuple[int, str]] = []
     waiting: list[tuple[int, BatchFeature]] = []
-    with evaluation_mode(model):
-        for index, clip in enumerate(tqdm(clips, desc=description, unit="clip", disable=not progress)):
-            try:
-                waiting.append((index, processor.feature_extractor(clip)))
-            except AudioReadError as error:
-                if not skip_unreadable:
-                    raise
-                failures.append((index, str(error)))
+
+    def read(clip: Any) -> BatchFeature | AudioReadError:
+        try:
+            return processor.feature_extractor(clip)
+        except AudioReadError as error:
+            return error
+
+    with evaluation_mode(model), closing(read_ahead(read, clips, num_workers)) as results:
+        bar = tqdm(results, desc=description, unit="clip", total=len(clips), disable=not progress)
+        for index, inputs in enumerate(bar):
+            if not isinstance(inputs, AudioReadError):
+                waiting.append((index, inputs))
+            elif skip_unreadable:
+                failures.append((index, str(inputs)))
+            else:
+                raise inputs
             if sum(_num_segments(inputs) for _, inputs in waiting) >= batch_size or index == len(clips) - 1:
                 _embed_waiting(model, waiting, embeddings, batch_size)
                 waiting.clear()

@@ -214,9 +214,7 @@ class AuricleEncoder(AudioTextEncoder):
         prepared, lengths = self.prepare_texts(sentences), []
         for start in range(0, len(prepared), TEXTS_COUNTED_AT_A_TIME):
             part = prepared[start : start + TEXTS_COUNTED_AT_A_TIME]
-            # Quiet: that a caption is longer than the model's limit is what is asked here.
-            tokens = self.processor.tokenizer(part, padding=False, truncation=False, verbose=False)
-            lengths += [len(ids) for ids in tokens["input_ids"]]
+            lengths += _token_counts(self.processor.tokenizer, part)
         return lengths
 
     def embed_texts(
@@ -315,6 +313,7 @@ class AuricleEncoder(AudioTextEncoder):
         progress: bool = False,
         description: str = "sounds",
         skip_unreadable: bool = False,
+        num_workers: int = 0,
     ) -> tuple[np.ndarray, list[tuple[int, str]]]:
         """See [`AudioTextEncoder.embed_clips`]."""
         return embed_clips(
@@ -325,7 +324,19 @@ class AuricleEncoder(AudioTextEncoder):
             progress=progress,
             description=description,
             skip_unreadable=skip_unreadable,
+            num_workers=num_workers,
         )
+
+
+def _token_counts(tokenizer: Any, sentences: list[str]) -> list[int]:
+    # Quiet: that a caption is longer than the model's limit is what is asked here.
+    options = {"padding": False, "truncation": False, "verbose": False}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not hasattr(backend, "encode_batch_fast"):
+        return [len(ids) for ids in tokenizer(sentences, **options)["input_ids"]]
+    # Sets the backend's padding and truncation; of the tokens themselves only the number is wanted.
+    tokenizer(sentences[:1], **options)
+    return [len(encoding) for encoding in backend.encode_batch_fast(sentences)]
 
 
 __all__ = ["AuricleEncoder"]

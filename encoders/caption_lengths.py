@@ -1,6 +1,6 @@
 """How many captions are longer than a model reads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ def describe(record: dict[str, Any]) -> str:
     )
 
 
-def caption_lengths(encoder: AudioTextEncoder, captions: Sequence[str]) -> CaptionLengths | None:
+def caption_lengths(encoder: AudioTextEncoder, captions: Iterable[str]) -> CaptionLengths | None:
     """
     Counts the tokens of captions before they are cut.
 

@@ -2,14 +2,20 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..files.reading_ahead import read_ahead
 from ..processing import AudioReadError, to_waveform
 from ..processing.audio_streaming import regroup
 from .interface import AudioTextEncoder
+
+# Of each clip that is decoded before its turn, so that memory does not grow with lengths.
+_WINDOWS_AHEAD = 4
 
 
 def embed_clips(
@@ -20,6 +26,7 @@ def embed_clips(
     progress: bool = False,
     description: str = "sounds",
     skip_unreadable: bool = False,
+    num_workers: int = 0,
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """
     Unit vectors of clips: of each, the projected mean of its consecutive windows' pooled rows.
@@ -35,6 +42,7 @@ def embed_clips(
         progress: show a progress bar.
         description: what the bar calls the clips.
         skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+        num_workers: threads that decode the first windows of the next clips meanwhile; 0 decodes in the caller's.
 
     Returns:
         ``(clips, embedding_dim)`` float32, and the unreadable clips as (index, reason).
@@ -57,19 +65,42 @@ def embed_clips(
                 raise AudioReadError(reason)
             failures[index] = reason
 
-    for index, clip in enumerate(tqdm(clips, desc=description, unit="clip", disable=not progress)):
-        try:
-            for window in clip_windows(encoder, clip):
-                keep(sums.add(index, window))
-        except AudioReadError as error:
-            if not skip_unreadable:
-                raise
-            sums.drop(index)
-            failures[index] = str(error)
-        else:
-            keep(sums.close(index))
+    begun = read_ahead(lambda clip: _Begun(clip_windows(encoder, clip)), clips, num_workers)
+    with closing(begun):
+        bar = tqdm(begun, desc=description, unit="clip", total=len(clips), disable=not progress)
+        for index, windows in enumerate(bar):
+            try:
+                for window in windows.all():
+                    keep(sums.add(index, window))
+            except AudioReadError as error:
+                if not skip_unreadable:
+                    raise
+                sums.drop(index)
+                failures[index] = str(error)
+            else:
+                keep(sums.close(index))
     keep(sums.flush())
     return vectors, sorted(failures.items())
+
+
+class _Begun:
+    """A clip whose first windows are decoded; a long one is decoded further as it is embedded."""
+
+    def __init__(self, windows: Iterator[np.ndarray]):
+        self._first: list[np.ndarray] = []
+        self._error: AudioReadError | None = None
+        self._rest = windows
+        try:
+            self._first.extend(islice(windows, _WINDOWS_AHEAD))
+        except AudioReadError as error:
+            self._error = error
+
+    def all(self) -> Iterator[np.ndarray]:
+        """The windows; raises what decoding raised where it did."""
+        yield from self._first
+        if self._error is not None:
+            raise self._error
+        yield from self._rest
 
 
 def clip_windows(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:

@@ -282,6 +282,7 @@ class AudioTextEncoder(ABC):
         progress: bool = False,
         description: str = "sounds",
         skip_unreadable: bool = False,
+        num_workers: int = 0,
     ) -> tuple[np.ndarray, list[tuple[int, str]]]:
         """
         Unit vectors ``(clips, embedding_dim)`` of whole clips, as published figures are computed.
@@ -296,6 +297,8 @@ class AudioTextEncoder(ABC):
             progress: show a progress bar.
             description: what the bar calls the clips.
             skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+            num_workers: threads that decode the next clips meanwhile; the vectors are the same bits. 0 decodes in
+                the caller's.
 
         Returns:
             The vectors, and the unreadable clips as (index, reason).
@@ -312,6 +315,7 @@ class AudioTextEncoder(ABC):
             progress=progress,
             description=description,
             skip_unreadable=skip_unreadable,
+            num_workers=num_workers,
         )
 
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ..files.reading_ahead import read_ahead
 from .interface import AudioTextEncoder, EncoderError, unit_rows
 from .model_source import license_of
 from .onnx_towers import RECORD_FILE, OnnxAudioTower, OnnxTextTower, read_any_record
@@ -206,21 +208,30 @@ class OnnxEncoder(AudioTextEncoder):
         progress: bool = False,
         description: str = "sounds",
         skip_unreadable: bool = False,
+        num_workers: int = 0,
     ) -> tuple[np.ndarray, list[tuple[int, str]]]:
         """See [`AudioTextEncoder.embed_clips`]."""
         from tqdm.auto import tqdm
 
         from ..processing import AudioReadError
 
+        def read(clip: Any) -> Any:
+            try:
+                return self._extractor(clip)
+            except AudioReadError as error:
+                return error
+
         vectors = np.zeros((len(clips), self.embedding_dim), dtype=np.float32)
         failures: list[tuple[int, str]] = []
-        for index, clip in enumerate(tqdm(clips, desc=description, unit="clip", disable=not progress)):
-            try:
-                vectors[index] = self.audio_tower.embed([clip], batch_size)[0]
-            except AudioReadError as error:
-                if not skip_unreadable:
-                    raise
-                failures.append((index, str(error)))
+        with closing(read_ahead(read, clips, num_workers)) as results:
+            bar = tqdm(results, desc=description, unit="clip", total=len(clips), disable=not progress)
+            for index, inputs in enumerate(bar):
+                if not isinstance(inputs, AudioReadError):
+                    vectors[index] = self.audio_tower.embed_features(inputs, batch_size)
+                elif skip_unreadable:
+                    failures.append((index, str(inputs)))
+                else:
+                    raise inputs
         return vectors, failures
 
     def project_windows(self, pooled: np.ndarray) -> np.ndarray:

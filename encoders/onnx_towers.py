@@ -126,10 +126,13 @@ class OnnxAudioTower:
         """
         rows = []
         for clip in clips:
-            segments = self.run(self.extractor(clip), batch_size)
-            mean = segments.mean(axis=0)
-            rows.append(mean / np.linalg.norm(mean))
+            rows.append(self.embed_features(self.extractor(clip), batch_size))
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.record["projection_dim"])
+
+    def embed_features(self, inputs: Mapping[str, Any], batch_size: int = 16) -> np.ndarray:
+        """The unit vector ``(projection_dim,)`` of one clip, float32, from what the extractor makes of it."""
+        mean = self.run(inputs, batch_size).mean(axis=0)
+        return mean / np.linalg.norm(mean)
 
     def run(self, inputs: Mapping[str, Any], batch_size: int) -> np.ndarray:
         """

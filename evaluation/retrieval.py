@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import Dataset
 
+from ..data.columns import arrow_column, values_of
 from ..data.schema import unique_clips
 from ..encoders import AudioTextEncoder
 from ..encoders.auricle_embedding import distinct_in_order
@@ -53,7 +54,8 @@ class RetrievalSplit:
         if not len(table):
             raise ValueError("the split has no rows to evaluate.")
         clips = unique_clips(table)
-        pairs = list(zip(table["caption"], table[relevance_column], strict=True))
+        columns = (values_of(arrow_column(table, name)) for name in ("caption", relevance_column))
+        pairs = list(zip(*columns, strict=True))
         if relevance_column != "clip_id":
             pairs = distinct_in_order(pairs)
         return cls(
@@ -107,6 +109,7 @@ def evaluate_retrieval(
     relevance_column: str = "clip_id",
     batch_size: int = 32,
     progress: bool = False,
+    num_workers: int = 0,
     embed_texts: Callable[..., np.ndarray] | None = None,
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """
@@ -118,6 +121,7 @@ def evaluate_retrieval(
         relevance_column: clips and captions that share its value are relevant to one another.
         batch_size: segments, or captions, at a time.
         progress: show a progress bar.
+        num_workers: threads that decode; see [`AudioTextEncoder.embed_clips`].
         embed_texts: called with the encoder, the captions and ``batch_size``, in place of the encoder's own
             ``embed_texts``; it may keep what it computes.
 
@@ -127,7 +131,11 @@ def evaluate_retrieval(
     """
     split = RetrievalSplit.from_table(table, relevance_column)
     audio_embeds, _ = encoder.embed_clips(
-        split.audio, batch_size=batch_size, progress=progress, description="evaluating"
+        split.audio,
+        batch_size=batch_size,
+        progress=progress,
+        description="evaluating",
+        num_workers=num_workers,
     )
     if embed_texts is None:
         text_embeds = encoder.embed_texts(split.captions, batch_size=batch_size)

@@ -1,13 +1,14 @@
 """SHA-256 of files, computed once and kept: a file that has only moved is recognised and not read again."""
 
 import hashlib
+import io
 import logging
 import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -23,6 +24,11 @@ _TIME_STEP_NS = 100_000_000
 _NEVER = -1
 # Fewer than SQLite's older limit on the values of one question.
 _AT_ONCE = 900
+_A_TASK = 32
+# Each time waits for the disk; what a killed process had not kept is read again.
+_KEPT_AT_ONCE = 8_000
+# Path, state, digest of head and tail, digest of all.
+_Entry = tuple[str, tuple, str, str]
 # What people and tools lay beside a model without changing it.
 _NOT_CONTENT = ("README.md", "best.json", "training_args.bin")
 _NOT_CONTENT_ENDINGS = (".py", ".md", ".gitattributes", ".log")
@@ -72,51 +78,71 @@ class ContentDigests:
         """
         names = list(dict.fromkeys(os.fspath(path) for path in paths))
         found: dict[str, str | None] = {}
+        fresh: list[_Entry] = []
         bar = tqdm(total=len(names), desc=description, unit="file", disable=not progress, delay=2)
-        with bar, ThreadPoolExecutor(max(num_workers, 1)) as pool:
+        with bar, ThreadPoolExecutor(max(num_workers, 1)) as pool, self._opened() as database:
             for start in range(0, len(names), _AT_ONCE):
                 part = names[start : start + _AT_ONCE]
-                unchanged, alike = self._look_up(part)
+                unchanged, alike = self._look_up(part, database)
                 found.update(unchanged)
                 bar.update(len(unchanged))
-                rest = [name for name in part if name not in unchanged]
-                fresh = []
-                # Reading and hashing work outside the interpreter lock.
-                results = pool.map(_digest, rest, [alike.get(name, {}) for name in rest])
-                for name, (digest, entry, was_read) in zip(rest, results, strict=True):
-                    found[name] = digest
-                    self.read_whole += was_read
-                    if entry is not None:
-                        fresh.append(entry)
-                    bar.update()
-                self._keep(fresh)
+                rest = [(name, alike.get(name, {})) for name in part if name not in unchanged]
+                # Reading and hashing work outside the interpreter lock; a task a file would outweigh a short file.
+                shares = [rest[first : first + _A_TASK] for first in range(0, len(rest), _A_TASK)]
+                for share, results in zip(shares, pool.map(_digests, shares), strict=True):
+                    for (name, _), (digest, entry, was_read) in zip(share, results, strict=True):
+                        found[name] = digest
+                        self.read_whole += was_read
+                        if entry is not None:
+                            fresh.append(entry)
+                    bar.update(len(share))
+                if len(fresh) >= _KEPT_AT_ONCE:
+                    self._keep(fresh)
+                    fresh = []
+            self._keep(fresh)
         return found
 
-    def _look_up(self, names: list[str]) -> tuple[dict[str, str], dict[str, dict[tuple, str]]]:
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection | None]:
+        """The database for reading, None if there is none."""
+        if self.path is None or not self.path.is_file():
+            yield None
+            return
+        try:
+            database = self._connect()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            yield None
+            return
+        with closing(database):
+            yield database
+
+    def _look_up(
+        self, names: list[str], database: sqlite3.Connection | None
+    ) -> tuple[dict[str, str], dict[str, dict[tuple, str]]]:
         """Digests of files that are as they were recorded; for the others, digests of recorded contents alike."""
         places = {name: os.path.abspath(name) for name in names}
-        if self.path is None or not self.path.is_file():
+        if database is None or self.path is None:
             return _unchanged(places, self._memory), {}
         alike: dict[str, dict[tuple, str]] = {}
         try:
-            with closing(self._connect()) as database:
-                wanted = list(places.values())
-                query = "SELECT path, size, time, changed, inode, digest FROM places WHERE path IN "
-                rows = database.execute(f"{query}({', '.join('?' * len(wanted))})", wanted)
-                unchanged = _unchanged(places, {row[0]: row[1:] for row in rows})
-                for name in names:
-                    if name not in unchanged:
-                        rows = database.execute(
-                            "SELECT size, time, ends, digest FROM contents WHERE name = ?",
-                            (os.path.basename(places[name]),),
-                        )
-                        alike[name] = {row[:3]: row[3] for row in rows}
+            wanted = list(places.values())
+            query = "SELECT path, size, time, changed, inode, digest FROM places WHERE path IN "
+            rows = database.execute(f"{query}({', '.join('?' * len(wanted))})", wanted)
+            unchanged = _unchanged(places, {row[0]: row[1:] for row in rows})
+            for name in names:
+                if name not in unchanged:
+                    rows = database.execute(
+                        "SELECT size, time, ends, digest FROM contents WHERE name = ?",
+                        (os.path.basename(places[name]),),
+                    )
+                    alike[name] = {row[:3]: row[3] for row in rows}
         except sqlite3.Error as error:
             self._give_up(error)
             return {}, {}
         return unchanged, alike
 
-    def _keep(self, entries: list[tuple[str, tuple, str, str]]) -> None:
+    def _keep(self, entries: list[_Entry]) -> None:
         if self.path is None or not entries:
             self._memory.update({place: (*status, digest) for place, status, _, digest in entries})
             return
@@ -125,17 +151,23 @@ class ContentDigests:
             with closing(self._connect()) as database, database:
                 database.execute(
                     "CREATE TABLE IF NOT EXISTS places (path TEXT PRIMARY KEY, size INTEGER, time INTEGER, "
-                    "changed INTEGER, inode INTEGER, digest TEXT)"
+                    "changed INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID"
                 )
                 database.execute(
                     "CREATE TABLE IF NOT EXISTS contents (name TEXT, size INTEGER, time INTEGER, ends TEXT, "
-                    "digest TEXT, PRIMARY KEY (name, size, time, ends))"
+                    "digest TEXT, PRIMARY KEY (name, size, time, ends)) WITHOUT ROWID"
                 )
-                for place, status, ends, digest in entries:
-                    row = (place, *status, digest)
-                    database.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?, ?)", row)
-                    content = (os.path.basename(place), *status[:2], ends, digest)
-                    database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", content)
+                database.executemany(
+                    "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?, ?)",
+                    [(place, *status, digest) for place, status, _, digest in entries],
+                )
+                database.executemany(
+                    "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (os.path.basename(place), *status[:2], ends, digest)
+                        for place, status, ends, digest in entries
+                    ],
+                )
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
             self._keep(entries)
@@ -191,19 +223,23 @@ def _unchanged(places: Mapping[str, str], recorded: Mapping[str, tuple]) -> dict
     return found
 
 
-def _digest(
-    name: str, alike: Mapping[tuple, str]
-) -> tuple[str | None, tuple[str, tuple, str, str] | None, bool]:
+def _digests(files: list[tuple[str, Mapping[tuple, str]]]) -> list[tuple[str | None, _Entry | None, bool]]:
+    return [_digest(name, alike) for name, alike in files]
+
+
+def _digest(name: str, alike: Mapping[tuple, str]) -> tuple[str | None, _Entry | None, bool]:
     """(digest or None, what is to be recorded or None, whether the file was read whole)."""
     try:
-        with open(name, "rb") as file:
+        with open(name, "rb", buffering=0) as file:
             status = _status(os.fstat(file.fileno()))
             ends = _ends(file, status[0])
             digest = alike.get((*status[:2], ends))
             was_read = digest is None
             if was_read:
                 file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                # Of a short file head and tail are all of it.
+                is_short = status[0] <= 2 * _ENDS and os.fstat(file.fileno()).st_size == status[0]
+                digest = ends if is_short else hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None, None, False
     if time.time_ns() - status[2] < _TIME_STEP_NS:
@@ -221,12 +257,21 @@ def _signed(number: int) -> int:
     return number if number < 2**63 else number - 2**64
 
 
-def _ends(file, size: int) -> str:
-    digest = hashlib.sha256(file.read(_ENDS))
+def _ends(file: io.FileIO, size: int) -> str:
+    digest = hashlib.sha256(_read(file, _ENDS))
     if size > _ENDS:
         file.seek(max(size - _ENDS, _ENDS))
-        digest.update(file.read(_ENDS))
+        digest.update(_read(file, _ENDS))
     return digest.hexdigest()
+
+
+def _read(file: io.FileIO, count: int) -> bytes:
+    """So many bytes, or those up to the end; the system may give fewer at a time."""
+    parts = []
+    while count > 0 and (part := file.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
 
 
 __all__ = ["ContentDigests", "directory_fingerprint"]

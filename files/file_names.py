@@ -68,7 +68,8 @@ class NameTable:
     """
 
     def __init__(self, names: Iterable[str]):
-        self._names = dict.fromkeys(names)
+        # By itself, so that what is found is the string that is there already, not another one.
+        self._names = {name: name for name in names}
         self._by_key: dict[Callable[[str], str], dict[str, list[str]]] = {}
 
     def find(self, name: str, folder: str = "") -> NameMatch | None:
@@ -80,8 +81,9 @@ class NameTable:
             folder: that it is relative to, as it is stored; what fits only loosely has to lie in it.
         """
         target = _joined(folder, name)
-        if target in self._names:
-            return NameMatch("same", (target,))
+        stored = self._names.get(target)
+        if stored is not None:
+            return NameMatch("same", (stored,))
         same_text = self._table(_composed_path).get(_composed_path(target))
         if same_text:
             return NameMatch("form", tuple(same_text))

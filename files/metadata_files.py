@@ -37,7 +37,7 @@ class MetadataFileError(ValueError):
         self.reason, self.line = reason, line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MetadataRow:
     """
     Attributes:

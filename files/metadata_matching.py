@@ -40,7 +40,8 @@ def match_rows(table: MetadataTable, names: NameTable, folder: str = "") -> Matc
         folder: that the rows' names are relative to.
     """
     found = MatchedRows()
-    best: dict[str, tuple[MetadataRow, NameMatch]] = {}
+    # How a name fits is kept where it is not the file's own, which it nearly always is.
+    inexact: dict[str, NameMatch] = {}
     absent: dict[str, MetadataRow] = {}
     for row in table.rows:
         match = names.find(row.name, folder)
@@ -59,18 +60,21 @@ def match_rows(table: MetadataTable, names: NameTable, folder: str = "") -> Matc
             found.unclear.append((fault, match.names))
         else:
             (name,) = match.names
-            other = best.get(name)
-            if other is None:
-                best[name] = (row, match)
-            elif _HOW.index(match.how) <= _HOW.index(other[1].how):
-                found.repeated.append(_repeated(table, other[0], row))
-                best[name] = (row, match)
-            else:
-                found.repeated.append(_repeated(table, row, other[0]))
-    found.by_name = {name: row for name, (row, _) in best.items()}
+            other = found.by_name.get(name)
+            if other is not None:
+                before = inexact[name].how if name in inexact else "same"
+                if _HOW.index(match.how) > _HOW.index(before):
+                    found.repeated.append(_repeated(table, row, other))
+                    continue
+                found.repeated.append(_repeated(table, other, row))
+            found.by_name[name] = row
+            inexact.pop(name, None)
+            if match.how != "same":
+                inexact[name] = match
     found.unmatched = list(absent.values())
-    for name, (row, match) in best.items():
-        if not match.is_certain:
+    for name, row in found.by_name.items():
+        match = inexact.get(name)
+        if match is not None and not match.is_certain:
             (shown,) = _short([name], folder)
             found.loose.append(RowFault(table.file, row.line, match.told(row.name, shown), used=True))
     return found

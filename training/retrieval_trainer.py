@@ -281,6 +281,7 @@ class RetrievalTrainer(GuardedTrainer):
             batch_size=self.evaluation.batch_size,
             progress=rank == 0 and not self.args.disable_tqdm,
             description="evaluating",
+            num_workers=self.evaluation.num_workers,
         )
         figures = split.metrics(
             _interleave(own_audio, len(split.audio)),

@@ -101,13 +101,21 @@ def audio_files(folders: Iterable[Path], *, recursive: bool = False) -> dict[str
     return {stem: sorted(set(paths)) for stem, paths in found.items()}
 
 
+def files_below(folder: Path) -> dict[str, None]:
+    """All files of a folder and those below it, relative to it, with forward slashes."""
+    start = os.path.join(folder, "")
+    found: dict[str, None] = {}
+    for place, _, names in os.walk(folder):
+        inner = os.path.join(place, "").removeprefix(start).replace(os.sep, "/")
+        found.update((inner + name, None) for name in names)
+    return found
+
+
 def sounds_among(names: Iterable[str]) -> list[str]:
-    """Of paths relative to a folder those with the ending of a sound that can be read, and no hidden part."""
+    """Of paths relative to a folder, with forward slashes, those of readable sounds without a hidden part."""
     extensions = supported_audio_extensions()
     return [
-        name
-        for name in names
-        if ending_of(name) in extensions and not any(part.startswith(".") for part in Path(name).parts)
+        name for name in names if ending_of(name) in extensions and not (name.startswith(".") or "/." in name)
     ]
 
 
@@ -116,4 +124,4 @@ def _top(folder: Path) -> Iterable[tuple[Path, list[str], list[str]]]:
         yield folder, [], [entry.name for entry in os.scandir(folder) if entry.is_file()]
 
 
-__all__ = ["ID_COLUMNS", "ClipListing", "Missing", "audio_files", "sounds_among"]
+__all__ = ["ID_COLUMNS", "ClipListing", "Missing", "audio_files", "files_below", "sounds_among"]

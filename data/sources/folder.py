@@ -1,17 +1,14 @@
 """A captioned folder: audio files beside one `metadata.csv` or `metadata.jsonl` that says what they hold."""
 
-import difflib
-import json
 import logging
-import math
 import ntpath
 import os
 import posixpath
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from datasets import Dataset
 
@@ -26,18 +23,23 @@ from ...files.metadata_files import (
 )
 from ...files.metadata_finding import find_metadata_files
 from ...files.metadata_matching import match_rows
-from ..schema import SCHEMA, CaptionedClip, DataError, build_table
-from .clip_listing import ClipListing, sounds_among
+from ..schema import CaptionedClip, DataError, build_table
+from .clip_listing import ClipListing, files_below, sounds_among
+from .folder_columns import (
+    NUMBERED_CAPTION,
+    RowError,
+    captions_of,
+    carried_columns,
+    column_hint,
+    convert_numbers,
+    find_caption_columns,
+)
 
 logger = logging.getLogger(__name__)
 
-_NUMBERED_CAPTION = re.compile(r"caption_(\d+)")
-_MEANINGS = re.compile(rf"{FILE_NAME}|split|license|captions?|{_NUMBERED_CAPTION.pattern}")
+_MEANINGS = re.compile(rf"{FILE_NAME}|split|license|captions?|{NUMBERED_CAPTION.pattern}")
 _SHOWN = 5
-
-
-class _RowError(ValueError):
-    """What is wrong with one row, without file and line."""
+_Item = TypeVar("_Item")
 
 
 def load_captioned_folder(
@@ -77,11 +79,53 @@ def load_captioned_folder(
         DataError: Anything wrong with the folder or a row of its metadata; the message names the file, the line
             and what would be accepted.
     """
+    (table,) = load_captioned_splits(
+        folder,
+        lambda _: [split],
+        caption_column=caption_column,
+        license=license,
+        source=source,
+        missing=missing,
+    ).values()
+    return table
+
+
+def load_captioned_splits(
+    folder: str | os.PathLike[str],
+    choose: Callable[[list[str]], Sequence[str]],
+    *,
+    caption_column: str | None = None,
+    license: str = "unknown",
+    source: str | None = None,
+    missing: Literal["error", "skip"] = "error",
+) -> dict[str, Dataset]:
+    """Read several splits of a captioned folder, whose metadata and files are looked at once.
+
+    Args:
+        folder: As of `load_captioned_folder`, like the other arguments.
+        choose: Called with the distinct values of the column `split`, sorted, of which there are none without the
+            column; returns the splits to take.
+
+    Returns:
+        A table a split, in the order in which they were chosen.
+
+    Raises:
+        DataError: As of `load_captioned_folder`.
+    """
     if missing not in ("error", "skip"):
         raise DataError(f"missing is {missing!r}, but must be 'error' or 'skip'")
-    listing = list_folder_clips(
-        folder, split=split, caption_column=caption_column, license=license, source=source, strict=True
-    )
+    matched = _match_folder(folder, caption_column, strict=True)
+    rows = matched.rows
+    # Let go of row by row while clips and tables are made of them: a large folder need not be held twice.
+    rows_of = {split: _rows_of_split(matched, split) for split in choose(_splits_of(matched.columns, rows))}
+    rows.clear()
+    return {
+        split: _table(_listing(matched, of_split, split, license, source, strict=True), missing)
+        for split, of_split in rows_of.items()
+    }
+
+
+def _table(listing: ClipListing, missing: str) -> Dataset:
     (metadata,) = listing.metadata
     for fault in listing.rows[:_SHOWN]:
         logger.warning("%s, %s", metadata, fault.text)
@@ -89,9 +133,16 @@ def load_captioned_folder(
         logger.warning("%s: the same of %d more rows", metadata, len(listing.rows) - _SHOWN)
     _report_missing(listing, missing)
     try:
-        return build_table(row for clip in listing.clips for row in clip.rows())
+        return build_table(row for clip in _taken(listing.clips) for row in clip.rows())
     except DataError as error:
         raise DataError(f"{metadata}: {error}") from error
+
+
+def _taken(items: list[_Item]) -> Iterator[_Item]:
+    """The items of a list in their order, each let go of by the list."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def list_folder_clips(
@@ -111,6 +162,42 @@ def list_folder_clips(
     Raises:
         DataError: Anything wrong with the folder or its metadata.
     """
+    matched = _match_folder(folder, caption_column, strict=strict)
+    return _listing(matched, _rows_of_split(matched, split), split, license, source, strict)
+
+
+@dataclass
+class _MatchedFolder:
+    """A captioned folder whose metadata were read and its files found.
+
+    Attributes:
+        folder: Its absolute path.
+        metadata: The file that was read.
+        columns: Of the metadata.
+        caption_columns: Those with captions.
+        rows: All rows that can be used.
+        stored: The name of the file of each row that has one, by the row's line.
+        unmatched: Lines of the rows without a file.
+        unlisted: Sounds that no row names.
+        faults: Rows that cannot be used.
+        loose: Rows whose name fits a file only loosely.
+    """
+
+    folder: Path
+    metadata: Path
+    columns: list[str]
+    caption_columns: list[str]
+    rows: list[MetadataRow]
+    stored: dict[int, str]
+    unmatched: set[int]
+    unlisted: list[Path]
+    faults: list[RowFault]
+    loose: list[RowFault]
+
+
+def _match_folder(
+    folder: str | os.PathLike[str], caption_column: str | None, *, strict: bool
+) -> _MatchedFolder:
     folder = Path(folder).absolute()
     metadata = _find_metadata(folder)
     table = _read_metadata(metadata)
@@ -118,9 +205,9 @@ def list_folder_clips(
     _stop_at(faults, strict or not table.rows)
     columns = table.columns
     if FILE_NAME not in columns:
-        raise DataError(f"{metadata}: no column 'file_name'; {_found(columns, 'file_name')}")
+        raise DataError(f"{metadata}: no column 'file_name'; {column_hint(columns, 'file_name')}")
     try:
-        caption_columns = _find_caption_columns(metadata, columns, caption_column)
+        caption_columns = find_caption_columns(metadata, columns, caption_column)
     except DataError as error:
         if strict:
             raise
@@ -130,25 +217,50 @@ def list_folder_clips(
     if not table.rows:
         raise DataError(f"{metadata}: the file has no rows")
     faults += _refuse_names_outside(table)
-    files = _files_below(folder)
+    files = files_below(folder)
     matched = match_rows(table, _name_table(folder, files, table.rows))
     faults += [*matched.repeated, *(fault for fault, _ in matched.unclear)]
     _stop_at(faults, strict)
-    renamed = _carried_columns(metadata, columns, caption_columns)
-    path_of = {row.line: name for name, row in matched.by_name.items()}
-    unmatched = {row.line for row in matched.unmatched}
+    return _MatchedFolder(
+        folder=folder,
+        metadata=metadata,
+        columns=columns,
+        caption_columns=caption_columns,
+        rows=table.rows,
+        stored={row.line: name for name, row in matched.by_name.items()},
+        unmatched={row.line for row in matched.unmatched},
+        unlisted=sorted(
+            folder / name for name in sounds_among(one for one in files if one not in matched.by_name)
+        ),
+        faults=faults,
+        loose=matched.loose,
+    )
+
+
+def _listing(
+    matched: _MatchedFolder,
+    rows: list[MetadataRow],
+    split: str,
+    license: str,
+    source: str | None,
+    strict: bool,
+) -> ClipListing:
+    """One split's clips; the list of its rows is empty afterwards."""
+    folder, file = matched.folder, os.fspath(matched.metadata)
+    renamed = carried_columns(matched.metadata, matched.columns, matched.caption_columns)
+    faults = list(matched.faults)
     clips, absent = [], []
-    for row in _rows_of_split(metadata, columns, table.rows, split):
+    for row in _taken(rows):
         name = _written(row)
-        if row.line in unmatched:
+        if row.line in matched.unmatched:
             absent.append(name)
-        if row.line not in path_of:
+        if row.line not in matched.stored:
             continue
-        stored = path_of[row.line]
+        stored = matched.stored[row.line]
         try:
-            captions = _captions(row, caption_columns) if caption_columns else []
-        except _RowError as error:
-            faults.append(RowFault(table.file, row.line, str(error), name=name))
+            captions = captions_of(row, matched.caption_columns) if matched.caption_columns else []
+        except RowError as error:
+            faults.append(RowFault(file, row.line, str(error), name=name))
             _stop_at(faults, strict)
             continue
         clips.append(
@@ -157,7 +269,7 @@ def list_folder_clips(
                 split=split,
                 # Without blanks that the file's name does not have: ids stay what they were.
                 name=name if folded(name) == folded(stored) else name.strip(),
-                path=folder / stored,
+                path=os.path.join(folder, stored),
                 captions=captions,
                 license=str(row.values.get("license") or license),
                 extra={new: row.values.get(old) for old, new in renamed.items()},
@@ -165,11 +277,11 @@ def list_folder_clips(
         )
     return ClipListing(
         title=f"{folder.name}, split {split!r}",
-        metadata=[metadata],
+        metadata=[matched.metadata],
         clips=clips,
         missing=absent,
         places=[folder],
-        unlisted=sorted(folder / name for name in sounds_among(files) if name not in matched.by_name),
+        unlisted=matched.unlisted,
         rows=sorted([*faults, *matched.loose], key=lambda fault: fault.line),
     )
 
@@ -181,7 +293,13 @@ def list_folder_splits(folder: str | os.PathLike[str]) -> list[str]:
         DataError: The folder or its metadata cannot be read.
     """
     table = _read_metadata(_find_metadata(Path(folder).absolute()))
-    return sorted({str(row.values["split"]).strip() for row in table.rows if row.values.get("split")})
+    return _splits_of(table.columns, table.rows)
+
+
+def _splits_of(columns: list[str], rows: Sequence[MetadataRow]) -> list[str]:
+    if "split" not in columns:
+        return []
+    return sorted({str(row.values["split"]).strip() for row in rows if row.values.get("split")})
 
 
 def _find_metadata(folder: Path) -> Path:
@@ -216,7 +334,7 @@ def _read_metadata(metadata: Path) -> MetadataTable:
         for row in table.rows:
             row.values.update({name: None for name, cell in row.values.items() if not cell.strip()})
         for name in table.columns:
-            _convert_numbers(name, table.rows)
+            convert_numbers(name, table.rows)
     return table
 
 
@@ -233,52 +351,6 @@ def _stop_at(faults: Sequence[RowFault], stop: bool) -> None:
         first, more = min(faults, key=lambda fault: fault.line), len(faults) - 1
         rest = f" ({more:,} more rows are not valid)" if more else ""
         raise DataError(f"{_place(first.file, first.line)}: {first.reason}{rest}")
-
-
-def _convert_numbers(name: str, records: Sequence[MetadataRow]) -> None:
-    """Turn a column of digits into numbers, unless that would lose something, as with `007`."""
-    if name in {"file_name", "split", "license"} or name.startswith("caption"):
-        return
-    cells = [record.values[name] for record in records if record.values[name] is not None]
-    for kind in (int, float):
-        try:
-            numbers = [kind(cell) for cell in cells]
-        except ValueError:
-            continue
-        fits = all(abs(number) < 2**63 if kind is int else math.isfinite(number) for number in numbers)
-        padded = any(re.match(r"\s*[-+]?0\d|.*_", cell) for cell in cells)
-        if fits and not padded:
-            for record in records:
-                if record.values[name] is not None:
-                    record.values[name] = kind(record.values[name])
-            return
-
-
-def _find_caption_columns(metadata: Path, columns: list[str], asked: str | None) -> list[str]:
-    if asked is not None:
-        fitting = [name for name in columns if folded(name) == folded(asked)]
-        if not fitting:
-            raise DataError(f"{metadata}: no column {asked!r}; {_found(columns, asked)}")
-        return [asked if asked in fitting else fitting[0]]
-    numbered = [name for name in columns if _NUMBERED_CAPTION.fullmatch(name)]
-    numbered.sort(key=lambda name: int(name.removeprefix("caption_")))
-    forms = [form for form in (["caption"], ["captions"], numbered) if form and set(form) <= set(columns)]
-    if not forms:
-        raise DataError(
-            f"{metadata}: no column 'caption', 'caption_1', 'caption_2', ... or 'captions'; "
-            f"{_found(columns, 'caption')}; to use another column, set caption_column"
-        )
-    if len(forms) > 1:
-        raise DataError(
-            f"{metadata}: several caption columns {[form[0] for form in forms]}; choose one with caption_column"
-        )
-    return forms[0]
-
-
-def _found(columns: list[str], wanted: str) -> str:
-    lowered = {name.lower(): name for name in columns}
-    near = difflib.get_close_matches(wanted.lower(), lowered, n=1, cutoff=0.5)
-    return f"the columns are {columns}" + (f"; did you mean {lowered[near[0]]!r}?" if near else "")
 
 
 def _written(row: MetadataRow) -> str:
@@ -300,15 +372,6 @@ def _refuse_names_outside(table: MetadataTable) -> list[RowFault]:
     return faults
 
 
-def _files_below(folder: Path) -> dict[str, None]:
-    """All files of a folder and those below it, relative to it, with forward slashes."""
-    return {
-        Path(place, name).relative_to(folder).as_posix(): None
-        for place, _, names in os.walk(folder)
-        for name in names
-    }
-
-
 def _name_table(folder: Path, files: dict[str, None], rows: Sequence[MetadataRow]) -> NameTable:
     """Names to find the rows' files among, those that lie behind links to folders included."""
     names = NameTable(files)
@@ -323,17 +386,15 @@ def _name_table(folder: Path, files: dict[str, None], rows: Sequence[MetadataRow
     return NameTable([*files, *linked]) if linked else names
 
 
-def _rows_of_split(
-    metadata: Path, columns: list[str], rows: Sequence[MetadataRow], split: str
-) -> Sequence[MetadataRow]:
-    if "split" not in columns:
-        return rows
-    splits = [str(row.values.get("split") or "").strip() or None for row in rows]
-    chosen = [row for row, value in zip(rows, splits, strict=True) if value == split]
+def _rows_of_split(matched: _MatchedFolder, split: str) -> list[MetadataRow]:
+    if "split" not in matched.columns:
+        return list(matched.rows)
+    splits = [str(row.values.get("split") or "").strip() or None for row in matched.rows]
+    chosen = [row for row, value in zip(matched.rows, splits, strict=True) if value == split]
     if not chosen:
         existing = sorted({str(value) for value in splits if value is not None})
         raise DataError(
-            f"{metadata}: no row of split {split!r}; the column 'split' has the values {existing}"
+            f"{matched.metadata}: no row of split {split!r}; the column 'split' has the values {existing}"
         )
     return chosen
 
@@ -347,42 +408,3 @@ def _report_missing(listing: ClipListing, missing: str) -> None:
     if missing == "error" or not listing.clips:
         raise DataError(f"{what}: {shown}{more}")
     logger.warning("%s: %s%s; skipped their rows", what, shown, more)
-
-
-def _carried_columns(metadata: Path, columns: list[str], caption_columns: list[str]) -> dict[str, str]:
-    """Metadata column -> table column, for the columns without a meaning of their own."""
-    used = {"file_name", "split", "license", *caption_columns}
-    renamed = {name: f"metadata_{name}" if name in SCHEMA else name for name in columns if name not in used}
-    clashing = sorted(name for name in renamed.values() if list(renamed.values()).count(name) > 1)
-    if clashing or "" in renamed:
-        raise DataError(f"{metadata}: columns {clashing or ['']} have reserved names; rename or remove them")
-    return renamed
-
-
-def _captions(row: MetadataRow, caption_columns: list[str]) -> list[str]:
-    """
-    Raises:
-        _RowError: for one that is not as it should be, or if there is none.
-    """
-    captions: list[str] = []
-    for name in caption_columns:
-        value = row.values.get(name)
-        if name == "captions" and isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except json.JSONDecodeError:
-                value = None
-            if not isinstance(value, list):
-                raise _RowError('captions must be a JSON list such as ["one", "two"]')
-        given = value if isinstance(value, list) else [value]
-        for index, caption in enumerate(given):
-            item = f"{name}[{index}]" if isinstance(value, list) else name
-            if caption is not None and not isinstance(caption, str):
-                raise _RowError(f"{item} is {caption!r}, but must be a string")
-            if caption is not None and caption.strip():
-                captions.append(caption.strip())
-            elif isinstance(value, list):
-                raise _RowError(f"{item} is empty, but must be a non-empty string")
-    if not captions:
-        raise _RowError(f"{' and '.join(caption_columns)} empty; every clip needs a caption")
-    return captions

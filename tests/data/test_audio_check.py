@@ -154,3 +154,29 @@ def test_arguments_out_of_range(tmp_path, options):
     (name,) = options
     with pytest.raises(DataError, match=name):
         check_audio(make_table(tmp_path, 1), progress=False, **options)
+
+
+def test_a_share_of_the_clips_is_drawn_by_the_seed_and_counted(tmp_path, caplog):
+    table = make_table(tmp_path, 20, ("text.wav",))
+
+    def check(**options):
+        with caplog.at_level(logging.INFO):
+            caplog.clear()
+            checked, report = check_audio(table, max_bad_share=0.9, num_workers=2, progress=False, **options)
+        return len(checked) < len(table), report, caplog.text
+
+    found = [check(share=0.5, seed=seed) for seed in range(8)]
+    assert {report.checked for _, report, _ in found} == {10} and {one.clips for _, one, _ in found} == {21}
+    assert all("checked 10 of 21 clips, " in text for _, _, text in found)
+    # Some draws meet the bad clip, others do not, and then it stays.
+    assert {left_out for left_out, _, _ in found} == {True, False}
+    assert all(left_out == bool(report.bad) for left_out, report, _ in found)
+    assert [check(share=0.5, seed=seed)[0] for seed in range(8)] == [left_out for left_out, _, _ in found]
+    assert check(share=1e-9)[1].checked == 1
+    assert "21 clips checked" in check(share=1.0)[2]
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
+def test_a_share_out_of_range_is_refused(tmp_path, share):
+    with pytest.raises(DataError, match="share is .*, but must be above 0 and at most 1"):
+        check_audio(make_table(tmp_path, 1), share=share, progress=False)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset, concatenate_datasets
 
-from auricle.data.columns import arrow_column, first_rows, numbered
+from auricle.data.columns import arrow_column, first_rows, kept_rows, numbered, values_of
 from auricle.data.mixing import EpochRows, leave_out_recordings
 from auricle.data.schema import DataError, build_table, unique_clips, validate_table
 
@@ -106,3 +106,30 @@ def test_rows_of_an_epoch_are_the_same_for_lists_and_for_columns():
     assert len(ours) == len(theirs) == 18
     for epoch in range(4):
         assert ours.of_epoch(epoch).tolist() == theirs.of_epoch(epoch).tolist()
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_kept_rows_are_those_of_a_selection_and_lie_together(chosen):
+    table = build_table(rows(20)).shuffle(seed=1) if chosen else build_table(rows(20))
+    is_kept = np.random.default_rng(0).random(20) < 0.5
+    kept = kept_rows(table, is_kept)
+    expected = table.select(np.flatnonzero(is_kept))
+    assert kept[:] == expected[:] and kept.features == table.features
+    assert kept.data.num_rows == is_kept.sum()
+    assert kept_rows(table, np.ones(20, dtype=bool)) is table
+    assert kept_rows(table, np.zeros(20, dtype=bool))["row_id"][:] == []
+
+
+def test_values_come_in_order_over_chunks_and_blocks(monkeypatch):
+    monkeypatch.setattr("auricle.data.columns._VALUES_AT_ONCE", 3)
+    column = pa.chunked_array([["a", None], [], ["b", "c", "d", "e", "f"]], pa.string())
+    assert list(values_of(column)) == ["a", None, "b", "c", "d", "e", "f"]
+
+
+def test_blocks_of_rows_join_to_one_table(monkeypatch):
+    monkeypatch.setattr("auricle.data.schema._ROWS_AT_ONCE", 3)
+    given = rows(8, offset=1, duration=2.5)
+    table = build_table(given)
+    assert table[:]["audio"] == [{**row["audio"], "offset": 1.0} for row in given]
+    for name in ("row_id", "caption", "freesound_id"):
+        assert table[name][:] == [row[name] for row in given]

@@ -238,3 +238,30 @@ def test_a_precision_that_it_lacks_is_refused_by_name(made):
     _, folder, _ = made
     with pytest.raises(EncoderError, match="float5"):
         load_encoder(folder, precision="float5")
+
+
+def test_decoding_ahead_changes_no_bit(encoder, tmp_path):
+    """Short and long clips, parts of files, arrays, and files that end in a fault, embedded in batches of three."""
+    clips = [
+        write_sound(tmp_path / f"{number}.wav", seconds, 22_050, seed=number)
+        for number, seconds in enumerate((0.5, 6 * encoder.window_seconds + 0.3, 1.0, 2.1))
+    ]
+    (tmp_path / "bad.wav").write_text("no sound")
+    whole = clips[1].read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: 2 * len(whole) // 3])
+    clips += [
+        tmp_path / "bad.wav",
+        {"path": str(clips[3]), "offset": 0.4, "duration": 0.7},
+        tmp_path / "cut.wav",
+        tmp_path / "gone.wav",
+        clips[0],
+    ]
+    alone = encoder.embed_clips(clips, batch_size=3, skip_unreadable=True)
+    assert {index for index, _ in alone[1]} >= {4, 7}
+    for num_workers in (1, 3):
+        vectors, failures = encoder.embed_clips(
+            clips, batch_size=3, skip_unreadable=True, num_workers=num_workers
+        )
+        assert np.array_equal(vectors, alone[0]) and failures == alone[1]
+    with pytest.raises(AudioReadError, match="bad.wav"):
+        encoder.embed_clips(clips, num_workers=2)

@@ -122,3 +122,57 @@ def test_a_directory_is_told_by_its_content_wherever_it_lies(tmp_path):
     assert directory_fingerprint(tmp_path / "none") is None
     (tmp_path / "empty").mkdir()
     assert directory_fingerprint(tmp_path / "empty") is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 50_000])
+def test_short_and_long_files_have_the_digest_of_their_whole_content(tmp_path, size):
+    path = tmp_path / "a.wav"
+    path.write_bytes(os.urandom(size))
+    time.sleep(0.12)
+    expected = sha256(path.read_bytes())
+    assert ContentDigests(tmp_path / "cache").of_file(path) == expected
+    (tmp_path / "moved").mkdir()
+    moved = path.rename(tmp_path / "moved" / path.name)
+    again = ContentDigests(tmp_path / "cache")
+    assert again.of_file(moved) == expected and again.read_whole == 0
+
+
+def test_many_files_are_found_again_and_a_changed_one_is_read(tmp_path, monkeypatch):
+    """More files than one question, one task and one writing take."""
+    for name, value in (("_AT_ONCE", 7), ("_A_TASK", 2), ("_KEPT_AT_ONCE", 10)):
+        monkeypatch.setattr(f"auricle.files.content_digests.{name}", value)
+    paths = [tmp_path / f"{number}.wav" for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * (100 + number))
+    time.sleep(0.12)
+    expected = {str(path): sha256(path.read_bytes()) for path in paths}
+    first = ContentDigests(tmp_path / "cache")
+    assert first.of_files(paths) == expected and first.read_whole == 40
+    paths[23].write_bytes(b"another sound")
+    digests = ContentDigests(tmp_path / "cache")
+    found = digests.of_files(paths)
+    assert digests.read_whole == 1
+    assert found == {**expected, str(paths[23]): sha256(b"another sound")}
+
+
+def test_databases_of_earlier_versions_are_read_and_written(files, tmp_path):
+    """Their tables had row ids."""
+    (tmp_path / "cache").mkdir()
+    status = files[0].stat()
+    with sqlite3.connect(tmp_path / "cache" / DATABASE) as database:
+        database.execute(
+            "CREATE TABLE places (path TEXT PRIMARY KEY, size INTEGER, time INTEGER, changed INTEGER, "
+            "inode INTEGER, digest TEXT)"
+        )
+        database.execute(
+            "CREATE TABLE contents (name TEXT, size INTEGER, time INTEGER, ends TEXT, digest TEXT, "
+            "PRIMARY KEY (name, size, time, ends))"
+        )
+        place = (str(files[0]), LONG, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, "kept")
+        database.execute("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?)", place)
+    database.close()
+    digests = ContentDigests(tmp_path / "cache")
+    assert digests.of_files(files)[str(files[0])] == "kept" and digests.read_whole == 2
+    again = ContentDigests(tmp_path / "cache")
+    again.of_files(files)
+    assert again.read_whole == 0

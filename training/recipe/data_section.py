@@ -16,7 +16,7 @@ class Settings(BaseModel):
         """A section whose fields are all commented out is an empty one; `true` is no number."""
         annotation = cls.model_fields[info.field_name].annotation
         kinds = {annotation, *get_args(annotation)}
-        if isinstance(value, bool) and kinds & {int, float}:
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
             raise ValueError("must be a number")
         is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
         return {} if value is None and (is_section or annotation == dict[str, Any]) else value
@@ -161,8 +161,15 @@ class DataSection(Settings):
     )
     cache_dir: str | None = Field(None, description="Directory for rendered scenes and decoded audio.")
     cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")
-    check_audio: bool = Field(True, description="Decode every clip once before training and skip bad ones.")
-    max_bad_share: float = Field(0.05, ge=0, le=1, description="Stop if a larger share of the clips is bad.")
+    check_audio: bool | float = Field(
+        True,
+        description="Decode every clip once before training and leave out bad ones. A number from 0 to 1 decodes that "
+        "share of each split's clips, drawn by the seed; bad ones among the others are left out when training "
+        "comes to them.",
+    )
+    max_bad_share: float = Field(
+        0.05, ge=0, le=1, description="Stop if a larger share of the decoded clips is bad."
+    )
     positive_column: str = Field(
         "clip_id",
         description="Rows with the same value in this column are relevant to each other in training.",
@@ -190,6 +197,13 @@ class DataSection(Settings):
         ge=0,
         description="PaSST in training: the highest mel edge moves at random by up to half of this, in Hz.",
     )
+
+    @field_validator("check_audio")
+    @classmethod
+    def _is_a_share(cls, value: bool | float) -> bool | float:
+        if not 0 <= value <= 1:
+            raise ValueError("must be true, false, or a share of the clips from 0 to 1")
+        return value
 
     @field_validator("source")
     @classmethod

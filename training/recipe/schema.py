@@ -329,6 +329,12 @@ class EvaluationSection(Settings):
     """How checkpoints and the result are judged."""
 
     batch_size: int = Field(32, ge=1, description="Clips or captions per batch.")
+    num_workers: int = Field(
+        2,
+        ge=0,
+        description="Threads that decode the next clips while the model embeds, for figures and for the banks of "
+        "teachers; the vectors are the same. 0 decodes in between.",
+    )
     relevance_column: str = Field(
         "clip_id", description="A clip is relevant to captions with the same value."
     )

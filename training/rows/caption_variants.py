@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from ...data import DataError
 from ...data.augmentation import read_back_translations
+from ...data.columns import arrow_column, values_of
 from ..recipe.schema import AugmentationSection
 from .caption_edits import CaptionEditor, delete_word
 from .synonyms import SynonymReplacement, WordNet
@@ -61,7 +62,8 @@ def _aligned(directory: str, table: Dataset) -> list[list[str]]:
     known = read_back_translations(directory)
     texts: list[list[str]] = []
     found = 0
-    for row_id, caption in zip(table["row_id"], table["caption"], strict=True):
+    columns = (values_of(arrow_column(table, name)) for name in ("row_id", "caption"))
+    for row_id, caption in zip(*columns, strict=True):
         before, alternatives = known.get(row_id, (caption, []))
         if before != caption:
             raise DataError(

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 
 from ...data import (
@@ -12,13 +13,15 @@ from ...data import (
     DataError,
     SceneSettings,
     check_audio,
-    list_folder_splits,
     load_captioned_folder,
+    load_captioned_splits,
     load_scenes,
     source_named,
 )
+from ...data.columns import arrow_column, kept_rows, values_of
 from ...data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
 from ...data.sources import load_hub_dataset
+from ...encoders.cpu_threads import half_of_the_cores
 from ...files.content_digests import ContentDigests
 from ...files.reading_report import ReadingReport
 from ...files.sound_walking import walk_sounds
@@ -27,6 +30,9 @@ from ..recipe.data_section import DataSection, FolderSection, HubSection, Publis
 from ..recipe.reading import RecipeError
 
 logger = logging.getLogger(__name__)
+
+# More than this wait for the disk.
+_MOST_THREADS = 8
 
 
 def load_splits(
@@ -77,17 +83,18 @@ def _load_mixes(directory: str, evaluated: list[Dataset]) -> Dataset:
             "mix`; for a captioned folder use data.source."
         )
     unwanted = {row for one in evaluated for row in one["row_id"]}
-    kept = [index for index, rows in enumerate(table["mixed_from"]) if not unwanted.intersection(rows)]
-    if len(kept) == len(table):
-        return table
-    if not kept:
+    mixed_from = values_of(arrow_column(table, "mixed_from"))
+    is_kept = np.fromiter((not unwanted.intersection(rows) for rows in mixed_from), bool, len(table))
+    if not is_kept.any():
         raise DataError(
             f"{directory}: every mix holds a clip of a validation or test split; mix training clips."
         )
-    logger.warning(
-        "skipped %d of %d mixes: they hold clips of evaluated splits", len(table) - len(kept), len(table)
-    )
-    return table.select(kept)
+    good = kept_rows(table, is_kept)
+    if good is not table:
+        logger.warning(
+            "skipped %d of %d mixes: they hold clips of evaluated splits", len(table) - len(good), len(table)
+        )
+    return good
 
 
 def _load_source(name: str, section: DataSection, progress: bool) -> dict[str, Dataset]:
@@ -105,11 +112,19 @@ def check_splits(
     splits: dict[str, Dataset],
     section: DataSection,
     *,
+    seed: int = 0,
     digests: ContentDigests | None = None,
     progress: bool = True,
 ) -> tuple[dict[str, Dataset], dict[str, AudioCheckReport]]:
     """
-    Decodes every clip once and leaves out the bad ones, split by split.
+    Decodes every clip once, or the share that ``check_audio`` says, and leaves out the bad ones, split by split.
+
+    Args:
+        splits: tables by name.
+        section: the recipe's data section, whose ``check_audio`` is on.
+        seed: of the choice of clips.
+        digests: see [`check_audio`].
+        progress: show progress bars.
 
     Returns:
         The tables without rows of bad clips, and a report a split.
@@ -120,7 +135,13 @@ def check_splits(
     good, reports = {}, {}
     for name, table in splits.items():
         good[name], reports[name] = check_audio(
-            table, max_bad_share=section.max_bad_share, num_workers=2, digests=digests, progress=progress
+            table,
+            max_bad_share=section.max_bad_share,
+            num_workers=min(_MOST_THREADS, max(2, half_of_the_cores())),
+            digests=digests,
+            progress=progress,
+            share=float(section.check_audio),
+            seed=seed,
         )
         if not len(good[name]):
             raise DataError(f"split {name!r}: no usable clip is left.")
@@ -179,47 +200,49 @@ def _load_folder(section: FolderSection) -> dict[str, Dataset]:
     if section.path is None:
         raise RecipeError("data.folder.path is not set: give --data.folder.path DIRECTORY.")
 
-    def load(split: str) -> Dataset:
-        return load_captioned_folder(
-            section.path,
-            split=split,
-            caption_column=section.caption_column,
-            license=section.license,
-            missing=section.missing,
-        )
+    named: list[str] = []
 
-    named = list_folder_splits(section.path)
-    if named:
-        if "train" not in named:
+    def choose(splits: list[str]) -> list[str]:
+        named.extend(splits)
+        if splits and "train" not in splits:
             raise DataError(
-                f"{Path(section.path)}: the split column holds {named}, but training needs rows of split 'train'."
+                f"{Path(section.path)}: the split column holds {splits}, but training needs rows of split 'train'."
             )
-        wanted = [name for name in named if name in ("train", "validation") or name.startswith("test")]
-        if unused := sorted(set(named) - set(wanted)):
+        wanted = [name for name in splits if name in ("train", "validation") or name.startswith("test")]
+        if unused := sorted(set(splits) - set(wanted)):
             logger.warning(
                 "%s: rows of split %s are not used; 'train', 'validation' and 'test...' are",
                 section.path,
                 unused,
             )
-        return {name: load(name) for name in wanted}
-    return _hold_out(load("train"), section)
+        return wanted or ["train"]
+
+    loaded = load_captioned_splits(
+        section.path,
+        choose,
+        caption_column=section.caption_column,
+        license=section.license,
+        missing=section.missing,
+    )
+    return loaded if named else _hold_out(loaded["train"], section)
 
 
 def _hold_out(table: Dataset, section: FolderSection) -> dict[str, Dataset]:
     """Splits by a hash of each clip's id: adding files later moves no clip to another split."""
-    places = {"train": [], "validation": [], "test": []}
+    split_of = np.zeros(len(table), dtype=np.int8)
+    names = ("train", "validation", "test")
     test_from = 1.0 - section.test_share
     validation_from = test_from - section.validation_share
-    for row, clip_id in enumerate(table["clip_id"]):
+    for row, clip_id in enumerate(values_of(arrow_column(table, "clip_id"))):
         digest = hashlib.sha256(clip_id.encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
-        name = "test" if share >= test_from else "validation" if share >= validation_from else "train"
-        places[name].append(row)
-    if not places["train"]:
+        split_of[row] = 2 if share >= test_from else 1 if share >= validation_from else 0
+    counts = dict(zip(names, np.bincount(split_of, minlength=len(names)).tolist(), strict=True))
+    if not counts["train"]:
         raise DataError(f"{section.path}: too few clips to hold some out; none is left to train on.")
     for name, share in (("validation", section.validation_share), ("test", section.test_share)):
-        if share and not places[name]:
+        if share and not counts[name]:
             logger.warning(
                 "%s: too few clips for a share of %g: none is held out for %s", section.path, share, name
             )
-    return {name: table.select(rows) for name, rows in places.items() if rows}
+    return {name: kept_rows(table, split_of == number) for number, name in enumerate(names) if counts[name]}

@@ -11,6 +11,7 @@ from datasets import Dataset
 from ...data import DataError
 from ...data.augmentation import read_back_translations
 from ...data.augmentation.back_translation import FILE as BACK_TRANSLATIONS
+from ...data.columns import arrow_column
 from ...data.mixing import WEIGHT_COLUMN, EpochRows
 from ...encoders import EncoderError
 from ...encoders.hub_files import find_model_files
@@ -88,8 +89,9 @@ def check_tables(stage: Stage, splits: Mapping[str, Dataset], relevance_column: 
                 f"{setting[0]}={setting[1]!r} is not a column of split {name!r}; there are {table.column_names}."
             )
     train = splits["train"]
-    weights = list(train[WEIGHT_COLUMN]) if WEIGHT_COLUMN in train.column_names else None
-    check_fills_batch(stage, len(EpochRows(list(train["source"]), weights, seed=0)))
+    weighs = WEIGHT_COLUMN in train.column_names
+    weights = arrow_column(train, WEIGHT_COLUMN).to_numpy() if weighs else None
+    check_fills_batch(stage, len(EpochRows(arrow_column(train, "source"), weights, seed=0)))
 
 
 def check_fills_batch(stage: Stage, rows: int) -> None:

@@ -167,6 +167,7 @@ def _run(
         directory=run.stage_dir(stage.name),
         model_of_stage=lambda name: run.model_dir(name) if name in recipe.stage_names() else None,
         batch_size=recipe.evaluation.batch_size,
+        num_workers=recipe.evaluation.num_workers,
         pooled_captions=pooled_captions,
         digests=digests,
         has_begun=last_complete_checkpoint(run.stage_dir(stage.name)) is not None,
@@ -220,6 +221,7 @@ def _score(
             relevance_column=evaluation.relevance_column,
             batch_size=evaluation.batch_size,
             progress=progress,
+            num_workers=evaluation.num_workers,
             embed_texts=pooled_captions.projected if pooled_captions else None,
         )
         for name, table in splits_to_report(splits).items()
@@ -271,7 +273,9 @@ def _answer(
     if not evaluation.questions or not tests:
         return []
     audio = list(unique_clips(tests[0])["audio"])
-    clips, _ = encoder.embed_clips(audio, batch_size=evaluation.batch_size)
+    clips, _ = encoder.embed_clips(
+        audio, batch_size=evaluation.batch_size, num_workers=evaluation.num_workers
+    )
     answers = []
     for question in evaluation.questions:
         scores = clips @ encoder.embed_texts([question])[0]

@@ -37,6 +37,7 @@ PLACES = {
 MAY_CHANGE = PLACES | {
     "evaluation.questions": "queries to the finished model",
     "evaluation.batch_size": "limits the memory; an embedding is the same in any batch",
+    "evaluation.num_workers": "what is decoded does not depend on the thread",
     "evaluation.compare_untrained": "a separate metric, computed before training",
     "model.audio.published_weights": "says what must be given, not what was",
     "training.num_workers": "what a row becomes depends on seed, epoch and row, not on the worker",

@@ -5,9 +5,11 @@ from collections import Counter
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
 
 from ...data import DataError
+from ...data.columns import arrow_column, kept_rows, values_of
 from ...data.schema import unique_clips
 from ...files.content_digests import ContentDigests
 from ...files.saved_directories import last_complete_checkpoint
@@ -68,14 +70,15 @@ def prepare_splits(
     splits = data.splits(stage)
     audio_check = None
     if stage.data.check_audio:
-        good, reports = check_splits(splits, stage.data, digests=digests, progress=progress)
+        good, reports = check_splits(splits, stage.data, seed=recipe.seed, digests=digests, progress=progress)
         audio_check = {
             name: {
                 "checked": report.checked,
+                "clips": report.clips,
                 "bad": report.bad,
                 "counts": report.counts,
                 "remarks": report.remarks,
-                "left_out": sorted(set(splits[name]["clip_id"]) - set(good[name]["clip_id"])),
+                "left_out": _left_out(splits[name], good[name]),
             }
             for name, report in reports.items()
         }
@@ -96,7 +99,7 @@ def prepare_splits(
         f"{stage.name}/data",
         {name: {"rows": entry["rows"], "sha256": entry["fingerprint"]} for name, entry in rows.items()},
     )
-    licenses = Counter(unique_clips(splits["train"])["license"])
+    licenses = Counter(values_of(arrow_column(unique_clips(splits["train"]), "license")))
     run.save(f"{stage.name}/licenses", dict(licenses.most_common()))
     if not goes_on:
         record_inputs(run.stage_dir(stage.name), inputs, sounds)
@@ -109,9 +112,19 @@ def without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str)
     for name, report in (run.load(f"{stage}/audio_check") or {}).items():
         left_out = set(report["left_out"])
         if left_out and name in splits:
-            kept = [row for row, clip in enumerate(splits[name]["clip_id"]) if clip not in left_out]
-            good[name] = splits[name].select(kept)
+            clips = arrow_column(splits[name], "clip_id")
+            is_out = pc.is_in(clips, pa.array(sorted(left_out), clips.type)).to_numpy()
+            good[name] = kept_rows(splits[name], ~is_out)
     return good
+
+
+def _left_out(table: Dataset, good: Dataset) -> list[str]:
+    """Ids of the clips that a check took out of a table."""
+    if good is table:
+        return []
+    kept = arrow_column(good, "clip_id").combine_chunks()
+    clips = arrow_column(table, "clip_id")
+    return sorted(set(clips.filter(pc.invert(pc.is_in(clips, kept))).to_pylist()))
 
 
 def stage_splits(stage: Stage, run: RunDirectory, data: LoadedData) -> dict[str, Dataset] | None:

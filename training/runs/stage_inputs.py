@@ -3,18 +3,21 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 from datasets import Dataset
 
 from ...data.augmentation.back_translation import FILE as BACK_TRANSLATIONS
+from ...data.columns import arrow_column, values_of
 from ...data.mixing import WEIGHT_COLUMN
-from ...data.schema import unique_clips
+from ...data.schema import AUDIO_FEATURE, unique_clips
 from ...files.content_digests import ContentDigests
 from ...files.saved_directories import read_json, write_json
 from ..clusters.caption_clusters import LABELS
@@ -103,7 +106,7 @@ def data_inputs(
         if name == "validation":
             columns = ["clip_id", evaluation.relevance_column]
         sounds = all_sounds[name] = sounds_of(table, digests, progress=progress)
-        listed = zip(*(column.to_pylist() for column in sounds.columns), strict=True)
+        listed = zip(*map(values_of, sounds.columns), strict=True)
         known = not sounds["content"].null_count
         inputs[f"the rows of {name}"] = {
             "source": source,
@@ -112,7 +115,9 @@ def data_inputs(
         }
         inputs[f"the labels of {name}"] = {
             "source": source,
-            "fingerprint": _hashed([table[column] for column in columns if column in table.column_names]),
+            "fingerprint": _hashed(
+                [values_of(arrow_column(table, column)) for column in columns if column in table.column_names]
+            ),
         }
         inputs[f"the sounds of {name}"] = {
             "source": source,
@@ -125,22 +130,25 @@ def data_inputs(
 def rows_fingerprint(table: Dataset) -> str:
     """SHA-256 of ids and captions of all rows in their order."""
     digest = hashlib.sha256()
-    for row_id, caption in zip(table["row_id"], table["caption"], strict=True):
+    columns = (values_of(arrow_column(table, name)) for name in ("row_id", "caption"))
+    for row_id, caption in zip(*columns, strict=True):
         digest.update(f"{row_id}\0{caption}\n".encode())
     return digest.hexdigest()
 
 
 def sounds_of(table: Dataset, digests: ContentDigests, *, progress: bool = False) -> pa.Table:
     """Clip, part of the file and SHA-256 of the file's content, a row a clip in the table's order."""
-    clips = unique_clips(table.select_columns(["clip_id", "audio"])).with_format(None)[:]
-    sounds = clips["audio"]
-    contents = digests.of_files((audio["path"] for audio in sounds), progress=progress)
+    clips = unique_clips(table.select_columns(["clip_id", "audio"]))
+    audio = arrow_column(clips, "audio")
+    path, offset, duration = (pc.struct_field(audio, name) for name in AUDIO_FEATURE)
+    paths = path.to_pylist()
+    contents = digests.of_files(paths, progress=progress)
     return pa.table(
         {
-            "clip_id": list(clips["clip_id"]),
-            "offset": [float(audio["offset"]) for audio in sounds],
-            "duration": pa.array([audio["duration"] for audio in sounds], pa.float64()),
-            "content": pa.array([contents[audio["path"]] for audio in sounds], pa.string()),
+            "clip_id": arrow_column(clips, "clip_id"),
+            "offset": offset,
+            "duration": duration,
+            "content": pa.array((contents[path] for path in paths), pa.string()),
         }
     )
 
@@ -225,14 +233,23 @@ def _other_clips(stage_dir: Path | None, split: str, sounds: Mapping[str, pa.Tab
     return f"{len(other)} of {len(now)} clips, such as {other[0]!r}" if other else None
 
 
-def _hashed(columns: list[Any]) -> str:
+def _hashed(columns: Iterable[Iterable[Any]]) -> str:
+    """SHA-256 of JSON lines, each column ended by a zero byte."""
     digest = hashlib.sha256()
     for column in columns:
         for value in column:
-            digest.update(json.dumps(value).encode())
-            digest.update(b"\n")
+            digest.update(f"{_as_json(value)}\n".encode())
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def _as_json(value: Any) -> str:
+    """What `json.dumps` makes of a value; of texts and rows of them in a third of its time."""
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_as_json, value))}]"
+    return "null" if value is None else json.dumps(value)
 
 
 __all__ = [

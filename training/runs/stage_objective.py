@@ -65,6 +65,7 @@ def prepare_objective(
     directory: Path,
     model_of_stage: Callable[[str], Path | None],
     batch_size: int,
+    num_workers: int = 0,
     pooled_captions: PooledCaptions | None = None,
     digests: ContentDigests | None = None,
     has_begun: bool = False,
@@ -83,6 +84,7 @@ def prepare_objective(
         directory: the stage's own; banks and clusters made here stay in it.
         model_of_stage: the model directory of an earlier stage, None for any other name.
         batch_size: clips or captions embedded at a time.
+        num_workers: threads that decode clips for a bank.
         pooled_captions: where vectors of a text tower that the run does not train may be kept.
         digests: of files' contents; None keeps none.
         has_begun: whether there is a checkpoint that learned from what was made before: then nothing is made anew.
@@ -114,7 +116,9 @@ def prepare_objective(
     )
     if stage.distillation.is_on:
         entries = stage.distillation.teachers
-        banks = [maker.bank(number, entry.source, batch_size) for number, entry in enumerate(entries)]
+        banks = [
+            maker.bank(number, entry.source, batch_size, num_workers) for number, entry in enumerate(entries)
+        ]
         teachers = AlignedTeachers.align(banks, [entry.weight for entry in entries], train, maker.digests)
         record["teachers"] = [
             {"source": entry.source, "weight": entry.weight, "fingerprint": bank.fingerprint}
@@ -140,7 +144,7 @@ class _Maker:
     has_begun: bool
     options: dict[str, Any]
 
-    def bank(self, number: int, source: str, batch_size: int) -> TeacherBank:
+    def bank(self, number: int, source: str, batch_size: int, num_workers: int) -> TeacherBank:
         stage_model = self.model_of_stage(source)
         if stage_model is None and TeacherBank.is_one(source):
             bank = TeacherBank.load(source)
@@ -161,6 +165,7 @@ class _Maker:
             {"train": self.train},
             model_name=source,
             batch_size=batch_size,
+            num_workers=num_workers,
             digests=self.digests,
             model_files=files,
             **self.options,

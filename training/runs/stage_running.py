@@ -10,6 +10,7 @@ from accelerate import PartialState
 from datasets import Dataset
 from transformers import TrainingArguments
 
+from ...data.columns import arrow_column, values_of
 from ...data.schema import unique_clips
 from ...data.waveform_cache import WaveformCache
 from ...encoders.auricle_embedding import distinct_in_order
@@ -154,7 +155,7 @@ def run_stage(
     trainable = trainable_share(model)
     lengths = None
     if trainer.is_world_process_zero():
-        lengths = caption_lengths(built.encoder(), table["caption"])
+        lengths = caption_lengths(built.encoder(), values_of(arrow_column(table, "caption")))
         if lengths is not None and lengths.cut:
             logger.warning("stage %s: %s", stage.name, lengths)
         remove_incomplete_checkpoints(directory)
@@ -298,5 +299,5 @@ def _pool_frozen_text(
     if stage.augmentation.edits_captions:
         # Every epoch has other sentences then: there is nothing to keep.
         return None
-    captions = distinct_in_order(table["caption"])
+    captions = distinct_in_order(values_of(arrow_column(table, "caption")))
     return pooled_captions.pooled(built.encoder().to(PartialState().device), captions, progress=progress)

@@ -73,6 +73,7 @@ def embed_in_shares(
     captions: Sequence[str],
     *,
     batch_size: int,
+    num_workers: int = 0,
     pooled_captions: PooledCaptions | None = None,
     progress: bool = False,
 ) -> EmbeddedPairs | None:
@@ -84,6 +85,7 @@ def embed_in_shares(
         clips: in any form that the encoder takes; those that cannot be read are left at zeros.
         captions: sentences; equal ones should be given once.
         batch_size: segments, or sentences, at a time.
+        num_workers: threads of each process that decode clips.
         pooled_captions: where vectors of the encoder's text tower may be kept; used if it holds any of that tower.
         progress: show progress bars on the main process.
 
@@ -93,7 +95,11 @@ def embed_in_shares(
     rank, processes = world()
     progress = progress and rank == 0
     audio, failures = encoder.embed_clips(
-        clips[rank::processes], batch_size=batch_size, progress=progress, skip_unreadable=True
+        clips[rank::processes],
+        batch_size=batch_size,
+        progress=progress,
+        skip_unreadable=True,
+        num_workers=num_workers,
     )
     own, options = captions[rank::processes], {"batch_size": batch_size, "progress": progress}
     if pooled_captions is not None and pooled_captions.holds(encoder):

@@ -163,6 +163,7 @@ def write_teacher_bank(
     *,
     model_name: str,
     batch_size: int = 16,
+    num_workers: int = 2,
     pooled_captions: PooledCaptions | None = None,
     digests: ContentDigests | None = None,
     model_files: str | None = None,
@@ -181,6 +182,7 @@ def write_teacher_bank(
             their own columns ``source``, ``split`` and ``row_id``.
         model_name: to be recorded, for people.
         batch_size: segments, or captions, at a time; bounds the memory, not the result.
+        num_workers: threads of each process that decode; they do not change the result.
         pooled_captions: where vectors of the teacher's text tower may be kept.
         digests: of files' contents, to be recorded; None reads the sounds once more for them.
         model_files: the teacher's [`model_files_fingerprint`], to be recorded.
@@ -208,6 +210,7 @@ def write_teacher_bank(
         list(audio_of.values()),
         captions,
         batch_size=batch_size,
+        num_workers=num_workers,
         pooled_captions=pooled_captions,
         progress=progress,
     )

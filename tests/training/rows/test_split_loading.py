@@ -8,6 +8,7 @@ import pytest
 from datasets import Dataset
 from miniature_clotho import write_miniature_clotho
 from miniature_sources import write_miniature_audiocaps, write_miniature_wavcaps
+from pydantic import ValidationError
 from tiny_models import write_sound
 from tiny_recipes import write_captioned_folder
 
@@ -146,6 +147,27 @@ def test_bad_files_are_left_out_and_counted_split_by_split(tmp_path, caplog):
     }
     assert (reports["train"].checked, len(reports["train"].bad)) == (8, 2)
     assert (reports["test"].checked, len(reports["test"].bad)) == (4, 1)
+
+
+def test_a_share_of_each_split_is_checked(tmp_path, caplog):
+    write_captioned_folder(tmp_path, {"train": 20, "validation": 4})
+    splits = load(tmp_path)
+    for share, checked in ((0.25, (5, 1)), (1.0, (20, 4)), (True, (20, 4))):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            good, reports = check_splits(splits, section(tmp_path, check_audio=share), seed=3, progress=False)
+        assert tuple(reports[name].checked for name in ("train", "validation")) == checked
+        assert [reports[name].clips for name in ("train", "validation")] == [20, 4]
+        assert ("checked 5 of 20 clips" in caplog.text) == (share == 0.25)
+        assert good["train"] is splits["train"]
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, "half", [0.5]])
+def test_what_is_no_share_is_refused(tmp_path, value):
+    with pytest.raises(ValidationError, match="check_audio"):
+        section(tmp_path, check_audio=value)
+    assert section(tmp_path, check_audio=False).check_audio is False
+    assert section(tmp_path, check_audio=0.1).check_audio == 0.1
 
 
 def test_too_many_bad_files_stop_with_the_list(tmp_path):

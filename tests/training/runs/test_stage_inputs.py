@@ -1,6 +1,9 @@
 """Recorded inputs against today's: by content, each change named by its role."""
 
+import hashlib
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 from tiny_models import write_sound
@@ -80,3 +83,30 @@ def test_what_is_not_there_and_what_was_not_recorded_are_no_changes(asked):
     assert found.unrecorded == ["teacher 1 (x)"] and not found.changed
     gone = {**inputs, "the sounds of train": {**inputs["the sounds of train"], "fingerprint": None}}
     assert compare_inputs(inputs, gone).missing == ["the sounds of train"]
+
+
+def test_fingerprints_are_those_that_earlier_versions_recorded(asked, tmp_path):
+    """Of JSON lines a column, each column ended by a zero byte."""
+    inputs, _ = asked()
+    recipe = Recipe.model_validate(tiny_recipe(tmp_path, tmp_path / "sounds"))
+    rows = list(load_splits(recipe.data, progress=False)["train"])
+    lines = "".join(f"{row['row_id']}\0{row['caption']}\n" for row in rows)
+    assert inputs["the rows of train"]["fingerprint"] == hashlib.sha256(lines.encode()).hexdigest()
+    columns = [[row[name] for row in rows] for name in ("clip_id", "label")]
+    assert inputs["the labels of train"]["fingerprint"] == of_columns(columns)
+    clips = {row["clip_id"]: row["audio"] for row in rows}
+    sounds = [
+        [
+            clip,
+            audio["offset"],
+            audio["duration"],
+            hashlib.sha256(Path(audio["path"]).read_bytes()).hexdigest(),
+        ]
+        for clip, audio in clips.items()
+    ]
+    assert inputs["the sounds of train"]["fingerprint"] == of_columns([sounds])
+
+
+def of_columns(columns):
+    text = "".join("".join(f"{json.dumps(value)}\n" for value in column) + "\0" for column in columns)
+    return hashlib.sha256(text.encode()).hexdigest()
