@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW
+from .encoder_options import DIMS, ENGINE, PRECISION, TRUST_REMOTE_CODE, WINDOW
 from .failures import one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
 from .index_report import show_report
@@ -34,6 +34,7 @@ def index(
     ] = None,
     window: Annotated[float | None, WINDOW] = None,
     precision: Annotated[str | None, PRECISION] = None,
+    engine: Annotated[str | None, ENGINE] = None,
     dims: Annotated[int | None, DIMS] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     watch: Annotated[
@@ -80,11 +81,11 @@ def index(
     that are not used and the number of other files by extension.
 
     An index has one model, window, hop, precision and number of dimensions. They are chosen when it is made, and
-    recorded; for others, make another index. Needs pip install 'auricle[search]'.
+    recorded; for others, make another index. Its engine is recorded too, and another one may go on with it. Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
-        from ..search.index_creation import load_encoder_on_half_the_cores
+        from ..search.index_creation import loader_by_engine
         from ..search.sound_index import EncoderSettings, SearchError, SoundIndex
         from ..search.store.index_folder import IndexFolder
         from ..search.update.walking import check_root
@@ -92,10 +93,10 @@ def index(
         with one_line_errors(SearchError, OSError, ImportError), Interrupts() as interrupts:
             process = {
                 "ray": ray,
-                "loader": load_encoder_on_half_the_cores,
+                "loader": loader_by_engine(engine),
                 "trust_remote_code": trust_remote_code,
             }
-            settings = EncoderSettings(window, precision, dims)
+            settings = EncoderSettings(window, precision, dims, engine)
             if watch is not None and export is not None and not export.suffix:
                 raise SearchError(
                     f"--export {export}: a folder of links cannot be combined with --watch; export to a file."
@@ -105,8 +106,9 @@ def index(
                 for folder in folders:
                     check_root(folder)
             chosen = model
-            if model is None and not IndexFolder(index_dir).exists("index.json"):
-                chosen = _default_model()
+            if not IndexFolder(index_dir).exists("index.json"):
+                settings = EncoderSettings(window, precision, dims, engine or "auto")
+                chosen = model or _default_model()
             if chosen is not None:
                 try:
                     sounds = SoundIndex.create(
@@ -119,7 +121,7 @@ def index(
                     )
                 except SearchError as error:
                     # Another model is no answer to a window or precision that was chosen.
-                    if model is None and not settings.options():
+                    if model is None and (window, precision, dims, engine) == (None,) * 4:
                         raise SearchError(f"{error} {OTHER_MODELS}") from error
                     raise
             else:

@@ -30,7 +30,7 @@ class TruncatedEncoder(AudioTextEncoder):
         self.logit_scale, self.logit_bias = encoder.logit_scale, encoder.logit_bias
         self.query_prompt, self.document_prompt = encoder.query_prompt, encoder.document_prompt
         self.frame_seconds = encoder.frame_seconds
-        self.kind = encoder.kind
+        self.kind, self.engine = encoder.kind, encoder.engine
 
     @property
     def fingerprint(self) -> str:
