@@ -22,10 +22,9 @@ PRECISION = typer.Option(
 )
 ENGINE = typer.Option(
     "--engine",
-    envvar="AURICLE_ENGINE",
     metavar="auto|torch|packed|onnx",
-    help="What computes float32 on a CPU: torch, packed linear layers (oneDNN) or ONNX Runtime, which exports the model "
-    "once. The embeddings are the same to 1e-5. Default: auto, the fastest on this machine.",
+    help="What computes float32 on a CPU: torch, packed linear layers (oneDNN) or ONNX Runtime, which exports the "
+    "model once. The embeddings are the same to 1e-5. Default: auto, the fastest on this machine, or $AURICLE_ENGINE.",
 )
 DIMS = typer.Option(
     "--dims",

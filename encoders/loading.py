@@ -75,8 +75,9 @@ def load_encoder(
         emulate_precision: load in half precision also where the device does not have it, as a test does: slower
             than float32, and rounded otherwise than where it is native.
         engine: what computes float32 on a CPU (docs/engines.md): "torch"; "packed", linear layers packed for oneDNN;
-            "onnx", towers exported to the cache and run by ONNX Runtime; or "auto", the fastest on this machine.
-            Their vectors differ by at most 1e-5, and have one fingerprint. None is "torch", of an export "onnx".
+            "onnx", towers exported to the cache and run by ONNX Runtime; or "auto", the fastest on this machine
+            (``$AURICLE_ENGINE`` where the model has that one). Their vectors differ by at most 1e-5, and have one
+            fingerprint. None is "torch", of an export "onnx".
 
     Returns:
         The encoder, in evaluation mode.
@@ -150,6 +151,9 @@ def _fastest(encoder: AudioTextEncoder, device: Any) -> str:
     ]
     if len(candidates) < 2:
         return encoder.engine
+    chosen = os.environ.get("AURICLE_ENGINE")
+    if chosen:
+        return chosen if chosen in candidates else encoder.engine
     from .engines.engine_probe import fastest_engine
 
     return fastest_engine(candidates)

@@ -1,4 +1,4 @@
-"""Engines and 8-bit towers: one class of vectors in float32, each of its own else; the same bits alone and in a batch."""
+"""Engines and 8-bit towers: one class of vectors in float32, the same alone and in a batch, and what is refused."""
 
 import numpy as np
 import pytest
@@ -42,6 +42,11 @@ def saved(tmp_path_factory):
 def kept_exports(tmp_path_factory):
     """A cache whose exports serve every test of this module."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def probed(monkeypatch):
+    monkeypatch.delenv("AURICLE_ENGINE")
 
 
 @pytest.fixture
@@ -234,12 +239,21 @@ def test_the_probe_runs_once_a_machine_and_auto_follows_it(saved, tmp_path, monk
             assert load_encoder(saved["passt"], device="cpu", engine="auto").engine == name
 
 
+@needs_packing
+def test_auto_is_what_the_environment_says_where_the_model_has_it(saved, monkeypatch):
+    monkeypatch.setenv("AURICLE_ENGINE", "packed")
+    assert load_encoder(saved["passt"], device="cpu", engine="auto").engine == "packed"
+    monkeypatch.setenv("AURICLE_ENGINE", "onnx")
+    assert load_encoder(saved["clap"], device="cpu", engine="auto").engine == "torch"
+    assert load_encoder(saved["passt"], device="cpu").engine == "torch"
+
+
 def test_auto_takes_onnx_only_where_the_export_is_made(saved, cache, tmp_path, monkeypatch):
     needs_onnx()
     for directory, engine in ((tmp_path, "torch"), (cache, "onnx")):
+        monkeypatch.setenv("AURICLE_CACHE", str(directory))
         if engine == "onnx":
             load_encoder(saved["passt"], device="cpu", engine="onnx")
-        monkeypatch.setenv("AURICLE_CACHE", str(directory))
         engine_probe._remember({"torch": 1.0, "onnx": 0.5}, None)
         assert load_encoder(saved["passt"], device="cpu", engine="auto").engine == engine
     (cache / engine_probe.FILE).unlink()
