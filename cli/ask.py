@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .encoder_options import PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
+from .encoder_options import ENGINE, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
 from .failures import one_line, one_line_errors, printable, quiet_libraries
 from .reading_output import show_reading, why_no_sounds
 
@@ -28,11 +28,12 @@ def ask(
         bool,
         typer.Option(
             "--int8",
-            help="Run the model with 8-bit weights. This is faster on a CPU and changes scores slightly.",
+            help="The same as --precision int8: faster on a CPU, and changes scores slightly.",
         ),
     ] = False,
     window: Annotated[float | None, WINDOW] = None,
     precision: Annotated[str | None, PRECISION] = None,
+    engine: Annotated[str, ENGINE] = "auto",
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
@@ -61,6 +62,7 @@ def ask(
         options = encoder_options(
             window=window,
             precision="int8" if int8 else precision,
+            engine=engine,
             trust_remote_code=trust_remote_code,
         )
         answers, failures, remarks = _rank(model, paths, sentence, batch_size, options, progress)

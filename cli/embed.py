@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .dataset_argument import HELP, load_dataset_argument
-from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
+from .encoder_options import DIMS, ENGINE, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
 from .failures import one_line, one_line_errors, printable, quiet_libraries
 from .reading_output import SHOWN, show_reading, why_no_sounds
 
@@ -59,6 +59,7 @@ def embed(
     stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
     window: Annotated[float | None, WINDOW] = None,
     precision: Annotated[str | None, PRECISION] = None,
+    engine: Annotated[str | None, ENGINE] = None,
     dims: Annotated[int | None, DIMS] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     batch_size: Annotated[
@@ -88,12 +89,12 @@ def embed(
     places. Unreadable clips are skipped and listed at the end, with counts by reason and extension, also of
     files that have no extension of an audio format.
 
-    The bank and the table record window, precision, number of dimensions and the model's commit.
+    The bank and the table record window, precision, engine, number of dimensions and the model's commit.
 
     To use several processes: accelerate launch -m auricle embed MODEL DATASET --out DIR
     """
     chosen = encoder_options(
-        window=window, precision=precision, dims=dims, trust_remote_code=trust_remote_code
+        window=window, precision=precision, dims=dims, trust_remote_code=trust_remote_code, engine=engine
     )
     if arrays is not None or rows is not None or model_name is not None:
         extra = [text for text in (model, dataset, parquet) if text is not None]
@@ -101,10 +102,11 @@ def embed(
         with one_line_errors(ValueError):
             if chosen:
                 raise ValueError(
-                    "--from takes vectors as they are; --window, --precision and --dims need MODEL."
+                    "--from takes vectors as they are; --window, --precision, --dims and --engine need MODEL."
                 )
         _import_vectors(arrays, rows, out, extra, data, model_name=model_name, progress=progress)
         return
+    chosen.setdefault("engine", "auto")
     with one_line_errors(ValueError):
         if model is None or dataset is None:
             raise ValueError(

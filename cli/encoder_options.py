@@ -1,4 +1,4 @@
-"""Options of the commands that load a model: remote code, window, precision and width of the vectors."""
+"""Options of the commands that load a model: remote code, window, precision, engine and width of the vectors."""
 
 from typing import Any
 
@@ -16,9 +16,15 @@ WINDOW = typer.Option(
 )
 PRECISION = typer.Option(
     "--precision",
-    metavar="float32|bf16|float16",
-    help="Precision that the model computes in. bf16 needs a processor or GPU that has it; float16 needs a GPU. "
-    "Default: float32.",
+    metavar="float32|bf16|float16|int8",
+    help="Precision that the model computes in. bf16 needs a processor or GPU that has it; float16 needs a GPU; int8 "
+    "is for Auricle models on a CPU. Default: float32.",
+)
+ENGINE = typer.Option(
+    "--engine",
+    metavar="auto|torch|packed|onnx",
+    help="What computes float32 on a CPU: torch, packed linear layers (oneDNN) or ONNX Runtime, which exports the "
+    "model once. The embeddings are the same to 1e-5. Default: auto, the fastest on this machine, or $AURICLE_ENGINE.",
 )
 DIMS = typer.Option(
     "--dims",
@@ -33,9 +39,10 @@ def encoder_options(
     window: float | None = None,
     precision: str | None = None,
     dims: int | None = None,
+    engine: str | None = None,
     trust_remote_code: bool = False,
 ) -> dict[str, Any]:
     """Arguments of [`load_encoder`] from a command's options, without those that were not given."""
-    given = {"window_seconds": window, "precision": precision, "truncate_dim": dims}
+    given = {"window_seconds": window, "precision": precision, "truncate_dim": dims, "engine": engine}
     options = {name: value for name, value in given.items() if value is not None}
     return {**options, "trust_remote_code": True} if trust_remote_code else options

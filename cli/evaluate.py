@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .dataset_argument import HELP, load_dataset_argument
-from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
+from .encoder_options import DIMS, ENGINE, PRECISION, TRUST_REMOTE_CODE, WINDOW, encoder_options
 from .failures import one_line_errors, printable, quiet_libraries
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def evaluate(
     ] = None,
     window: Annotated[float | None, WINDOW] = None,
     precision: Annotated[str | None, PRECISION] = None,
+    engine: Annotated[str | None, ENGINE] = None,
     dims: Annotated[int | None, DIMS] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Number of bootstrap samples.")] = 1000,
@@ -168,7 +169,11 @@ def evaluate(
                     model,
                     dataset,
                     options=encoder_options(
-                        window=window, precision=precision, dims=dims, trust_remote_code=trust_remote_code
+                        window=window,
+                        precision=precision,
+                        dims=dims,
+                        trust_remote_code=trust_remote_code,
+                        engine=engine or "auto",
                     ),
                     audio=audio,
                     edges=edges,
@@ -190,10 +195,10 @@ def evaluate(
                 raise ValueError(
                     "--candidates index cannot be combined with --against, --save or --submission."
                 )
-            chosen = encoder_options(window=window, precision=precision, dims=dims)
+            chosen = encoder_options(window=window, precision=precision, dims=dims, engine=engine)
             if index_dir is not None and chosen:
                 raise ValueError(
-                    "--window, --precision and --dims are the index's own; leave them out with --index."
+                    "--window, --precision, --dims and --engine are the index's own; leave them out with --index."
                 )
             if relevance and relevance_column:
                 raise ValueError("--relevance and --relevance-column cannot be combined; give one of them.")
@@ -280,8 +285,10 @@ def similarities_of(
     from ..evaluation.similarities import Similarities
 
     if chosen and (model.lower().endswith(".json") or Similarities.is_one(model)):
-        raise ValueError(f"{model}: --window, --precision and --dims apply to a model, and this is not one.")
-    load = partial(load_encoder, **(chosen or {}), **(trusted or {}))
+        raise ValueError(
+            f"{model}: --window, --precision, --dims and --engine apply to a model, and this is not one."
+        )
+    load = partial(load_encoder, **{"engine": "auto", **(chosen or {}), **(trusted or {})})
     if model.lower().endswith(".json"):
         if not Path(model).is_file():
             raise ValueError(f"{model}: ensemble file not found.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .encoder_options import DIMS, PRECISION, TRUST_REMOTE_CODE, WINDOW
+from .encoder_options import DIMS, ENGINE, PRECISION, TRUST_REMOTE_CODE, WINDOW
 from .failures import one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
 from .index_report import show_report
@@ -37,6 +37,7 @@ def index(
     ] = None,
     window: Annotated[float | None, WINDOW] = None,
     precision: Annotated[str | None, PRECISION] = None,
+    engine: Annotated[str | None, ENGINE] = None,
     dims: Annotated[int | None, DIMS] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     frames: Annotated[
@@ -90,11 +91,12 @@ def index(
     that are not used and the number of other files by extension.
 
     An index has one model, window, hop, precision, number of dimensions and kind of frames. They are chosen when it
-    is made, and recorded; for others, make another index. Needs pip install 'auricle[search]'.
+    is made, and recorded; for others, make another index. Its engine is recorded too, and another one may go on with
+    it. Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
-        from ..search.index_creation import load_encoder_on_half_the_cores
+        from ..search.index_creation import loader_by_engine
         from ..search.sound_index import EncoderSettings, SearchError, SoundIndex
         from ..search.store.index_folder import IndexFolder
         from ..search.update.walking import check_root
@@ -102,10 +104,10 @@ def index(
         with one_line_errors(SearchError, OSError, ImportError), Interrupts() as interrupts:
             process = {
                 "ray": ray,
-                "loader": load_encoder_on_half_the_cores,
+                "loader": loader_by_engine(engine),
                 "trust_remote_code": trust_remote_code,
             }
-            settings = EncoderSettings(window, precision, dims, frames)
+            settings = EncoderSettings(window, precision, dims, frames=frames, engine=engine)
             if watch is not None and export is not None and not export.suffix:
                 raise SearchError(
                     f"--export {export}: a folder of links cannot be combined with --watch; export to a file."
@@ -115,8 +117,9 @@ def index(
                 for folder in folders:
                     check_root(folder)
             chosen = model
-            if model is None and not IndexFolder(index_dir).exists("index.json"):
-                chosen = _default_model()
+            if not IndexFolder(index_dir).exists("index.json"):
+                settings = EncoderSettings(window, precision, dims, frames=frames, engine=engine or "auto")
+                chosen = model or _default_model()
             if chosen is not None:
                 try:
                     sounds = SoundIndex.create(
@@ -129,7 +132,7 @@ def index(
                     )
                 except SearchError as error:
                     # Another model is no answer to a window or precision that was chosen.
-                    if model is None and not settings.options():
+                    if model is None and (window, precision, dims, engine) == (None,) * 4:
                         raise SearchError(f"{error} {OTHER_MODELS}") from error
                     raise
             else:

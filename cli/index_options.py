@@ -67,9 +67,10 @@ def open_index(
     template: str | None = None,
     model: str | None = None,
     trust_remote_code: bool = False,
+    engine: str | None = None,
 ) -> "SoundIndex":
-    """Opens an index; the model is loaded when a query needs it."""
-    from ..search.index_creation import load_encoder_on_half_the_cores
+    """Opens an index; the model is loaded when a query needs it, by the index's engine unless another one is given."""
+    from ..search.index_creation import loader_by_engine
     from ..search.sound_index import SoundIndex
 
     chosen = {} if template is None else {"template": template}
@@ -79,7 +80,7 @@ def open_index(
         ray=ray,
         model=model,
         trust_remote_code=trust_remote_code,
-        loader=load_encoder_on_half_the_cores,
+        loader=loader_by_engine(engine),
         **chosen,
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .encoder_options import TRUST_REMOTE_CODE
+from .encoder_options import ENGINE, TRUST_REMOTE_CODE
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
@@ -72,6 +72,7 @@ def search(
         Path | None,
         typer.Option(help="Exported text tower (ONNX directory). Queries then run without torch."),
     ] = None,
+    engine: Annotated[str | None, ENGINE] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
@@ -104,7 +105,7 @@ def search(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
+        sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code, engine)
         how = {"negative": negative or [], "names": names, "exact": exact, **filters}
         how |= {} if rank is None else {"rank": rank}
         if questions is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..modeling import AuricleModel
-from ..modeling.int8 import Int8Linear
+from ..modeling.int8 import Int8Linear, quantize_linear_layers
 from ..processing import AuricleProcessor
 from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained
 from .auricle_embedding import (
@@ -20,6 +20,10 @@ from .auricle_embedding import (
     frame_weights,
     frames_per_window,
 )
+from .engines.auricle_towers import exports_are_there, use_onnx_towers
+from .engines.engine_names import ENGINES, lack_of_engine
+from .engines.one_at_a_time import compute_one_at_a_time
+from .engines.packed_linear import pack_linear_layers
 from .interface import AudioTextEncoder, EncoderError
 from .model_fingerprint import count_parameters, model_fingerprint, text_fingerprint
 from .model_source import license_of
@@ -47,6 +51,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     kind = "Auricle model"
     precisions = PRECISIONS
+    engines = ENGINES
 
     def __init__(
         self,
@@ -59,6 +64,8 @@ class AuricleEncoder(AudioTextEncoder):
         tower_precision: str = "float32",
     ):
         self._tower_precision = tower_precision
+        # Of the float32 model, where the layers are quantised.
+        self._float32_fingerprints: tuple[str, str] | None = None
         if tower_precision != "float32":
             compute_towers_in(tower_precision, model.audio_model, model.text_model)
         self.model, self.processor = model, processor
@@ -95,7 +102,7 @@ class AuricleEncoder(AudioTextEncoder):
         if precision not in cls.precisions:
             raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(cls.precisions)}.")
         try:
-            model, processor = load_pretrained(name, int8=precision == "int8", revision=revision)
+            model, processor = load_pretrained(name, revision=revision)
         except ValueError as error:
             raise EncoderError(str(error)) from error
         commit = getattr(model.config, "_commit_hash", None)
@@ -112,6 +119,8 @@ class AuricleEncoder(AudioTextEncoder):
                 f"{name}: a window of {window_seconds:g} s is not accepted; this model's windows last "
                 f"{encoder.window_seconds:g} s."
             )
+        if precision == "int8":
+            encoder._quantize()
         if device is None:
             # 8-bit layers run on the CPU.
             device = "cuda" if torch.cuda.is_available() and precision != "int8" else "cpu"
@@ -120,6 +129,8 @@ class AuricleEncoder(AudioTextEncoder):
     @property
     def fingerprint(self) -> str:
         """See [`model_fingerprint`]; with the precision of the towers, if that is not float32."""
+        if self._float32_fingerprints is not None:
+            return _of_int8(self._float32_fingerprints[0])
         try:
             return self._in_its_precision(model_fingerprint(self.model, self.processor))
         except ValueError as error:
@@ -128,6 +139,8 @@ class AuricleEncoder(AudioTextEncoder):
     @property
     def text_fingerprint(self) -> str:
         """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection behind it."""
+        if self._float32_fingerprints is not None:
+            return _of_int8(self._float32_fingerprints[1])
         return self._in_its_precision(text_fingerprint(self.model, self.processor))
 
     def _in_its_precision(self, fingerprint: str) -> str:
@@ -204,6 +217,49 @@ class AuricleEncoder(AudioTextEncoder):
         """Moves the model to a device."""
         self.model.to(device)
         return self
+
+    def _quantize(self) -> None:
+        """
+        Gives the towers 8-bit linear layers; the projections behind them stay in float32.
+
+        Windows and sentences are computed one at a time from then on: 8-bit activations share a scale a call.
+        """
+        model = self.model
+        self._float32_fingerprints = (
+            model_fingerprint(model, self.processor),
+            text_fingerprint(model, self.processor),
+        )
+        model.audio_model = quantize_linear_layers(model.audio_model)
+        model.text_model = quantize_linear_layers(model.text_model)
+        compute_one_at_a_time(model.audio_model)
+        compute_one_at_a_time(model.text_model)
+
+    @property
+    def ready_engines(self) -> tuple[str, ...]:
+        """Without "onnx", if this model was not exported for it yet."""
+        if not lack_of_engine("onnx", self.precision, self.model.device) and exports_are_there(
+            self.fingerprint
+        ):
+            return self.engines
+        return tuple(name for name in self.engines if name != "onnx")
+
+    def use_engine(self, engine: str) -> None:
+        """
+        See [`AudioTextEncoder.use_engine`]; the audio tower then computes its windows one at a time.
+
+        Raises:
+            EngineError: also if "onnx" has to export a tower, and cannot.
+        """
+        if engine == self.engine:
+            return
+        if self.engine != "torch" or engine not in self.engines:
+            raise ValueError(f"engine {engine!r} is not one of {', '.join(self.engines)}.")
+        if engine == "packed":
+            pack_linear_layers(self.model)
+        else:
+            use_onnx_towers(self.model, self.processor, self.fingerprint, self.name or self.kind)
+        compute_one_at_a_time(self.model.audio_model)
+        self.engine = engine
 
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """See [`AuricleProcessor.prepare_text`]."""
@@ -288,14 +344,18 @@ class AuricleEncoder(AudioTextEncoder):
         frames = frames_per_window(self.model.config.audio_config, self.window_seconds)
         rows = np.zeros((len(real), frames, self.embedding_dim), dtype=np.float32)
         for place, length in enumerate(real):
+            own = columns[place]
+            if mask is not None and getattr(self.model.config.audio_config, "padding_mask", "") == "exact":
+                # Columns that reach into padding are there or not, as the batch and the engine have it.
+                own = own[: int(mask[place].sum()) // self.model.config.audio_config.patch_size]
             weights = frame_weights(
                 self.model.config.audio_config,
-                columns.shape[1],
+                len(own),
                 frame_seconds=self.frame_seconds,
                 mel_hop_seconds=extractor.hop_length / extractor.sampling_rate,
                 real_seconds=length / extractor.sampling_rate,
             )
-            pooled = torch.from_numpy(weights).to(columns) @ columns[place]
+            pooled = torch.from_numpy(weights).to(own) @ own
             rows[place, : len(weights)] = self.model.project_frames(pooled).float().cpu().numpy()
         return rows
 
@@ -337,6 +397,11 @@ def _token_counts(tokenizer: Any, sentences: list[str]) -> list[int]:
     # Sets the backend's padding and truncation; of the tokens themselves only the number is wanted.
     tokenizer(sentences[:1], **options)
     return [len(encoding) for encoding in backend.encode_batch_fast(sentences)]
+
+
+def _of_int8(fingerprint: str) -> str:
+    # A class of its own: another way to quantise is another number.
+    return hashlib.sha256(f"{fingerprint} linear layers in int8, form 1".encode()).hexdigest()
 
 
 __all__ = ["AuricleEncoder"]

@@ -56,6 +56,7 @@ class AudioTextEncoder(ABC):
         frame_seconds: time step of [`embed_frames`].
         embeds_short_windows: whether [`embed_short_windows`] computes no more than the sound it is given.
         runs_remote_code: whether Python code that the model's repository brings makes its vectors.
+        engine: what computes: "torch", "packed" or "onnx"; see [`use_engine`].
     """
 
     name: str = ""
@@ -72,12 +73,15 @@ class AudioTextEncoder(ABC):
     frame_seconds: float | None = None
     embeds_short_windows: bool = False
     runs_remote_code: bool = False
+    engine: str = "torch"
     # What messages call this kind of model.
     kind: ClassVar[str] = "audio-text encoder"
     # Whether it may be made of classes that a repository brings, if the user allows that.
     may_run_remote_code: ClassVar[bool] = False
     # What its models can be loaded in.
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
+    # What can compute them.
+    engines: ClassVar[tuple[str, ...]] = ("torch",)
 
     @classmethod
     def directories_only(cls, directory: Path) -> bool:
@@ -140,11 +144,12 @@ class AudioTextEncoder(ABC):
         How it embeds, for the record of a bank or a table: values for JSON.
 
         Returns:
-            ``revision``, ``precision``, ``window_seconds``, ``embedding_dim`` and ``remote_code``.
+            ``revision``, ``precision``, ``engine``, ``window_seconds``, ``embedding_dim`` and ``remote_code``.
         """
         return {
             "revision": self.revision,
             "precision": self.precision,
+            "engine": self.engine,
             "window_seconds": self.window_seconds,
             "embedding_dim": self.embedding_dim,
             "remote_code": self.runs_remote_code,
@@ -153,6 +158,27 @@ class AudioTextEncoder(ABC):
     def to(self, device: Any) -> Self:
         """Moves the weights to a torch device; an encoder that runs elsewhere stays where it is."""
         return self
+
+    @property
+    def ready_engines(self) -> tuple[str, ...]:
+        """Those of the class's ``engines`` that can compute at once, without an export that is made first."""
+        return self.engines
+
+    def use_engine(self, engine: str) -> None:
+        """
+        Lets another engine compute from now on: for inference, on a CPU, in float32.
+
+        All engines give the same vectors to 1e-5 in any coordinate, and leave the fingerprint as it is. Each has the
+        encoders' promises: the same bits at any time.
+
+        Args:
+            engine: one of the class's ``engines``; one that the machine lacks is not caught here.
+
+        Raises:
+            ValueError: if the class has none of that name.
+        """
+        if engine != self.engine:
+            raise ValueError(f"engine {engine!r} is not one of {', '.join(self.engines)}.")
 
     # ---------------------------------------------------------------------------------------- sentences
 

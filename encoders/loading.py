@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .engines.engine_names import AUTO, EngineError, lack_of_engine
 from .hub_files import ModelFiles, fetch_all, find_model_files
 from .interface import AudioTextEncoder, EncoderError
 from .model_source import read_model_type
@@ -49,6 +50,7 @@ def load_encoder(
     window_seconds: float | None = None,
     truncate_dim: int | None = None,
     emulate_precision: bool = False,
+    engine: str | None = None,
 ) -> AudioTextEncoder:
     """
     Loads a model that embeds sounds and sentences, whatever its kind.
@@ -72,14 +74,18 @@ def load_encoder(
             ``matryoshka_dims``. None keeps all.
         emulate_precision: load in half precision also where the device does not have it, as a test does: slower
             than float32, and rounded otherwise than where it is native.
+        engine: what computes float32 on a CPU (docs/engines.md): "torch"; "packed", linear layers packed for oneDNN;
+            "onnx", towers exported to the cache and run by ONNX Runtime; or "auto", the fastest on this machine
+            (``$AURICLE_ENGINE`` where the model has that one). Their vectors differ by at most 1e-5, and have one
+            fingerprint. None is "torch", of an export "onnx".
 
     Returns:
         The encoder, in evaluation mode.
 
     Raises:
         EncoderError: if there is no such model or revision, it is of a kind that is not known, it needs code of
-            its own, it is incomplete, or it or the device lacks the precision, the window or the width; one line
-            that names the model and the part at fault.
+            its own, it is incomplete, or it or the device lacks the precision, the engine, the window or the
+            width; one line that names the model and the part at fault.
     """
     files = find_model_files(name, revision)
     kind = _recognized_class(files.directory)
@@ -94,6 +100,9 @@ def load_encoder(
     lack = None if emulate_precision else lack_of(precision, device)
     if lack:
         raise PrecisionError(files.name, precision, lack)
+    engine = kind.engine if engine is None else engine
+    if engine != AUTO:
+        _check_engine(files.name, kind, engine, precision, device)
     location = files.name
     if not files.reachable:
         location = os.fspath(files.directory)
@@ -114,7 +123,40 @@ def load_encoder(
         from .model_source import brings_remote_code
 
         encoder.runs_remote_code = brings_remote_code(files.directory)
+    _use_engine(encoder, engine, device)
     return encoder if truncate_dim is None else truncated(encoder, truncate_dim)
+
+
+def _check_engine(name: str, kind: Any, engine: str, precision: str, device: Any) -> None:
+    lack = None if engine == kind.engine else lack_of_engine(engine, precision, device, kind.engines)
+    if lack:
+        raise EncoderError(str(EngineError(name, engine, lack)))
+
+
+def _use_engine(encoder: AudioTextEncoder, engine: str, device: Any) -> None:
+    if engine == AUTO:
+        engine = _fastest(encoder, device)
+    try:
+        encoder.use_engine(engine)
+    except ValueError as error:
+        raise EncoderError(str(error)) from error
+
+
+def _fastest(encoder: AudioTextEncoder, device: Any) -> str:
+    """What is fastest for an encoder; an engine whose export would have to be made first is none."""
+    candidates = [
+        name
+        for name in encoder.ready_engines
+        if name == encoder.engine or lack_of_engine(name, encoder.precision, device, encoder.engines) is None
+    ]
+    if len(candidates) < 2:
+        return encoder.engine
+    chosen = os.environ.get("AURICLE_ENGINE")
+    if chosen:
+        return chosen if chosen in candidates else encoder.engine
+    from .engines.engine_probe import fastest_engine
+
+    return fastest_engine(candidates)
 
 
 def is_encoder_directory(name: str | os.PathLike[str]) -> bool:

@@ -14,6 +14,7 @@ from ..modeling import AuricleModel
 from ..modeling.int8 import Int8Linear
 from ..processing import AuricleFeatureExtractor, AuricleProcessor
 from ..processing.caption_normalizer import own_normalizer
+from .engines.packed_linear import count_packed_weights
 
 # Weights that no embedding passes through: of the loss, and of the third stage's cluster heads.
 _NOT_EMBEDDING = re.compile(r"logit_scale|(audio|text)_cluster_head\..*")
@@ -86,6 +87,7 @@ def count_parameters(model: AuricleModel, towers: Collection[str] = ("audio", "t
         towers: "audio", "text" or both, each with its projection.
     """
     counts = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    counts |= count_packed_weights(model)
     for name, module in model.named_modules():
         if isinstance(module, Int8Linear):
             weight, bias = torch.ops.quantized.linear_unpack(module.packed)

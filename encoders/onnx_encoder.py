@@ -36,6 +36,7 @@ class OnnxEncoder(AudioTextEncoder):
 
     kind = "ONNX export"
     precisions = ("float32", "int8")
+    engine, engines = "onnx", ("onnx",)
 
     def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):
         try:

@@ -31,7 +31,7 @@ class TruncatedEncoder(AudioTextEncoder):
         self.query_prompt, self.document_prompt = encoder.query_prompt, encoder.document_prompt
         self.frame_seconds = encoder.frame_seconds
         self.embeds_short_windows = encoder.embeds_short_windows
-        self.kind = encoder.kind
+        self.kind, self.engine = encoder.kind, encoder.engine
 
     @property
     def fingerprint(self) -> str:

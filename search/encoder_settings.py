@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..encoders.settings.precision import full_name
+from ..encoders.engines.engine_names import AUTO, ENGINES
+from ..encoders.settings.precision import PRECISIONS, full_name
 from .errors import SearchError
 from .store.kept_frames import FRAME_KINDS
 
-# Of int8 an encoder has no fingerprint that an index could be checked by.
-INDEX_PRECISIONS = ("float32", "bfloat16", "float16")
+INDEX_PRECISIONS = PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -20,24 +20,29 @@ class EncoderSettings:
 
     Attributes:
         window_seconds: length of a window.
-        precision: "float32", "bfloat16" ("bf16") or "float16".
+        precision: "float32", "bfloat16" ("bf16"), "float16" or "int8".
         truncate_dim: how many first dimensions of the vectors are kept.
         frames: "float16" or "int8" keeps a vector a second beside the windows; no setting of the encoder itself.
+        engine: what computes float32 on a CPU: "torch", "packed", "onnx" or "auto". All of them make the same
+            vectors to 1e-5: an index made by one may be asked and continued by another.
     """
 
     window_seconds: float | None = None
     precision: str | None = None
     truncate_dim: int | None = None
     frames: str | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         if self.frames not in (None, *FRAME_KINDS):
             raise SearchError(f"frames {self.frames!r}: an index keeps them as {' or '.join(FRAME_KINDS)}.")
+        if self.engine not in (None, AUTO, *ENGINES):
+            raise SearchError(f"engine {self.engine!r}: accepted are {AUTO}, {', '.join(ENGINES)}.")
         if self.precision is None:
             return
         object.__setattr__(self, "precision", full_name(self.precision))
         if self.precision not in INDEX_PRECISIONS:
-            raise SearchError(f"precision {self.precision!r}: an index takes float32, bf16 or float16.")
+            raise SearchError(f"precision {self.precision!r}: an index takes float32, bf16, float16 or int8.")
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "EncoderSettings":
@@ -50,12 +55,14 @@ class EncoderSettings:
         return {
             name: value
             for name, value in given.items()
-            if name != "frames" and value is not None and (name, value) != ("precision", "float32")
+            if name != "frames"
+            and value is not None
+            and (name, value) not in (("precision", "float32"), ("engine", "torch"))
         }
 
     def completed_by(self, directory: str | os.PathLike[str], record: Mapping[str, Any]) -> "EncoderSettings":
         """
-        The settings of an index, if those that are given are its own.
+        The settings of an index, if those that are given are its own; with the engine that is given.
 
         Args:
             directory: of the index, for messages.
@@ -83,7 +90,8 @@ class EncoderSettings:
                     f"{directory}: was made with {words.format(value)}, not {words.format(wanted)}. "
                     "Vectors of two kinds cannot be compared: name another --index."
                 )
-        return self.of_record(record)
+        own = self.of_record(record)
+        return own if self.engine is None else replace(own, engine=self.engine)
 
 
 def remote_code_option(

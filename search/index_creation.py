@@ -48,6 +48,18 @@ def load_encoder_on_half_the_cores(name: str, **options: Any) -> AudioTextEncode
     return load_index_encoder(name, **options)
 
 
+def loader_by_engine(engine: str | None) -> Callable[..., AudioTextEncoder]:
+    """
+    [`load_encoder_on_half_the_cores`] with an engine in the place of an index's own.
+
+    Args:
+        engine: see [`load_encoder`]; None leaves the index its own.
+    """
+    if engine is None:
+        return load_encoder_on_half_the_cores
+    return lambda name, **options: load_encoder_on_half_the_cores(name, **{**options, "engine": engine})
+
+
 def open_or_create(
     directory: str | os.PathLike[str],
     model: str,
@@ -118,6 +130,7 @@ def record_of(
         "settings": {
             "clip_vector": "model",
             "precision": encoder.precision,
+            "engine": encoder.engine,
             "revision": encoder.revision,
             "window_seconds": settings.window_seconds,
             "truncate_dim": settings.truncate_dim,
@@ -190,6 +203,7 @@ __all__ = [
     "check_settings",
     "load_encoder_on_half_the_cores",
     "load_index_encoder",
+    "loader_by_engine",
     "open_or_create",
     "place_of",
     "record_of",

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..encoders import AudioTextEncoder
 from ..encoders.caption_lengths import caption_lengths
+from ..encoders.engines.engine_names import lack_of_engine
 from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option
@@ -155,7 +156,11 @@ class IndexEncoder:
             SearchError: if it runs code of its repository, and that is not trusted.
         """
         trusted = remote_code_option(self.directory, self.record, self._trusted)
-        return {**EncoderSettings.of_record(self.record).options(), **trusted}
+        options = EncoderSettings.of_record(self.record).options()
+        # Made on another machine: torch gives the same vectors to 1e-5, and has the same fingerprint.
+        if lack_of_engine(self.record["settings"]["engine"]) is not None:
+            del options["engine"]
+        return {**options, **trusted}
 
     def _load(self, name: str, options: Mapping[str, Any]) -> AudioTextEncoder:
         try:

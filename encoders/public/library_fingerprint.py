@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..engines.packed_linear import count_packed_weights
+
 # Fields of a configuration that act in training only, or that say how to compute and not what.
 _NOT_EMBEDDING = re.compile(
     r".*dropout.*|.*initializer.*|drop_path.*|layer_?drop|use_cache|mask_time.*|.*logit_scale.*"
@@ -43,11 +45,9 @@ def library_fingerprint(settings: Mapping[str, Any], weights: Mapping[str, torch
 
 def count_parameters(model: torch.nn.Module) -> int:
     """How many weights a library's model has, without temperatures; a shared one counts once."""
-    return sum(
-        parameter.numel()
-        for name, parameter in model.named_parameters()
-        if not _NOT_IN_VECTORS.fullmatch(name)
-    )
+    counts = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    counts |= count_packed_weights(model)
+    return sum(count for name, count in counts.items() if not _NOT_IN_VECTORS.fullmatch(name))
 
 
 def config_settings(config: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from ..auricle_embedding import evaluation_mode
 from ..checkpoint_faults import check_complete, named_fault, quiet_loading
+from ..engines.packed_linear import pack_linear_layers
 from ..interface import AudioTextEncoder, EncoderError, unit_rows
 from .library_fingerprint import (
     config_settings,
@@ -47,6 +48,7 @@ class TransformersEncoder(AudioTextEncoder):
     """
 
     precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
+    engines: ClassVar[tuple[str, ...]] = ("torch", "packed")
     # Tokens of a sentence at most, where neither tokenizer nor positions say less.
     text_limit: ClassVar[int] = 512
 
@@ -128,6 +130,10 @@ class TransformersEncoder(AudioTextEncoder):
         self.model.to(device)
         return self
 
+    def use_engine(self, engine: str) -> None:
+        """See [`AudioTextEncoder.use_engine`]; "packed" packs the linear layers of the whole model."""
+        use_packed_layers(self, self.model, engine)
+
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """
         Sentences as they are, without white space at the ends.
@@ -155,6 +161,25 @@ class TransformersEncoder(AudioTextEncoder):
             vectors.update(zip(part, finite_rows(unit_vectors(rows), self), strict=True))
         rows = np.array([vectors[text] for text in prepared], dtype=np.float32)
         return rows.reshape(-1, self.embedding_dim)
+
+
+def use_packed_layers(encoder: AudioTextEncoder, model: torch.nn.Module, engine: str) -> None:
+    """
+    Sets the engine of an encoder that has "torch" and "packed".
+
+    Args:
+        encoder: of the model.
+        model: float32, on the CPU, if the engine is "packed".
+        engine: "torch" or "packed"; what is packed stays so.
+
+    Raises:
+        ValueError: for another engine, or a model that cannot be packed.
+    """
+    if engine == "packed" and encoder.engine == "torch":
+        pack_linear_layers(model)
+        encoder.engine = engine
+    elif engine != encoder.engine:
+        raise ValueError(f"engine {engine!r} is not one of {', '.join(encoder.engines)}.")
 
 
 def load_parts(

@@ -296,8 +296,10 @@ def test_an_index_in_half_precision(here, claimed_half_precision, monkeypatch, m
 
 
 def test_precisions_that_are_none_or_that_an_index_cannot_have(here):
-    line = refused("index", "sounds", "--model", "auricle", "--index", "out", "--precision", "int8")
-    assert "precision 'int8': an index takes float32, bf16 or float16" in line
+    line = refused("index", "sounds", "--model", "auricle", "--index", "out", "--precision", "int4")
+    assert "precision 'int4': an index takes float32, bf16, float16 or int8" in line
+    line = refused("index", "sounds", "--model", "clap", "--index", "out", "--precision", "int8")
+    assert "precision 'int8' is not one of float32, bfloat16, float16, which a CLAP model has" in line
     line = refused("embed", "clap", "captioned", "--out", "out", "--precision", "half")
     assert "precision 'half' is not one of float32, bfloat16, float16" in line
     line = refused("ask", "auricle", "sounds", SENTENCE, "--int8", "--precision", "bf16")
@@ -312,6 +314,7 @@ def test_a_bank_records_how_it_was_made(here, claimed_half_precision):
     assert bank.encoder == {
         "revision": None,
         "precision": "bfloat16",
+        "engine": "torch",
         "window_seconds": 4.0,
         "embedding_dim": 32,
         "remote_code": False,
@@ -323,6 +326,50 @@ def test_a_bank_records_how_it_was_made(here, claimed_half_precision):
     del told["encoder"]
     (here / "bank/bank.json").write_text(json.dumps(told))
     assert TeacherBank.load("bank").encoder == {}
+
+
+# ------------------------------------------------------------------------------------------ engine
+
+
+def test_the_engine_is_recorded_and_another_one_may_ask(here):
+    from auricle.encoders.engines.packed_linear import lack_of_packing
+
+    if lack_of_packing():
+        pytest.skip(lack_of_packing())
+    index("--engine", "packed", model="auricle")
+    assert settings()["engine"] == "packed"
+    asked = [
+        json.loads(run("search", SENTENCE, "--index", "index", "--json", *options).stdout)
+        for options in ((), ("--engine", "torch"), ("--engine", "auto"))
+    ]
+    for other in asked[1:]:
+        assert [hit["path"] for hit in other] == [hit["path"] for hit in asked[0]]
+        assert np.allclose([hit["score"] for hit in other], [hit["score"] for hit in asked[0]], atol=2e-5)
+    # By default the engine is what is fastest; here the environment says so.
+    index(model="auricle", name="plain")
+    assert "engine" not in settings("plain")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("index", "sounds", "--model", "clap", "--index", "out"),
+        ("ask", "clap", "sounds", SENTENCE),
+        ("evaluate", "clap", "captioned", "--split", "test"),
+        ("embed", "clap", "captioned", "--out", "out"),
+    ],
+)
+def test_an_engine_that_the_model_lacks_is_refused_by_every_command(here, arguments):
+    assert "engine onnx: models of this kind have torch, packed" in refused(*arguments, "--engine", "onnx")
+    assert not (here / "out").exists()
+
+
+def test_ask_in_int8_is_ask_with_its_precision(here):
+    small = [
+        run("ask", "auricle", "sounds", SENTENCE, "--json", *how).stdout
+        for how in (["--int8"], ["--precision", "int8"])
+    ]
+    assert small[0] == small[1] != run("ask", "auricle", "sounds", SENTENCE, "--json").stdout
 
 
 # -------------------------------------------------------------------------------------------- dims
@@ -394,7 +441,7 @@ def test_evaluate_measures_what_a_width_costs(here):
 def test_settings_of_a_model_are_none_of_similarities(here):
     run("evaluate", "clap", "captioned", "--save", "saved", "--resamples", 5, "--no-progress")
     line = refused("evaluate", "saved", "captioned", "--window", 5, "--no-progress")
-    assert "saved: --window, --precision and --dims apply to a model, and this is not one" in line
+    assert "saved: --window, --precision, --dims and --engine apply to a model, and this is not one" in line
 
 
 def test_settings_remain_when_an_index_is_opened_from_python(here):

@@ -29,6 +29,7 @@ DEFAULTS = {
     "revision": None,
     "window_seconds": None,
     "truncate_dim": None,
+    "engine": "torch",
     "remote_code": False,
 }
 

@@ -1,0 +1,67 @@
+"""Networks as ONNX files: the exporter, quiet, and without paths of the machine that it ran on."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def write_graph(
+    network: nn.Module,
+    example: tuple,
+    inputs: list[str],
+    outputs: list[str],
+    shapes: tuple,
+    path: Path,
+) -> None:
+    """
+    Writes a network as an ONNX file.
+
+    Args:
+        network: in evaluation mode.
+        example: its arguments.
+        inputs, outputs: names.
+        shapes: dynamic axes of each argument, as of ``torch.onnx.export``.
+        path: of the file; large weights lie beside it in ``NAME.data``.
+
+    Raises:
+        RuntimeError, ValueError, torch.onnx.OnnxExporterError: if the exporter cannot do it.
+    """
+    program = torch.onnx.export(
+        network,
+        example,
+        dynamo=True,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=shapes,
+        optimize=True,
+        verbose=False,
+    )
+    # The exporter notes at each node the source files that it came from, with this machine's paths.
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
+    program.save(path)
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """The exporter prints its progress, and warnings about packages that nobody asked for."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "root", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+__all__ = ["quiet_exporter", "write_graph"]
