@@ -26,7 +26,7 @@ def docs_page(schema: Mapping[str, Any], mounted_at: str) -> str:
         for method, operation in methods.items():
             parts.append(f"<h2><code>{method.upper()} {escape(mounted_at + path)}</code></h2>")
             parts.append(f"<p>{escape(operation.get('description', ''))}</p>")
-            fields = list(_fields(operation, models))
+            fields = sorted(_fields(operation, models), key=lambda field: field[2] != "required")
             parts.append(_table(fields) if fields else "<p>It takes no fields.</p>")
             answer = _reference(operation["responses"]["200"]["content"]["application/json"]["schema"])
             parts.append(f'<p>It answers <a href="#{answer}">{answer}</a>.</p>')
