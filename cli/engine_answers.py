@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .failures import one_line
+
 if TYPE_CHECKING:
-    from ..search.query.hits import Hit
+    from ..search.engine.client import EngineAnswer
 
 NO_ENGINE = typer.Option(
     "--no-engine",
@@ -25,7 +27,7 @@ def ask_running_engine(
     template: str | None = None,
     trust_remote_code: bool = False,
     unless: bool = False,
-) -> "tuple[list[Hit], list[str]] | None":
+) -> "EngineAnswer | None":
     """
     Asks the engine of an index, if one runs that would answer as this command does.
 
@@ -37,7 +39,7 @@ def ask_running_engine(
         unless: do not ask it.
 
     Returns:
-        Results, and why there are none; None if the command has to open the index itself.
+        Its answer, whose notes are printed; None if the command has to open the index itself.
 
     Raises:
         SearchError: if the question cannot be asked.
@@ -49,7 +51,10 @@ def ask_running_engine(
     from ..search.engine.port_file import engine_options
 
     options = engine_options(text_tower=text_tower, template=template, trust_remote_code=trust_remote_code)
-    return ask_engine(index_dir, kind, question, options)
+    answer = ask_engine(index_dir, kind, question, options)
+    for note in () if answer is None else answer.notes:
+        typer.echo(one_line(note), err=True)
+    return answer
 
 
 __all__ = ["NO_ENGINE", "ask_running_engine"]

@@ -123,7 +123,7 @@ def search(
             unless=no_engine or any(way is not None for way in (ray, model, questions)),
         )
         if found is not None:
-            show_hits(None, found[0], as_json, export, found[1], title=sentence)
+            show_hits(None, found.hits, as_json, export, found.why_empty, title=sentence)
             return
         sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
         if questions is not None:

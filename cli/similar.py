@@ -90,7 +90,7 @@ def similar(
             unless=no_engine or ray is not None or model is not None,
         )
         if found is not None:
-            show_hits(None, found[0], as_json, export, found[1], title=f"like {file.name}")
+            show_hits(None, found.hits, as_json, export, found.why_empty, title=f"like {file.name}")
             return
         sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
         ask = partial(sounds.similar, file, **how)

@@ -118,6 +118,9 @@ class FoundSounds(BaseModel):
 
     results: list[FoundSound]
     why_empty: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(
+        default_factory=list, description="Such as that a question is longer than the model reads."
+    )
 
 
 class Status(BaseModel):

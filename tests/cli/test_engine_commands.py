@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("lancedb")
 
-from engines import start
+from engines import ask, start
 from sound_libraries import library
 from tiny_models import saved_tiny_model
 from tiny_recipes import environment
@@ -36,6 +36,8 @@ def served(tmp_path_factory):
         patch.chdir(root)
         running = start(root / "index")
         running.root = root
+        # Its model is loaded, with what that prints.
+        assert ask(running.url, "api/v1/search?query=rain")[0] == 200
         yield running
         running.close()
 
@@ -96,6 +98,15 @@ def test_what_is_printed_is_the_same(served, no_model, capsys, question):
     assert by_engine == run(*asked, "--no-engine") and quick == by_engine
     # What is no filter is seen before anything is opened.
     assert len(no_model) == itself + ("--metadata" not in question)
+
+
+def test_a_question_that_is_cut_is_told(served, no_model, caplog):
+    asked = ("search", "a dog barks and then it rains " * 20, "--index", "index", "--json")
+    code, out, told = run(*asked)
+    assert code == 0 and "tokens; the model reads the first" in told and not no_model
+    caplog.clear()
+    assert run(*asked, "--no-engine")[:2] == (0, out)
+    assert f"{caplog.messages[-1]}\n" == told
 
 
 def test_exports_are_the_same(served, no_model, tmp_path):

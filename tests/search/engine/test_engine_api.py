@@ -32,7 +32,7 @@ def test_a_sentence_is_answered_as_the_index_answers(running, fields):
     status, answer = ask(running.url, "api/v1/search", body)
     query = body.pop("query")
     hits = running.index.search(query, **body)
-    assert status == 200 and answer == {"results": rows(hits), "why_empty": []} and hits
+    assert status == 200 and answer == {"results": rows(hits), "why_empty": [], "notes": []} and hits
     FoundSounds.model_validate(answer, extra="forbid")
 
 
@@ -59,7 +59,11 @@ def test_an_address_asks_the_same(running):
 def test_nothing_fits_says_why(running):
     asked = {"query": "rain", "tag": "Rain"}
     told = ask(running.url, "api/v1/search", asked)[1]
-    assert told == {"results": [], "why_empty": running.index.why_empty(names={"tag": "tag"}, tag="Rain")}
+    assert told == {
+        "results": [],
+        "why_empty": running.index.why_empty(names={"tag": "tag"}, tag="Rain"),
+        "notes": [],
+    }
     assert "tag Rain matches no file of the index; near are 'rain'" in told["why_empty"][0]
     told = ask(running.url, "api/v1/search", {**asked, "labels": "options"})[1]
     assert told["why_empty"][0].startswith("--tag Rain matches")

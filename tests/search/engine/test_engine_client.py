@@ -57,13 +57,16 @@ def registered(place, running, **changes) -> EngineRegistration:
 
 
 def test_an_engine_answers_what_the_index_answers(running, at_home):
-    hits, why = found(running)
-    assert hits == running.index.search(**QUESTION) and hits and why == []
+    hits, why, notes = found(running)
+    assert hits == running.index.search(**QUESTION) and hits and why == notes == []
     path = str(running.root / "private" / "secret.wav")
     assert found(running, {"path": path}, kind="similar")[0] == running.index.similar(path)
     asked = {"path": path, "query": "rain", "top": None}
     assert found(running, asked, kind="moments")[0] == running.index.moments(path, "rain")
-    assert found(running, {"query": "rain", "tag": "Rain"})[1][0].startswith("--tag Rain matches no file")
+    assert "tokens; the model reads the first" in found(running, {"query": "rain " * 60}).notes[0]
+    assert (
+        found(running, {"query": "rain", "tag": "Rain"}).why_empty[0].startswith("--tag Rain matches no file")
+    )
     with pytest.raises(SearchError, match=r"^The question is empty; it holds no word to search for\.$"):
         found(running, {"query": " "})
     link = running.root / "a link"
@@ -140,7 +143,7 @@ def test_another_index_in_its_place_is_no_word(running, own_folder, model, tmp_p
         (200, b""),
         (200, b"{}"),
         (200, b"[1]"),
-        (200, b'{"results": [{}], "why_empty": []}'),
+        (200, b'{"results": [{}], "why_empty": [], "notes": []}'),
         (400, b"[]"),
         (400, b"{}"),
         (500, b"{}"),

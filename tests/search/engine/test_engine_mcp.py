@@ -55,7 +55,7 @@ def test_a_client_gets_the_answers_of_the_index(running):
     index = running.index
     assert not any(result.is_error for result in (searched, filtered, like, moments, status))
     expected = rows(index.search("a dog barks", top=3, negative=["wind"]))
-    assert searched.structured_content == {"results": expected, "why_empty": []} and expected
+    assert searched.structured_content == {"results": expected, "why_empty": [], "notes": []} and expected
     assert filtered.structured_content["results"] == []
     assert "near are 'rain'" in filtered.structured_content["why_empty"][0]
     assert like.structured_content["results"] == rows(index.similar(path, top=2))
