@@ -1,5 +1,7 @@
 """The JSON API over loopback: the answers of the index, every refusal in one line, and who may ask what."""
 
+import json
+import re
 import socket
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -261,3 +263,21 @@ def test_names_with_signs_are_asked_by_address(running):
     path = str(running.sounds / 'dogs/"quoted".wav')
     status, answer = ask(running.url, f"api/v1/search?query=rain&file={quote(path)}")
     assert status == 200 and {row["path"] for row in answer["results"]} == {path}
+
+
+def test_the_examples_of_the_documentation_run(running, monkeypatch, capsys):
+    text = (Path(__file__).resolve().parents[3] / "docs" / "engine.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    link, sound = running.root / "sounds.auricle", running.root / "private" / "secret.wav"
+    link.symlink_to(running.root / "index")
+    monkeypatch.setenv("AURICLE_RUNTIME_DIR", str(running.root / "run"))
+    monkeypatch.chdir(running.root)
+    exec(compile(example.replace("/tmp/bark.wav", str(sound)), "engine.md", "exec"), {})
+    told = capsys.readouterr().out.splitlines()
+    assert told == [f"{hit.path} {hit.start} {hit.end}" for hit in running.index.similar(sound, top=3)]
+    for asked in re.findall(r"http://127\.0\.0\.1:7860/(api/v1/search\?\S+)'", text):
+        assert len(ask(running.url, asked)[1]["results"]) == 3
+    (body,) = re.findall(r"-d '(.*?)'", text)
+    assert ask(running.url, "api/v1/search", json.loads(body))[0] == 200
+    for name in re.findall(r"^\| `(\w+)` \|", text, re.M):
+        assert name in {"search_sounds", "similar_sounds", "find_moments", "library_status"}
