@@ -55,7 +55,7 @@ EXPORT = typer.Option(
 def search_errors() -> Any:
     """The context in which errors of a search are printed in one line; also silences the libraries."""
     quiet_libraries()
-    from ..search.sound_index import SearchError
+    from ..search.errors import SearchError
 
     return one_line_errors(SearchError, OSError, ImportError)
 
@@ -86,7 +86,7 @@ def open_index(
 
 
 def show_hits(
-    sounds: "SoundIndex",
+    sounds: "SoundIndex | None",
     hits: "list[Hit]",
     as_json: bool,
     export: Path | None,
@@ -98,7 +98,7 @@ def show_hits(
     Prints results, one a line or as JSON, and exports them before that.
 
     Args:
-        sounds: the index.
+        sounds: the index; None if an engine answered.
         hits: the best first.
         as_json: print them as JSON.
         export: a file or folder that they are written to, too; or None.
@@ -109,10 +109,12 @@ def show_hits(
         typer.Exit: with code `NO_RESULTS` if there are none.
     """
     if export is not None:
-        sounds.export(export, hits=hits, title=title)
+        from ..search.exports import export_hits
+
+        export_hits(export, hits, title)
     with reader_may_leave():
         if as_json:
-            from ..search.exports import hits_as_json
+            from ..search.query.hits import hits_as_json
 
             typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
         else:
@@ -145,11 +147,9 @@ def why_none(
         min_score: of the question, or None.
         ask: asks it again, with other values of ``top`` and ``min_score``.
     """
-    told = sounds.why_empty(**filters)
-    if told or min_score is None:
-        return told
-    best = ask(top=1, min_score=None)
-    return [f"--min-score {min_score:g}: the best result scores {best[0].score:.3f}."] if best else []
+    from ..search.engine.resident_index import why_none as find_why
+
+    return find_why(sounds, filters, min_score, ask)
 
 
 def _clock(seconds: float) -> str:

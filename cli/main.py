@@ -8,6 +8,7 @@ import typer
 
 from .failures import leave_at_once
 from .lazy_commands import LazyCommand, lazy_group
+from .quick_start import quick_main
 
 # In the order of the help: name, summary, where it is defined.
 PANELS: dict[str, list[tuple[str, str, str]]] = {
@@ -112,6 +113,7 @@ def main() -> None:
     # hundred of them takes a second.
     gc.set_threshold(50_000, 10, 10)
     try:
+        quick_main()
         app()
     except SystemExit as end:
         asks = sys.argv[1:2] and sys.argv[1] in _LEAVE_AT_ONCE and "torch" in sys.modules

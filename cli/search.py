@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .encoder_options import ENGINE, TRUST_REMOTE_CODE
+from .engine_answers import NO_ENGINE, ask_running_engine
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
@@ -76,6 +77,7 @@ def search(
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    no_engine: Annotated[bool, NO_ENGINE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -88,10 +90,14 @@ def search(
 
     --from answers many queries at once, each as it would be alone. Empty lines are skipped and counted; a query that
     cannot be asked is reported and the others are answered.
+
+    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
+    is loaded. --ray, --model and --from do without it.
     """
     with search_errors():
+        from ..search.engine.client import absolute
         from ..search.errors import SearchError
-        from ..search.query.filters import metadata_pairs
+        from ..search.query.metadata_pairs import metadata_pairs
 
         if (sentence is None) == (questions is None):
             raise SearchError("give either one query or a file of queries with --from.")
@@ -105,9 +111,22 @@ def search(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
-        sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code, engine)
         how = {"negative": negative or [], "names": names, "exact": exact, **filters}
         how |= {} if rank is None else {"rank": rank}
+        asked = {**how, "query": sentence, "top": top, "min_score": min_score, "file": absolute(in_file)}
+        found = ask_running_engine(
+            index_dir,
+            "search",
+            asked,
+            text_tower=text_tower,
+            template=template,
+            trust_remote_code=trust_remote_code,
+            unless=no_engine or any(way is not None for way in (ray, model, questions, engine)),
+        )
+        if found is not None:
+            show_hits(None, found.hits, as_json, export, found.why_empty, title=sentence)
+            return
+        sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code, engine)
         if questions is not None:
             options = {**how, "top": top, "min_score": min_score}
             answer_file(sounds, questions, options, as_json=as_json, export=export)

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,25 +35,60 @@ def serve(
     ] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Also let agents search by MCP, at /mcp. Needs 'auricle[mcp]'.")
+    ] = False,
+    api_only: Annotated[
+        bool,
+        typer.Option(
+            "--api-only", help="Serve the JSON API without the page. Needs 'auricle[engine]' alone."
+        ),
+    ] = False,
 ) -> None:
     """
     Serve a search page on this machine.
 
     On the page, enter a sentence or upload a recording, and listen to the results. No data leave the machine.
     The server sends only recordings that are results. Needs pip install 'auricle[app]'.
+
+    Programs ask the same server by JSON: the page /api/v1 lists the requests. While it runs, auricle search, similar
+    and moments let it answer for this index and load no model themselves.
     """
     with search_errors():
-        from ..search.page.app import serve as launch
+        from ..search.engine.engine import Engine
+        from ..search.engine.port_file import engine_options
 
-        sounds = open_index(index_dir, text_tower, model=model, trust_remote_code=trust_remote_code)
-        page = launch(sounds, host=host, port=port, open_browser=open_browser)
+        options = {"text_tower": text_tower, "trust_remote_code": trust_remote_code}
+        sounds = open_index(index_dir, model=model, **options)
+        engine = Engine(
+            lambda: open_index(index_dir, model=model, **options),
+            engine_options(template=None, **options),
+            index=sounds,
+            mcp=mcp,
+        )
+        if api_only:
+            from ..search.engine.server import EngineServer
+            from ..search.page.hosts import check_place, host_check
+
+            check_place(host, port)
+            api = EngineServer(engine, host=host, port=port, middleware=host_check(host))
+            url, close = api.url, api.close
+        else:
+            from ..search.page.app import serve as launch
+
+            page = launch(sounds, host=host, port=port, open_browser=open_browser, beside=engine)
+            # What visitors uploaded goes.
+            url, close = page.local_url, partial(page.close, verbose=False)
         ended = _EndSignal()
         try:
-            typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
+            unused = engine.start(url)
+            if unused:
+                typer.echo(f"note: {unused}", err=True)
+            typer.echo(f"{url}  (press Ctrl-C to stop)")
             number = ended.wait()
         finally:
-            # What visitors uploaded goes.
-            page.close(verbose=False)
+            engine.close()
+            close()
     if number == signal.SIGINT:
         typer.echo("interrupted", err=True)
     # As a shell tells of a signal.

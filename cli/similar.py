@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .encoder_options import TRUST_REMOTE_CODE
+from .engine_answers import NO_ENGINE, ask_running_engine
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
@@ -52,6 +53,7 @@ def similar(
     ray: Annotated[str | None, RAY] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    no_engine: Annotated[bool, NO_ENGINE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -62,9 +64,13 @@ def similar(
     --end the query is a part of the recording, which is compared with windows. --rank window compares the whole
     recording with windows, too, to find it within longer ones. If no file is left, the command says which filter
     leaves none and ends with exit code 3.
+
+    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
+    is loaded. --ray and --model do without it.
     """
     with search_errors():
-        from ..search.query.filters import metadata_pairs
+        from ..search.engine.client import absolute
+        from ..search.query.metadata_pairs import metadata_pairs
 
         filters = {
             "glob": path,
@@ -74,8 +80,20 @@ def similar(
             "license": license,
             "metadata": metadata_pairs(metadata or []),
         }
+        how = {"start": start, "end": end, "rank": rank, "exact": exact, **filters}
+        asked = {**how, "path": absolute(file), "top": top, "min_score": min_score}
+        found = ask_running_engine(
+            index_dir,
+            "similar",
+            asked,
+            trust_remote_code=trust_remote_code,
+            unless=no_engine or ray is not None or model is not None,
+        )
+        if found is not None:
+            show_hits(None, found.hits, as_json, export, found.why_empty, title=f"like {file.name}")
+            return
         sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
-        ask = partial(sounds.similar, file, start=start, end=end, rank=rank, exact=exact, **filters)
+        ask = partial(sounds.similar, file, **how)
         hits = ask(top=top, min_score=min_score)
         why = [] if hits else why_none(sounds, filters, min_score, ask)
         show_hits(sounds, hits, as_json, export, why, title=f"like {file.name}")

@@ -13,7 +13,7 @@ import numpy as np
 from ..files.spreadsheet_cells import harmless_cell
 from .errors import SearchError
 from .moments.moment_files import MOMENT_FILES, path_line
-from .query.hits import Hit
+from .query.hits import Hit, hits_as_json
 from .store.columns import read_columns
 from .store.index_store import Store
 from .update.walking import LINKS_MARK
@@ -102,17 +102,6 @@ def export_index(out: Path, store: Store) -> None:
         raise SearchError(
             f"{out}: the extension must be .parquet, .npz, .csv, .m3u or none (a folder of links) for an index."
         )
-
-
-def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
-    """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
-    rows = [asdict(hit) for hit in hits]
-    text = json.dumps(rows, indent=2, ensure_ascii=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(rows, indent=2)
-    return text
 
 
 def _harmless(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from .uploads import UPLOAD_MEGABYTES, take_uploads
 if TYPE_CHECKING:
     import gradio
 
+    from ..engine.engine import Engine
+
 # What is kept for a visitor is some 0.3 MB; programs that ask leave such a memory at each question.
 MOST_SESSIONS = 64
 EXAMPLES = ("rain on a roof", "a dog barks", "somebody walks on gravel", "a bell rings in the distance")
@@ -144,6 +146,7 @@ def serve(
     port: int | None = None,
     open_browser: bool = False,
     uploads: Path | None = None,
+    beside: "Engine | None" = None,
 ) -> "gradio.Blocks":
     """
     Starts the page and returns it, without waiting for its end: ``local_url`` is its address, ``close()`` ends it.
@@ -157,6 +160,7 @@ def serve(
         port: None takes a free one from 7860 on.
         open_browser: open the page in the default browser.
         uploads: as in [`build_page`].
+        beside: an engine that the same server serves: its API, and MCP.
 
     Raises:
         SearchError: if it cannot listen there; the message says why.
@@ -170,7 +174,11 @@ def serve(
                 server_name=bracketed(host),
                 server_port=port,
                 inbrowser=open_browser,
-                app_kwargs={"routes": sounds.routes(), "middleware": [*host_check(host), folder.limit()]},
+                app_kwargs={
+                    "routes": [*sounds.routes(), *(beside.routes if beside else [])],
+                    "middleware": [*host_check(host), folder.limit()],
+                    **({"lifespan": beside.lifespan} if beside else {}),
+                },
                 max_file_size=f"{UPLOAD_MEGABYTES}mb",
                 state_session_capacity=MOST_SESSIONS,
                 prevent_thread_lock=True,

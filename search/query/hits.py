@@ -1,7 +1,8 @@
-"""One answer to a question."""
+"""One answer to a question, and answers as JSON."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,15 @@ class Hit:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-__all__ = ["Hit"]
+def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
+    """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
+    rows = [asdict(hit) for hit in hits]
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(rows, indent=2)
+    return text
+
+
+__all__ = ["Hit", "hits_as_json"]

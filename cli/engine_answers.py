@@ -1,0 +1,60 @@
+"""Answers of a running engine, for commands that would otherwise load the model; see `docs/engine.md`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .failures import one_line
+
+if TYPE_CHECKING:
+    from ..search.engine.client import EngineAnswer
+
+NO_ENGINE = typer.Option(
+    "--no-engine",
+    envvar="AURICLE_NO_ENGINE",
+    help="Open the index in this process, even if auricle serve runs with it.",
+)
+
+
+def ask_running_engine(
+    index_dir: str,
+    kind: str,
+    question: Mapping[str, Any],
+    *,
+    text_tower: Path | None = None,
+    template: str | None = None,
+    trust_remote_code: bool = False,
+    unless: bool = False,
+) -> "EngineAnswer | None":
+    """
+    Asks the engine of an index, if one runs that would answer as this command does.
+
+    Args:
+        index_dir: of the index.
+        kind: "search", "similar" or "moments".
+        question: fields of that request of the API.
+        text_tower, template, trust_remote_code: options of the command.
+        unless: do not ask it.
+
+    Returns:
+        Its answer, whose notes are printed; None if the command has to open the index itself.
+
+    Raises:
+        SearchError: if the question cannot be asked.
+    """
+    if unless:
+        return None
+    # Neither torch nor numpy is imported on this way.
+    from ..search.engine.client import ask_engine
+    from ..search.engine.port_file import engine_options
+
+    options = engine_options(text_tower=text_tower, template=template, trust_remote_code=trust_remote_code)
+    answer = ask_engine(index_dir, kind, question, options)
+    for note in () if answer is None else answer.notes:
+        typer.echo(one_line(note), err=True)
+    return answer
+
+
+__all__ = ["NO_ENGINE", "ask_running_engine"]
