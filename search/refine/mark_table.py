@@ -124,6 +124,10 @@ class MarkTable:
         """
         return latest(self._all(lambda mark: mark.belongs_to(search, question)))
 
+    def changes(self, search: str, question: str = "") -> Marks:
+        """As [`of`], with marks that take an earlier one back: their moment may be another one's window."""
+        return latest(self._all(lambda mark: mark.belongs_to(search, question)), taken_back=True)
+
     def everything(self) -> Marks:
         """Every mark that counts, of all searches and questions."""
         return latest(self._all(lambda mark: True), by_search=True)
@@ -227,13 +231,14 @@ class MarkTable:
             )
 
 
-def latest(marks: Marks, *, by_search: bool = False) -> Marks:
+def latest(marks: Marks, *, by_search: bool = False, taken_back: bool = False) -> Marks:
     """
-    Of every moment of a content the last mark, the earliest first; moments whose last mark was taken back are left out.
+    Of every moment of a content the last mark, the earliest first.
 
     Args:
         marks: in the order of time.
         by_search: a moment counts once for every search and question.
+        taken_back: keep marks that take an earlier one back.
     """
     last: dict[tuple, Mark] = {}
     both: set[tuple] = set()
@@ -244,7 +249,7 @@ def latest(marks: Marks, *, by_search: bool = False) -> Marks:
         if before is not None and {before.fits, mark.fits} == {True, False}:
             both.add(key)
         last[key] = mark
-    kept = tuple(mark for mark in last.values() if mark.fits is not None)
+    kept = tuple(mark for mark in last.values() if taken_back or mark.fits is not None)
     return Marks(kept, marks.contradictions + len(both), marks.unread)
 
 

@@ -55,4 +55,9 @@ def digest_of_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-__all__ = ["MarkedIndex", "digest_of_file", "digests_of", "files_by_digest"]
+def counted(number: int, one: str, several: str) -> str:
+    """A number with its noun: ``1 mark``, ``2 marks``."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
+__all__ = ["MarkedIndex", "counted", "digest_of_file", "digests_of", "files_by_digest"]

@@ -9,7 +9,8 @@ import numpy as np
 from ..query.known_vectors import SAME_MOMENT_SECONDS
 from ..store.entries import FileEntry
 from ..store.index_store import Store
-from .marked_index import digests_of, files_by_digest
+from .mark_table import Marks
+from .marked_index import counted, digests_of, files_by_digest
 from .marks import Mark
 
 # A window stands for a moment of other length if it shares at least so much of the shorter of both.
@@ -59,16 +60,15 @@ class MatchedMarks:
         """What a person should know of them, one sentence each."""
         told = []
         if self.contradictions:
-            told.append(
-                f"{self.contradictions:,} windows are marked both as fitting and as not fitting; the later mark counts."
-            )
+            windows = counted(self.contradictions, "window is", "windows are")
+            told.append(f"{windows} marked both as fitting and as not fitting; the later mark counts.")
         for reason, count in Counter(reason for _, reason in self.missing).most_common():
             first = next(mark for mark, why in self.missing if why == reason)
-            told.append(f"{count:,} marks are not used: {reason} (first: {first.path or first.digest}).")
+            marks = counted(count, "mark is", "marks are")
+            told.append(f"{marks} not used: {reason} (first: {first.path or first.digest}).")
         if self.foreign:
-            told.append(
-                f"{self.foreign:,} marks were set in an index of another model; they count by content and time."
-            )
+            marks = counted(self.foreign, "mark was", "marks were")
+            told.append(f"{marks} set in an index of another model, and found by content and time.")
         return told
 
 
@@ -102,7 +102,7 @@ def match_marks(store: Store, marks: Iterable[Mark], query: np.ndarray | None = 
 
     Args:
         store: of the index.
-        marks: in the order in which they were set.
+        marks: in the order in which they were set, as [`MarkTable.changes`] gives them.
         query: vector ``(width,)`` of the question, for marks without a moment: theirs is the file's best window.
             Without it that is the window nearest to the whole file.
 
@@ -120,17 +120,18 @@ def match_marks(store: Store, marks: Iterable[Mark], query: np.ndarray | None = 
     missing: list[tuple[Mark, str]] = []
     for mark in found:
         entry = by_digest.get(mark.digest)
-        if entry is None:
-            missing.append((mark, CHANGED if mark.digest and mark.path in now_there else GONE))
-            continue
-        window = _window_of(entry, mark, query)
+        window = None if entry is None else _window_of(entry, mark, query)
         if window is None:
-            missing.append((mark, NO_WINDOW))
+            reason = NO_WINDOW
+            if entry is None:
+                reason = CHANGED if mark.digest and mark.path in now_there else GONE
+            missing += [(mark, reason)] if mark.fits is not None else []
             continue
         before = last.pop((mark.digest, window), None)
-        if before is not None and before.fits != mark.fits:
+        if before is not None and {before.fits, mark.fits} == {True, False}:
             both.add((mark.digest, window))
         last[mark.digest, window] = mark
+    last = {place: mark for place, mark in last.items() if mark.fits is not None}
     width = store.record["width"]
     windows = [(by_digest[digest], window) for digest, window in last]
     vectors = [entry.vectors[window] for entry, window in windows]
@@ -143,7 +144,7 @@ def match_marks(store: Store, marks: Iterable[Mark], query: np.ndarray | None = 
         np.array([float(entry.starts[window]) for entry, window in windows]),
         np.array([float(entry.ends[window]) for entry, window in windows]),
         [tuple(paths[digest]) for digest, _ in last],
-        len(both),
+        len(both) + (marks.contradictions if isinstance(marks, Marks) else 0),
         missing,
         sum(mark.fingerprint not in ("", fingerprint) for mark in kept),
         [digest for digest, _ in last],

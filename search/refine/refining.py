@@ -22,7 +22,7 @@ from .classifiers import (
     uses_probe,
 )
 from .mark_table import MarkTable
-from .marked_index import MarkedIndex
+from .marked_index import MarkedIndex, counted
 from .marks import check_name
 from .matching import MatchedMarks, match_marks
 from .saved_searches import SavedSearch, SavedSearches, embed_question
@@ -69,7 +69,8 @@ class Refinement:
         """What a person should know of the marks, one sentence each."""
         told = self.matched.remarks()
         if self.unread:
-            told.append(f"{len(self.unread):,} marks could not be read (first: {self.unread[0]}).")
+            lines = counted(len(self.unread), "line of marks", "lines of marks")
+            told.append(f"{lines} could not be read (first: {self.unread[0]}).")
         return told
 
     def summary(self) -> str:
@@ -82,7 +83,8 @@ class Refinement:
         more = ""
         if self.method == "rocchio" and not uses_probe(self.matched.fits):
             more = f"; {PROBE_MARKS} marks, {PROBE_FITS} of them fitting, train a linear probe"
-        return f"{self.fits:,} windows fit, {self.misfits:,} do not; {how}{more}"
+        windows = counted(self.fits, "window fits", "windows fit")
+        return f"{windows}, {self.misfits:,} {'does' if self.misfits == 1 else 'do'} not; {how}{more}"
 
     def answers(
         self,
@@ -209,7 +211,7 @@ def refine(
     else:
         raise SearchError("name a saved search, or a question.")
     query = None if search.vectors is None else search.vectors[0]
-    marks = MarkTable(index).of(name, search.question)
+    marks = MarkTable(index).changes(name, search.question)
     matched = match_marks(index.store, marks, query)
     weak = random_windows(index, matched, WEAK_NEGATIVES) if len(matched) else np.zeros((0, 0))
     if query is None and not len(matched):
