@@ -11,7 +11,8 @@ or both in turns. A round shows fifteen, of which the person marks ten at random
 are average precision and precision at 10 on the clips of recordings that no mark is of, for the refined answers, for
 Rocchio alone, for the question alone and for "more like the best hit".
 
-The second line does the same on the demo's 200 test scenes and asks for kinds of sound: settings were chosen on it.
+The second line does the same on the demo's 400 scenes for validation and test, and asks for kinds of sound that are in
+25 or more of them: settings were chosen on it.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from auricle.search.refine import MarkTable, SavedSearches, refine
 from auricle.search.refine.classifiers import rocchio
 
 ROUND, SHOWN = 10, 15
+LEAST_SCENES = 25
 COUNTS = (10, 20, 30, 40)
 WAYS = ("refined", "rocchio", "question alone", "like the best hit")
 
@@ -40,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument("model")
     parser.add_argument("esc10", type=Path, nargs="?", help="folder of ESC-10 or ESC-50")
-    parser.add_argument("--scenes", action="store_true", help="the demo's test scenes in place of ESC-10")
+    parser.add_argument("--scenes", action="store_true", help="the demo's scenes in place of ESC-10")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--from", dest="shown", choices=("best", "half", "least-sure"), default="half")
     arguments = parser.parse_args()
@@ -151,22 +153,18 @@ def of_esc10(folder: Path) -> tuple[dict[str, set[str]], dict[str, str], dict[st
 
 
 def of_scenes() -> tuple[dict[str, set[str]], dict[str, str], dict[str, str]]:
-    """The same of the demo's test scenes; each is a recording of its own."""
-    clips = unique_clips(load_scenes()["test"])
-    kinds = {
-        path: set(held) for path, held in zip(map(sound_path, clips["audio"]), clips["kinds"], strict=True)
-    }
+    """The same of the demo's scenes; each is a recording of its own."""
+    kinds = {}
+    for split in ("validation", "test"):
+        clips = unique_clips(load_scenes()[split])
+        paths = [audio if isinstance(audio, str) else audio["path"] for audio in clips["audio"]]
+        kinds |= {path: set(held) for path, held in zip(paths, clips["kinds"], strict=True)}
     counts: dict[str, int] = {}
     for held in kinds.values():
         for kind in held:
             counts[kind] = counts.get(kind, 0) + 1
-    chosen = sorted(kind for kind, count in counts.items() if count >= 10)
+    chosen = sorted(kind for kind, count in counts.items() if count >= LEAST_SCENES)
     return kinds, {path: path for path in kinds}, {kind: kind.replace("_", " ") for kind in chosen}
-
-
-def sound_path(audio: object) -> str:
-    """The path in a column of sounds."""
-    return audio if isinstance(audio, str) else audio["path"]  # type: ignore[index]
 
 
 if __name__ == "__main__":

@@ -132,6 +132,10 @@ class MarkTable:
         """Every mark that counts, of all searches and questions."""
         return latest(self._all(lambda mark: True), by_search=True)
 
+    def history(self) -> Marks:
+        """Every mark that was ever set, also those that a later one changed or took back."""
+        return self._all(lambda mark: True)
+
     def forget(self, search: str) -> int:
         """
         Drops the marks of a saved search from the table, and returns their number; those of its question stay.

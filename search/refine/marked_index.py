@@ -20,6 +20,7 @@ class MarkedIndex(Protocol):
     store: Store
     template: str
     _contents: CurrentContents
+    _encoder: Any
 
     def _embed_queries(self, queries: Sequence[str]) -> np.ndarray: ...
 

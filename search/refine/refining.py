@@ -65,6 +65,11 @@ class Refinement:
         """Number of marked windows that do not fit."""
         return len(self.matched) - self.fits
 
+    def marks_by_window(self) -> dict[tuple[str, float], bool]:
+        """By path and start of a window whether it is marked as fitting, in all copies of its file."""
+        rows = zip(self.matched.paths, self.matched.starts, self.matched.fits, strict=True)
+        return {(path, float(start)): bool(fits) for paths, start, fits in rows for path in paths}
+
     def remarks(self) -> list[str]:
         """What a person should know of the marks, one sentence each."""
         told = self.matched.remarks()

@@ -1,6 +1,7 @@
 """Named searches of an index: a question, its vector, and how it is asked."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -10,14 +11,19 @@ import numpy as np
 from ..errors import SearchError
 from ..query.answers import DEFAULT_RANKING, RANKINGS
 from ..query.filters import Filters
+from ..query.known_vectors import known_vector
+from ..query.resolved_filters import checked_path
 from ..query.unwanted_words import split_question
+from .classifiers import unit
 from .index_files import changing, read_file, utc_now
 from .mark_table import MarkTable
 from .marked_index import MarkedIndex
-from .marks import check_name
+from .marks import check_moment, check_name
 
 FILE = "searches.json"
 FORMAT, VERSION = "auricle searches", 1
+# Before the path of a question by a sound; behind it ``#t=START,END``, in seconds, if it is a part.
+SOUND = "sound: "
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class SavedSearch:
         filters: fields of [`Filters`] that every asking uses.
         rank: "window" or "clip"; see [`SoundIndex.search`].
         created: UTC, ISO 8601.
-        sound: for a question by a sound, what it was called; its vector cannot be computed from the name again.
+        sound: whether the question is a sound; ``question`` then names it, as ``sound: /path.wav#t=10.00,15.00``.
     """
 
     name: str
@@ -134,6 +140,33 @@ class SavedSearches:
         self._write(search)
         return search
 
+    def save_sound(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        start: float | None = None,
+        end: float | None = None,
+        *,
+        filters: Mapping[str, Any] | None = None,
+        rank: str | None = None,
+    ) -> SavedSearch:
+        """
+        Saves a search by a sound, in the place of one of that name; its marks stay.
+
+        Args:
+            name, filters: as of [`save`].
+            path: any sound file; the model runs only if the index does not have it, or not that window of it.
+            start, end: of the part, seconds; without, the whole file.
+            rank: "window" or "clip"; by default whole files are compared with whole files, parts with windows.
+
+        Raises:
+            SearchError: as [`save`], or if the sound cannot be read.
+        """
+        vector, own = embed_sound(self.index, path, start, end)
+        moment = "" if start is None or end is None else f"#t={start:.2f},{end:.2f}"
+        rank = rank or ("window" if moment else "clip")
+        return self.save(name, f"{SOUND}{own}{moment}", vector=vector, filters=filters, rank=rank)
+
     def current(self, name: str) -> SavedSearch:
         """
         A search whose vectors are of the index's model; embedded anew, and kept, if it was saved with another one.
@@ -146,16 +179,14 @@ class SavedSearches:
         width = self.index.store.record["width"]
         if search.vectors is None or (search.fingerprint, search.vectors.shape[1]) == (fingerprint, width):
             return search
-        if search.sound:
-            raise SearchError(
-                f"the saved search {name!r} asks by a sound ({search.question}) that another model embedded; save it "
-                "anew from that sound."
-            )
         try:
-            vectors = embed_question(self.index, search.question)
+            if search.sound:
+                vectors = embed_sound(self.index, *_moment_of(search.question))[0][None]
+            else:
+                vectors = embed_question(self.index, search.question)
         except SearchError as error:
             raise SearchError(
-                f"the saved search {name!r} was embedded by another model, and its question cannot be embedded anew: "
+                f"the saved search {name!r} was embedded by another model, and its query cannot be embedded again: "
                 f"{error}"
             ) from error
         search = replace(search, vectors=vectors, fingerprint=fingerprint, template=self.index.template)
@@ -221,6 +252,40 @@ def embed_question(index: MarkedIndex, question: str) -> np.ndarray:
     """Unit vectors ``(1 + unwanted, width)`` of a question and of what it says is unwanted; raises SearchError."""
     wanted, unwanted = split_question(question)
     return index._embed_queries([wanted, *unwanted])
+
+
+def embed_sound(
+    index: MarkedIndex, path: str | os.PathLike[str], start: float | None, end: float | None
+) -> tuple[np.ndarray, str]:
+    """
+    Unit vector ``(width,)`` of a sound or a part of it, and its path as the index has it; raises SearchError.
+
+    What the index has of it is not embedded again.
+    """
+    try:
+        check_moment(start, end)
+    except ValueError as error:
+        raise SearchError(f"{os.fspath(path)}: {error}.") from error
+    own, begin = checked_path(index.store, index._contents, path), start or 0.0
+    vector = known_vector(index.store, own, begin, end)
+    if vector is None:
+        vector = index._encoder.embed_part(own, begin, None if end is None else end - begin).vector
+    # Kept in half precision, its length is not quite 1.
+    return unit(vector), own
+
+
+def _moment_of(question: str) -> tuple[str, float | None, float | None]:
+    """Path and moment of a question by a sound, as it is kept; raises SearchError."""
+    place, _, moment = question.removeprefix(SOUND).rpartition("#t=")
+    if not question.startswith(SOUND):
+        raise SearchError(f"{question!r} does not say which sound.")
+    if not place:
+        return moment, None, None
+    try:
+        start, end = map(float, moment.split(","))
+    except ValueError as error:
+        raise SearchError(f"{question!r} does not say which sound.") from error
+    return place, start, end
 
 
 def _search(row: Mapping[str, Any]) -> SavedSearch:
