@@ -159,12 +159,8 @@ def refine(
             searches.save(name, question, filters=given)
         elif like is not None:
             searches.save_sound(name, *parse_moment(like), filters=given)
-        elif name not in searches and (fits or import_csv or import_hoplite):
-            # A search by marks alone.
-            searches.save(name, filters=given)
-        search = searches.get(name)
         if delete:
-            _delete(sounds, search, yes)
+            _delete(sounds, searches.get(name), yes)
             return
         if import_csv is not None:
             _import(sounds, import_csv, name)
@@ -172,6 +168,10 @@ def refine(
             from ..search.refine.hoplite_labels import import_annotations
 
             _show_report(import_annotations(sounds, import_hoplite, label or name, name))
+        if fits and name not in searches:
+            # A search by marks alone.
+            searches.save(name, filters=given)
+        search = searches.get(name)
         table = MarkTable(sounds)
         # All are looked at before the first is set.
         moments = [

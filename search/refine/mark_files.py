@@ -33,16 +33,18 @@ class ImportReport:
         known: number of marks that it had already.
         skipped: rows that were not imported: where, and why.
         created: names of saved searches that were made for them.
+        verb: what was done with the marks, for `lines`.
     """
 
     imported: int = 0
     known: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
+    verb: str = "imported"
 
     def lines(self) -> list[str]:
         """What a person should know, one line each."""
-        told = [f"{counted(self.imported, 'mark', 'marks')} imported"]
+        told = [f"{counted(self.imported, 'mark', 'marks')} {self.verb}"]
         if self.known:
             told[0] += f", {self.known:,} known already"
         told += [f"saved search {name!r} created" for name in self.created]
