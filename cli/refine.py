@@ -168,22 +168,18 @@ def refine(
             from ..search.refine.hoplite_labels import import_annotations
 
             _show_report(import_annotations(sounds, import_hoplite, label or name, name))
+        asked = searches.get(name).question if name in searches else ""
+        table = MarkTable(sounds)
+        marks = [
+            table.make(name, *parse_moment(text), kind, asked)
+            for texts, kind in ((fits, True), (misfits, False), (unmark, None))
+            for text in texts or ()
+        ]
         if fits and name not in searches:
             # A search by marks alone.
             searches.save(name, filters=given)
         search = searches.get(name)
-        table = MarkTable(sounds)
-        # All are looked at before the first is set.
-        moments = [
-            (parse_moment(text), kind)
-            for texts, kind in ((fits, True), (misfits, False), (unmark, None))
-            for text in texts or ()
-        ]
-        for moment, kind in moments:
-            if kind is None:
-                table.remove(name, *moment, question=search.question)
-            else:
-                table.add(name, *moment, fits=kind, question=search.question)
+        table.extend(marks)
         if export_csv is not None:
             _export(sounds, export_csv, name)
         if export_hoplite is not None:

@@ -40,8 +40,9 @@ def marked_mask(rows: Rows, matched: MatchedMarks) -> np.ndarray:
         moments.setdefault(path, []).append((start, end))
     if not moments:
         return marked
-    # Texts of an index of millions of windows are compared once a row and not once a mark.
-    for row in np.flatnonzero(np.isin(rows["path"], np.array(list(moments), dtype=object))):
+    # Texts are looked up: to compare those of a large index takes longer than to rank it.
+    inside = np.fromiter((path in moments for path in rows["path"]), dtype=bool, count=len(marked))
+    for row in np.flatnonzero(inside):
         for start, end in moments[rows["path"][row]]:
             near = abs(rows["start"][row] - start) + abs(rows["end"][row] - end)
             marked[row] |= near < SAME_MOMENT_SECONDS

@@ -11,6 +11,7 @@ from tiny_models import saved_tiny_model, write_sound
 from auricle.search.refine import MarkTable, SavedSearches, least_sure, refine, refined_answers
 from auricle.search.refine.saved_searches import FILE
 from auricle.search.sound_index import SearchError, SoundIndex
+from auricle.search.store.write_lock import MARKS
 
 
 def brute_force(index, direction, *, filters=lambda path: True, marked=()):
@@ -241,6 +242,22 @@ def test_an_index_that_moved_answers_as_before(larger, model, tmp_path):
     moved = SoundIndex(tmp_path / "elsewhere", loader=refuse)
     assert refined_answers(moved, "dogs", 30) == before
     assert least_sure(moved, "dogs") == least_sure(index, "dogs")
+
+
+def test_marks_outlive_an_index_that_is_made_anew(larger, model):
+    """Whatever else is removed from its folder, they stay, and the folder can be used again."""
+    sounds, index = larger
+    mark(index, "dogs", 24)
+    before = refined_answers(index, "dogs", 30)
+    index.close()
+    kept = {"marks.jsonl", FILE, "marks.lock"}
+    assert kept <= MARKS
+    for path in index.directory.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    fresh = SoundIndex.create(index.directory, model)
+    fresh.update([sounds], progress=False)
+    assert refined_answers(fresh, "dogs", 30) == before
 
 
 def test_marks_and_searches_of_another_models_index(larger, tmp_path):
