@@ -10,11 +10,14 @@ import typer
 from .failures import one_line, one_line_errors, quiet_libraries, reader_may_leave
 
 if TYPE_CHECKING:
+    from ..search.query.copies import CopyGroup
     from ..search.sound_index import Hit, SoundIndex
 
 DEFAULT_INDEX = "sounds.auricle"
 # Exit code of a question that nothing fits; errors have 2.
 NO_RESULTS = 3
+# Copies of a result whose paths are printed.
+NAMED_COPIES = 5
 
 INDEX = typer.Option(
     "--index", envvar="AURICLE_INDEX", help="Index: a directory or a URI such as s3://bucket/index."
@@ -32,6 +35,17 @@ PATH = typer.Option("--path", help="Only files whose path matches this pattern, 
 TAG = typer.Option(help="Only files in a folder with this name or with this tag in their metadata.")
 LICENSE = typer.Option(help="Only files whose metadata name this license.")
 METADATA = typer.Option("--metadata", help="Only files with this metadata entry: NAME=VALUE. Repeatable.")
+FILE_TYPE = typer.Option("--type", help="Only files whose name has this ending, such as flac.")
+GROUP_COPIES = typer.Option(
+    "--group-copies/--no-group-copies",
+    help="Show files of identical content as one result. Default: on for printed results; with --json and --export, "
+    "each file is a result of its own.",
+)
+NEAR_COPIES = typer.Option(
+    min=-1.0,
+    max=1.0,
+    help="Also group files whose embeddings have at least this cosine similarity, such as 0.98.",
+)
 EXACT = typer.Option(
     "--exact", help="Compare with every window. A large index otherwise uses approximate search."
 )
@@ -92,6 +106,7 @@ def show_hits(
     why: Sequence[str] = (),
     *,
     title: str = "",
+    groups: "Sequence[CopyGroup] | None" = None,
 ) -> None:
     """
     Prints results, one a line or as JSON, and exports them before that.
@@ -103,6 +118,7 @@ def show_hits(
         export: a file or folder that they are written to, too; or None.
         why: there are none, one sentence each, for stderr.
         title: what was asked, for the names of exported moments.
+        groups: the same results with their copies, where copies are grouped.
 
     Raises:
         typer.Exit: with code `NO_RESULTS` if there are none.
@@ -111,25 +127,74 @@ def show_hits(
         sounds.export(export, hits=hits, title=title)
     with reader_may_leave():
         if as_json:
-            from ..search.exports import hits_as_json
+            from ..search.exports import hits_as_json, rows_as_json
 
-            typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
+            encoding = sys.stdout.encoding or "utf-8"
+            if groups is None:
+                typer.echo(hits_as_json(hits, encoding=encoding))
+            else:
+                typer.echo(rows_as_json([group.as_row() for group in groups], encoding=encoding))
         else:
             if not hits:
                 typer.echo("no results")
-            show_rows(hits)
+            show_rows(hits, groups)
     if not hits:
         for line in why:
             typer.echo(one_line(line), err=True)
         raise typer.Exit(NO_RESULTS)
 
 
-def show_rows(hits: "list[Hit]") -> None:
-    """Prints results, one a line."""
+def show_rows(hits: "list[Hit]", groups: "Sequence[CopyGroup] | None" = None) -> None:
+    """Prints results, one a line, and below it what is grouped with it."""
     for rank, hit in enumerate(hits, start=1):
         percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
         span = f"{_clock(hit.start)}-{_clock(hit.end)}"
         typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+        told = groups[rank - 1].told() if groups else ""
+        if told:
+            others = [other.path for other in (*groups[rank - 1].copies, *groups[rank - 1].near)]
+            more = f" and {len(others) - NAMED_COPIES:,} more" if len(others) > NAMED_COPIES else ""
+            typer.echo(one_line(f"     {told}: {', '.join(others[:NAMED_COPIES])}{more}"))
+
+
+def ask_with_copies(
+    sounds: "SoundIndex",
+    ask: "Callable[..., list[Hit]]",
+    top: int,
+    min_score: float | None,
+    *,
+    group_copies: bool | None,
+    near_copies: float | None,
+    separate: bool,
+) -> "tuple[list[Hit], Sequence[CopyGroup] | None]":
+    """
+    Results of a question, and the same with their copies where those are grouped.
+
+    Args:
+        sounds: the index.
+        ask: the question, still without ``top`` and ``min_score``.
+        top, min_score: of the question.
+        group_copies: show copies as one result; None is the default of the output.
+        near_copies: cosine from which on files are near copies; None looks for none. It groups copies, too.
+        separate: the default of the output is a result a file.
+
+    Raises:
+        SearchError: for near copies where copies shall not be grouped.
+    """
+    from ..search.errors import SearchError
+    from ..search.query.copies import find_groups
+
+    if near_copies is not None and group_copies is False:
+        raise SearchError("--near-copies groups results; it cannot be combined with --no-group-copies.")
+    if group_copies is None:
+        group_copies = near_copies is not None or not separate
+    if not group_copies:
+        return ask(top=top, min_score=min_score), None
+    store = None if near_copies is None else sounds.store
+    groups = find_groups(
+        lambda count: ask(top=count, min_score=min_score), top, store=store, near_cosine=near_copies
+    )
+    return [group.hit for group in groups], groups
 
 
 def why_none(

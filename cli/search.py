@@ -11,6 +11,8 @@ from .index_options import (
     DEFAULT_INDEX,
     EXACT,
     EXPORT,
+    FILE_TYPE,
+    GROUP_COPIES,
     INDEX,
     JSON,
     LICENSE,
@@ -19,12 +21,14 @@ from .index_options import (
     MIN_DURATION,
     MIN_SCORE,
     MODEL,
+    NEAR_COPIES,
     PATH,
     RANK,
     RAY,
     TAG,
     TEMPLATE,
     TOP,
+    ask_with_copies,
     open_index,
     search_errors,
     show_hits,
@@ -64,6 +68,7 @@ def search(
     max_duration: Annotated[float | None, MAX_DURATION] = None,
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
+    file_type: Annotated[str | None, FILE_TYPE] = None,
     min_score: Annotated[float | None, MIN_SCORE] = None,
     rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
@@ -75,6 +80,8 @@ def search(
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    group_copies: Annotated[bool | None, GROUP_COPIES] = None,
+    near_copies: Annotated[float | None, NEAR_COPIES] = None,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -103,15 +110,22 @@ def search(
             "file": in_file,
             "license": license,
             "metadata": metadata_pairs(metadata or []),
+            "file_type": file_type,
         }
         sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
         how = {"negative": negative or [], "names": names, "exact": exact, **filters}
         how |= {} if rank is None else {"rank": rank}
         if questions is not None:
+            if group_copies or near_copies is not None:
+                raise SearchError(
+                    "with --from, each file is a result of its own: leave out --group-copies and --near-copies."
+                )
             options = {**how, "top": top, "min_score": min_score}
             answer_file(sounds, questions, options, as_json=as_json, export=export)
             return
         ask = partial(sounds.search, sentence, **how)
-        hits = ask(top=top, min_score=min_score)
+        copies = {"group_copies": group_copies, "near_copies": near_copies}
+        separate = as_json or export is not None
+        hits, groups = ask_with_copies(sounds, ask, top, min_score, separate=separate, **copies)
         why = [] if hits else why_none(sounds, filters, min_score, ask)
-        show_hits(sounds, hits, as_json, export, why, title=sentence)
+        show_hits(sounds, hits, as_json, export, why, title=sentence, groups=groups)

@@ -11,6 +11,8 @@ from .index_options import (
     DEFAULT_INDEX,
     EXACT,
     EXPORT,
+    FILE_TYPE,
+    GROUP_COPIES,
     INDEX,
     JSON,
     LICENSE,
@@ -19,11 +21,13 @@ from .index_options import (
     MIN_DURATION,
     MIN_SCORE,
     MODEL,
+    NEAR_COPIES,
     PATH,
     RANK,
     RAY,
     TAG,
     TOP,
+    ask_with_copies,
     open_index,
     search_errors,
     show_hits,
@@ -46,12 +50,15 @@ def similar(
     max_duration: Annotated[float | None, MAX_DURATION] = None,
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
+    file_type: Annotated[str | None, FILE_TYPE] = None,
     min_score: Annotated[float | None, MIN_SCORE] = None,
     rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    group_copies: Annotated[bool | None, GROUP_COPIES] = None,
+    near_copies: Annotated[float | None, NEAR_COPIES] = None,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -73,9 +80,12 @@ def similar(
             "max_duration": max_duration,
             "license": license,
             "metadata": metadata_pairs(metadata or []),
+            "file_type": file_type,
         }
         sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
         ask = partial(sounds.similar, file, start=start, end=end, rank=rank, exact=exact, **filters)
-        hits = ask(top=top, min_score=min_score)
+        copies = {"group_copies": group_copies, "near_copies": near_copies}
+        separate = as_json or export is not None
+        hits, groups = ask_with_copies(sounds, ask, top, min_score, separate=separate, **copies)
         why = [] if hits else why_none(sounds, filters, min_score, ask)
-        show_hits(sounds, hits, as_json, export, why, title=f"like {file.name}")
+        show_hits(sounds, hits, as_json, export, why, title=f"like {file.name}", groups=groups)

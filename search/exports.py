@@ -106,7 +106,11 @@ def export_index(out: Path, store: Store) -> None:
 
 def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
     """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
-    rows = [asdict(hit) for hit in hits]
+    return rows_as_json([asdict(hit) for hit in hits], encoding=encoding)
+
+
+def rows_as_json(rows: Sequence[Mapping[str, Any]], *, encoding: str = "utf-8") -> str:
+    """[`hits_as_json`] of fields of answers."""
     text = json.dumps(rows, indent=2, ensure_ascii=False)
     try:
         text.encode(encoding)
@@ -173,4 +177,4 @@ def _short_name(path: Path, taken: int) -> str:
     return (path.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")) + path.suffix
 
 
-__all__ = ["export_hits", "export_index", "hits_as_json", "write_answer_table"]
+__all__ = ["export_hits", "export_index", "hits_as_json", "rows_as_json", "write_answer_table"]

@@ -26,7 +26,7 @@ from .ranking import combine_scores, fuse_ranks, percentile_of
 ROWS_AN_ANSWER, FEWEST_ROWS, MOST_ROWS = 20, 200, 50_000
 # What is needed of rows to rank them; the rest is read of the answers alone.
 RANKED_BY = ("path", "window", "start", "end", "vector")
-DETAILS = ("duration", "tags", "license", "metadata")
+DETAILS = ("duration", "tags", "license", "metadata", "digest")
 RANKINGS = ("window", "clip")
 DEFAULT_RANKING = "window"
 SHORTEST = 1e-12
@@ -281,6 +281,7 @@ def _hits(
                 tags=known["tags"],
                 license=known["license"],
                 metadata=json.loads(known["metadata"]),
+                digest=known["digest"],
             )
         )
     return hits

@@ -19,6 +19,7 @@ class Hit:
         tags: of the file.
         license: of the file, or None where nothing tells it.
         metadata: of the file, by name.
+        digest: SHA-256 of the file's content as it was indexed, in hexadecimal; None for a file that is not indexed.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Hit:
     tags: tuple[str, ...]
     license: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
 
 
 __all__ = ["Hit"]
