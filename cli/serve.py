@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .encoder_options import TRUST_REMOTE_CODE
+from .first_index import index_of, new_index
 from .index_options import DEFAULT_INDEX, MODEL, open_index, search_errors
 
 
@@ -18,7 +19,8 @@ def serve(
         typer.Argument(
             metavar="INDEX",
             envvar="AURICLE_INDEX",
-            help="Index: a directory or a URI such as s3://bucket/index.",
+            help="Index: a directory or a URI such as s3://bucket/index; or a folder of recordings, whose index lies "
+            "beside it and ends in .auricle.",
         ),
     ] = DEFAULT_INDEX,
     host: Annotated[
@@ -39,13 +41,25 @@ def serve(
     Serve a search page on this machine.
 
     On the page, enter a sentence or upload a recording, and listen to the results. No data leave the machine.
-    The server sends only recordings that are results. Needs pip install 'auricle[app]'.
+    The server sends only recordings that are results. If there is no index yet, the page offers to index a folder, at
+    addresses that only this machine reaches. Needs pip install 'auricle[app]'.
     """
     with search_errors():
         from ..search.page.app import serve as launch
+        from ..search.page.hosts import is_loopback
 
-        sounds = open_index(index_dir, text_tower, model=model, trust_remote_code=trust_remote_code)
-        page = launch(sounds, host=host, port=port, open_browser=open_browser)
+        new = None
+        if text_tower is None and is_loopback(host):
+            new = new_index(index_dir, model, trust_remote_code=trust_remote_code)
+        if new is None:
+            place = index_of(index_dir)
+            sounds = open_index(place, text_tower, model=model, trust_remote_code=trust_remote_code)
+        else:
+            sounds = None
+            typer.echo(
+                f"{new.directory}: there is no index yet; the page offers to index a folder.", err=True
+            )
+        page = launch(sounds, host=host, port=port, open_browser=open_browser, new=new)
         ended = _EndSignal()
         try:
             typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
