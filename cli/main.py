@@ -16,6 +16,16 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
         ("search", "Find the sounds that a sentence describes, each at its best moment.", "search:search"),
         ("similar", "Find the sounds that are most similar to a recording.", "similar:similar"),
         ("moments", "Find the times in a recording that a sentence describes.", "moments:moments"),
+        (
+            "refine",
+            "Save a search, mark its results, and show results that learn from the marks.",
+            "refine:refine",
+        ),
+        (
+            "detections",
+            "Write all windows that a saved search detects to a CSV file.",
+            "detections:detections",
+        ),
         ("serve", "Serve a search page on this machine.", "serve:serve"),
         ("ask", "Rank the recordings of a folder for a sentence, without an index.", "ask:ask"),
         ("map", "Draw a map of an index as an HTML page.", "map:draw_map"),
@@ -58,7 +68,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
 # They accept every field of a recipe as an option.
 TAKES_RECIPE_FIELDS = frozenset({"train", "ablate"})
 # Commands without work to do at the end, except what libraries register for it.
-_LEAVE_AT_ONCE = frozenset({"index", "search", "similar", "moments", "ask"})
+_LEAVE_AT_ONCE = frozenset({"index", "search", "similar", "moments", "ask", "refine"})
 
 COMMANDS = [
     LazyCommand(name, summary, panel=panel, target=target, open_options=name in TAKES_RECIPE_FIELDS)
