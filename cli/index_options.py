@@ -36,16 +36,6 @@ TAG = typer.Option(help="Only files in a folder with this name or with this tag 
 LICENSE = typer.Option(help="Only files whose metadata name this license.")
 METADATA = typer.Option("--metadata", help="Only files with this metadata entry: NAME=VALUE. Repeatable.")
 FILE_TYPE = typer.Option("--type", help="Only files whose name has this ending, such as flac.")
-GROUP_COPIES = typer.Option(
-    "--group-copies/--no-group-copies",
-    help="Show files of identical content as one result. Default: on for printed results; with --json and --export, "
-    "each file is a result of its own.",
-)
-NEAR_COPIES = typer.Option(
-    min=-1.0,
-    max=1.0,
-    help="Also group files whose embeddings have at least this cosine similarity, such as 0.98.",
-)
 EXACT = typer.Option(
     "--exact", help="Compare with every window. A large index otherwise uses approximate search."
 )
@@ -69,7 +59,7 @@ EXPORT = typer.Option(
 def search_errors() -> Any:
     """The context in which errors of a search are printed in one line; also silences the libraries."""
     quiet_libraries()
-    from ..search.sound_index import SearchError
+    from ..search.errors import SearchError
 
     return one_line_errors(SearchError, OSError, ImportError)
 
@@ -99,7 +89,7 @@ def open_index(
 
 
 def show_hits(
-    sounds: "SoundIndex",
+    sounds: "SoundIndex | None",
     hits: "list[Hit]",
     as_json: bool,
     export: Path | None,
@@ -112,7 +102,7 @@ def show_hits(
     Prints results, one a line or as JSON, and exports them before that.
 
     Args:
-        sounds: the index.
+        sounds: the index; None if an engine answered.
         hits: the best first.
         as_json: print them as JSON.
         export: a file or folder that they are written to, too; or None.
@@ -124,10 +114,12 @@ def show_hits(
         typer.Exit: with code `NO_RESULTS` if there are none.
     """
     if export is not None:
-        sounds.export(export, hits=hits, title=title)
+        from ..search.exports import export_hits
+
+        export_hits(export, hits, title)
     with reader_may_leave():
         if as_json:
-            from ..search.exports import hits_as_json, rows_as_json
+            from ..search.query.hits import hits_as_json, rows_as_json
 
             encoding = sys.stdout.encoding or "utf-8"
             if groups is None:
@@ -157,46 +149,6 @@ def show_rows(hits: "list[Hit]", groups: "Sequence[CopyGroup] | None" = None) ->
             typer.echo(one_line(f"     {told}: {', '.join(others[:NAMED_COPIES])}{more}"))
 
 
-def ask_with_copies(
-    sounds: "SoundIndex",
-    ask: "Callable[..., list[Hit]]",
-    top: int,
-    min_score: float | None,
-    *,
-    group_copies: bool | None,
-    near_copies: float | None,
-    separate: bool,
-) -> "tuple[list[Hit], Sequence[CopyGroup] | None]":
-    """
-    Results of a question, and the same with their copies where those are grouped.
-
-    Args:
-        sounds: the index.
-        ask: the question, still without ``top`` and ``min_score``.
-        top, min_score: of the question.
-        group_copies: show copies as one result; None is the default of the output.
-        near_copies: cosine from which on files are near copies; None looks for none. It groups copies, too.
-        separate: the default of the output is a result a file.
-
-    Raises:
-        SearchError: for near copies where copies shall not be grouped.
-    """
-    from ..search.errors import SearchError
-    from ..search.query.copies import find_groups
-
-    if near_copies is not None and group_copies is False:
-        raise SearchError("--near-copies groups results; it cannot be combined with --no-group-copies.")
-    if group_copies is None:
-        group_copies = near_copies is not None or not separate
-    if not group_copies:
-        return ask(top=top, min_score=min_score), None
-    store = None if near_copies is None else sounds.store
-    groups = find_groups(
-        lambda count: ask(top=count, min_score=min_score), top, store=store, near_cosine=near_copies
-    )
-    return [group.hit for group in groups], groups
-
-
 def why_none(
     sounds: "SoundIndex", filters: Mapping[str, Any], min_score: float | None, ask: "Callable[..., list[Hit]]"
 ) -> list[str]:
@@ -209,11 +161,9 @@ def why_none(
         min_score: of the question, or None.
         ask: asks it again, with other values of ``top`` and ``min_score``.
     """
-    told = sounds.why_empty(**filters)
-    if told or min_score is None:
-        return told
-    best = ask(top=1, min_score=None)
-    return [f"--min-score {min_score:g}: the best result scores {best[0].score:.3f}."] if best else []
+    from ..search.engine.resident_index import why_none as find_why
+
+    return find_why(sounds, filters, min_score, ask)
 
 
 def _clock(seconds: float) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from .encoder_options import TRUST_REMOTE_CODE
+from .engine_answers import NO_ENGINE, ask_running_engine
 from .index_options import (
     DEFAULT_INDEX,
     EXPORT,
@@ -39,6 +40,7 @@ def moments(
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    no_engine: Annotated[bool, NO_ENGINE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -46,8 +48,25 @@ def moments(
     Find the times in a recording that a sentence describes.
 
     The result is a ranked list of time spans.
+
+    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
+    is loaded. --model does without it.
     """
     with search_errors():
+        from ..search.engine.client import absolute
+
+        asked = {"path": absolute(file), "query": sentence, "top": top, "hop_seconds": hop, "edges": edges}
+        answered = ask_running_engine(
+            index_dir,
+            "moments",
+            asked,
+            template=template,
+            trust_remote_code=trust_remote_code,
+            unless=no_engine or model is not None,
+        )
+        if answered is not None:
+            show_hits(None, answered[0], as_json, export, title=sentence)
+            return
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
         )

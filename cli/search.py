@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from .copy_options import GROUP_COPIES, NEAR_COPIES, Grouping
 from .encoder_options import TRUST_REMOTE_CODE
+from .engine_answers import NO_ENGINE, grouped_answers
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
     EXPORT,
     FILE_TYPE,
-    GROUP_COPIES,
     INDEX,
     JSON,
     LICENSE,
@@ -21,14 +22,12 @@ from .index_options import (
     MIN_DURATION,
     MIN_SCORE,
     MODEL,
-    NEAR_COPIES,
     PATH,
     RANK,
     RAY,
     TAG,
     TEMPLATE,
     TOP,
-    ask_with_copies,
     open_index,
     search_errors,
     show_hits,
@@ -82,6 +81,7 @@ def search(
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     group_copies: Annotated[bool | None, GROUP_COPIES] = None,
     near_copies: Annotated[float | None, NEAR_COPIES] = None,
+    no_engine: Annotated[bool, NO_ENGINE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -94,10 +94,14 @@ def search(
 
     --from answers many queries at once, each as it would be alone. Empty lines are skipped and counted; a query that
     cannot be asked is reported and the others are answered.
+
+    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
+    is loaded. --ray, --model and --from do without it.
     """
     with search_errors():
+        from ..search.engine.client import absolute
         from ..search.errors import SearchError
-        from ..search.query.filters import metadata_pairs
+        from ..search.query.metadata_pairs import metadata_pairs
 
         if (sentence is None) == (questions is None):
             raise SearchError("give either one query or a file of queries with --from.")
@@ -112,9 +116,25 @@ def search(
             "metadata": metadata_pairs(metadata or []),
             "file_type": file_type,
         }
-        sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
         how = {"negative": negative or [], "names": names, "exact": exact, **filters}
         how |= {} if rank is None else {"rank": rank}
+        asked = {**how, "query": sentence, "top": top, "min_score": min_score, "file": absolute(in_file)}
+        grouping = Grouping.chosen(group_copies, near_copies, separate=as_json or export is not None)
+        found = grouped_answers(
+            index_dir,
+            "search",
+            asked,
+            grouping,
+            text_tower=text_tower,
+            template=template,
+            trust_remote_code=trust_remote_code,
+            unless=no_engine or any(way is not None for way in (ray, model, questions, near_copies)),
+        )
+        if found is not None:
+            hits, groups, why = found
+            show_hits(None, hits, as_json, export, why, title=sentence, groups=groups)
+            return
+        sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code)
         if questions is not None:
             if group_copies or near_copies is not None:
                 raise SearchError(
@@ -124,8 +144,6 @@ def search(
             answer_file(sounds, questions, options, as_json=as_json, export=export)
             return
         ask = partial(sounds.search, sentence, **how)
-        copies = {"group_copies": group_copies, "near_copies": near_copies}
-        separate = as_json or export is not None
-        hits, groups = ask_with_copies(sounds, ask, top, min_score, separate=separate, **copies)
+        hits, groups = grouping.apply(lambda count: ask(top=count, min_score=min_score), top, sounds)
         why = [] if hits else why_none(sounds, filters, min_score, ask)
         show_hits(sounds, hits, as_json, export, why, title=sentence, groups=groups)

@@ -3,14 +3,18 @@
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .encoder_options import TRUST_REMOTE_CODE
 from .first_index import index_of, new_index
 from .index_options import DEFAULT_INDEX, MODEL, open_index, search_errors
+
+if TYPE_CHECKING:
+    from ..search.page.first_run import NewIndex
 
 
 def serve(
@@ -36,6 +40,15 @@ def serve(
     ] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Also let agents search by MCP, at /mcp. Needs 'auricle[mcp]'.")
+    ] = False,
+    api_only: Annotated[
+        bool,
+        typer.Option(
+            "--api-only", help="Serve the JSON API without the page. Needs 'auricle[engine]' alone."
+        ),
+    ] = False,
 ) -> None:
     """
     Serve a search page on this machine.
@@ -43,30 +56,71 @@ def serve(
     On the page, enter a sentence or upload a recording, and listen to the results. No data leave the machine.
     The server sends only recordings that are results. If there is no index yet, the page offers to index a folder, at
     addresses that only this machine reaches. Needs pip install 'auricle[app]'.
+
+    Programs ask the same server by JSON: the page /api/v1 lists the requests. While it runs, auricle search, similar
+    and moments let it answer for this index and load no model themselves.
     """
     with search_errors():
-        from ..search.page.app import serve as launch
         from ..search.page.hosts import is_loopback
 
-        new = None
-        if text_tower is None and is_loopback(host):
+        options = {"text_tower": text_tower, "trust_remote_code": trust_remote_code}
+        if text_tower is None and is_loopback(host) and not (api_only or mcp):
             new = new_index(index_dir, model, trust_remote_code=trust_remote_code)
-        if new is None:
-            place = index_of(index_dir)
-            sounds = open_index(place, text_tower, model=model, trust_remote_code=trust_remote_code)
+            if new is not None:
+                _serve_without_index(new, host=host, port=port, open_browser=open_browser)
+        from ..search.engine.engine import Engine
+        from ..search.engine.port_file import engine_options
+
+        place = index_of(index_dir)
+        sounds = open_index(place, model=model, **options)
+        engine = Engine(
+            lambda: open_index(place, model=model, **options),
+            engine_options(template=None, **options),
+            index=sounds,
+            mcp=mcp,
+        )
+        if api_only:
+            from ..search.engine.server import EngineServer
+            from ..search.page.hosts import check_place, host_check
+
+            check_place(host, port)
+            api = EngineServer(engine, host=host, port=port, middleware=host_check(host))
+            url, close = api.url, api.close
         else:
-            sounds = None
-            typer.echo(
-                f"{new.directory}: there is no index yet; the page offers to index a folder.", err=True
-            )
-        page = launch(sounds, host=host, port=port, open_browser=open_browser, new=new)
+            from ..search.page.app import serve as launch
+
+            page = launch(sounds, host=host, port=port, open_browser=open_browser, beside=engine)
+            # What visitors uploaded goes.
+            url, close = page.local_url, partial(page.close, verbose=False)
         ended = _EndSignal()
         try:
-            typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
+            unused = engine.start(url)
+            if unused:
+                typer.echo(f"note: {unused}", err=True)
+            typer.echo(f"{url}  (press Ctrl-C to stop)")
             number = ended.wait()
         finally:
-            # What visitors uploaded goes.
-            page.close(verbose=False)
+            engine.close()
+            close()
+    _exit(number)
+
+
+def _serve_without_index(new: "NewIndex", **place: Any) -> None:
+    """Serves the page that offers to index a folder; programs are answered once it is started with an index."""
+    from ..search.page.app import serve as launch
+
+    page = launch(None, new=new, **place)
+    ended = _EndSignal()
+    try:
+        typer.echo(f"{new.directory}: there is no index yet; the page offers to index a folder.", err=True)
+        typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
+        number = ended.wait()
+    finally:
+        page.close(verbose=False)
+    _exit(number)
+
+
+def _exit(number: int) -> None:
     if number == signal.SIGINT:
         typer.echo("interrupted", err=True)
     # As a shell tells of a signal.

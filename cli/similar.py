@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from .copy_options import GROUP_COPIES, NEAR_COPIES, Grouping
 from .encoder_options import TRUST_REMOTE_CODE
+from .engine_answers import NO_ENGINE, grouped_answers
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
     EXPORT,
     FILE_TYPE,
-    GROUP_COPIES,
     INDEX,
     JSON,
     LICENSE,
@@ -21,13 +22,11 @@ from .index_options import (
     MIN_DURATION,
     MIN_SCORE,
     MODEL,
-    NEAR_COPIES,
     PATH,
     RANK,
     RAY,
     TAG,
     TOP,
-    ask_with_copies,
     open_index,
     search_errors,
     show_hits,
@@ -59,6 +58,7 @@ def similar(
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     group_copies: Annotated[bool | None, GROUP_COPIES] = None,
     near_copies: Annotated[float | None, NEAR_COPIES] = None,
+    no_engine: Annotated[bool, NO_ENGINE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -69,9 +69,13 @@ def similar(
     --end the query is a part of the recording, which is compared with windows. --rank window compares the whole
     recording with windows, too, to find it within longer ones. If no file is left, the command says which filter
     leaves none and ends with exit code 3.
+
+    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
+    is loaded. --ray and --model do without it.
     """
     with search_errors():
-        from ..search.query.filters import metadata_pairs
+        from ..search.engine.client import absolute
+        from ..search.query.metadata_pairs import metadata_pairs
 
         filters = {
             "glob": path,
@@ -82,10 +86,23 @@ def similar(
             "metadata": metadata_pairs(metadata or []),
             "file_type": file_type,
         }
+        how = {"start": start, "end": end, "rank": rank, "exact": exact, **filters}
+        asked = {**how, "path": absolute(file), "top": top, "min_score": min_score}
+        grouping = Grouping.chosen(group_copies, near_copies, separate=as_json or export is not None)
+        found = grouped_answers(
+            index_dir,
+            "similar",
+            asked,
+            grouping,
+            trust_remote_code=trust_remote_code,
+            unless=no_engine or any(way is not None for way in (ray, model, near_copies)),
+        )
+        if found is not None:
+            hits, groups, why = found
+            show_hits(None, hits, as_json, export, why, title=f"like {file.name}", groups=groups)
+            return
         sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
-        ask = partial(sounds.similar, file, start=start, end=end, rank=rank, exact=exact, **filters)
-        copies = {"group_copies": group_copies, "near_copies": near_copies}
-        separate = as_json or export is not None
-        hits, groups = ask_with_copies(sounds, ask, top, min_score, separate=separate, **copies)
+        ask = partial(sounds.similar, file, **how)
+        hits, groups = grouping.apply(lambda count: ask(top=count, min_score=min_score), top, sounds)
         why = [] if hits else why_none(sounds, filters, min_score, ask)
         show_hits(sounds, hits, as_json, export, why, title=f"like {file.name}", groups=groups)

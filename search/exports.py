@@ -13,7 +13,7 @@ import numpy as np
 from ..files.spreadsheet_cells import harmless_cell
 from .errors import SearchError
 from .moments.moment_files import MOMENT_FILES, path_line
-from .query.hits import Hit
+from .query.hits import Hit, hits_as_json
 from .store.columns import read_columns
 from .store.index_store import Store
 from .update.walking import LINKS_MARK
@@ -104,21 +104,6 @@ def export_index(out: Path, store: Store) -> None:
         )
 
 
-def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
-    """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
-    return rows_as_json([asdict(hit) for hit in hits], encoding=encoding)
-
-
-def rows_as_json(rows: Sequence[Mapping[str, Any]], *, encoding: str = "utf-8") -> str:
-    """[`hits_as_json`] of fields of answers."""
-    text = json.dumps(rows, indent=2, ensure_ascii=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(rows, indent=2)
-    return text
-
-
 def _harmless(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         harmless_cell(name): harmless_cell(value) if isinstance(value, str) else value
@@ -177,4 +162,4 @@ def _short_name(path: Path, taken: int) -> str:
     return (path.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")) + path.suffix
 
 
-__all__ = ["export_hits", "export_index", "hits_as_json", "rows_as_json", "write_answer_table"]
+__all__ = ["export_hits", "export_index", "hits_as_json", "write_answer_table"]

@@ -18,6 +18,8 @@ from .uploads import UPLOAD_MEGABYTES
 if TYPE_CHECKING:
     import gradio
 
+    from ..engine.engine import Engine
+
 # What is kept for a visitor is some 0.3 MB; programs that ask leave such a memory at each question.
 MOST_SESSIONS = 64
 
@@ -30,6 +32,7 @@ def serve(
     open_browser: bool = False,
     uploads: Path | None = None,
     new: NewIndex | None = None,
+    beside: "Engine | None" = None,
 ) -> "gradio.Blocks":
     """
     Starts the page and returns it, without waiting for its end: ``local_url`` is its address, ``close()`` ends it.
@@ -44,6 +47,7 @@ def serve(
         open_browser: open the page in the default browser.
         uploads: as in [`layout.build_page`].
         new: the index to be made where there is none: the page then offers to index a folder.
+        beside: an engine that the same server serves: its API, and MCP.
 
     Raises:
         SearchError: if it cannot listen there; the message says why.
@@ -52,7 +56,9 @@ def serve(
     check_place(host, port)
     sounds, folder, gr = AnsweredSounds(), UploadFolder(), _gradio()
     library = Library(index, new, local=is_loopback(host))
-    routes = [*sounds.routes(), *reveal_routes(sounds, host)]
+    routes = [*sounds.routes(), *reveal_routes(sounds, host), *(beside.routes if beside else [])]
+    app = {"routes": routes, "middleware": [*host_check(host), folder.limit()]}
+    app |= {"lifespan": beside.lifespan} if beside else {}
     try:
         with folder.chosen(), no_proxy(host):
             page = build_page(gr, library, sounds, uploads=uploads)
@@ -60,7 +66,7 @@ def serve(
                 server_name=bracketed(host),
                 server_port=port,
                 inbrowser=open_browser,
-                app_kwargs={"routes": routes, "middleware": [*host_check(host), folder.limit()]},
+                app_kwargs=app,
                 max_file_size=f"{UPLOAD_MEGABYTES}mb",
                 state_session_capacity=MOST_SESSIONS,
                 prevent_thread_lock=True,

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SearchError
-from ..store.entries import matrix
-from ..store.index_store import Store
-from .answers import check_top
-from .hits import Hit
+from .hits import Hit, check_top
+
+if TYPE_CHECKING:
+    # Commands that ask a running engine group its answers without numpy.
+    import numpy as np
+
+    from ..store.index_store import Store
 
 # Answers behind the last one that may be copies of it, and the most that are looked at for copies.
 MORE_ANSWERS, MOST_ANSWERS = 10, 10_000
@@ -50,7 +51,7 @@ class CopyGroup:
 
 
 def group_copies(
-    hits: Sequence[Hit], vectors: Mapping[str, np.ndarray] | None = None, near_cosine: float = 1.0
+    hits: Sequence[Hit], vectors: "Mapping[str, np.ndarray] | None" = None, near_cosine: float = 1.0
 ) -> list[CopyGroup]:
     """
     Answers in their order, each with those behind it that are copies of it.
@@ -64,7 +65,9 @@ def group_copies(
     copies: list[list[Hit]] = []
     near: list[list[Hit]] = []
     by_digest: dict[str, int] = {}
-    led: list[np.ndarray] = []
+    led: list[Any] = []
+    if vectors is not None:
+        import numpy as np
     for hit in hits:
         same = None if hit.digest is None else by_digest.get(hit.digest)
         if same is not None:
@@ -94,7 +97,7 @@ def find_groups(
     ask: Callable[[int], Sequence[Hit]],
     top: int,
     *,
-    store: Store | None = None,
+    store: "Store | None" = None,
     near_cosine: float | None = None,
 ) -> list[CopyGroup]:
     """
@@ -113,7 +116,7 @@ def find_groups(
     """
     check_top(top)
     check_near_cosine(near_cosine)
-    count = top + MORE_ANSWERS
+    count = max(top, min(top + MORE_ANSWERS, MOST_ANSWERS))
     while True:
         hits = ask(count)
         vectors = None
@@ -123,7 +126,7 @@ def find_groups(
         # One group more than wanted: all copies of the wanted ones then stand before it.
         if len(groups) > top or len(hits) < count or count >= MOST_ANSWERS:
             return groups[:top]
-        count *= 2
+        count = min(2 * count, MOST_ANSWERS)
 
 
 def check_near_cosine(value: float | None) -> None:
@@ -137,8 +140,12 @@ def check_near_cosine(value: float | None) -> None:
         raise SearchError(f"near copies from a cosine of {value!r} on: has to be a number from -1 to 1.")
 
 
-def _vectors(store: Store, paths: Sequence[str]) -> dict[str, np.ndarray]:
+def _vectors(store: "Store", paths: Sequence[str]) -> "dict[str, np.ndarray]":
     """Of whole files, unit length, by path."""
+    import numpy as np
+
+    from ..store.entries import matrix
+
     if not paths:
         return {}
     table = store.file_rows(["path", "vector"], paths)

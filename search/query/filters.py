@@ -5,7 +5,7 @@ import glob
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
@@ -17,6 +17,7 @@ from ...files.stored_paths import path_as_stored
 from ..errors import SearchError
 from ..store.entries import metadata_pairs_as_text
 from .globs import glob_expression
+from .metadata_pairs import metadata_pairs
 
 MOST_ROOTS = 32
 
@@ -179,22 +180,6 @@ def indexed_folders(files: Mapping[str, np.ndarray]) -> tuple[str, ...]:
 def file_type_of(path: str) -> str:
     """The ending of a file's name in lower case, without the dot; empty if it has none."""
     return os.path.splitext(path)[1].removeprefix(".").lower()
-
-
-def metadata_pairs(texts: Iterable[str]) -> dict[str, str]:
-    """
-    Of ``NAME=VALUE``, as people write it, value by name.
-
-    Raises:
-        SearchError: for a text without a name or a sign.
-    """
-    pairs = {}
-    for text in texts:
-        name, sign, value = (part.strip() for part in text.partition("="))
-        if not (sign and name):
-            raise SearchError(f"metadata {text!r}: has to be NAME=VALUE.")
-        pairs[name] = value
-    return pairs
 
 
 def _as_stored(pattern: str) -> str:

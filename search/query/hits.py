@@ -1,7 +1,12 @@
-"""One answer to a question."""
+"""One answer to a question, and answers as JSON."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from numbers import Integral
+from typing import Any
+
+from ..errors import SearchError
 
 
 @dataclass(frozen=True)
@@ -35,4 +40,30 @@ class Hit:
     digest: str | None = None
 
 
-__all__ = ["Hit"]
+def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
+    """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
+    return rows_as_json([asdict(hit) for hit in hits], encoding=encoding)
+
+
+def rows_as_json(rows: Sequence[Mapping[str, Any]], *, encoding: str = "utf-8") -> str:
+    """[`hits_as_json`] of fields of answers."""
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(rows, indent=2)
+    return text
+
+
+def check_top(top: int) -> None:
+    """
+    Raises:
+        SearchError: for a number of answers that is no whole number, or below 1.
+    """
+    if isinstance(top, bool) or not isinstance(top, Integral):
+        raise SearchError(f"top={top!r}: has to be a whole number of answers.")
+    if top < 1:
+        raise SearchError(f"top={top}: has to be 1 or more.")
+
+
+__all__ = ["Hit", "check_top", "hits_as_json", "rows_as_json"]

@@ -1,0 +1,89 @@
+"""Answers of a running engine, for commands that would otherwise load the model; see `docs/engine.md`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..search.query.copies import CopyGroup
+    from ..search.query.hits import Hit
+    from .copy_options import Grouping
+
+NO_ENGINE = typer.Option(
+    "--no-engine",
+    envvar="AURICLE_NO_ENGINE",
+    help="Open the index in this process, even if auricle serve runs with it.",
+)
+
+
+def ask_running_engine(
+    index_dir: str,
+    kind: str,
+    question: Mapping[str, Any],
+    *,
+    text_tower: Path | None = None,
+    template: str | None = None,
+    trust_remote_code: bool = False,
+    unless: bool = False,
+) -> "tuple[list[Hit], list[str]] | None":
+    """
+    Asks the engine of an index, if one runs that would answer as this command does.
+
+    Args:
+        index_dir: of the index.
+        kind: "search", "similar" or "moments".
+        question: fields of that request of the API.
+        text_tower, template, trust_remote_code: options of the command.
+        unless: do not ask it.
+
+    Returns:
+        Results, and why there are none; None if the command has to open the index itself.
+
+    Raises:
+        SearchError: if the question cannot be asked.
+    """
+    if unless:
+        return None
+    # Neither torch nor numpy is imported on this way.
+    from ..search.engine.client import ask_engine
+    from ..search.engine.port_file import engine_options
+
+    options = engine_options(text_tower=text_tower, template=template, trust_remote_code=trust_remote_code)
+    return ask_engine(index_dir, kind, question, options)
+
+
+class _GoneError(Exception):
+    """The engine does not answer any more."""
+
+
+def grouped_answers(
+    index_dir: str, kind: str, question: Mapping[str, Any], grouping: "Grouping", **how: Any
+) -> "tuple[list[Hit], Sequence[CopyGroup] | None, list[str]] | None":
+    """
+    [`ask_running_engine`] with the results' copies, where those are grouped.
+
+    Args:
+        index_dir, kind, question, how: as above.
+        grouping: of the results.
+
+    Returns:
+        Results, the same with their copies, and why there are none; None if the command has to open the index itself.
+    """
+    why: list[str] = []
+
+    def ask(top: int) -> "list[Hit]":
+        found = ask_running_engine(index_dir, kind, {**question, "top": top}, **how)
+        if found is None:
+            raise _GoneError
+        why[:] = found[1]
+        return found[0]
+
+    try:
+        return *grouping.apply(ask, question["top"]), why
+    except _GoneError:
+        return None
+
+
+__all__ = ["NO_ENGINE", "ask_running_engine", "grouped_answers"]

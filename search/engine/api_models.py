@@ -1,0 +1,155 @@
+"""The JSON API's requests and answers, version 1; names and defaults are those of [`SoundIndex`]."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..query.answers import DEFAULT_RANKING
+
+MOST_ANSWERS = 10_000
+MOST_LETTERS = 10_000
+
+Text = Annotated[str, Field(max_length=MOST_LETTERS)]
+Path = Annotated[str, Field(max_length=MOST_LETTERS, description="Absolute path of a recording.")]
+Top = Annotated[int, Field(strict=True, ge=1, le=MOST_ANSWERS, description="Results at most.")]
+Ranking = Literal["window", "clip"]
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+LABELS = Field(
+    default="fields",
+    description="How `why_empty` calls the filters: by the names of this API, or as options of the command.",
+)
+
+
+class Request(BaseModel):
+    """A field that there is not is refused: it may be a filter with a typing error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class FilteredRequest(Request):
+    """What narrows down the files; all conditions have to hold."""
+
+    glob: Text | None = Field(
+        None, description="Pattern of the path, such as `*/rain/*`, also from an indexed folder on."
+    )
+    tag: Text | None = Field(None, description="A folder's name, or a tag of the metadata.")
+    min_duration: Seconds | None = Field(None, description="Of the file, seconds.")
+    max_duration: Seconds | None = Field(None, description="Of the file, seconds.")
+    license: Text | None = Field(None, description="As the metadata tell it.")
+    metadata: dict[Text, Text] = Field(default_factory=dict, description="Values by name, each exactly.")
+    file_type: Text | None = Field(None, description="Ending of the file's name, such as `flac`.")
+    min_score: Seconds | None = Field(None, description="Leave out what scores lower.")
+    exact: bool = Field(False, description="Compare with every window, also in a large index.")
+    labels: Literal["fields", "options"] = LABELS
+
+    def filters(self) -> dict[str, Any]:
+        """Arguments of [`Filters`]."""
+        names = ("glob", "tag", "min_duration", "max_duration", "license", "metadata", "file_type")
+        return {name: getattr(self, name) for name in names}
+
+
+class SearchRequest(FilteredRequest):
+    """Find the sounds that a sentence describes, each at its best moment."""
+
+    query: Text = Field(description='The sentence; `-word` and `-"some words"` in it are unwanted.')
+    top: Top = 10
+    negative: list[Text] = Field(default_factory=list, description="Sentences that should not fit.")
+    names: bool = Field(False, description="Rank by the words of file names and folders too.")
+    rank: Ranking = Field(DEFAULT_RANKING, description="By a file's best window, or by the whole file.")
+    file: Path | None = Field(None, description="Search within this file of the index only.")
+
+    def filters(self) -> dict[str, Any]:
+        """Arguments of [`Filters`]."""
+        return super().filters() | {"file": self.file}
+
+
+class SearchAddress(SearchRequest):
+    """The same as parameters of an address."""
+
+    # Numbers come as text here.
+    top: Annotated[int, Field(ge=1, le=MOST_ANSWERS)] = 10
+    metadata: list[Text] = Field(default_factory=list, description="`NAME=VALUE`; may be repeated.")  # type: ignore[assignment]
+
+
+class SimilarRequest(FilteredRequest):
+    """Find the sounds that are most similar to a recording, or to a part of it; itself is left out."""
+
+    path: Path
+    start: Seconds = Field(0.0, ge=0, description="Of the part, seconds.")
+    end: Seconds | None = Field(None, description="Of the part, seconds; the end of the file if not given.")
+    top: Top = 10
+    rank: Ranking | None = Field(
+        None, description="By default a whole file is compared with files, a part with windows."
+    )
+
+
+class MomentsRequest(Request):
+    """Find the times in a recording that a sentence describes."""
+
+    path: Path
+    query: Text = Field(description="The sentence.")
+    top: Top = 5
+    hop_seconds: Seconds | None = Field(
+        None, gt=0, description="From one window's start to the next one's; half a window if not given."
+    )
+    threshold: Seconds | None = Field(
+        None, description="How much lower than its best window a span's windows may score."
+    )
+    edges: Literal["frames", "windows"] = "windows"
+    labels: Literal["fields", "options"] = LABELS
+
+
+class FoundSound(BaseModel):
+    """One result: a moment of a recording. The fields are those of [`Hit`]."""
+
+    path: str
+    start: float = Field(description="Of the moment, seconds.")
+    end: float
+    score: float = Field(description="What it is ranked by.")
+    cosine: float
+    percentile: float | None = Field(description="Share of common questions that fit less; null by sound.")
+    duration: float = Field(description="Of the file, seconds.")
+    tags: list[str]
+    license: str | None
+    metadata: dict[str, str]
+    digest: str | None = Field(None, description="SHA-256 of the file's content; copies have the same.")
+
+
+class FoundSounds(BaseModel):
+    """Results, the best first; without any, which filter leaves none and what is near it."""
+
+    results: list[FoundSound]
+    why_empty: list[str] = Field(default_factory=list)
+
+
+class Status(BaseModel):
+    """What the engine holds."""
+
+    version: str = Field(description="Of auricle.")
+    api: Literal["v1"] = "v1"
+    index: str
+    identity: str | None = Field(description="What `If-Match` is compared with; null in an object store.")
+    model: str
+    fingerprint: str
+    precision: str
+    files: int
+    window_seconds: float
+    missing_model: str = Field(description="What to do if the model is not where it was; empty if it is.")
+
+
+class Failure(BaseModel):
+    """Why a request was not answered, in one line."""
+
+    error: str
+
+
+__all__ = [
+    "Failure",
+    "FoundSound",
+    "FoundSounds",
+    "MomentsRequest",
+    "SearchAddress",
+    "SearchRequest",
+    "SimilarRequest",
+    "Status",
+]

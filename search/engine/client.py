@@ -1,0 +1,104 @@
+"""How a command asks a running engine; imports neither torch nor numpy, so that it starts at once."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from ..errors import SearchError
+from ..query.hits import Hit
+from .index_identity import index_identity
+from .port_file import __version__, running_engine
+
+PREFIX = "/api/v1"
+CONNECT_SECONDS = 1.0
+# A question takes milliseconds, or as long as loading the model if it is the first one; a recording of hours is
+# embedded for minutes.
+ANSWER_SECONDS = {"search": 60.0, "similar": 900.0, "moments": 900.0}
+LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
+
+
+def ask_engine(
+    index: str, kind: str, question: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[list[Hit], list[str]] | None:
+    """
+    Asks the running engine of an index.
+
+    Args:
+        index: directory of the index.
+        kind: "search", "similar" or "moments".
+        question: fields of that request; see [`api_models`]. None stands for the default.
+        options: of the command, from [`engine_options`].
+
+    Returns:
+        What the command would find itself: results, and why there are none. None if it has to look itself: there is
+        no engine, it has other options or another version, does not answer, or refuses the token or the index.
+
+    Raises:
+        SearchError: if the question cannot be asked.
+    """
+    if "://" in index:
+        return None
+    engine = running_engine(index)
+    if engine is None or engine.version != __version__ or dict(engine.options) != dict(options):
+        return None
+    identity = index_identity(index)
+    if identity is None:
+        return None
+    body = {name: value for name, value in question.items() if value is not None} | {"labels": "options"}
+    headers = {
+        "Authorization": f"Bearer {engine.token}",
+        "Content-Type": "application/json",
+        "If-Match": f'"{identity}"',
+    }
+    host = LOCAL.get(engine.host, engine.host.strip("[]"))
+    try:
+        status, answer = _post(host, engine.port, f"{PREFIX}/{kind}", body, headers, ANSWER_SECONDS[kind])
+        if status == 400:
+            raise SearchError(str(answer["error"]))
+        if status != 200:
+            return None
+        return [_hit(row) for row in answer["results"]], list(answer["why_empty"])
+    except SearchError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _post(
+    host: str, port: int, path: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
+) -> tuple[int, Any]:
+    """
+    Status and JSON of the answer.
+
+    Raises:
+        OSError: if nobody listens or answers.
+        ValueError: if the answer is none of an engine.
+    """
+    import http.client
+
+    connection = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+    try:
+        connection.connect()
+        connection.sock.settimeout(seconds)
+        connection.request("POST", path, json.dumps(body).encode(), dict(headers))
+        reply = connection.getresponse()
+        return reply.status, json.loads(reply.read())
+    except http.client.HTTPException as error:
+        raise ValueError(str(error)) from error
+    finally:
+        connection.close()
+
+
+def _hit(row: Mapping[str, Any]) -> Hit:
+    values = {entry.name: row[entry.name] for entry in fields(Hit)}
+    return Hit(**{**values, "tags": tuple(values["tags"])})
+
+
+def absolute(path: str | os.PathLike[str] | None) -> str | None:
+    """A path as an engine takes it, which has another working directory."""
+    return None if path is None else os.path.abspath(path)
+
+
+__all__ = ["absolute", "ask_engine"]

@@ -1,0 +1,96 @@
+"""A resident engine: the routes that a server takes in, and the registration by which commands find it."""
+
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import SearchError
+from ..sound_index import SoundIndex
+from .api import api_routes
+from .port_file import EngineAddress, EngineRegistration, new_token
+from .resident_index import ResidentIndex
+
+
+class Engine:
+    """
+    Answers programs from an index that stays open.
+
+    Args:
+        open_index: opens the index; called again if it is made anew in its place.
+        options: what answers depend on besides the index; see [`engine_options`].
+        index: it, opened, if it is.
+        mcp: also speak the Model Context Protocol.
+
+    Raises:
+        ImportError: if MCP is wanted, and its package is not installed.
+    """
+
+    def __init__(
+        self,
+        open_index: Callable[[], SoundIndex],
+        options: Mapping[str, Any],
+        *,
+        index: SoundIndex | None = None,
+        mcp: bool = False,
+    ):
+        self.resident = ResidentIndex(open_index, index)
+        self.directory = os.fspath((index or self.resident.current()).directory)
+        self._options, self._token = dict(options), new_token()
+        self._registration: EngineRegistration | None = None
+        self.routes = api_routes(self.resident, self._token)
+        self._contexts: list[Callable[[], Any]] = []
+        if mcp:
+            from .mcp_server import mcp_parts
+
+            routes, running = mcp_parts(self.resident)
+            self.routes += routes
+            self._contexts.append(running)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """For the application that takes the routes in."""
+        async with AsyncExitStack() as stack:
+            for running in self._contexts:
+                await stack.enter_async_context(running())
+            yield
+
+    def start(self, url: str) -> str:
+        """
+        Makes the engine known to the user's commands and loads the model in the background.
+
+        Args:
+            url: where the server that has its routes listens.
+
+        Returns:
+            Why commands cannot use it, in one line; empty if they can.
+        """
+        threading.Thread(target=self.resident.warm_up, daemon=True).start()
+        if "://" in self.directory:
+            return "commands do not use the engine of an index in an object store."
+        place = urlsplit(url)
+        try:
+            self._registration = EngineRegistration(self.directory)
+            self._registration.publish(
+                EngineAddress(
+                    host=place.hostname or "127.0.0.1",
+                    port=place.port or 80,
+                    pid=os.getpid(),
+                    token=self._token,
+                    index=self._registration.index,
+                    options=self._options,
+                )
+            )
+        except SearchError as error:
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        """Commands do not find it from now on."""
+        if self._registration is not None:
+            self._registration.close()
+
+
+__all__ = ["Engine"]

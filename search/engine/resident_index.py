@@ -1,0 +1,240 @@
+"""An index that stays open: requests of the API in, answers out, for any number of threads."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from typing import Any, Literal
+
+from ... import __version__
+from ..errors import SearchError, StoreError
+from ..query.empty_answers import OPTIONS
+from ..query.hits import Hit
+from ..query.resolved_filters import checked_path
+from ..sound_index import SoundIndex
+from .api_models import MomentsRequest, SearchRequest, SimilarRequest, Status
+from .index_identity import index_identity
+
+# How answers call the filters.
+LABELS: Mapping[str, Mapping[str, str]] = {
+    "fields": {name: name for name in OPTIONS} | {"min_score": "min_score"},
+    "options": {**OPTIONS, "min_score": "--min-score"},
+}
+
+
+class IndexChangedError(SearchError):
+    """The index that a program asks is another one than the engine has."""
+
+
+class FileNotAllowedError(SearchError):
+    """A program without the token asks about a file that is not in the index."""
+
+
+class NotAnsweringError(SearchError):
+    """No question can be answered at the moment; the message says what has to be done."""
+
+
+class ResidentIndex:
+    """
+    Opens an index once, and again if it is made anew in its place; files that come and go are seen at every question.
+
+    Args:
+        open_index: opens it.
+        index: it, opened, if it is.
+    """
+
+    def __init__(self, open_index: Callable[[], SoundIndex], index: SoundIndex | None = None):
+        self._open, self._lock = open_index, threading.Lock()
+        self._index = index if index is not None else open_index()
+        self._identity = self.identity()
+        self._state: tuple | None = None
+
+    def identity(self) -> str | None:
+        """Of the index as it lies on the disk now; see [`index_identity`]."""
+        directory = self._index.directory
+        return None if "://" in os.fspath(directory) else index_identity(directory)
+
+    def current(self, *, wanted: str | None = None) -> SoundIndex:
+        """
+        The index.
+
+        Args:
+            wanted: the identity that the asking program expects. The contents are then read anew if they have
+                changed; otherwise an index that is being written is read anew from time to time only.
+
+        Raises:
+            IndexChangedError: if it is another one.
+            NotAnsweringError: if it is gone or damaged.
+        """
+        with self._lock:
+            identity = self.identity()
+            try:
+                if identity != self._identity:
+                    # Who still asks the former one keeps it until then.
+                    self._index, self._identity, self._state = self._open(), identity, None
+                if wanted is not None and wanted != identity:
+                    raise IndexChangedError(f"the index here is {identity}, not {wanted}.")
+                state = self._index.store.state() if wanted is not None else None
+            except StoreError as error:
+                raise NotAnsweringError(str(error)) from error
+            if state is not None and state != self._state:
+                self._index._contents.forget()
+                self._state = state
+            return self._index
+
+    def warm_up(self) -> None:
+        """Loads the model and reads the vectors; what is wrong is told when somebody asks."""
+        index = self._index
+        if not index.missing_model:
+            with suppress(SearchError, OSError, ImportError):
+                index.search("sound", top=1)
+
+    def search(self, request: SearchRequest, *, wanted: str | None = None) -> dict[str, Any]:
+        """
+        Answers a sentence, as [`SoundIndex.search`] does.
+
+        Args:
+            request: the question.
+            wanted: as in [`current`].
+
+        Returns:
+            Fields of `FoundSounds`.
+
+        Raises:
+            SearchError: if it cannot be asked, or the index cannot answer.
+        """
+        index = self._answering(wanted)
+        filters, how = request.filters(), {"negative": request.negative, "names": request.names}
+        how |= {"rank": request.rank, "exact": request.exact}
+        ask = partial(index.search, request.query, **how, **filters)
+        return _found(index, request, filters, ask)
+
+    def similar(
+        self, request: SimilarRequest, *, any_file: bool, wanted: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Answers a recording, as [`SoundIndex.similar`] does; see [`search`].
+
+        Args:
+            request: the question.
+            any_file: whether it may be about a file that is not in the index.
+            wanted: as in [`current`].
+
+        Raises:
+            FileNotAllowedError: if it is about such a file, and may not be.
+        """
+        index = self._answering(wanted)
+        path = _checked(index, request.path, any_file)
+        filters, how = request.filters(), {"start": request.start, "end": request.end}
+        ask = partial(index.similar, path, **how, rank=request.rank, exact=request.exact, **filters)
+        return _found(index, request, filters, ask)
+
+    def moments(
+        self, request: MomentsRequest, *, any_file: bool, wanted: str | None = None
+    ) -> dict[str, Any]:
+        """Finds moments, as [`SoundIndex.moments`] does; see [`similar`]."""
+        index = self._answering(wanted)
+        path = _checked(index, request.path, any_file)
+        chosen = {} if request.threshold is None else {"threshold": request.threshold}
+        how = {"top": request.top, "hop_seconds": request.hop_seconds, "edges": request.edges}
+        hits = index.moments(path, request.query, **how, **chosen)
+        return {"results": [asdict(hit) for hit in hits], "why_empty": []}
+
+    def status(self) -> dict[str, Any]:
+        """
+        Fields of `Status`.
+
+        Raises:
+            NotAnsweringError: if the index is gone or damaged.
+        """
+        index = self.current()
+        record = index.store.record
+        try:
+            files = len(index)
+        except StoreError as error:
+            raise NotAnsweringError(str(error)) from error
+        return Status(
+            version=__version__,
+            index=os.fspath(index.directory),
+            identity=self._identity,
+            model=record["model"],
+            fingerprint=record["fingerprint"],
+            precision=record["settings"]["precision"],
+            files=files,
+            window_seconds=record["window_seconds"],
+            missing_model=index.missing_model,
+        ).model_dump()
+
+    def _answering(self, wanted: str | None) -> SoundIndex:
+        index = self.current(wanted=wanted)
+        if index.missing_model:
+            raise NotAnsweringError(index.missing_model)
+        return index
+
+
+def why_none(
+    index: SoundIndex,
+    filters: Mapping[str, Any],
+    min_score: float | None,
+    ask: Callable[..., list[Hit]],
+    labels: Literal["fields", "options"] = "options",
+) -> list[str]:
+    """
+    Why a question has no results, one sentence each.
+
+    Args:
+        index: that was asked.
+        filters: of the question.
+        min_score: of the question, or None.
+        ask: asks it again, with other values of ``top`` and ``min_score``.
+        labels: how filters are called.
+    """
+    names = LABELS[labels]
+    told = index.why_empty(names=names, **filters)
+    if told or min_score is None:
+        return told
+    best = ask(top=1, min_score=None)
+    return (
+        [f"{names['min_score']} {min_score:g}: the best result scores {best[0].score:.3f}."] if best else []
+    )
+
+
+def _found(
+    index: SoundIndex,
+    request: SearchRequest | SimilarRequest,
+    filters: Mapping[str, Any],
+    ask: Callable[..., list[Hit]],
+) -> dict[str, Any]:
+    hits = ask(top=request.top, min_score=request.min_score)
+    why = [] if hits else why_none(index, filters, request.min_score, ask, request.labels)
+    return {"results": [asdict(hit) for hit in hits], "why_empty": why}
+
+
+def _checked(index: SoundIndex, path: str, any_file: bool) -> str:
+    """
+    Raises:
+        FileNotAllowedError: for a file that is not in the index, if it has to be; whether it exists is not said.
+        SearchError: for a relative path: the server has another working directory than who asks.
+    """
+    if not os.path.isabs(path):
+        raise SearchError(f"path {path!r}: has to be absolute.")
+    if any_file:
+        return path
+    own = checked_path(index.store, index._contents, path)
+    if not len(index.store.file_rows(["path"], [own])):
+        raise FileNotAllowedError(
+            f"{path}: is not in the index; only programs of the user who runs the engine, which send its token, may "
+            "ask about other files."
+        )
+    return own
+
+
+__all__ = [
+    "FileNotAllowedError",
+    "IndexChangedError",
+    "NotAnsweringError",
+    "ResidentIndex",
+    "why_none",
+]
