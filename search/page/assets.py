@@ -10,6 +10,7 @@ KEYS = {
     "0": "back to the answer's moment",
     "M": "the answer fits",
     "X": "the answer does not fit",
+    "R": "refine by the marks",
     "L": "more like this answer",
     "B": "back to the question before",
     "/": "to the question; Esc leaves it",

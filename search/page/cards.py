@@ -9,11 +9,12 @@ from .playing.player import Playable, clock
 from .playing.sounds import FileAddress, SoundAddress
 
 LONGEST_CHIP = 120
+LEARNED_SCORE = "probability of fitting by a probe; otherwise the cosine similarity to the moved question"
 # Copies whose paths stand on a card.
 MOST_COPIES = 50
 
 
-def card_html(rank: int, hit: Hit, note: str = "") -> str:
+def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> str:
     """
     The head of an answer: rank, name, path, metadata, moment and score.
 
@@ -21,12 +22,16 @@ def card_html(rank: int, hit: Hit, note: str = "") -> str:
         rank: from 1.
         hit: the answer.
         note: about what can be played of it.
+        view: as of [`Asked`].
     """
     chips = [f"from {clock(hit.start)} of {clock(hit.duration)}", *hit.tags]
     chips += [hit.license] if hit.license else []
     chips += [_shortened(f"{name}: {value}") for name, value in hit.metadata.items()]
     chips += [note] if note else []
-    fit = f'<div class="hit-score" title="cosine similarity, at most 1">{hit.cosine:.3f}</div>'
+    shown, what = (
+        (hit.cosine, "cosine similarity, at most 1") if view == "answers" else (hit.score, LEARNED_SCORE)
+    )
+    fit = f'<div class="hit-score" title="{what}">{shown:.3f}</div>'
     if hit.percentile is not None:
         share = f"{hit.percentile:.0f}"
         fit += (
@@ -34,7 +39,7 @@ def card_html(rank: int, hit: Hit, note: str = "") -> str:
             f'<div class="hit-note">fits better than {share} % of common questions</div>'
         )
     return (
-        f'<div class="hit" data-path="{escape(hit.path)}"><div class="hit-rank">{rank}</div>'
+        f'<div class="hit" data-view="{view}" data-path="{escape(hit.path)}"><div class="hit-rank">{rank}</div>'
         f'<div class="hit-what"><div class="hit-name" role="heading" aria-level="2">{escape(Path(hit.path).name)}</div>'
         f'<div class="hit-path">{escape(hit.path)}</div><div class="hit-chips">'
         + "".join(f"<span>{escape(chip)}</span>" for chip in chips)

@@ -252,9 +252,11 @@ def folder_fields(gr: Any, library: Library) -> dict[str, Any]:
             visible=library.found is None,
         )
         start = gr.Button("Index this folder", variant="primary")
-    bar = gr.HTML(elem_id="progress")
-    stop = gr.Button("Stop", size="sm", visible=False, elem_id="stop")
+    with gr.Column(visible=False) as running:
+        bar = gr.HTML(elem_id="progress")
+        stop = gr.Button("Stop", size="sm", elem_id="stop")
     return {"column": column, "text": text, "folder": folder, "model": model, "start": start} | {
+        "running": running,
         "bar": bar,
         "stop": stop,
         "clock": gr.Timer(1.0, active=False),

@@ -26,7 +26,7 @@ def build_page(
 
     Args:
         gr: Gradio.
-        library: whose index is asked; its folder gets `feedback.csv` once a mark is set.
+        library: whose index is asked; its folder keeps marks and saved searches.
         sounds: gets the answers; the application that serves the page has to have its routes.
         uploads: visitors may add sounds to this folder, which then belongs to the index; None lets nobody.
     """
@@ -63,6 +63,9 @@ def build_page(
         with gr.Tab("By a sound"):
             upload = gr.Audio(label="Upload or record", type="filepath", sources=["upload", "microphone"])
             by_sound = gr.Button("Find sounds like it", variant="primary")
+        with gr.Tab("Saved searches"), gr.Row():
+            saved = gr.Dropdown([], label="Saved search", allow_custom_value=True, value=None)
+            open_saved = gr.Button("Open", variant="primary")
         with gr.Accordion("Filters", open=False):
             fields, filled = filter_components(gr, facets(library.found))
         with gr.Accordion("View", open=False):
@@ -88,6 +91,15 @@ def build_page(
                 container=False,
             )
         asked_line = gr.Markdown(elem_id="asked")
+        with gr.Row(visible=False, elem_id="learn") as learn:
+            marked = gr.Markdown(elem_id="marked")
+            refined = gr.Button("Refine by marks", size="sm", elem_id="refine")
+            unsure = gr.Button("Least sure", size="sm", elem_id="unsure")
+            plainly = gr.Button("Without marks", size="sm")
+            name = gr.Textbox(
+                label="Name of the search", show_label=False, container=False, placeholder="Name", max_lines=1
+            )
+            save = gr.Button("Save search", size="sm")
         note = gr.Markdown(elem_id="note")
         state = gr.State(Answers())
         cards, outputs = [], []
@@ -98,12 +110,13 @@ def build_page(
                     more = gr.Button("More like this", size="sm", elem_classes="more")
                     good = gr.Button("Fits", size="sm", elem_classes="fits")
                     bad = gr.Button("Does not fit", size="sm", elem_classes="unfit")
-            cards.append((more, good, bad))
-            outputs += [card, content]
+                    mark = gr.HTML(elem_classes="marked")
+            cards.append((more, good, bad, mark))
+            outputs += [card, content, mark]
         with gr.Row():
             before = gr.Button("Previous answers", size="sm", visible=False, elem_id="previous")
             after = gr.Button("More answers", size="sm", visible=False, elem_id="next")
-        outputs += [before, after, back, earlier, state, asked_line, note]
+        outputs += [before, after, back, earlier, learn, marked, state, asked_line, note]
 
         # Players get addresses of sounds that lie where they lay: nothing is left for Gradio to copy.
         shown = {"outputs": outputs, "postprocess": False}
@@ -121,19 +134,26 @@ def build_page(
             after.click(listen.turn(CARDS), [state], **shown, **PRIVATE),
             back.click(listen.back, [state], **restored, **PRIVATE),
             earlier.input(listen.again, [state, earlier], **restored, **PRIVATE),
+            refined.click(listen.view("refined"), [state], **shown, **PRIVATE),
+            unsure.click(listen.view("unsure"), [state], **shown, **PRIVATE),
+            plainly.click(listen.view("answers"), [state], **shown, **PRIVATE),
+            open_saved.click(listen.open_search, [state, saved, *fields], **shown, **PRIVATE),
         ]
-        for place, (more, good, bad) in enumerate(cards):
+        for button in (save.click, name.submit):
+            button(listen.save, [state, name], [saved, name, note], **PRIVATE)
+        for place, (more, good, bad, mark) in enumerate(cards):
             moved.append(more.click(listen.more_like(place), [state, *fields], **shown, **PRIVATE))
-            good.click(listen.mark(place, fits=True), [state], [note], **PRIVATE)
-            bad.click(listen.mark(place, fits=False), [state], [note], **PRIVATE)
+            noted = {"outputs": [mark, marked, note], "show_progress": "hidden", **PRIVATE}
+            good.click(listen.mark(place, fits=True), [state], **noted)
+            bad.click(listen.mark(place, fits=False), [state], **noted)
         # Whoever pressed a button far down would not see that other answers have come.
         for step in moved:
             step.success(None, None, None, js=TO_THE_ANSWERS)
         spectrograms.change(None, [spectrograms], None, js="(on) => window.auricle.spectrograms(on)")
 
-        run = [first[name] for name in ("column", "text", "model", "bar", "stop", "clock")]
+        run = [first[name] for name in ("column", "text", "model", "running", "bar", "stop", "clock")]
         quiet = {"show_progress": "hidden", **PRIVATE}
-        page.load(listen.opened, None, [trouble, *run, *filled], **quiet)
+        page.load(listen.opened, None, [trouble, saved, *run, *filled], **quiet)
         start = [first["folder"], first["model"]]
         first["start"].click(listen.start, start, run, **quiet)
         first["folder"].submit(listen.start, start, run, **quiet)

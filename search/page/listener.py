@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from ..query.copies import find_groups
+from ..query.copies import CopyGroup, find_groups
 from ..sound_index import Hit, SearchError, SoundIndex
 from .cards import actions_html, card_html, copies_html, player_html
-from .feedback import FEEDBACK, note_feedback
 from .filter_fields import LABELS, FilterValues, offered
 from .first_run import Library, welcome
+from .learning import learned_hits, mark_html, marks_of, refinement, save_search, saved_names, set_mark
 from .playing.player import playable
 from .playing.sounds import AnsweredSounds
 from .shown_answers import CARDS, MOST_ANSWERS, Answers, Asked, plain
@@ -35,7 +34,7 @@ class Listener:
         """An error in a query or in the index is shown on the page with its own message, and in no terminal."""
         try:
             yield
-        except (SearchError, OSError) as error:
+        except (SearchError, OSError, ImportError) as error:
             raise self.gr.Error(str(error), print_exception=False) from error
 
     # -------------------------------------------------------------------------------- the library
@@ -54,20 +53,21 @@ class Listener:
         )
 
     def opened(self) -> list[Any]:
-        """Of a page that is opened: trouble, the parts of the first run, and the filters' choices."""
-        return [self.trouble(), *self.first_run(), *self.choices()]
+        """Of a page that is opened: trouble, saved searches, the parts of the first run, and the filters' choices."""
+        return [self.trouble(), self.saved(), *self.first_run(), *self.choices()]
 
     def first_run(self) -> list[Any]:
-        """Column, text, model, bar, button to stop, and clock of the first run, as they are now."""
+        """Column, text and model of the first run; column, bar, button to stop, and clock of what runs; as they are."""
         update, library = self.gr.update, self.library
         with self.told():
             asks = library.takes_folder
-            running = library.progress.running
+            running, bar = library.progress.running, library.progress.html()
             return [
                 update(visible=asks),
                 update(value=welcome(library) if asks else ""),
                 update(visible=library.found is None),
-                update(value=library.progress.html()),
+                update(visible=bool(bar)),
+                update(value=bar),
                 update(visible=running),
                 update(active=running),
             ]
@@ -141,21 +141,50 @@ class Listener:
 
         return answer
 
-    def mark(self, place: int, *, fits: bool) -> Callable[[Answers], str]:
-        """Notes what a person says of an answer."""
+    # ---------------------------------------------------------------------------------- learning
 
-        def answer(answers: Answers) -> str:
+    def mark(self, place: int, *, fits: bool) -> Callable[[Answers], list[Any]]:
+        """Marks an answer, or takes the same mark back; gives the card's mark, the number of marks, and a note."""
+
+        def answer(answers: Answers) -> list[Any]:
             with self.told():
-                path = self.hit(answers, place).path
-                try:
-                    note_feedback(self.library.index.store.folder, answers.asked.question, path, fits=fits)
-                except OSError as error:
-                    raise SearchError(
-                        f"{FEEDBACK}: cannot be written ({error.strerror or error})."
-                    ) from error
-            return f"Noted in {FEEDBACK}: {plain(Path(path).name)} {'fits' if fits else 'does not fit'}."
+                index, hit = self.library.index, self.hit(answers, place)
+                who = None if self.library.local else "visitor"
+                now = set_mark(index, answers.asked, hit, fits, who=who)
+                marks = marks_of(index, answers.asked)
+            return [mark_html(now), marks.told(), ""]
 
         return answer
+
+    def view(self, view: str) -> Callable[..., list[Any]]:
+        """The present question's answers, refined by marks, or what to mark next."""
+
+        def answer(answers: Answers) -> list[Any]:
+            with self.told():
+                if not answers.trail:
+                    raise SearchError("Ask a question first.")
+            return self.answer(answers.then(replace(answers.asked, view=view)))
+
+        return answer
+
+    def open_search(self, answers: Answers, name: str | None, *filters: Any) -> list[Any]:
+        """A saved search's answers, refined by its marks."""
+        with self.told():
+            if not (name or "").strip():
+                raise SearchError("Choose a saved search.")
+            asked = Asked("saved", search=name.strip(), view="refined", filters=FilterValues.of(filters))
+        return self.answer(answers.then(asked))
+
+    def save(self, answers: Answers, name: str) -> list[Any]:
+        """Saves the present question; gives the list of saved searches, an empty name, and a note."""
+        with self.told():
+            kept = save_search(self.library.index, answers.asked, name)
+            return [self.saved(), "", f"Saved as **{plain(kept)}**."]
+
+    def saved(self) -> Any:
+        """The list of saved searches."""
+        with self.told():
+            return self.gr.update(choices=saved_names(self.library.found))
 
     def hit(self, answers: Answers, place: int) -> Hit:
         """
@@ -185,37 +214,52 @@ class Listener:
                 raise SearchError("There are no sounds yet: add some first.")
             conditions, least = filters.conditions(), filters.least_score
 
+            learned = None if asked.view == "answers" else refinement(index, asked)
+
             def find(top: int, least: float | None = least) -> list[Hit]:
+                if learned is not None:
+                    return learned_hits(learned, asked.view, top, least, conditions)
                 return _find(index, asked, top=top, min_score=least, **conditions)
 
             store = None if filters.near_cosine is None else index.store
-            groups = find_groups(find, MOST_ANSWERS, store=store, near_cosine=filters.near_cosine)
+            if asked.view == "unsure":
+                # Windows of one file are not copies of each other.
+                groups = [CopyGroup(hit) for hit in find(MOST_ANSWERS, None)]
+            else:
+                groups = find_groups(find, MOST_ANSWERS, store=store, near_cosine=filters.near_cosine)
             # Of fewer than the most there are no others. A least score leaves an unknown number of more.
             more = len(groups) == MOST_ANSWERS
             files = sum(1 + len(group.copies) + len(group.near) for group in groups)
-            if more:
+            if more and asked.view != "unsure":
                 files = max(files, index.count(**conditions) if least is None else files)
             why = "" if groups else _why_empty(index, conditions, least, find)
             kept = {"groups": tuple(groups), "files": files, "more": more and files > len(groups)}
-            return self.shown(replace(answers, **kept, why=why))
+            told = "" if learned is None else " ".join([f"{learned.summary()}.", *learned.remarks()])
+            return self.shown(replace(answers, **kept, why=why, learned=told))
 
     def shown(self, answers: Answers) -> list[Any]:
-        """Card and content of each place, buttons that turn the page or lead back, history, state, question, note."""
+        """
+        Card, content and mark of each place; buttons that turn the page or lead back, history; the row of what learns
+        from marks and its line; state, question, note.
+        """
         update = self.gr.update
         updates: list[Any] = []
+        marks = marks_of(self.library.index, answers.asked)
         for place in range(CARDS):
             if place >= len(answers.on_screen):
-                updates += [update(visible=False), update(value="")]
+                updates += [update(visible=False), update(value=""), update(value="")]
                 continue
             group = answers.on_screen[place]
             hit, sound = group.hit, playable(group.hit)
             address = self.sounds.address(sound)
-            content = card_html(answers.first + place + 1, hit, sound.note) + copies_html(group)
+            content = card_html(
+                answers.first + place + 1, hit, sound.note, view=answers.asked.view
+            ) + copies_html(group)
             if address is not None:
                 files = self.sounds.files(hit.path, hit.start, hit.end)
                 content += player_html(sound, address, hit)
                 content += actions_html(hit, files, reveal=self.library.local)
-            updates += [update(visible=True), update(value=content)]
+            updates += [update(visible=True), update(value=content), update(value=mark_html(marks.of(hit)))]
         back, earlier = answers.back(), answers.earlier()
         return [
             *updates,
@@ -223,6 +267,8 @@ class Listener:
             update(visible=answers.first + CARDS < len(answers.groups)),
             update(value=back, visible=bool(back)),
             update(choices=earlier, value=None, visible=len(earlier) > 1),
+            update(visible=True),
+            plain(answers.learned) or marks.told(),
             answers,
             answers.line(),
             "",

@@ -86,8 +86,10 @@
   }));
   auricle.spectrograms = (on) => {
     spectra = on;
-    document.documentElement.classList.toggle("spectrograms", on);
-    all(".player").filter((player) => onScreen.has(player)).forEach(picture);
+    all(".player").forEach((player) => {
+      player.querySelector(".wave").classList.toggle("spectrum", on);
+      if (onScreen.has(player)) picture(player);
+    });
   };
   addEventListener("resize", () => all(".player").forEach(draw));
 
@@ -98,6 +100,7 @@
     all(".player").forEach((player) => {
       if (known.has(player)) return;
       known.add(player);
+      player.querySelector(".wave").classList.toggle("spectrum", spectra);
       prepare(player);
       looked.observe(player);
     });
@@ -148,6 +151,11 @@
     if (card !== selected) select(card);
     button.click();
   };
+  // What is to be marked one after another leads to the next one.
+  const mark = (find) => {
+    press(find);
+    if (selected && selected.querySelector(".hit[data-view=unsure]") && selected !== cards().at(-1)) step(1);
+  };
   const sound = () => {
     const card = selected || cards()[0], audio = card && card.querySelector("audio");
     if (audio && card !== selected) select(card);
@@ -178,9 +186,10 @@
       const audio = sound();
       if (audio) audio.currentTime = Number(audio.closest(".player").dataset.start);
     },
-    m: () => press("button.fits"),
-    x: () => press("button.unfit"),
+    m: () => mark("button.fits"),
+    x: () => mark("button.unfit"),
     l: () => press("button.more"),
+    r: () => { const button = document.getElementById("refine"); if (seen(button)) button.click(); },
     b: back,
     "/": toTheQuestion,
     "?": showKeys,
@@ -225,6 +234,8 @@
     if (!done) throw new Error("the browser does not let the page copy");
   };
   document.addEventListener("click", async (event) => {
+    if (event.target instanceof Element && event.target.matches(".to-refine"))
+      return document.getElementById("refine").click();
     const button = event.target instanceof Element ? event.target.closest(".actions button") : null;
     if (!button) return;
     try {

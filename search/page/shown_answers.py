@@ -22,14 +22,16 @@ class Asked:
     One question of a visitor, so that it can be asked again.
 
     Attributes:
-        kind: by a sentence, by a sound, or by a moment of one.
+        kind: by a sentence, by a sound, by a moment of one, or a saved search.
         sentence, unwanted: of a question by a sentence.
         names: whether names count, too.
         path, start, end: of the sound, and of its moment (seconds).
         filters: as they stood on the page.
+        search: name of the saved search.
+        view: the answers, those that learned from marks, or what to mark next.
     """
 
-    kind: Literal["sentence", "sound", "moment"] = "sentence"
+    kind: Literal["sentence", "sound", "moment", "saved"] = "sentence"
     sentence: str = ""
     unwanted: str = ""
     names: bool = False
@@ -37,10 +39,19 @@ class Asked:
     start: float = 0.0
     end: float | None = None
     filters: FilterValues = UNFILTERED
+    search: str = ""
+    view: Literal["answers", "refined", "unsure"] = "answers"
 
     @property
     def told(self) -> str:
         """The question for people, plain text."""
+        behind = {"answers": "", "refined": ", refined by marks", "unsure": ", least sure"}[self.view]
+        return f"{self._told}{behind}"
+
+    @property
+    def _told(self) -> str:
+        if self.kind == "saved":
+            return f"saved search “{self.search}”"
         if self.kind == "sentence":
             unwanted = self.unwanted.strip()
             return f"“{self.sentence.strip()}”" + (f" without “{unwanted}”" if unwanted else "")
@@ -49,11 +60,22 @@ class Asked:
 
     @property
     def question(self) -> str:
-        """What marks keep of it: the sentence, or ``sound: ``, the path, and ``#t=`` with the moment's seconds."""
+        """
+        What marks keep of it: the sentence with what is unwanted, as one writes it behind a hyphen; or ``sound: ``,
+        the path, and ``#t=`` with the moment's seconds. Empty of a saved search, which has its own.
+        """
+        if self.kind == "saved":
+            return ""
         if self.kind == "sentence":
-            return self.sentence
+            unwanted = " ".join(self.unwanted.replace('"', " ").split())
+            return self.sentence.strip() + (f' -"{unwanted}"' if unwanted else "")
         moment = "" if self.kind == "sound" else f"#t={self.start:.2f},{self.end:.2f}"
         return f"sound: {self.path}{moment}"
+
+    @property
+    def moment(self) -> tuple[float | None, float | None]:
+        """Start and end of the part of the sound, seconds; None for the whole."""
+        return (None, None) if self.kind == "sound" else (self.start, self.end)
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,7 @@ class Answers:
         files: number of files that the filters leave; answers may be fewer, see `MOST_ANSWERS`.
         more: whether there are more answers than are kept.
         why: nothing fits, for people, plain text; empty if something does.
+        learned: what ranks answers that learned from marks, for people, plain text; empty for others.
         trail: the questions that led here, the present one last; empty if nothing was asked.
         history: all questions, each once, the latest first.
     """
@@ -82,6 +105,7 @@ class Answers:
     files: int = 0
     more: bool = False
     why: str = ""
+    learned: str = ""
     trail: tuple[Step, ...] = ()
     history: tuple[Asked, ...] = ()
 
