@@ -1,6 +1,6 @@
 """Answers of a running engine, for commands that would otherwise load the model; see `docs/engine.md`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,9 @@ from .failures import one_line
 
 if TYPE_CHECKING:
     from ..search.engine.client import EngineAnswer
+    from ..search.query.copies import CopyGroup
+    from ..search.query.hits import Hit
+    from .copy_options import Grouping
 
 NO_ENGINE = typer.Option(
     "--no-engine",
@@ -57,4 +60,36 @@ def ask_running_engine(
     return answer
 
 
-__all__ = ["NO_ENGINE", "ask_running_engine"]
+class _GoneError(Exception):
+    """The engine does not answer any more."""
+
+
+def grouped_answers(
+    index_dir: str, kind: str, question: Mapping[str, Any], grouping: "Grouping", **how: Any
+) -> "tuple[list[Hit], Sequence[CopyGroup] | None, list[str]] | None":
+    """
+    [`ask_running_engine`] with the results' copies, where those are grouped.
+
+    Args:
+        index_dir, kind, question, how: as above.
+        grouping: of the results.
+
+    Returns:
+        Results, the same with their copies, and why there are none; None if the command has to open the index itself.
+    """
+    why: list[str] = []
+
+    def ask(top: int) -> "list[Hit]":
+        found = ask_running_engine(index_dir, kind, {**question, "top": top}, **how)
+        if found is None:
+            raise _GoneError
+        why[:] = found.why_empty
+        return found.hits
+
+    try:
+        return *grouping.apply(ask, question["top"]), why
+    except _GoneError:
+        return None
+
+
+__all__ = ["NO_ENGINE", "ask_running_engine", "grouped_answers"]

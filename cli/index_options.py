@@ -10,11 +10,14 @@ import typer
 from .failures import one_line, one_line_errors, quiet_libraries, reader_may_leave
 
 if TYPE_CHECKING:
+    from ..search.query.copies import CopyGroup
     from ..search.sound_index import Hit, SoundIndex
 
 DEFAULT_INDEX = "sounds.auricle"
 # Exit code of a question that nothing fits; errors have 2.
 NO_RESULTS = 3
+# Copies of a result whose paths are printed.
+NAMED_COPIES = 5
 
 INDEX = typer.Option(
     "--index", envvar="AURICLE_INDEX", help="Index: a directory or a URI such as s3://bucket/index."
@@ -32,6 +35,7 @@ PATH = typer.Option("--path", help="Only files whose path matches this pattern, 
 TAG = typer.Option(help="Only files in a folder with this name or with this tag in their metadata.")
 LICENSE = typer.Option(help="Only files whose metadata name this license.")
 METADATA = typer.Option("--metadata", help="Only files with this metadata entry: NAME=VALUE. Repeatable.")
+FILE_TYPE = typer.Option("--type", help="Only files whose name has this ending, such as flac.")
 EXACT = typer.Option(
     "--exact", help="Compare with every window. A large index otherwise uses approximate search."
 )
@@ -93,6 +97,7 @@ def show_hits(
     why: Sequence[str] = (),
     *,
     title: str = "",
+    groups: "Sequence[CopyGroup] | None" = None,
 ) -> None:
     """
     Prints results, one a line or as JSON, and exports them before that.
@@ -104,6 +109,7 @@ def show_hits(
         export: a file or folder that they are written to, too; or None.
         why: there are none, one sentence each, for stderr.
         title: what was asked, for the names of exported moments.
+        groups: the same results with their copies, where copies are grouped.
 
     Raises:
         typer.Exit: with code `NO_RESULTS` if there are none.
@@ -114,25 +120,34 @@ def show_hits(
         export_hits(export, hits, title)
     with reader_may_leave():
         if as_json:
-            from ..search.query.hits import hits_as_json
+            from ..search.query.hits import hits_as_json, rows_as_json
 
-            typer.echo(hits_as_json(hits, encoding=sys.stdout.encoding or "utf-8"))
+            encoding = sys.stdout.encoding or "utf-8"
+            if groups is None:
+                typer.echo(hits_as_json(hits, encoding=encoding))
+            else:
+                typer.echo(rows_as_json([group.as_row() for group in groups], encoding=encoding))
         else:
             if not hits:
                 typer.echo("no results")
-            show_rows(hits)
+            show_rows(hits, groups)
     if not hits:
         for line in why:
             typer.echo(one_line(line), err=True)
         raise typer.Exit(NO_RESULTS)
 
 
-def show_rows(hits: "list[Hit]") -> None:
-    """Prints results, one a line."""
+def show_rows(hits: "list[Hit]", groups: "Sequence[CopyGroup] | None" = None) -> None:
+    """Prints results, one a line, and below it what is grouped with it."""
     for rank, hit in enumerate(hits, start=1):
         percentile = "" if hit.percentile is None else f"  {hit.percentile:3.0f} %"
         span = f"{_clock(hit.start)}-{_clock(hit.end)}"
         typer.echo(one_line(f"{rank:>3}. {hit.cosine:6.3f}{percentile}  {span:>13}  {hit.path}"))
+        told = groups[rank - 1].told() if groups else ""
+        if told:
+            others = [other.path for other in (*groups[rank - 1].copies, *groups[rank - 1].near)]
+            more = f" and {len(others) - NAMED_COPIES:,} more" if len(others) > NAMED_COPIES else ""
+            typer.echo(one_line(f"     {told}: {', '.join(others[:NAMED_COPIES])}{more}"))
 
 
 def why_none(

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from .copy_options import GROUP_COPIES, NEAR_COPIES, Grouping
 from .encoder_options import ENGINE, TRUST_REMOTE_CODE
-from .engine_answers import NO_ENGINE, ask_running_engine
+from .engine_answers import NO_ENGINE, grouped_answers
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
     EXPORT,
+    FILE_TYPE,
     INDEX,
     JSON,
     LICENSE,
@@ -65,6 +67,7 @@ def search(
     max_duration: Annotated[float | None, MAX_DURATION] = None,
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
+    file_type: Annotated[str | None, FILE_TYPE] = None,
     min_score: Annotated[float | None, MIN_SCORE] = None,
     rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
@@ -77,6 +80,8 @@ def search(
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    group_copies: Annotated[bool | None, GROUP_COPIES] = None,
+    near_copies: Annotated[float | None, NEAR_COPIES] = None,
     no_engine: Annotated[bool, NO_ENGINE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
@@ -110,28 +115,36 @@ def search(
             "file": in_file,
             "license": license,
             "metadata": metadata_pairs(metadata or []),
+            "file_type": file_type,
         }
         how = {"negative": negative or [], "names": names, "exact": exact, **filters}
         how |= {} if rank is None else {"rank": rank}
         asked = {**how, "query": sentence, "top": top, "min_score": min_score, "file": absolute(in_file)}
-        found = ask_running_engine(
+        grouping = Grouping.chosen(group_copies, near_copies, separate=as_json or export is not None)
+        found = grouped_answers(
             index_dir,
             "search",
             asked,
+            grouping,
             text_tower=text_tower,
             template=template,
             trust_remote_code=trust_remote_code,
-            unless=no_engine or any(way is not None for way in (ray, model, questions, engine)),
+            unless=no_engine or any(way is not None for way in (ray, model, questions, near_copies, engine)),
         )
         if found is not None:
-            show_hits(None, found.hits, as_json, export, found.why_empty, title=sentence)
+            hits, groups, why = found
+            show_hits(None, hits, as_json, export, why, title=sentence, groups=groups)
             return
         sounds = open_index(index_dir, text_tower, ray, template, model, trust_remote_code, engine)
         if questions is not None:
+            if group_copies or near_copies is not None:
+                raise SearchError(
+                    "with --from, each file is a result of its own: leave out --group-copies and --near-copies."
+                )
             options = {**how, "top": top, "min_score": min_score}
             answer_file(sounds, questions, options, as_json=as_json, export=export)
             return
         ask = partial(sounds.search, sentence, **how)
-        hits = ask(top=top, min_score=min_score)
+        hits, groups = grouping.apply(lambda count: ask(top=count, min_score=min_score), top, sounds)
         why = [] if hits else why_none(sounds, filters, min_score, ask)
-        show_hits(sounds, hits, as_json, export, why, title=sentence)
+        show_hits(sounds, hits, as_json, export, why, title=sentence, groups=groups)

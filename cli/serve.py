@@ -5,12 +5,16 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .encoder_options import TRUST_REMOTE_CODE
+from .first_index import index_of, new_index
 from .index_options import DEFAULT_INDEX, MODEL, open_index, search_errors
+
+if TYPE_CHECKING:
+    from ..search.page.first_run import NewIndex
 
 
 def serve(
@@ -19,7 +23,8 @@ def serve(
         typer.Argument(
             metavar="INDEX",
             envvar="AURICLE_INDEX",
-            help="Index: a directory or a URI such as s3://bucket/index.",
+            help="Index: a directory or a URI such as s3://bucket/index; or a folder of recordings, whose index lies "
+            "beside it and ends in .auricle.",
         ),
     ] = DEFAULT_INDEX,
     host: Annotated[
@@ -49,19 +54,27 @@ def serve(
     Serve a search page on this machine.
 
     On the page, enter a sentence or upload a recording, and listen to the results. No data leave the machine.
-    The server sends only recordings that are results. Needs pip install 'auricle[app]'.
+    The server sends only recordings that are results. If there is no index yet, the page offers to index a folder, at
+    addresses that only this machine reaches. Needs pip install 'auricle[app]'.
 
     Programs ask the same server by JSON: the page /api/v1 lists the requests. While it runs, auricle search, similar
     and moments let it answer for this index and load no model themselves.
     """
     with search_errors():
+        from ..search.page.hosts import is_loopback
+
+        options = {"text_tower": text_tower, "trust_remote_code": trust_remote_code}
+        if text_tower is None and is_loopback(host) and not (api_only or mcp):
+            new = new_index(index_dir, model, trust_remote_code=trust_remote_code)
+            if new is not None:
+                _serve_without_index(new, host=host, port=port, open_browser=open_browser)
         from ..search.engine.engine import Engine
         from ..search.engine.port_file import engine_options
 
-        options = {"text_tower": text_tower, "trust_remote_code": trust_remote_code}
-        sounds = open_index(index_dir, model=model, **options)
+        place = index_of(index_dir)
+        sounds = open_index(place, model=model, **options)
         engine = Engine(
-            lambda: open_index(index_dir, model=model, **options),
+            lambda: open_index(place, model=model, **options),
             engine_options(template=None, **options),
             index=sounds,
             mcp=mcp,
@@ -89,6 +102,25 @@ def serve(
         finally:
             engine.close()
             close()
+    _exit(number)
+
+
+def _serve_without_index(new: "NewIndex", **place: Any) -> None:
+    """Serves the page that offers to index a folder; programs are answered once it is started with an index."""
+    from ..search.page.app import serve as launch
+
+    page = launch(None, new=new, **place)
+    ended = _EndSignal()
+    try:
+        typer.echo(f"{new.directory}: there is no index yet; the page offers to index a folder.", err=True)
+        typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
+        number = ended.wait()
+    finally:
+        page.close(verbose=False)
+    _exit(number)
+
+
+def _exit(number: int) -> None:
     if number == signal.SIGINT:
         typer.echo("interrupted", err=True)
     # As a shell tells of a signal.

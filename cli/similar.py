@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from .copy_options import GROUP_COPIES, NEAR_COPIES, Grouping
 from .encoder_options import TRUST_REMOTE_CODE
-from .engine_answers import NO_ENGINE, ask_running_engine
+from .engine_answers import NO_ENGINE, grouped_answers
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
     EXPORT,
+    FILE_TYPE,
     INDEX,
     JSON,
     LICENSE,
@@ -47,12 +49,15 @@ def similar(
     max_duration: Annotated[float | None, MAX_DURATION] = None,
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
+    file_type: Annotated[str | None, FILE_TYPE] = None,
     min_score: Annotated[float | None, MIN_SCORE] = None,
     rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
+    group_copies: Annotated[bool | None, GROUP_COPIES] = None,
+    near_copies: Annotated[float | None, NEAR_COPIES] = None,
     no_engine: Annotated[bool, NO_ENGINE] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
@@ -79,21 +84,25 @@ def similar(
             "max_duration": max_duration,
             "license": license,
             "metadata": metadata_pairs(metadata or []),
+            "file_type": file_type,
         }
         how = {"start": start, "end": end, "rank": rank, "exact": exact, **filters}
         asked = {**how, "path": absolute(file), "top": top, "min_score": min_score}
-        found = ask_running_engine(
+        grouping = Grouping.chosen(group_copies, near_copies, separate=as_json or export is not None)
+        found = grouped_answers(
             index_dir,
             "similar",
             asked,
+            grouping,
             trust_remote_code=trust_remote_code,
-            unless=no_engine or ray is not None or model is not None,
+            unless=no_engine or any(way is not None for way in (ray, model, near_copies)),
         )
         if found is not None:
-            show_hits(None, found.hits, as_json, export, found.why_empty, title=f"like {file.name}")
+            hits, groups, why = found
+            show_hits(None, hits, as_json, export, why, title=f"like {file.name}", groups=groups)
             return
         sounds = open_index(index_dir, None, ray, model=model, trust_remote_code=trust_remote_code)
         ask = partial(sounds.similar, file, **how)
-        hits = ask(top=top, min_score=min_score)
+        hits, groups = grouping.apply(lambda count: ask(top=count, min_score=min_score), top, sounds)
         why = [] if hits else why_none(sounds, filters, min_score, ask)
-        show_hits(sounds, hits, as_json, export, why, title=f"like {file.name}")
+        show_hits(sounds, hits, as_json, export, why, title=f"like {file.name}", groups=groups)

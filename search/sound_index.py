@@ -181,7 +181,7 @@ class SoundIndex:
         roots: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
         prune: bool = False,
-        progress: bool = True,
+        progress: bool | Callable[..., None] = True,
         check: Callable[[], None] | None = None,
     ) -> "IndexReport":
         """
@@ -191,7 +191,7 @@ class SoundIndex:
             roots: folders or files, or one.
             prune: take a folder's files out even if it is gone, or no sound at all is left in it; otherwise they
                 stay, since it may be a disk that is not there.
-            progress, check: show a progress bar; is called between files, and ends the update if it raises.
+            progress, check: show a bar, or call this; is called between files, and ends the update if it raises.
 
         Raises:
             FileNotFoundError: for a root that does not exist.

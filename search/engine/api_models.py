@@ -37,13 +37,14 @@ class FilteredRequest(Request):
     max_duration: Seconds | None = Field(None, description="Only files of at most so many seconds.")
     license: Text | None = Field(None, description="As the metadata tell it.")
     metadata: dict[Text, Text] = Field(default_factory=dict, description="Values by name, each exactly.")
+    file_type: Text | None = Field(None, description="Ending of the file's name, such as `flac`.")
     min_score: Seconds | None = Field(None, description="Leave out what scores lower.")
     exact: bool = Field(False, description="Compare with every window, also in a large index.")
     labels: Literal["fields", "options"] = LABELS
 
     def filters(self) -> dict[str, Any]:
         """Arguments of [`Filters`]."""
-        names = ("glob", "tag", "min_duration", "max_duration", "license", "metadata")
+        names = ("glob", "tag", "min_duration", "max_duration", "license", "metadata", "file_type")
         return {name: getattr(self, name) for name in names}
 
 
@@ -121,6 +122,7 @@ class FoundSound(BaseModel):
     tags: list[str]
     license: str | None
     metadata: dict[str, str]
+    digest: str | None = Field(None, description="SHA-256 of the file's content; copies have the same.")
 
 
 class FoundSounds(BaseModel):

@@ -1,85 +1,170 @@
-"""What a page shows to one visitor: the answers, what was asked, and the answers before them."""
+"""What a page shows to one visitor: a question, its answers, and the questions before it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional
+from typing import Literal
 
-from ..query.hits import Hit
-from .player import clock
+from ..query.copies import CopyGroup
+from .filter_fields import FilterValues
+from .playing.player import clock
 
 CARDS = 10
 MOST_ANSWERS = 100
-# Steps of "more like this" that lead back.
-MOST_STEPS = 8
+# Questions that a visitor can go back to.
+MOST_STEPS = 30
 LONGEST_QUESTION = 60
+UNFILTERED = FilterValues()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    One question of a visitor, so that it can be asked again.
+
+    Attributes:
+        kind: by a sentence, by a sound, by a moment of one, or a saved search.
+        sentence, unwanted: of a question by a sentence.
+        names: whether names count, too.
+        path, start, end: of the sound, and of its moment (seconds).
+        filters: as they stood on the page.
+        search: name of the saved search.
+        view: the answers, those that learned from marks, or what to mark next.
+    """
+
+    kind: Literal["sentence", "sound", "moment", "saved"] = "sentence"
+    sentence: str = ""
+    unwanted: str = ""
+    names: bool = False
+    path: str = ""
+    start: float = 0.0
+    end: float | None = None
+    filters: FilterValues = UNFILTERED
+    search: str = ""
+    view: Literal["answers", "refined", "unsure"] = "answers"
+
+    @property
+    def told(self) -> str:
+        """The question for people, plain text."""
+        behind = {"answers": "", "refined": ", refined by marks", "unsure": ", least sure"}[self.view]
+        return f"{self._told}{behind}"
+
+    @property
+    def _told(self) -> str:
+        if self.kind == "saved":
+            return f"saved search “{self.search}”"
+        if self.kind == "sentence":
+            unwanted = self.unwanted.strip()
+            return f"“{self.sentence.strip()}”" + (f" without “{unwanted}”" if unwanted else "")
+        moment = "" if self.kind == "sound" else f", {clock(self.start)} to {clock(self.end)}"
+        return f"sounds like {Path(self.path).name}{moment}"
+
+    @property
+    def question(self) -> str:
+        """
+        What marks keep of it: the sentence with what is unwanted, as one writes it behind a hyphen; or ``sound: ``,
+        the path, and ``#t=`` with the moment's seconds. Empty of a saved search, which has its own.
+        """
+        if self.kind == "saved":
+            return ""
+        if self.kind == "sentence":
+            unwanted = " ".join(self.unwanted.replace('"', " ").split())
+            return self.sentence.strip() + (f' -"{unwanted}"' if unwanted else "")
+        moment = "" if self.kind == "sound" else f"#t={self.start:.2f},{self.end:.2f}"
+        return f"sound: {self.path}{moment}"
+
+    @property
+    def moment(self) -> tuple[float | None, float | None]:
+        """Start and end of the part of the sound, seconds; None for the whole."""
+        return (None, None) if self.kind == "sound" else (self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A question, and the rank from 0 of its first answer on screen."""
+
+    asked: Asked
+    first: int = 0
 
 
 @dataclass(frozen=True)
 class Answers:
     """
-    What a page shows, kept by the server for each visitor.
+    What a page shows, kept by the server for each visitor. Of earlier questions the questions alone are kept.
 
     Attributes:
-        question: the sentence, or ``sound: `` and a path, with ``#t=`` and begin and end of a moment in seconds.
-        asked: the question for people, plain text.
-        hits: the best first.
-        first: rank of the first one on screen, from 0.
+        groups: answers with their copies, the best first.
         files: number of files that the filters leave; answers may be fewer, see `MOST_ANSWERS`.
+        more: whether there are more answers than are kept.
         why: nothing fits, for people, plain text; empty if something does.
-        before: the answers that these were reached from by "more like this"; None if they were asked for.
+        learned: what ranks answers that learned from marks, for people, plain text; empty for others.
+        trail: the questions that led here, the present one last; empty if nothing was asked.
+        history: all questions, each once, the latest first.
     """
 
-    question: str = ""
-    asked: str = ""
-    hits: tuple[Hit, ...] = ()
-    first: int = 0
+    groups: tuple[CopyGroup, ...] = ()
     files: int = 0
+    more: bool = False
     why: str = ""
-    before: Optional["Answers"] = None
+    learned: str = ""
+    trail: tuple[Step, ...] = ()
+    history: tuple[Asked, ...] = ()
 
     @property
-    def on_screen(self) -> tuple[Hit, ...]:
+    def asked(self) -> Asked:
+        """The present question."""
+        return self.trail[-1].asked if self.trail else Asked()
+
+    @property
+    def first(self) -> int:
+        """Rank of the first answer on screen, from 0."""
+        return self.trail[-1].first if self.trail else 0
+
+    @property
+    def on_screen(self) -> tuple[CopyGroup, ...]:
         """The answers that are seen now."""
-        return self.hits[self.first : self.first + CARDS]
+        return self.groups[self.first : self.first + CARDS]
 
     def turned(self, by: int) -> "Answers":
         """The same answers, so many further on."""
-        return replace(self, first=max(0, self.first + by))
+        if not self.trail:
+            return self
+        step = replace(self.trail[-1], first=max(0, self.first + by))
+        return replace(self, trail=(*self.trail[:-1], step))
 
-    def reached_from(self, before: "Answers") -> "Answers":
-        """The same answers with a way back; the oldest of many steps are forgotten."""
-        steps, kept = [], before
-        while kept is not None and len(steps) < MOST_STEPS:
-            steps.append(kept)
-            kept = kept.before
-        for step in reversed(steps):
-            kept = replace(step, before=None if step is steps[-1] else kept)
-        return replace(self, before=kept)
+    def then(self, asked: Asked) -> "Answers":
+        """With another question, still without its answers; the oldest of many are forgotten."""
+        trail = self.trail
+        if not (trail and trail[-1].asked == asked):
+            trail = (*trail, Step(asked))[-MOST_STEPS:]
+        else:
+            trail = (*trail[:-1], Step(asked))
+        history = (asked, *(before for before in self.history if before.told != asked.told))
+        return Answers(trail=trail, history=history[:MOST_STEPS])
+
+    def before(self) -> "Answers | None":
+        """With the question before the present one, still without its answers; None if there is none."""
+        return Answers(trail=self.trail[:-1], history=self.history) if len(self.trail) > 1 else None
 
     def line(self) -> str:
         """What was asked and which of how many answers are seen, in Markdown."""
-        if not self.hits:
-            return f"**{plain(self.asked)}**: Nothing fits. {plain(self.why)}".rstrip()
-        if self.files > len(self.hits):
-            more = f"{self.files:,} files (the best {len(self.hits)} are shown)"
+        told = f"**{plain(self.asked.told)}**"
+        if not self.groups:
+            return f"{told}: Nothing fits. {plain(self.why)}".rstrip()
+        if self.more:
+            what = f"{self.files:,} files (the best {len(self.groups)} are shown)"
+        elif self.files > len(self.groups):
+            what = f"{len(self.groups):,} sounds ({self.files:,} files)"
         else:
-            more = f"{len(self.hits):,} files"
-        return f"**{plain(self.asked)}**: {self.first + 1} to {self.first + len(self.on_screen)} of {more}"
+            what = f"{self.files:,} files"
+        return f"{told}: {self.first + 1} to {self.first + len(self.on_screen)} of {what}"
 
     def back(self) -> str:
         """The label of the button that leads back; empty if there is nothing to go back to."""
-        return "" if self.before is None else f"← Back to {shortened(self.before.asked)}"
+        return "" if len(self.trail) < 2 else f"← Back to {shortened(self.trail[-2].asked.told)}"
 
-
-def asked_by_sentence(sentence: str, unwanted: str) -> str:
-    """A question by a sentence, for people."""
-    return f"“{sentence.strip()}”" + (f" without “{unwanted.strip()}”" if unwanted.strip() else "")
-
-
-def asked_by_sound(path: str, start: float | None = None, end: float | None = None) -> str:
-    """A question by a sound or a moment of it (seconds), for people."""
-    moment = "" if start is None else f", {clock(start)} to {clock(end)}"
-    return f"sounds like {Path(path).name}{moment}"
+    def earlier(self) -> list[tuple[str, str]]:
+        """Questions to choose from as (label, place in the history)."""
+        return [(shortened(asked.told), str(place)) for place, asked in enumerate(self.history)]
 
 
 def shortened(text: str) -> str:
@@ -94,4 +179,4 @@ def plain(text: str) -> str:
     )
 
 
-__all__ = ["CARDS", "MOST_ANSWERS", "Answers", "asked_by_sentence", "asked_by_sound", "plain", "shortened"]
+__all__ = ["CARDS", "MOST_ANSWERS", "Answers", "Asked", "Step", "plain", "shortened"]

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..store.entries import WHOLE_FILE, matrix
 from ..store.index_store import Store, paths_among
 from ..store.vector_index import NearestQuery
 from .filters import Filters
-from .hits import Hit
+from .hits import Hit, check_top
 from .index_contents import IndexContents
 from .names import labels, name_scores
 from .ranking import combine_scores, fuse_ranks, percentile_of
@@ -26,7 +26,7 @@ from .ranking import combine_scores, fuse_ranks, percentile_of
 ROWS_AN_ANSWER, FEWEST_ROWS, MOST_ROWS = 20, 200, 50_000
 # What is needed of rows to rank them; the rest is read of the answers alone.
 RANKED_BY = ("path", "window", "start", "end", "vector")
-DETAILS = ("duration", "tags", "license", "metadata")
+DETAILS = ("duration", "tags", "license", "metadata", "digest")
 RANKINGS = ("window", "clip")
 DEFAULT_RANKING = "window"
 SHORTEST = 1e-12
@@ -70,17 +70,6 @@ def check_question(question: Question) -> None:
         raise SearchError(f"min_score={least!r}: must be a number.")
     if question.rank not in RANKINGS:
         raise SearchError(f"rank={question.rank!r}: must be one of {', '.join(RANKINGS)}.")
-
-
-def check_top(top: int) -> None:
-    """
-    Raises:
-        SearchError: for a number of answers that is no whole number, or below 1.
-    """
-    if isinstance(top, bool) or not isinstance(top, Integral):
-        raise SearchError(f"top={top!r}: must be a whole number of results.")
-    if top < 1:
-        raise SearchError(f"top={top}: must be 1 or more.")
 
 
 def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:
@@ -281,6 +270,7 @@ def _hits(
                 tags=known["tags"],
                 license=known["license"],
                 metadata=json.loads(known["metadata"]),
+                digest=known["digest"],
             )
         )
     return hits

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from ...files.file_names import composed
-from .filters import Filters
+from .filters import Filters, file_type_of
 
 MOST_NEAR = 3
 # Share of letters that two words have in common, from which on one is near the other.
@@ -23,6 +23,7 @@ OPTIONS = {
     "file": "--in",
     "license": "--license",
     "metadata": "--metadata",
+    "file_type": "--type",
 }
 
 
@@ -80,6 +81,9 @@ def _near(files: Mapping[str, np.ndarray], single: Filters) -> str:
         return _near_values(single.license, held, "licenses")
     if single.glob is not None:
         return _near_paths(files, single)
+    if single.file_type is not None:
+        held = Counter(filter(None, (file_type_of(path) for path in files["path"])))
+        return _near_values(single.file_type.strip().removeprefix("."), held, "file types")
     name, wanted = next(iter(single.metadata.items()))
     pairs = [json.loads(text) for text in files["metadata"] if text != "{}"]
     held = Counter(str(row[name]) for row in pairs if name in row)

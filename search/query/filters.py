@@ -36,6 +36,7 @@ class Filters:
         file: only windows of this file.
         license: as the metadata tell it.
         metadata: values by name, each exactly.
+        file_type: ending of the file's name, such as "flac", in upper or lower case, with or without the dot.
         roots: absolute; folders that were indexed, which ``glob`` may count from. The index gives them.
     """
 
@@ -46,6 +47,7 @@ class Filters:
     file: str | os.PathLike[str] | None = None
     license: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    file_type: str | None = None
     roots: tuple[str, ...] = ()
 
     @classmethod
@@ -79,7 +81,7 @@ class Filters:
                 raise SearchError(f"{name}=nan: must be a number of seconds.")
         if not isinstance(self.metadata, Mapping):
             raise SearchError(f"metadata={self.metadata!r}: must be a mapping from names to values.")
-        texts = [self.glob, self.tag, self.license, *self.metadata, *self.metadata.values()]
+        texts = [self.glob, self.tag, self.license, self.file_type, *self.metadata, *self.metadata.values()]
         for text in texts:
             if text is not None and not isinstance(text, str):
                 raise SearchError(f"{text!r}: must be a text to compare with.")
@@ -109,6 +111,9 @@ class Filters:
         if self.license is not None:
             forms = _forms(self.license)
             kept &= np.array([license in forms for license in rows["license"]], dtype=bool)
+        if self.file_type is not None:
+            ending = _ending(self.file_type)
+            kept &= np.array([path.lower().endswith(ending) for path in rows["path"]], dtype=bool)
         for name, value in self.metadata.items():
             texts = _pair_texts(name, value)
             kept &= np.array([any(pair in text for pair in texts) for text in rows["metadata"]], dtype=bool)
@@ -153,6 +158,8 @@ class Filters:
             parts.append(f"path = {_text(path_as_stored(self.file))}")
         if self.license is not None:
             parts.append(f"license IN ({', '.join(map(_text, _forms(self.license)))})")
+        if self.file_type is not None:
+            parts.append(f"ends_with(lower(path), {_text(_ending(self.file_type))})")
         for pair in self.metadata.items():
             either = [f"contains(metadata, {_text(text)})" for text in _pair_texts(*pair)]
             parts.append(f"({' OR '.join(either)})")
@@ -170,9 +177,19 @@ def indexed_folders(files: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     return tuple(sorted({os.path.dirname(root) if single else root for root, single in pairs}))
 
 
+def file_type_of(path: str) -> str:
+    """The ending of a file's name in lower case, without the dot; empty if it has none."""
+    return os.path.splitext(path)[1].removeprefix(".").lower()
+
+
 def _as_stored(pattern: str) -> str:
     """A glob with the separators of stored paths: on Windows people write either, and paths have backslashes."""
     return pattern.replace("/", os.sep)
+
+
+def _ending(file_type: str) -> str:
+    """What a path in lower case ends with."""
+    return f".{file_type.strip().removeprefix('.').lower()}"
 
 
 def _number(value: float) -> str:
@@ -194,4 +211,4 @@ def _pair_texts(name: str, value: str) -> list[str]:
     return [text for pair in pairs for text in metadata_pairs_as_text(*pair)]
 
 
-__all__ = ["Filters", "indexed_folders", "metadata_pairs"]
+__all__ = ["Filters", "file_type_of", "indexed_folders", "metadata_pairs"]

@@ -3,6 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
+from typing import Any
+
+from ..errors import SearchError
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Hit:
         tags: of the file.
         license: of the file, or None where nothing tells it.
         metadata: of the file, by name.
+        digest: SHA-256 of the file's content as it was indexed, in hexadecimal; None for a file that is not indexed.
     """
 
     path: str
@@ -32,11 +37,16 @@ class Hit:
     tags: tuple[str, ...]
     license: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
 
 
 def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
     """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
-    rows = [asdict(hit) for hit in hits]
+    return rows_as_json([asdict(hit) for hit in hits], encoding=encoding)
+
+
+def rows_as_json(rows: Sequence[Mapping[str, Any]], *, encoding: str = "utf-8") -> str:
+    """[`hits_as_json`] of fields of answers."""
     text = json.dumps(rows, indent=2, ensure_ascii=False)
     try:
         text.encode(encoding)
@@ -45,4 +55,15 @@ def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
     return text
 
 
-__all__ = ["Hit", "hits_as_json"]
+def check_top(top: int) -> None:
+    """
+    Raises:
+        SearchError: for a number of answers that is no whole number, or below 1.
+    """
+    if isinstance(top, bool) or not isinstance(top, Integral):
+        raise SearchError(f"top={top!r}: has to be a whole number of answers.")
+    if top < 1:
+        raise SearchError(f"top={top}: has to be 1 or more.")
+
+
+__all__ = ["Hit", "check_top", "hits_as_json", "rows_as_json"]

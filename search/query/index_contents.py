@@ -38,7 +38,7 @@ class IndexContents:
 
     @property
     def files(self) -> dict[str, np.ndarray]:
-        """Path, root, duration, tags, license and metadata (JSON) of every file, sorted by path."""
+        """Path, root, duration, tags, license, metadata (JSON) and digest of every file, sorted by path."""
         return self._part("files", self._read_files)
 
     @property

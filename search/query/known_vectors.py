@@ -51,11 +51,16 @@ def known_vector(store: Store, path: str, start: float, end: float | None) -> np
 
 
 def described(store: Store, path: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Moments of a file with its tags, license and metadata, if an index has the file unchanged."""
+    """Moments of a file with its tags, license, metadata and digest, if an index has the file unchanged."""
     entry = unchanged_entry(store, path)
     if entry is None:
         return list(hits)
-    told = {"tags": entry.tags, "license": entry.license, "metadata": entry.metadata}
+    told = {
+        "tags": entry.tags,
+        "license": entry.license,
+        "metadata": entry.metadata,
+        "digest": entry.digest,
+    }
     return [replace(hit, **told) for hit in hits]
 
 

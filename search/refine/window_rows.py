@@ -137,6 +137,7 @@ def hits_of(rows: Rows, places: Sequence[int], cosines: np.ndarray, scores: np.n
             tags=rows["tags"][place],
             license=rows["license"][place],
             metadata=_metadata(rows["metadata"][place]),
+            digest=rows["digest"][place] if "digest" in rows else None,
         )
         for place in places
     ]

@@ -6,7 +6,7 @@ import pyarrow as arrow
 from .entries import WHOLE_FILE, half_matrix
 
 # What a file says of itself, and where it is: what filters look at.
-FACTS = ("path", "root", "duration", "tags", "license", "metadata")
+FACTS = ("path", "root", "duration", "tags", "license", "metadata", "digest")
 
 
 def read_facts(files: arrow.Table) -> dict[str, np.ndarray]:
@@ -27,8 +27,8 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     An index's table as arrays, ``windows`` and ``files`` apart, sorted by path and window.
 
     Each holds ``file`` (number of the row's file in the order of paths), ``path``, ``root``, ``start``, ``end``,
-    ``duration``, ``tags``, ``license``, ``metadata`` (JSON) and ``vector`` ``(rows, width)`` float32; what the
-    table lacks is left out, all but ``path``, ``window`` and ``vector``.
+    ``duration``, ``tags``, ``license``, ``metadata`` (JSON), ``digest`` and ``vector`` ``(rows, width)`` float32;
+    what the table lacks is left out, all but ``path``, ``window`` and ``vector``.
     """
     window, vectors = table.column("window").to_numpy(), half_matrix(table)
     encoded = table.column("path").combine_chunks().dictionary_encode()
@@ -41,7 +41,7 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     _, first = np.unique(place, return_index=True)
     of_files = {
         name: _objects(table.column(name).take(first).to_pylist())
-        for name in ("root", "tags", "license", "metadata")
+        for name in ("root", "tags", "license", "metadata", "digest")
         if name in table.column_names
     }
     if "tags" in of_files:

@@ -1,6 +1,6 @@
 """How far an update of an index is: by the share of the sound, also within a long recording."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tqdm.auto import tqdm
@@ -21,10 +21,11 @@ class IndexProgress:
 
     Args:
         sizes: bytes of the files, by path.
-        disable: show nothing.
+        progress: show a bar; or what is called in its place each time that something is done.
     """
 
-    def __init__(self, sizes: Mapping[str, int], *, disable: bool):
+    def __init__(self, sizes: Mapping[str, int], progress: "bool | Callable[[IndexProgress], None]"):
+        self._tell = progress if callable(progress) else None
         # An empty file is something to do, too.
         self._sizes = {path: max(size, 1) for path, size in sizes.items()}
         self._files, self._sound, self._done = 0, 0.0, 0
@@ -33,7 +34,7 @@ class IndexProgress:
             total=sum(self._sizes.values()),
             desc="indexing",
             bar_format=FORMAT,
-            disable=disable or not self._sizes,
+            disable=progress is not True or not self._sizes,
         )
 
     def __enter__(self) -> "IndexProgress":
@@ -48,12 +49,18 @@ class IndexProgress:
         within = sum(self._within(path) for path in self._running)
         return (self._done + within) / max(sum(self._sizes.values()), 1)
 
+    @property
+    def told(self) -> str:
+        """Files and length of the sound that are done, in words."""
+        length = tqdm.format_interval(self._sound)
+        return f"{self._files:,} of {len(self._sizes):,} files, {length} of sound"
+
     def heard(self, path: str, seconds: float) -> None:
         """Counts so many seconds of a file that is being embedded."""
         self._sound += seconds
         if path not in self._running:
             length = None
-            if self._sizes.get(path, 0) >= LONG_BYTES and not self._bar.disable:
+            if self._sizes.get(path, 0) >= LONG_BYTES and not (self._bar.disable and self._tell is None):
                 with suppress(AudioReadError, OSError):
                     length = audio_seconds(path)
             self._running[path] = (0.0, length)
@@ -73,10 +80,11 @@ class IndexProgress:
         return int(self._sizes.get(path, 0) * min(1.0, seconds / length)) if length else 0
 
     def _show(self) -> None:
+        if self._tell is not None:
+            self._tell(self)
         if self._bar.disable:
             return
-        told = f"{self._files:,} of {len(self._sizes):,} files, {tqdm.format_interval(self._sound)} of sound"
-        self._bar.set_postfix_str(told, refresh=False)
+        self._bar.set_postfix_str(self.told, refresh=False)
         self._bar.update(self._done + sum(map(self._within, self._running)) - self._bar.n)
 
 

@@ -95,7 +95,7 @@ def update_index(
     descriptions: Mapping[str, Description] | None = None,
     undescribed: Sequence[str] = (),
     unseen: Sequence[str] = (),
-    progress: bool = True,
+    progress: bool | Callable[[IndexProgress], None] = True,
     hear: "Callable[[Heard], None] | None" = None,
     check: Callable[[], None] | None = None,
 ) -> IndexReport:
@@ -118,7 +118,7 @@ def update_index(
         undescribed: folders whose metadata file, and sounds whose row, cannot be read: what the index has of them
             stays.
         unseen: folders and files that could not be looked at: what the index has of them stays.
-        progress: show a progress bar with the time left.
+        progress: show a progress bar with the time left; or what is called in its place, see [`IndexProgress`].
         hear: is given what ``embed_files`` then tells path and seconds of the sound that it has embedded; None: files
             count when they are done.
 
@@ -129,7 +129,7 @@ def update_index(
         store, {file.path: file for file in files}, descriptions or {}, roots, undescribed, unseen
     )
     sizes = {path: update.files[path].size for path in update.todo}
-    with IndexProgress(sizes, disable=not progress) as bar:
+    with IndexProgress(sizes, progress) as bar:
         if hear is not None:
 
             def heard(path: str, seconds: float) -> None:

@@ -12,6 +12,7 @@ from .survey import survey
 from .walking import check_root
 
 if TYPE_CHECKING:
+    from .index_progress import IndexProgress
     from .indexing import EmbedFiles
 
 
@@ -21,7 +22,7 @@ def update_from_folders(
     embed_files: "EmbedFiles",
     *,
     prune: bool,
-    progress: bool,
+    progress: "bool | Callable[[IndexProgress], None]",
     hear: Callable[..., Any],
     check: Callable[[], None] | None = None,
 ) -> IndexReport:

@@ -192,7 +192,7 @@ def test_a_new_visit_sees_the_tags_and_licenses_that_the_index_has_by_then(page,
                 find = f'[role=option][data-value="{choice}"], [role=option][aria-label="{choice}"]'
                 until(lambda: driver.find_elements(By.CSS_SELECTOR, find), choice)[0].click()
 
-            choose("Folder or tag", "owls")
+            choose("Tag", "owls")
             choose("License", "CC BY-SA 4.0")
             driver.find_element(By.CSS_SELECTOR, "#ask textarea, #ask input").send_keys("a bird", Keys.ENTER)
             shown(driver, index.search("a bird", tag="owls"))

@@ -16,7 +16,7 @@ from browser import ask, browser, complaints, keep_picture, marks, press, shown,
 from tiny_models import SAMPLING_RATE, saved_tiny_model, sound
 
 from auricle.search.page.app import serve
-from auricle.search.page.player import playable
+from auricle.search.page.playing.player import playable
 from auricle.search.page.shown_answers import CARDS
 from auricle.search.sound_index import SoundIndex
 

@@ -23,7 +23,7 @@ from pages import addresses, asked, fetched, filters  # noqa: E402
 from tiny_models import saved_tiny_model, write_sound  # noqa: E402
 
 from auricle.search.page.app import serve  # noqa: E402
-from auricle.search.page.player import part_as_wav, playable  # noqa: E402
+from auricle.search.page.playing.player import part_as_wav, playable  # noqa: E402
 from auricle.search.query.hits import Hit  # noqa: E402
 from auricle.search.sound_index import SoundIndex  # noqa: E402
 

@@ -14,8 +14,8 @@ pytest.importorskip("lancedb")
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from auricle.search.page.player import as_int16, part_as_wav, playable
-from auricle.search.page.sounds import AnsweredSounds
+from auricle.search.page.playing.player import as_int16, part_as_wav, playable
+from auricle.search.page.playing.sounds import AnsweredSounds
 from auricle.search.query.hits import Hit
 
 RATE, SECONDS = 22_050, 4

@@ -37,10 +37,12 @@ FILTERS = {
     "metadata": {"metadata": {"place": 'a "wood", at night'}},
     "metadata twice": {"metadata": {"place": 'a "wood", at night', "year": "2021"}},
     "all": {"license": "CC0", "max_duration": 1.5, "glob": "*/more/*"},
+    "file type": {"file_type": ".WAV", "max_duration": 1.5},
+    "file type of nobody": {"file_type": "flac"},
     "nobody": {"license": "CC BY 3.0"},
 }
 
-NOBODY = {"nobody", "glob with signs of the table's own", "glob of a range backwards"}
+NOBODY = {"nobody", "file type of nobody", "glob with signs of the table's own", "glob of a range backwards"}
 
 
 @pytest.fixture(scope="module")

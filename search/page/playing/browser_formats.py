@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ...processing.container_opening import open_container
-from ...processing.frame_scanning import behind_tags, find_stream
-from ...processing.frame_tables import frame_table, read_info_frame
-from ...processing.header_repair import wav_layout
-from ...processing.ogg_links import ogg_links
-from ...processing.sound_formats import identify
-from ...processing.sound_opening import open_sound
-from ...processing.sound_source import SoundSource, kept_while_unchanged
+from ....processing.container_opening import open_container
+from ....processing.frame_scanning import behind_tags, find_stream
+from ....processing.frame_tables import frame_table, read_info_frame
+from ....processing.header_repair import wav_layout
+from ....processing.ogg_links import ogg_links
+from ....processing.sound_formats import identify
+from ....processing.sound_opening import open_sound
+from ....processing.sound_source import SoundSource, kept_while_unchanged
 
 # Rates and numbers of channels that any sound card plays without a choice of what to leave out.
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000

@@ -9,10 +9,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+from .moment_wav import moment_as_wav, moment_name
 from .player import Playable, part_as_wav, sound_peaks
+from .spectrogram import spectrogram
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
 PREFIX = "gradio_api/sounds"
 # A browser asks for a converted sound piece by piece: the latest ones are not converted anew for each.
 CONVERTED_BYTES = 96_000_000
+# Whatever its name says, a browser never takes it for a page or a script.
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+
+
+class Moment(NamedTuple):
+    """A part of a file, in seconds."""
+
+    path: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -32,12 +44,32 @@ class SoundAddress:
     Attributes:
         url: of the sound.
         peaks: of its picture, JSON; see [`player.sound_peaks`].
+        spectrogram: of its other picture, PNG; see [`spectrogram.spectrogram`].
         name: under which a browser saves it.
     """
 
     url: str
     peaks: str
+    spectrogram: str
     name: str
+
+
+@dataclass(frozen=True)
+class FileAddress:
+    """
+    Where a page finds an answer's file and its moment, relative to itself.
+
+    Attributes:
+        file, moment: of the file as it lies on the disk, and of the moment as a WAV file.
+        file_name, moment_name: under which a browser saves them.
+        reveal: takes the request to show the file in its folder.
+    """
+
+    file: str
+    moment: str
+    file_name: str
+    moment_name: str
+    reveal: str
 
 
 class AnsweredSounds:
@@ -52,6 +84,7 @@ class AnsweredSounds:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._sounds: dict[str, Playable] = {}
+        self._moments: dict[str, Moment] = {}
         self._lock = Lock()
         self._converted: OrderedDict[tuple, bytes] = OrderedDict()
 
@@ -59,15 +92,37 @@ class AnsweredSounds:
         """Where a sound can be fetched from now on; None for one that cannot be read."""
         if sound.path is None:
             return None
-        what = f"{sound.begin}\0{sound.path}"
-        token = hmac.new(self._key, what.encode(), hashlib.sha256).hexdigest()
+        token = self._token(f"{sound.begin}\0{sound.path}")
         self._sounds[token] = sound
         name = Path(sound.path).name
         if sound.begin is not None:
             part = "" if sound.seconds is None else f" from {sound.begin:.0f} s"
             name = f"{Path(sound.path).stem}{part}.wav"
         below = f"{PREFIX}/{token}"
-        return SoundAddress(f"{below}/{quote(name, safe='')}", f"{below}.json", name)
+        return SoundAddress(f"{below}/{quote(name, safe='')}", f"{below}.json", f"{below}.png", name)
+
+    def files(self, path: str, start: float, end: float) -> FileAddress:
+        """
+        Where an answer's file and its moment can be fetched from now on.
+
+        Args:
+            path: of the file, which was an answer.
+            start, end: of the moment, seconds.
+        """
+        token = self._token(f"moment\0{start}\0{end}\0{path}")
+        self._moments[token] = Moment(path, start, end)
+        names = Path(path).name, moment_name(path, start, end)
+        file, moment = (quote(name, safe="") for name in names)
+        below = f"{PREFIX}/{token}"
+        return FileAddress(f"{below}/file/{file}", f"{below}/moment/{moment}", *names, f"{below}/reveal")
+
+    def moment(self, token: str) -> "Moment | None":
+        """The moment that an address is of; None for none, or whose file is gone."""
+        found = self._moments.get(token)
+        return found if found is not None and os.path.isfile(found.path) else None
+
+    def _token(self, what: str) -> str:
+        return hmac.new(self._key, what.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
     def routes(self) -> list[Any]:
         """For the application that serves the page."""
@@ -76,6 +131,9 @@ class AnsweredSounds:
         return [
             Route(f"/{PREFIX}/{{token}}/{{name}}", self._respond),
             Route(f"/{PREFIX}/{{token}}.json", self._respond_peaks),
+            Route(f"/{PREFIX}/{{token}}.png", self._respond_spectrogram),
+            Route(f"/{PREFIX}/{{token}}/file/{{name}}", self._respond_file),
+            Route(f"/{PREFIX}/{{token}}/moment/{{name}}", self._respond_moment),
         ]
 
     def _asked_for(self, request: "Request") -> Playable | None:
@@ -88,8 +146,7 @@ class AnsweredSounds:
         sound = self._asked_for(request)
         if sound is None:
             return PlainTextResponse("There is no such sound.", status_code=404)
-        # Whatever its name says, a browser never takes it for a page or a script.
-        headers = {"X-Content-Type-Options": "nosniff"}
+        headers = NO_SNIFFING
         if sound.begin is None:
             return FileResponse(sound.path, media_type=sound.media_type, headers=headers)
         try:
@@ -104,6 +161,43 @@ class AnsweredSounds:
         try:
             if sound is not None:
                 return JSONResponse(sound_peaks(sound.path, sound.begin or 0.0, sound.seconds))
+        except OSError:
+            pass
+        return PlainTextResponse("There is no such sound.", status_code=404)
+
+    def _respond_spectrogram(self, request: "Request") -> "Response":
+        from starlette.responses import PlainTextResponse, Response
+
+        sound = self._asked_for(request)
+        try:
+            if sound is not None:
+                found = spectrogram(sound.path, sound.begin or 0.0, sound.seconds)
+                highest = {"X-Highest-Hz": f"{found.highest_hz:g}"}
+                return Response(found.png, media_type="image/png", headers=highest)
+        except OSError:
+            pass
+        return PlainTextResponse("There is no such sound.", status_code=404)
+
+    def _respond_file(self, request: "Request") -> "Response":
+        from starlette.responses import FileResponse, PlainTextResponse
+
+        moment = self.moment(request.path_params["token"])
+        if moment is None:
+            return PlainTextResponse("There is no such sound.", status_code=404)
+        # To be saved, whatever is in it: never shown.
+        name = Path(moment.path).name.encode("utf-8", "replace").decode()
+        return FileResponse(
+            moment.path, media_type="application/octet-stream", filename=name, headers=NO_SNIFFING
+        )
+
+    def _respond_moment(self, request: "Request") -> "Response":
+        from starlette.responses import PlainTextResponse, Response
+
+        moment = self.moment(request.path_params["token"])
+        try:
+            if moment is not None:
+                wav = moment_as_wav(moment.path, moment.start, moment.end)
+                return Response(wav, media_type="audio/wav", headers=NO_SNIFFING)
         except OSError:
             pass
         return PlainTextResponse("There is no such sound.", status_code=404)
@@ -153,4 +247,4 @@ def _part_of(content: bytes, wanted: str | None, media_type: str, headers: dict[
     return Response(content[first : last + 1], status_code=206, media_type=media_type, headers=headers)
 
 
-__all__ = ["AnsweredSounds", "SoundAddress"]
+__all__ = ["PREFIX", "AnsweredSounds", "FileAddress", "Moment", "SoundAddress"]

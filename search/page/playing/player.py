@@ -5,12 +5,12 @@ from io import BytesIO
 
 import numpy as np
 
-from ...processing import AudioReadError
-from ...processing.audio_reading import opened_sound
-from ...processing.audio_streaming import stream_channels
-from ...processing.channel_mixing import mix_channels
-from ...processing.sound_source import SoundSource
-from ..query.hits import Hit
+from ....processing import AudioReadError
+from ....processing.audio_reading import opened_sound
+from ....processing.audio_streaming import stream_channels
+from ....processing.channel_mixing import mix_channels
+from ....processing.sound_source import SoundSource
+from ...query.hits import Hit
 from .browser_formats import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, browser_media_type
 
 LONG_SECONDS = 300.0

@@ -1,0 +1,298 @@
+"""What happens on the page: from what stands on it to what it shows next."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from ..query.copies import CopyGroup, find_groups
+from ..sound_index import Hit, SearchError, SoundIndex
+from .cards import actions_html, card_html, copies_html, player_html
+from .filter_fields import LABELS, FilterValues, offered
+from .first_run import Library, welcome
+from .learning import learned_hits, mark_html, marks_of, refinement, save_search, saved_names, set_mark
+from .playing.player import playable
+from .playing.sounds import AnsweredSounds
+from .shown_answers import CARDS, MOST_ANSWERS, Answers, Asked, plain
+
+
+class Listener:
+    """
+    Each method takes what stands on the page and gives what it shows next.
+
+    Args:
+        gr: Gradio.
+        library: whose index is asked.
+        sounds: gets the answers.
+    """
+
+    def __init__(self, gr: Any, library: Library, sounds: AnsweredSounds):
+        self.gr, self.library, self.sounds = gr, library, sounds
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """An error in a query or in the index is shown on the page with its own message, and in no terminal."""
+        try:
+            yield
+        except (SearchError, OSError, ImportError) as error:
+            raise self.gr.Error(str(error), print_exception=False) from error
+
+    # -------------------------------------------------------------------------------- the library
+
+    def choices(self) -> list[Any]:
+        """Of the filters, as the index is now: others may have changed it."""
+        with self.told():
+            return offered(self.gr, self.library.found)
+
+    def trouble(self) -> Any:
+        """What has to be done before questions can be answered."""
+        index = self.library.found
+        missing = "" if index is None else index.missing_model
+        return self.gr.update(
+            value=f"**No question can be answered.** {plain(missing)}", visible=bool(missing)
+        )
+
+    def opened(self) -> list[Any]:
+        """Of a page that is opened: trouble, saved searches, the parts of the first run, and the filters' choices."""
+        return [self.trouble(), self.saved(), *self.first_run(), *self.choices()]
+
+    def first_run(self) -> list[Any]:
+        """Column, text and model of the first run; column, bar, button to stop, and clock of what runs; as they are."""
+        update, library = self.gr.update, self.library
+        with self.told():
+            asks = library.takes_folder
+            running, bar = library.progress.running, library.progress.html()
+            return [
+                update(visible=asks),
+                update(value=welcome(library) if asks else ""),
+                update(visible=library.found is None),
+                update(visible=bool(bar)),
+                update(value=bar),
+                update(visible=running),
+                update(active=running),
+            ]
+
+    def start(self, folder: str, model: str) -> list[Any]:
+        """Begins to index a folder."""
+        with self.told():
+            self.library.start(folder, model)
+        return self.first_run()
+
+    def stop(self) -> None:
+        """Ends indexing."""
+        self.library.stop()
+
+    def tick(self) -> list[Any]:
+        """As [`first_run`], and the filters' choices: while a folder is indexed, new ones come."""
+        return [*self.first_run(), *self.choices()]
+
+    # ------------------------------------------------------------------------------------ asking
+
+    def ask(self, answers: Answers, sentence: str, unwanted: str, names: bool, *filters: Any) -> list[Any]:
+        """The answers to a sentence."""
+        asked = Asked(
+            sentence=sentence or "",
+            unwanted=unwanted or "",
+            names=bool(names),
+            filters=FilterValues.of(filters),
+        )
+        return self.answer(answers.then(asked))
+
+    def ask_by_sound(self, answers: Answers, path: str | None, *filters: Any) -> list[Any]:
+        """The answers to an uploaded sound."""
+        with self.told():
+            if not path:
+                raise SearchError("Upload or record a sound first.")
+        return self.answer(answers.then(Asked("sound", path=path, filters=FilterValues.of(filters))))
+
+    def more_like(self, place: int) -> Callable[..., list[Any]]:
+        """Asks by the moment of a card."""
+
+        def answer(answers: Answers, *filters: Any) -> list[Any]:
+            with self.told():
+                hit = self.hit(answers, place)
+            moment = {"path": hit.path, "start": hit.start, "end": hit.end}
+            return self.answer(answers.then(Asked("moment", **moment, filters=FilterValues.of(filters))))
+
+        return answer
+
+    def back(self, answers: Answers) -> list[Any]:
+        """The question before, with what stood in its fields."""
+        with self.told():
+            before = answers.before()
+            if before is None:
+                raise SearchError("There are no answers to go back to.")
+        return self._again(before)
+
+    def again(self, answers: Answers, place: str | None) -> list[Any]:
+        """An earlier question, with what stood in its fields."""
+        with self.told():
+            number = int(place) if place and str(place).isdigit() else -1
+            if not 0 <= number < len(answers.history):
+                raise SearchError("This question is not kept any more: ask it again.")
+        return self._again(answers.then(answers.history[number]))
+
+    def turn(self, by: int) -> Callable[[Answers], list[Any]]:
+        """Further answers, or those before."""
+
+        def answer(answers: Answers) -> list[Any]:
+            with self.told():
+                return self.shown(answers.turned(by))
+
+        return answer
+
+    # ---------------------------------------------------------------------------------- learning
+
+    def mark(self, place: int, *, fits: bool) -> Callable[[Answers], list[Any]]:
+        """Marks an answer, or takes the same mark back; gives the card's mark, the number of marks, and a note."""
+
+        def answer(answers: Answers) -> list[Any]:
+            with self.told():
+                index, hit = self.library.index, self.hit(answers, place)
+                who = None if self.library.local else "visitor"
+                now = set_mark(index, answers.asked, hit, fits, who=who)
+                marks = marks_of(index, answers.asked)
+            return [mark_html(now), marks.told(), ""]
+
+        return answer
+
+    def view(self, view: str) -> Callable[..., list[Any]]:
+        """The present question's answers, refined by marks, or what to mark next."""
+
+        def answer(answers: Answers) -> list[Any]:
+            with self.told():
+                if not answers.trail:
+                    raise SearchError("Ask a question first.")
+            return self.answer(answers.then(replace(answers.asked, view=view)))
+
+        return answer
+
+    def open_search(self, answers: Answers, name: str | None, *filters: Any) -> list[Any]:
+        """A saved search's answers, refined by its marks."""
+        with self.told():
+            if not (name or "").strip():
+                raise SearchError("Choose a saved search.")
+            asked = Asked("saved", search=name.strip(), view="refined", filters=FilterValues.of(filters))
+        return self.answer(answers.then(asked))
+
+    def save(self, answers: Answers, name: str) -> list[Any]:
+        """Saves the present question; gives the list of saved searches, an empty name, and a note."""
+        with self.told():
+            kept = save_search(self.library.index, answers.asked, name)
+            return [self.saved(), "", f"Saved as **{plain(kept)}**."]
+
+    def saved(self) -> Any:
+        """The list of saved searches."""
+        with self.told():
+            return self.gr.update(choices=saved_names(self.library.found))
+
+    def hit(self, answers: Answers, place: int) -> Hit:
+        """
+        The answer of a card.
+
+        Raises:
+            SearchError: if the answers are forgotten.
+        """
+        if answers.first + place >= len(answers.groups):
+            raise SearchError("These answers are not kept any more: ask again.")
+        return answers.groups[answers.first + place].hit
+
+    def _again(self, answers: Answers) -> list[Any]:
+        asked = answers.asked
+        fields = (
+            [asked.sentence, asked.unwanted, asked.names] if asked.kind == "sentence" else ["", "", False]
+        )
+        return [*self.answer(answers), *fields, *asked.filters.on_page()]
+
+    def answer(self, answers: Answers) -> list[Any]:
+        """The answers to the present question, as [`shown`]."""
+        asked = answers.asked
+        filters = asked.filters
+        with self.told():
+            index = self.library.index
+            if not len(index):
+                raise SearchError("There are no sounds yet: add some first.")
+            conditions, least = filters.conditions(), filters.least_score
+
+            learned = None if asked.view == "answers" else refinement(index, asked)
+
+            def find(top: int, least: float | None = least) -> list[Hit]:
+                if learned is not None:
+                    return learned_hits(learned, asked.view, top, least, conditions)
+                return _find(index, asked, top=top, min_score=least, **conditions)
+
+            store = None if filters.near_cosine is None else index.store
+            if asked.view == "unsure":
+                # Windows of one file are not copies of each other.
+                groups = [CopyGroup(hit) for hit in find(MOST_ANSWERS, None)]
+            else:
+                groups = find_groups(find, MOST_ANSWERS, store=store, near_cosine=filters.near_cosine)
+            # Of fewer than the most there are no others. A least score leaves an unknown number of more.
+            more = len(groups) == MOST_ANSWERS
+            files = sum(1 + len(group.copies) + len(group.near) for group in groups)
+            if more and asked.view != "unsure":
+                files = max(files, index.count(**conditions) if least is None else files)
+            why = "" if groups else _why_empty(index, conditions, least, find)
+            kept = {"groups": tuple(groups), "files": files, "more": more and files > len(groups)}
+            told = "" if learned is None else " ".join([f"{learned.summary()}.", *learned.remarks()])
+            return self.shown(replace(answers, **kept, why=why, learned=told))
+
+    def shown(self, answers: Answers) -> list[Any]:
+        """
+        Card, content and mark of each place; buttons that turn the page or lead back, history; the row of what learns
+        from marks and its line; state, question, note.
+        """
+        update = self.gr.update
+        updates: list[Any] = []
+        marks = marks_of(self.library.index, answers.asked)
+        for place in range(CARDS):
+            if place >= len(answers.on_screen):
+                updates += [update(visible=False), update(value=""), update(value="")]
+                continue
+            group = answers.on_screen[place]
+            hit, sound = group.hit, playable(group.hit)
+            address = self.sounds.address(sound)
+            content = card_html(
+                answers.first + place + 1, hit, sound.note, view=answers.asked.view
+            ) + copies_html(group)
+            if address is not None:
+                files = self.sounds.files(hit.path, hit.start, hit.end)
+                content += player_html(sound, address, hit)
+                content += actions_html(hit, files, reveal=self.library.local)
+            updates += [update(visible=True), update(value=content), update(value=mark_html(marks.of(hit)))]
+        back, earlier = answers.back(), answers.earlier()
+        return [
+            *updates,
+            update(visible=answers.first > 0),
+            update(visible=answers.first + CARDS < len(answers.groups)),
+            update(value=back, visible=bool(back)),
+            update(choices=earlier, value=None, visible=len(earlier) > 1),
+            update(visible=True),
+            plain(answers.learned) or marks.told(),
+            answers,
+            answers.line(),
+            "",
+        ]
+
+
+def _find(index: SoundIndex, asked: Asked, **how: Any) -> list[Hit]:
+    if asked.kind == "sentence":
+        unwanted = [asked.unwanted] if asked.unwanted.strip() else []
+        return index.search(asked.sentence, negative=unwanted, names=asked.names, **how)
+    return index.similar(asked.path, start=asked.start, end=asked.end, **how)
+
+
+def _why_empty(
+    index: SoundIndex,
+    conditions: dict[str, Any],
+    least: float | None,
+    find: Callable[..., Sequence[Hit]],
+) -> str:
+    told = index.why_empty(names=LABELS, **conditions)
+    if not told and least is not None:
+        best = find(1, None)
+        told = [f"Score of at least {least:g}: the best file scores {best[0].score:.3f}."] if best else []
+    return " ".join(told)
+
+
+__all__ = ["Listener"]

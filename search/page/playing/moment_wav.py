@@ -1,0 +1,79 @@
+"""The moment of an answer as a WAV file of its own, with what the recording has: rate, channels, depth."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from ....processing import AudioReadError
+from ....processing.audio_reading import read_channels
+
+# Sample formats of WAV by those of libsndfile that lose nothing in them; others, such as MP3, are decoded to float.
+_SUBTYPES = {
+    "PCM_S8": "PCM_16",
+    "PCM_U8": "PCM_16",
+    "PCM_16": "PCM_16",
+    "ULAW": "PCM_16",
+    "ALAW": "PCM_16",
+    "PCM_24": "PCM_24",
+}
+# libsndfile itself would scale by one step less than it was read by.
+_WHOLE = {
+    "PCM_16": lambda samples: np.clip(np.rint(samples * (1 << 15)), -(1 << 15), (1 << 15) - 1).astype(
+        np.int16
+    ),
+    "PCM_24": lambda samples: (
+        np.clip(np.rint(samples.astype(np.float64) * (1 << 23)), -(1 << 23), (1 << 23) - 1).astype(np.int32)
+        << 8
+    ),
+    "FLOAT": lambda samples: samples,
+}
+# A WAV file's sizes have 32 bits.
+MOST_SECONDS = 3600.0
+
+
+def moment_as_wav(path: str, start: float, end: float) -> bytes:
+    """
+    A part of a recording as a WAV file, at its own rate and with all of its channels.
+
+    Samples of 8, 16 and 24 bits stay what they are; all others, also those of lossy formats, are written as 32-bit
+    floating point, so that nothing is rounded or cut off.
+
+    Args:
+        path: of the recording.
+        start, end: of the part, seconds; an end behind the recording's is the recording's.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    import soundfile
+
+    try:
+        samples, rate = read_channels(path, offset=start, duration=min(end - start, MOST_SECONDS))
+    except (AudioReadError, ValueError) as error:
+        raise OSError(str(error)) from error
+    wav = BytesIO()
+    subtype = _subtype(path, samples)
+    soundfile.write(wav, _WHOLE[subtype](samples), rate, format="WAV", subtype=subtype)
+    return wav.getvalue()
+
+
+def moment_name(path: str, start: float, end: float) -> str:
+    """What a moment's file is called: the recording's name, and seconds; without signs that file systems refuse."""
+    stem = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", Path(path).stem)
+    return f"{stem} {start:.1f}-{end:.1f} s.wav"
+
+
+def _subtype(path: str, samples: np.ndarray) -> str:
+    import soundfile
+
+    try:
+        told = _SUBTYPES.get(soundfile.info(path).subtype, "FLOAT")
+    except (soundfile.LibsndfileError, OSError):
+        return "FLOAT"
+    # A file that was mended while it was read may hold more than its format.
+    return told if float(np.abs(samples).max(initial=0.0)) <= 1.0 else "FLOAT"
+
+
+__all__ = ["moment_as_wav", "moment_name"]
