@@ -232,7 +232,7 @@ def _checked(index: SoundIndex, path: str, any_file: bool) -> str:
         SearchError: for a relative path: the server has another working directory than who asks.
     """
     if not os.path.isabs(path):
-        raise SearchError(f"path {path!r}: has to be absolute.")
+        raise SearchError(f"path {path!r}: must be absolute.")
     if any_file:
         return path
     own = checked_path(index.store, index._contents, path)

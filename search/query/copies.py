@@ -137,7 +137,7 @@ def check_near_cosine(value: float | None) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, Real) or not -1 <= value <= 1:
-        raise SearchError(f"near copies from a cosine of {value!r} on: has to be a number from -1 to 1.")
+        raise SearchError(f"near copies from a cosine of {value!r} on: must be a number from -1 to 1.")
 
 
 def _vectors(store: "Store", paths: Sequence[str]) -> "dict[str, np.ndarray]":

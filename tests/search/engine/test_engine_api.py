@@ -108,7 +108,7 @@ def test_the_status_is_that_of_the_index(running):
         ("search", ["a"], 422, "the request=[\"a\"]"),
         ("search", b'{"query', 422, "the request is no JSON"),
         ("search", b'{"query": "\xff"}', 400, ""),
-        ("similar", {"path": "e.wav"}, 400, "path 'e.wav': has to be absolute."),
+        ("similar", {"path": "e.wav"}, 400, "path 'e.wav': must be absolute."),
         ("similar", {"path": "/x", "start": -1}, 422, "start=-1"),
         ("moments", {"path": "/x", "query": "a", "edges": "hard"}, 422, "edges=\"hard\""),
         ("nothing", {}, 404, "/api/v1/nothing: there is no such address; see /api/v1."),
