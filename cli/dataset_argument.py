@@ -105,7 +105,8 @@ def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
     if not names:
         if split not in (None, "train"):
             raise DatasetArgumentError(
-                f"{path}: no split {split!r}; the metadata have no column 'split', so all rows belong to 'train'."
+                f"{path}: no split {split!r}; the metadata have no column 'split', so all rows belong to 'train'. "
+                "Add the column, or use --split train."
             )
         names = ["train"]
     return {name: load_captioned_folder(path, split=name) for name in _wanted(names, split, path)}
