@@ -105,7 +105,8 @@ def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
     def choose(names: list[str]) -> list[str]:
         if not names and split not in (None, "train"):
             raise DatasetArgumentError(
-                f"{path}: no split {split!r}; the metadata have no column 'split', so all rows belong to 'train'."
+                f"{path}: no split {split!r}; the metadata have no column 'split', so all rows belong to 'train'. "
+                "Add the column, or use --split train."
             )
         return _wanted(names or ["train"], split, path)
 

@@ -9,28 +9,28 @@ import numpy as np
 
 
 class EncoderError(ValueError):
-    """A model that cannot be loaded, or that lacks what was asked of it; the message names the model."""
+    """A model cannot be loaded, or lacks something that was requested. The message names the model."""
 
 
 class AudioTextEncoder(ABC):
     """
-    A model that embeds sounds and sentences into one space, where the cosine says how well they fit.
+    A model that embeds recordings and sentences into one space, where their cosine is their similarity.
 
     Search, evaluation, teacher banks, clusters, ensembles and the commands know models by this interface alone. A
     class for another kind of model implements the abstract members, is entered in ``loading.ENCODER_CLASSES``, and
     is tested by adding a case to ``tests/encoder_cases.py``.
 
-    Every implementation keeps these promises:
+    Every implementation guarantees:
 
     * Vectors are float32 NumPy arrays of unit length, finite, on the CPU. Nothing that is returned is a tensor.
     * The same input gives the same bits, at any time and in any process of one machine. Alone or in a batch, a
       vector differs by at most 2e-6 in any coordinate in float32; in half precision and int8 by what these round.
     * The model is in evaluation mode while it embeds, and no gradient is kept.
-    * A sound is heard through windows of ``window_seconds``. A window's vector is
+    * A recording is embedded in windows of ``window_seconds``. A window's vector is
       ``project_windows(pool_windows(...))``, and a recording's is ``project_windows`` of the mean of its windows'
       pooled rows. Where a model has no projection of its own, pooled rows are the unit vectors, and a recording's
       vector is their normalised mean.
-    * Text longer than ``max_text_tokens`` is cut there by the encoder itself; no input makes it fail by its length.
+    * The encoder cuts text at ``max_text_tokens``; no input is too long for it.
     * An empty list gives an array of no rows.
 
     Attributes:
@@ -50,8 +50,8 @@ class AudioTextEncoder(ABC):
     Attributes:
         logit_scale, logit_bias: what cosines are multiplied with, and what is then added, before a softmax or
             sigmoid.
-        query_prompt, document_prompt: put before a sentence that asks, and before a text that describes.
-            [`prepare_texts`] and [`embed_texts`] put ``query_prompt`` themselves: a sentence asks for sounds.
+        query_prompt, document_prompt: prefixes of a query and of a description. [`prepare_texts`] and
+            [`embed_texts`] add ``query_prompt`` themselves.
         matryoshka_dims: widths that the vectors may be cut to and brought to unit length again, the largest first.
         frame_seconds: time step of [`embed_frames`].
         embeds_short_windows: whether [`embed_short_windows`] computes no more than the sound it is given.
@@ -94,10 +94,10 @@ class AudioTextEncoder(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """
-        A digest that two encoders share if, and only if, they are to embed alike.
+        A digest that two encoders share if and only if they give the same embeddings.
 
-        It covers weights, precision, front end, windows and the text side, and neither names nor paths nor versions
-        of libraries. It is computed at each access.
+        It covers weights, precision, front end, windows and the text side. Names, paths and versions of libraries
+        are not in it. It is computed at each access.
 
         Raises:
             EncoderError: if this encoder has none, such as a model that was quantised in memory.

@@ -53,10 +53,10 @@ def load_encoder(
     engine: str | None = None,
 ) -> AudioTextEncoder:
     """
-    Loads a model that embeds sounds and sentences, whatever its kind.
+    Loads a model of any kind that embeds recordings and sentences.
 
-    What it is, its own files say: ``config.json``, ``modules.json``, ``adapter_config.json`` or the record of an
-    export. Of a Hub repository they are fetched first, and all further files come from the same commit.
+    Its files say which kind it is: ``config.json``, ``modules.json``, ``adapter_config.json`` or the record of an
+    export. From a Hub repository they are fetched first; all other files come from the same commit.
 
     Args:
         name: a saved model's directory, a directory of LoRA adapters (merged into the model that it names), a
@@ -67,13 +67,13 @@ def load_encoder(
             on the CPU (docs/results_encoders.md). Vectors of two precisions must not be mixed: each has a
             fingerprint of its own. In half precision an Auricle model's towers compute by torch.autocast; public
             models have their weights in it.
-        trust_remote_code: run Python code that the repository brings, where no library has the model. Read it
-            first: it may do anything that you may.
+        trust_remote_code: run Python code of the repository, if no library has the model. Read the code first: it
+            can do anything that you can.
         window_seconds: length of a window, at most what the model takes; None is the model's own.
-        truncate_dim: keep so many first dimensions of the vectors, as unit vectors; one of the model's
+        truncate_dim: keep this many first dimensions of the embeddings, at unit length; one of the model's
             ``matryoshka_dims``. None keeps all.
-        emulate_precision: load in half precision also where the device does not have it, as a test does: slower
-            than float32, and rounded otherwise than where it is native.
+        emulate_precision: load in half precision on a device without it, for tests. It is slower than float32,
+            and rounds differently from native half precision.
         engine: what computes float32 on a CPU (docs/engines.md): "torch"; "packed", linear layers packed for oneDNN;
             "onnx", towers exported to the cache and run by ONNX Runtime; or "auto", the fastest on this machine
             (``$AURICLE_ENGINE`` where the model has that one). Their vectors differ by at most 1e-5, and have one
@@ -83,9 +83,9 @@ def load_encoder(
         The encoder, in evaluation mode.
 
     Raises:
-        EncoderError: if there is no such model or revision, it is of a kind that is not known, it needs code of
-            its own, it is incomplete, or it or the device lacks the precision, the engine, the window or the
-            width; one line that names the model and the part at fault.
+        EncoderError: if the model or the revision does not exist, its kind is unknown, it needs code of its own or
+            is incomplete, or the model or the device does not support the precision, the engine, the window or the width. The
+            message is one line that names the model and the part at fault.
     """
     files = find_model_files(name, revision)
     kind = _recognized_class(files.directory)

@@ -24,16 +24,16 @@ WINDOWS_NEEDS_PRIVILEGE = 1314  # ERROR_PRIVILEGE_NOT_HELD
 
 def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
     """
-    Writes answers as ``.csv``, ``.json``, ``.m3u``, ``.cue``, ``.txt`` (labels of Audacity), ``.reaper.csv``
-    (regions of Reaper), or, without an ending, as a folder of links in their order.
+    Writes results as ``.csv``, ``.json``, ``.m3u``, ``.cue``, ``.txt`` (labels of Audacity), ``.reaper.csv``
+    (regions of Reaper), or, without an extension, as a folder of links in their order.
 
     Args:
         out: the file or folder.
-        hits: answers, the best first.
-        title: what was asked, for the names of moments.
+        hits: results, best first.
+        title: the query, for the names of moments.
 
     Raises:
-        SearchError: for another ending, a folder that is there and not empty, or answers that the kind cannot hold.
+        SearchError: for another extension, a folder that is not empty, or results that the format cannot hold.
     """
     kind = out.suffix.lower()
     moments = next(
@@ -55,7 +55,7 @@ def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
     else:
         raise SearchError(
             f"{out}: the extension must be .csv, .json, .m3u, .cue, .txt (labels of Audacity), .reaper.csv or none (a "
-            "folder of links) for answers."
+            "folder of links) for results."
         )
 
 

@@ -1,4 +1,4 @@
-"""An index of one's own sounds: made, brought up to date, asked."""
+"""An index of recordings: create, update, search, export."""
 
 import math
 import os
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
 
 class SoundIndex:
     """
-    A folder with the vectors of files and of their windows, and the model that made them.
+    An index: a directory with the embeddings of files and of their windows, and the name of their model.
 
-    Up to 250,000 windows (``exact_windows``) a question is one matrix product over vectors held in memory: exact.
-    Above, it goes to an approximate index on disk.
+    Up to 250,000 windows (``exact_windows``) a query is one matrix product over embeddings in memory, and exact.
+    Above, an approximate index on disk answers it.
 
     Args:
         directory: of an index that `SoundIndex.create` or `auricle index` made; or its URI in an object store.
-        text_tower: directory of an exported text tower (`auricle export --towers text`), which answers without
-            loading torch; it must be of the index's model.
+        text_tower: directory of the index model's exported text tower (`auricle export --towers text`). Queries
+            then run without torch.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
-        template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
-        model: where the index's model lies now, directory or Hub id, if not where the index was made with it. It has
-            to have the same fingerprint, and is remembered once it was loaded.
-        trust_remote_code: run Python code of the model's repository, if the index was made so; it is not remembered.
-        loader: from a directory or Hub id, and options of `load_encoder` where the index has any, to an encoder;
-            called once there is something to embed; see [`load_index_encoder`].
+        template: prompt template for queries of one to four words, with ``{}`` for the query.
+        model: new directory or Hub id of the index's model, if it was moved. It must have the same fingerprint; the
+            index remembers it once it was loaded.
+        trust_remote_code: run Python code of the model's repository, if the index's model needs it; not remembered.
+        loader: function from a directory or Hub id, and options of `load_encoder`, to an encoder. It is called when
+            there is something to embed; see [`load_index_encoder`].
 
     Raises:
-        ImportError: if LanceDB, or Ray where it is asked for, is not installed.
-        SearchError: if the directory is no index, is damaged, the text tower is of another model, or the template
-            has no place for the question.
+        ImportError: if LanceDB is not installed, or Ray with ``ray``.
+        SearchError: if the directory is not an index or is damaged, the text tower is of another model, or the
+            template has no ``{}``.
     """
 
     def __init__(
@@ -103,20 +103,20 @@ class SoundIndex:
         loader: Callable[..., AudioTextEncoder] = load_index_encoder,
     ) -> "SoundIndex":
         """
-        Makes an empty index, or opens the one that is there.
+        Creates an empty index, or opens an existing one.
 
         Args:
             directory: of the index.
             model: directory or Hub id of a dual encoder.
-            hop_seconds: from one window's start to the next one's, at most a window; a window if not given.
-            exact_windows: up to so many windows questions are exact; 250,000 if not given.
-            settings: window, precision and width of the vectors; those of the index or the model if not given.
+            hop_seconds: hop between windows, at most the length of a window, which is the default.
+            exact_windows: number of windows up to which search is exact. Default: 250,000.
+            settings: window, precision and width of the embeddings. Default: those of the index or the model.
             trust_remote_code: run Python code that the model's repository brings.
             ray, loader: as above.
 
         Raises:
-            SearchError: if there is one of another model, settings, hop or limit of exact questions, or it cannot be
-                made.
+            SearchError: if the index exists with another model, settings, hop or exact_windows, or cannot be
+                created.
         """
         encoder, record = open_or_create(
             directory,
@@ -135,7 +135,7 @@ class SoundIndex:
         return index
 
     def close(self) -> None:
-        """Lets go of model, vectors and files; a closed index answers no more."""
+        """Releases model, embeddings and files. A closed index cannot be searched."""
         self._closed = True
         self._contents.forget()
         self._encoder.close()
@@ -259,18 +259,18 @@ class SoundIndex:
         The files that a sentence describes best, each at its best moment.
 
         Args:
-            query: the sentence; ``-word`` and ``-"some words"`` in it are unwanted, see [`split_question`].
-            top: answers at most.
-            negative: a sentence that should not fit, or several; half of their cosine is taken off.
-            names: rank by the words of file names and folders too, by reciprocal rank fusion.
-            min_score: leave out what scores lower by its cosine, less what is unwanted.
-            rank: "window", by a file's best window; "clip", by the vector of the whole file, as published figures.
-            exact: compare with every window even where there is an approximate index.
+            query: the sentence. ``-word`` and ``-"some words"`` in it are unwanted, see [`split_question`].
+            top: maximum number of results.
+            negative: one or more descriptions of unwanted sounds; half of their cosine is subtracted.
+            names: also rank by the words of file names and folders (reciprocal rank fusion).
+            min_score: minimum score: the cosine, less what is subtracted.
+            rank: "window": by a file's best window; "clip": by the embedding of the whole file, as published metrics.
+            exact: compare with every window, also in a large index.
             filters: fields of [`Filters`]: ``glob`` (of the path), ``tag``, ``min_duration``, ``max_duration``
                 (seconds), ``file``, ``license``, ``metadata``.
 
         Raises:
-            SearchError: for an empty question or index, or an unknown filter.
+            SearchError: for an empty query or index, or an unknown filter.
         """
         kept = Filters.of(filters)
         query, unwanted = split_question(query, negative)
@@ -280,13 +280,13 @@ class SoundIndex:
         return answer(self.store, self._contents, question, kept, exact=exact)
 
     def search_many(self, queries: Sequence[str], **options: Any) -> Iterator[list[Hit]]:
-        """The answers to many questions, in order, compared in batches; options of [`search`] and [`answer_many`]."""
+        """Results of many queries, in order, computed in batches; options of [`search`] and [`answer_many`]."""
         how = self._embed_queries, lambda: self.background_vectors
         return answer_many(self.store, self._contents, *how, queries, **options)
 
     def count(self, **filters: Any) -> int:
         """
-        Number of files that filters leave, all of them without any.
+        Number of files that pass the filters; without filters, of all files.
 
         Args:
             filters: as in [`search`].
@@ -300,10 +300,10 @@ class SoundIndex:
 
     def why_empty(self, *, names: Mapping[str, str] = OPTIONS, **filters: Any) -> list[str]:
         """
-        Which filters leave no file, and what the index has that is near them: one sentence each.
+        One sentence for each filter that no file passes, with similar values that the index has.
 
         Args:
-            names, filters: how each is called in the sentences; and as in [`search`], nothing for those that fit.
+            names, filters: name of each filter in the sentences; filters as in [`search`].
         """
         kept = resolve_filters(self.store, self._contents, Filters.of(filters))
         return empty_because(self._contents.get().files, kept, names)
@@ -321,20 +321,20 @@ class SoundIndex:
         **filters: Any,
     ) -> list[Hit]:
         """
-        The files that sound most like one, or like a part of it; itself is left out.
+        The files that are most similar to a recording, or to a part of it, without the recording itself.
 
-        A whole file is compared with whole files, so that a copy of it scores 1 and comes first; a part is compared
-        with windows.
+        A whole recording is compared with whole files: a copy scores 1 and comes first. A part is compared with
+        windows.
 
         Args:
-            path: any sound file; one that the index has, unchanged, or one of its windows, is not embedded again.
+            path: any sound file. An unchanged file of the index, or one of its windows, is not embedded again.
             start, end: seconds of the part.
-            rank: "clip" compares with whole files, "window" with windows, which also finds what is like it within
-                long recordings; by default as said above.
+            rank: "clip" compares with whole files, "window" with windows, which also finds similar parts of long
+                recordings. Default: as above.
             top, min_score, exact, filters: as in [`search`].
 
         Raises:
-            SearchError: if it cannot be read, or ``end`` is not behind ``start``.
+            SearchError: if it cannot be read, or ``end`` is not after ``start``.
         """
         check_top(top)
         end = None if end == math.inf else end
@@ -363,18 +363,18 @@ class SoundIndex:
         min_percentile: float | None = None,
     ) -> list[Hit]:
         """
-        Where in a recording a sentence fits, the best span first; none if it fits nowhere.
+        The times in a recording that a sentence describes, best first; none if it fits nowhere.
 
         Args:
-            path: any sound file, in the index or not; it is embedded anew, unless the index keeps its frames.
+            path: any sound file, in the index or not; it is embedded in each call, unless the index keeps its frames.
             query: the sentence.
-            top: spans at most.
+            top: maximum number of spans.
             hop_seconds, threshold, edges, min_percentile: see [`find_moments`]; by default short windows each second
                 are compared where the model embeds them cheaply, and windows that overlap by half elsewhere.
 
         Raises:
-            SearchError: for an empty question, a hop above a window, a file that cannot be read, or frames of a model
-                that has none.
+            SearchError: for an empty query, a hop above a window, an unreadable file, or frames of a model that has
+                none.
         """
         check_top(top)
         vector, own = self._embed_queries([query])[0], checked_path(self.store, self._contents, path)
@@ -386,14 +386,14 @@ class SoundIndex:
         self, out: str | os.PathLike[str], *, hits: Sequence[Hit] | None = None, title: str = ""
     ) -> None:
         """
-        Writes the index, or answers, to a file of the kind its ending names.
+        Writes the index, or results, to a file. Its extension decides the format.
 
         Args:
-            out: ``.parquet`` or ``.npz`` (windows with vectors), ``.csv`` or ``.m3u``; answers: see [`export_hits`].
-            hits, title: answers, and what was asked; None is the whole index.
+            out: ``.parquet`` or ``.npz`` (windows with vectors), ``.csv`` or ``.m3u``; results: see [`export_hits`].
+            hits, title: results, and their query; None: the whole index.
 
         Raises:
-            SearchError: for another ending, or a kind that does not go with what is asked for.
+            SearchError: for another extension, or a format that does not fit the content.
         """
         if hits is not None:
             export_hits(Path(out), hits, title)

@@ -20,7 +20,7 @@ from transformers.dynamic_module_utils import get_relative_imports
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "auricle"
 TRAVELLING = ("modeling", "processing")
-NOT_PACKAGED = ("tests", "benchmarks", "docs", "metrics")
+NOT_PACKAGED = ("tests", "benchmarks", "docs", "metrics", "tutorials")
 
 # A room imports rooms on lower floors only.
 FLOORS = {

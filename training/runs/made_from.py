@@ -25,14 +25,14 @@ from .stage_objective import why_bank_is_outdated, why_clusters_are_outdated
 @dataclass(frozen=True)
 class MadeFrom:
     """
-    What something was made from.
+    The inputs of a stage, a bank or clusters, and whether they have changed.
 
     Attributes:
         kind: ``stage``, ``bank`` or ``clusters``.
         inputs: by role (``"the model it starts from"``, ``"the sounds of train"``, ...) where each was taken from
             and the fingerprint of its content; None if it was made before inputs were recorded.
         changed: a phrase for each input that has another content now.
-        missing: inputs that cannot be found now, so that nothing can be said of them.
+        missing: inputs that cannot be found now.
         unrecorded: inputs whose content was not recorded.
     """
 
@@ -57,16 +57,16 @@ def made_from(
     digests: ContentDigests | None = None,
 ) -> MadeFrom:
     """
-    Tells what a stage, a bank or clusters were made from, and whether it is still so.
+    Reports what a stage, a bank or clusters were made from, and whether these inputs have changed.
 
-    Contents are compared, never paths or times: a folder that moved is unchanged. Files are hashed once and found
-    again by their digests (see [`ContentDigests`]), so that asking costs a look at each file's size and times.
+    Contents are compared, never paths or times: a folder that moved is unchanged. Files are hashed once and their
+    digests are kept (see [`ContentDigests`]), so a later call only reads each file's size and times.
 
     Args:
-        directory: a stage's in a run's, a teacher bank's, or one with clusters.
-        recipe: of the run, if its data or models lie elsewhere than ``run.json`` says. For stages alone.
-        model: where the teacher, or the model that captions were embedded with, lies now; None takes the recorded
-            name. For banks and clusters alone.
+        directory: of a stage within a run, of a teacher bank, or of clusters.
+        recipe: of the run, with the new paths of data or models that moved. For stages only.
+        model: new path of the teacher, or of the model that embedded the captions. Default: the recorded name. For
+            banks and clusters only.
         table: the rows that the bank or the clusters should be of; None does not compare rows.
         digests: of files' contents; None takes those in the cache directory.
 
