@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--folder", type=Path, help="where the sounds are made, or lie from the last call")
     parser.add_argument("--check-audio", default="false", help="data.check_audio of the recipe")
+    parser.add_argument("--runs", type=int, default=3, help="of the three, the first so many")
     parser.add_argument("--profile", type=Path)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -57,10 +58,12 @@ def main() -> None:
         if not (folder / "metadata.csv").is_file():
             make(folder, arguments.rows)
         lines = []
-        for name, output in (("first", "one"), ("files known", "two"), ("finished", "two")):
+        runs = (("first", "one"), ("files known", "two"), ("finished", "two"))
+        for name, output in runs[: arguments.runs]:
             recipe = write_recipe(Path(place), folder, output, arguments)
             profile = arguments.profile if name == "files known" else None
             lines.append([name, *measured(recipe, profile)])
+            print(*lines[-1], file=sys.stderr, flush=True)
     print(f"{machine()}, {arguments.rows:,} rows, data.check_audio: {arguments.check_audio}")
     print(table(lines, ["run", "CPU seconds", "wall seconds", "peak MB of the process"]))
 

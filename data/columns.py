@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetInfo
+from datasets import Dataset, DatasetInfo, Features
+from datasets.fingerprint import generate_random_fingerprint
 
 _VALUES_AT_ONCE = 10_000
 
@@ -24,8 +25,20 @@ def kept_rows(table: Dataset, is_kept: np.ndarray) -> Dataset:
     """
     if is_kept.all():
         return table
-    rows = table.with_format("arrow")[:].filter(pa.array(is_kept))
-    return Dataset(rows, info=DatasetInfo(features=table.features), split=table.split)
+    return as_dataset(table.with_format("arrow")[:].filter(pa.array(is_kept)), table.features)
+
+
+def as_dataset(rows: pa.Table, features: Features) -> Dataset:
+    """
+    A table of Arrow as one of `datasets`, with the types of the features.
+
+    Left to itself, `datasets` would serialise all of a table in memory to tell it apart from others.
+    """
+    info = DatasetInfo(features=features)
+    table = Dataset(rows.cast(features.arrow_schema), info=info, fingerprint=generate_random_fingerprint())
+    # What building took is given back to the system.
+    pa.default_memory_pool().release_unused()
+    return table
 
 
 def values_of(column: pa.ChunkedArray) -> Iterator[Any]:
@@ -58,4 +71,4 @@ def first_rows(numbers: np.ndarray) -> np.ndarray:
     return np.unique(numbers, return_index=True)[1]
 
 
-__all__ = ["arrow_column", "first_rows", "kept_rows", "numbered", "values_of"]
+__all__ = ["arrow_column", "as_dataset", "first_rows", "kept_rows", "numbered", "values_of"]

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetInfo, Features, Value
+from datasets import Dataset, Features, Value
 
-from .columns import arrow_column, first_rows, kept_rows, numbered
+from .columns import arrow_column, as_dataset, first_rows, kept_rows, numbered
 
 AUDIO_FEATURE = {"path": Value("string"), "offset": Value("float64"), "duration": Value("float64")}
 SCHEMA = Features(
@@ -147,8 +147,8 @@ def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
         others = _typed(extra, Features(extra_columns)).data.table
         for name in extra_names:
             joined = joined.append_column(name, others[name])
-    features = Features({**SCHEMA, **extra_columns})
-    return validate_table(Dataset(joined.cast(features.arrow_schema), info=DatasetInfo(features=features)))
+    parts.clear()
+    return validate_table(as_dataset(joined, Features({**SCHEMA, **extra_columns})))
 
 
 def _schema_block(columns: Mapping[str, Sequence[Any]]) -> pa.Table:

@@ -1,6 +1,7 @@
 """Tiny recipes on tiny captioned folders, and train.py run on them as a process of its own."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -116,6 +117,26 @@ def run_train(*arguments: Any, code: int = 0, cwd: Path | None = None) -> subpro
     return done
 
 
+def launch_two(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Runs train.py as two processes of `accelerate launch`; the caller checks the exit code."""
+    config = ROOT / "recipes" / "accelerate" / "cpu_2_processes.yaml"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    return subprocess.run(
+        [*command, *train_command(*arguments)[1:]],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+        timeout=400,
+    )
+
+
+def log_of(run: Path, name: str) -> list[float]:
+    """A figure of the log of a run's stage ``first``, at each place that has it."""
+    log = json.loads((run / "first" / "stage.json").read_text())["log"]
+    return [entry[name] for entry in log if name in entry]
+
+
 def weights_of(directory: Path) -> dict[str, torch.Tensor]:
     """The weights of a saved model or checkpoint."""
     return load_file(directory / "model.safetensors")
@@ -125,6 +146,8 @@ __all__ = [
     "ROOT",
     "SAMPLING_RATE",
     "environment",
+    "launch_two",
+    "log_of",
     "run_train",
     "tiny_recipe",
     "train_command",

@@ -124,6 +124,7 @@ def test_report_as_json(tmp_path):
     report.write_json(tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text()) == {
         "checked": 2,
+        "clips": 2,
         "bad": [[str(tmp_path / "silent.wav"), "the sound is silent"]],
         "seconds": 0.5,
         "counts": ["1 file skipped: the sound is silent: .wav (1)"],

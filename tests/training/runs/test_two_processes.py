@@ -2,18 +2,16 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import torch
 from tiny_recipes import (
-    ROOT,
-    environment,
+    launch_two,
+    log_of,
     run_train,
     tiny_recipe,
-    train_command,
     weights_of,
     write_captioned_folder,
     write_recipe,
@@ -27,20 +25,6 @@ from auricle.training.teachers.bank_files import caption_digest
 from auricle.training.teachers.teacher_bank import write_teacher_bank
 
 pytestmark = pytest.mark.slow
-
-CONFIG = ROOT / "recipes" / "accelerate" / "cpu_2_processes.yaml"
-
-
-def launch(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)]
-    return subprocess.run(
-        [*command, *train_command(*arguments)[1:]],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment(),
-        timeout=240,
-    )
 
 
 def training_rows(recipe):
@@ -109,7 +93,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(folder) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    done = launch(folder / "recipe.yaml", "--output_dir", folder / "two", "--training.batch_size", 4)
+    done = launch_two(folder / "recipe.yaml", "--output_dir", folder / "two", "--training.batch_size", 4)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return folder / "two", done
 
@@ -118,11 +102,6 @@ def two(folder) -> tuple[Path, subprocess.CompletedProcess[str]]:
 def one(folder) -> Path:
     run_train(folder / "recipe.yaml", "--output_dir", folder / "one", "--training.batch_size", 8)
     return folder / "one"
-
-
-def log_of(run: Path, name: str) -> list[float]:
-    log = json.loads((run / "first" / "stage.json").read_text())["log"]
-    return [entry[name] for entry in log if name in entry]
 
 
 def test_two_processes_really_ran(two):
@@ -177,7 +156,7 @@ def test_only_one_process_reports(two):
 def test_micro_batches_of_two_processes_have_the_whole_batch_s_negatives(folder, one, tmp_path):
     """Micro-batches of 3 and 1 pairs on each process against one process with the batch of 8 at once."""
     arguments = ("--training.batch_size", 4, "--training.micro_batch_size", 3)
-    done = launch(folder / "recipe.yaml", "--output_dir", tmp_path / "cached", *arguments)
+    done = launch_two(folder / "recipe.yaml", "--output_dir", tmp_path / "cached", *arguments)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     for name in ("loss", "loss_contrastive", "loss_distillation", "loss_cluster_audio"):
         assert log_of(tmp_path / "cached", name) == pytest.approx(log_of(one, name), abs=1e-4)
@@ -185,7 +164,9 @@ def test_micro_batches_of_two_processes_have_the_whole_batch_s_negatives(folder,
 
 
 def test_an_error_is_said_once(folder, tmp_path):
-    done = launch(folder / "recipe.yaml", "--output_dir", tmp_path, "--data.folder.path", tmp_path / "none")
+    done = launch_two(
+        folder / "recipe.yaml", "--output_dir", tmp_path, "--data.folder.path", tmp_path / "none"
+    )
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1 and "none: directory not found" in done.stderr
     assert not (tmp_path / "first").exists()

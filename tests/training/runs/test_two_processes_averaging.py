@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_two_processes import launch, log_of
-from tiny_recipes import run_train, tiny_recipe, write_captioned_folder, write_recipe
+from tiny_recipes import launch_two, log_of, run_train, tiny_recipe, write_captioned_folder, write_recipe
 
 from auricle.training.models.model_building import build_model
 from auricle.training.recipe.schema import Recipe
@@ -45,7 +44,7 @@ def one(folder) -> Path:
 
 
 def of_two(folder: Path, run: Path) -> Path:
-    done = launch(folder / "recipe.yaml", "--output_dir", run, *CACHED)
+    done = launch_two(folder / "recipe.yaml", "--output_dir", run, *CACHED)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return run
 
