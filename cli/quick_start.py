@@ -6,7 +6,6 @@ as the answer.
 import inspect
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any, Literal, get_args, get_origin
 
 import typer
 
-ASKING = ("search", "similar", "moments")
 WHOLE, DECIMAL = re.compile(r"\d{1,9}"), re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
@@ -24,13 +22,11 @@ def ask_at_once(arguments: Sequence[str]) -> int | None:
     Runs a command that asks an index, if an engine of that index runs and the arguments are simple ones.
 
     Args:
-        arguments: of the command line, the command first.
+        arguments: of the command line; the first one is search, similar or moments.
 
     Returns:
         The exit code; None if nothing was done, and typer has to read the arguments.
     """
-    if not arguments or arguments[0] not in ASKING:
-        return None
     command = getattr(import_module(f".{arguments[0]}", __package__), arguments[0])
     values = simple_arguments(command, arguments[1:])
     if values is None or values["no_engine"]:
@@ -133,11 +129,4 @@ def _value(text: str, kind: Any, info: Any) -> Any:
     return None
 
 
-def quick_main() -> None:
-    """Ends the process if [`ask_at_once`] has answered."""
-    code = ask_at_once(sys.argv[1:])
-    if code is not None:
-        raise SystemExit(code)
-
-
-__all__ = ["ask_at_once", "quick_main", "simple_arguments"]
+__all__ = ["ask_at_once", "simple_arguments"]

@@ -84,8 +84,8 @@ def load_encoder(
 
     Raises:
         EncoderError: if the model or the revision does not exist, its kind is unknown, it needs code of its own or
-            is incomplete, or the model or the device does not support the precision, the engine, the window or the width. The
-            message is one line that names the model and the part at fault.
+            is incomplete, or the model or the device does not support the precision, the engine, the window or the
+            width. The message is one line that names the model and the part at fault.
     """
     files = find_model_files(name, revision)
     kind = _recognized_class(files.directory)

@@ -90,7 +90,12 @@ class ResidentIndex:
         index = self._index
         if not index.missing_model:
             with suppress(SearchError, OSError, ImportError):
+                state = index.store.state()
                 index.search("sound", top=1)
+                # What was read needs not be read again by the first program that asks for the newest.
+                with self._lock:
+                    if index is self._index and self._state is None:
+                        self._state = state
 
     def search(self, request: SearchRequest, *, wanted: str | None = None) -> dict[str, Any]:
         """

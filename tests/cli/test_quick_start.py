@@ -100,5 +100,5 @@ def test_the_environment_counts(monkeypatch, variable, value):
 
 def test_nothing_is_done_without_an_engine(monkeypatch, tmp_path):
     monkeypatch.setenv("AURICLE_RUNTIME_DIR", str(tmp_path))
-    for arguments in ([], ["index"], ["search"], ["search", "rain"], ["search", "rain", "--no-engine"]):
+    for arguments in (["search"], ["search", "rain"], ["search", "rain", "--no-engine"]):
         assert ask_at_once(arguments) is None

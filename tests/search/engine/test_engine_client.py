@@ -269,3 +269,15 @@ def test_asking_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_an_engine_at_another_loopback_address_is_found(running, own_folder):
+    for host in ("127.0.0.2", "::1"):
+        try:
+            other = start(running.root / "index", host=host)
+        except SearchError:
+            continue  # a machine without IPv6
+        try:
+            assert other.note == "" and found(running).hits == running.index.search(**QUESTION), host
+        finally:
+            other.close()

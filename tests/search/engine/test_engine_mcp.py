@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 
 import pytest
 
@@ -102,3 +103,17 @@ def test_it_runs_beside_the_page(running):
         assert ask(page.local_url, "api/v1/status", Origin="https://evil.example")[0] == 403
     finally:
         page.close(verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ("mcp.server.mcpserver", r"--mcp needs the package mcp: .*'auricle\[mcp\]'"),
+        ("fastapi", r"auricle\[engine\]"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(running, monkeypatch, missing, told):
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "auricle.search.engine.api", raising=False)
+    with pytest.raises(ImportError, match=told):
+        Engine(lambda: running.index, PLAIN, index=running.index, mcp=True)
