@@ -125,7 +125,9 @@ def refine(
         from ..search.errors import SearchError
         from ..search.query.filters import metadata_pairs
         from ..search.refine import MarkTable, SavedSearches
+        from ..search.refine.marks import check_name
 
+        name = None if name is None else check_name(name)
         filters = {
             "glob": path,
             "tag": tag,

@@ -182,12 +182,12 @@ def least_sure_order(raw: np.ndarray, boundary: float, files: np.ndarray) -> np.
         All rows, ``(rows,)``; of equal ones the first comes first.
     """
     order = np.argsort(np.abs(raw - boundary), kind="stable")
-    turn = np.zeros(len(order), dtype=np.int64)
-    seen: dict[int, int] = {}
-    for place, row in enumerate(order):
-        file = int(files[row])
-        turn[place] = seen.get(file, 0)
-        seen[file] = turn[place] + 1
+    # Of each file the first, second, ... in that order.
+    by_file = np.argsort(files[order], kind="stable")
+    sorted_files = files[order][by_file]
+    first = np.searchsorted(sorted_files, sorted_files, side="left")
+    turn = np.empty(len(order), dtype=np.int64)
+    turn[by_file] = np.arange(len(order)) - first
     return order[np.argsort(turn, kind="stable")]
 
 

@@ -116,6 +116,7 @@ def test_a_search_by_a_sound_and_one_by_marks_alone(thirty):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["a\tb"], "none of them a control character"),
         (["cats"], "has no saved search 'cats'; there are: none"),
         (["--question", "rain"], "--question needs the NAME of a saved search"),
         (["--least-sure"], "--least-sure needs the NAME"),

@@ -101,6 +101,25 @@ def test_refined_answers_are_those_of_the_classifier(larger, count, method):
     assert [hit.score for hit in kept] == [hit.score for hit in some if hit.score >= least]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top": 0}, "top=0"),
+        ({"top": 2.5}, "top=2.5"),
+        ({"min_score": "high"}, "min_score='high'"),
+        ({"filters": {"colour": "red"}}, "'colour' is no filter"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(larger, options, message):
+    _, index = larger
+    learned = refine(index, "dogs")
+    with pytest.raises(SearchError, match=message):
+        learned.answers(**options)
+    if "min_score" not in options:
+        with pytest.raises(SearchError, match=message):
+            learned.least_sure(**options)
+
+
 def test_the_same_marks_give_the_same_answers(larger):
     _, index = larger
     mark(index, "dogs", 24)
