@@ -201,7 +201,9 @@ def random_rows(count: int, wanted: int, excluded: Sequence[int] = (), *, seed: 
         excluded: rows that are not drawn.
         seed: of the draw.
     """
-    free = np.setdiff1d(np.arange(count), np.asarray(excluded, dtype=np.int64), assume_unique=False)
+    allowed = np.ones(count, dtype=bool)
+    allowed[np.asarray(excluded, dtype=np.int64)] = False
+    free = np.flatnonzero(allowed)
     if len(free) <= wanted:
         return free
     return np.sort(np.random.default_rng(seed).choice(free, size=wanted, replace=False))
