@@ -67,9 +67,9 @@ def check_question(question: Question) -> None:
     check_top(question.top)
     least = question.min_score
     if least is not None and (isinstance(least, bool) or not isinstance(least, Real) or math.isnan(least)):
-        raise SearchError(f"min_score={least!r}: has to be a number.")
+        raise SearchError(f"min_score={least!r}: must be a number.")
     if question.rank not in RANKINGS:
-        raise SearchError(f"rank={question.rank!r}: has to be one of {', '.join(RANKINGS)}.")
+        raise SearchError(f"rank={question.rank!r}: must be one of {', '.join(RANKINGS)}.")
 
 
 def check_top(top: int) -> None:
@@ -78,9 +78,9 @@ def check_top(top: int) -> None:
         SearchError: for a number of answers that is no whole number, or below 1.
     """
     if isinstance(top, bool) or not isinstance(top, Integral):
-        raise SearchError(f"top={top!r}: has to be a whole number of answers.")
+        raise SearchError(f"top={top!r}: must be a whole number of results.")
     if top < 1:
-        raise SearchError(f"top={top}: has to be 1 or more.")
+        raise SearchError(f"top={top}: must be 1 or more.")
 
 
 def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:
