@@ -213,7 +213,7 @@ def parse_moment(text: str) -> tuple[str, float | None, float | None]:
         start, end = map(float, moment.split(","))
     except ValueError as error:
         raise SearchError(
-            f"{text}: the moment after #t= has to be START,END in seconds, as in #t=10,15."
+            f"{text}: the moment after #t= must be START,END in seconds, as in #t=10,15."
         ) from error
     return path, start, end
 

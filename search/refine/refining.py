@@ -214,7 +214,7 @@ def refine(
     elif question.strip():
         search = SavedSearch("", question.strip(), embed_question(index, question))
     else:
-        raise SearchError("name a saved search, or a question.")
+        raise SearchError("give the name of a saved search, or a query.")
     query = None if search.vectors is None else search.vectors[0]
     marks = MarkTable(index).changes(name, search.question)
     matched = match_marks(index.store, marks, query)
@@ -222,7 +222,7 @@ def refine(
     if query is None and not len(matched):
         missing = f" ({matched.remarks()[0]})" if matched.missing else ""
         raise SearchError(
-            f"the saved search {name!r} has neither a question nor a mark that can be used{missing}; give it one."
+            f"the saved search {name!r} has neither a query nor a mark that can be used{missing}; add one."
         )
     if not len(matched):
         weak = np.zeros((0, index.store.record["width"]), dtype=np.float32)
