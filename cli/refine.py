@@ -125,7 +125,9 @@ def refine(
         from ..search.errors import SearchError
         from ..search.query.filters import metadata_pairs
         from ..search.refine import MarkTable, SavedSearches
+        from ..search.refine.marks import check_name
 
+        name = None if name is None else check_name(name)
         filters = {
             "glob": path,
             "tag": tag,
@@ -211,7 +213,7 @@ def parse_moment(text: str) -> tuple[str, float | None, float | None]:
         start, end = map(float, moment.split(","))
     except ValueError as error:
         raise SearchError(
-            f"{text}: the moment after #t= has to be START,END in seconds, as in #t=10,15."
+            f"{text}: the moment after #t= must be START,END in seconds, as in #t=10,15."
         ) from error
     return path, start, end
 

@@ -39,7 +39,7 @@ def import_annotations(index: MarkedIndex, place: Path, label: str, search: str)
     """
     search = check_name(search)
     if not (place / DATABASE).is_file():
-        raise SearchError(f"{place}: is no perch-hoplite database (no {DATABASE}).")
+        raise SearchError(f"{place}: not a perch-hoplite database (no {DATABASE}).")
     report, found, now = ImportReport(), [], utc_now()
     paths = _Names(index.store.file_rows(["path"]).column("path").to_pylist())
     with _database(place, readonly=True) as database:
@@ -150,7 +150,7 @@ def _database(place: Path, *, readonly: bool = False, width: int | None = None) 
         from perch_hoplite.db import sqlite_usearch_impl as implementation
     except ImportError as error:
         raise ImportError(
-            "databases of perch-hoplite need that library: pip install 'auricle[hoplite]'."
+            "perch-hoplite databases need the library: pip install 'auricle[hoplite]'."
         ) from error
     try:
         config = None if width is None else implementation.get_default_usearch_config(width)

@@ -117,7 +117,7 @@ class MarkTable:
         if search or not question.strip():
             search = check_name(search)
         if fits is not None and not isinstance(fits, bool):
-            raise SearchError(f"fits={fits!r}: has to be True or False.")
+            raise SearchError(f"fits={fits!r}: must be True or False.")
         try:
             check_moment(start, end)
         except ValueError as error:
@@ -127,7 +127,7 @@ class MarkTable:
         digest = digests_of(store, [own]).get(own)
         if digest is None:
             raise SearchError(
-                f"{os.fspath(path)}: is not in the index {store.folder}; add it with auricle index."
+                f"{os.fspath(path)}: not in the index {store.folder}; add it with auricle index."
             )
         moment = (None, None) if start is None or end is None else (float(start), float(end))
         return Mark(

@@ -69,7 +69,7 @@ def random_windows(index: MarkedIndex, matched: MatchedMarks, count: int, *, see
 
 def unmarked_rows(
     index: MarkedIndex, contents: IndexContents, scorer: LinearScorer, filters: Filters, matched: MatchedMarks
-) -> dict[str, np.ndarray]:
+) -> tuple[Rows, np.ndarray]:
     """
     Windows that nobody marked and filters leave: all of them, or of a library too large for memory random ones and
     those near a direction.
@@ -82,7 +82,7 @@ def unmarked_rows(
         matched: the marks.
 
     Returns:
-        Columns of [`read_columns`].
+        Columns of [`read_columns`], and which of their rows are meant, bool ``(rows,)``.
     """
     if index.store.approximate:
         near = index.store.nearest(NearestQuery(scorer.direction, NEAR_WINDOWS, filters.sql(), COLUMNS))
@@ -92,13 +92,12 @@ def unmarked_rows(
             for table in (near, _random_table(index.store, RANDOM_WINDOWS, COLUMNS, 0))
             for row, (path, window) in _keyed(table)
         }
-        rows = read_columns(arrow.concat_tables(parts.values()))["windows"] if parts else {}
-        if not rows:
-            return {}
+        rows: Rows = (
+            read_columns(arrow.concat_tables(parts.values()))["windows"] if parts else {"path": np.zeros(0)}
+        )
     else:
         rows = contents.windows
-    kept = filters.mask(rows) & ~marked_mask(rows, matched)
-    return {name: values[kept] for name, values in rows.items()}
+    return rows, filters.mask(rows) & ~marked_mask(rows, matched)
 
 
 def _keyed(table: arrow.Table) -> Sequence[tuple[arrow.Table, tuple[str, int]]]:

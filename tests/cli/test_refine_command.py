@@ -116,16 +116,17 @@ def test_a_search_by_a_sound_and_one_by_marks_alone(thirty):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["cats"], "has no saved search 'cats'; there are: none"),
+        (["a\tb"], "no control character"),
+        (["cats"], "has no saved search 'cats'; saved are: none"),
         (["--question", "rain"], "--question needs the NAME of a saved search"),
         (["--least-sure"], "--least-sure needs the NAME"),
         (["x", "--question", "rain", "--like", "a.wav"], "give either --question or --like"),
-        (["x", "--fits", "/no/such.wav"], "/no/such.wav: is not in the index"),
-        (["x", "--fits", "/no/such.wav#t=1"], "has to be START,END in seconds"),
-        (["x", "--fits", "/no/such.wav#t=2,1"], "begin at 0 or later"),
-        (["x", "--question", "-thunder"], "names only what is unwanted"),
-        (["x", "--import", "/no/such.csv"], "cannot be read"),
-        (["x", "--import-hoplite", "/no/such"], "is no perch-hoplite database"),
+        (["x", "--fits", "/no/such.wav"], "/no/such.wav: not in the index"),
+        (["x", "--fits", "/no/such.wav#t=1"], "must be START,END in seconds"),
+        (["x", "--fits", "/no/such.wav#t=2,1"], "start at 0 or later"),
+        (["x", "--question", "-thunder"], "has only unwanted words"),
+        (["x", "--import", "/no/such.csv"], "cannot read the file"),
+        (["x", "--import-hoplite", "/no/such"], "not a perch-hoplite database"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(thirty, arguments, message):

@@ -71,7 +71,7 @@ def test_filters_count(learned):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": 0.0}, "precision 0: has to be above 0"),
+        ({"precision": 0.0}, "precision 0: must be above 0"),
         ({"precision": 1.5}, "precision 1.5"),
         ({"threshold": 2.0}, "between 0 and 1"),
     ],

@@ -126,7 +126,7 @@ def test_a_database_of_another_model_gets_annotations_alone(made, hoplite, tmp_p
 
 def test_what_is_no_database_is_told_in_one_line(made, tmp_path):
     _, index = made
-    with pytest.raises(SearchError, match=r"is no perch-hoplite database \(no hoplite\.sqlite\)"):
+    with pytest.raises(SearchError, match=r"not a perch-hoplite database \(no hoplite\.sqlite\)"):
         import_annotations(index, tmp_path, "dog", "dogs")
 
 

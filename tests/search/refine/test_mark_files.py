@@ -87,7 +87,7 @@ def test_marks_go_to_the_search_that_is_named(marked, tmp_path):
     assert len(table.of("barks")) == 4
     report = import_marks(index, tmp_path / "all.csv", "rain")
     assert (report.imported, report.known) == (0, 1)
-    assert [reason for _, reason in report.skipped] == ["the mark is of the search 'dogs'"] * 4
+    assert [reason for _, reason in report.skipped] == ["the mark belongs to the search 'dogs'"] * 4
 
 
 def test_a_table_that_people_write_is_enough(marked, tmp_path):
@@ -130,8 +130,8 @@ def test_what_cannot_be_used_is_counted_with_its_reason(marked, tmp_path):
     assert report.imported == 1
     assert dict(report.skipped) == {
         "own.csv, line 3": "fits is 'maybe', expected 1 or 0",
-        "own.csv, line 4": "the row names neither a path nor a digest",
-        "own.csv, line 5": "the moment 2 to 1 s has to begin at 0 or later and end behind that",
+        "own.csv, line 4": "the row has neither a path nor a digest",
+        "own.csv, line 5": "the moment 2 to 1 s must start at 0 or later and end after its start",
         "own.csv, line 6": "start is 'zero', expected seconds",
         "own.csv, line 7": "end is None, expected seconds",
         "own.csv, line 8": "the time 'today' is not ISO 8601, as 2026-03-01T12:00:00Z",
@@ -172,9 +172,9 @@ def test_the_pages_feedback_of_another_index_is_read(marked, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "its first line has to name the columns"),
-        (b"path,start\n/a.wav,1\n", "'fits' and 'path' or 'digest' among them; it has: path, start"),
-        (b"p\xe4th,fits\n", "is not UTF-8"),
+        (b"", "the first line must name the columns"),
+        (b"path,start\n/a.wav,1\n", "'fits' and 'path' or 'digest' among them; found: path, start"),
+        (b"p\xe4th,fits\n", "not UTF-8"),
     ],
 )
 def test_what_is_no_table_of_marks_is_refused_in_one_line(marked, tmp_path, content, message):
@@ -188,7 +188,7 @@ def test_what_is_no_table_of_marks_is_refused_in_one_line(marked, tmp_path, cont
 
 def test_files_that_cannot_be_read_or_written_are_named(marked, tmp_path):
     _, index = marked
-    with pytest.raises(SearchError, match=r"none\.csv: cannot be read"):
+    with pytest.raises(SearchError, match=r"none\.csv: cannot read the file"):
         import_marks(index, tmp_path / "none.csv")
-    with pytest.raises(SearchError, match=r"out\.csv: cannot be written"):
+    with pytest.raises(SearchError, match=r"out\.csv: cannot write the file"):
         export_marks(tmp_path / "no" / "out.csv", MarkTable(index).of("dogs"))
