@@ -119,3 +119,36 @@ def shown(driver, hits) -> None:
     """Waits until these are the answers on screen."""
     wanted = [hit.path for hit in hits]
     until(lambda: driver.execute_script(_ANSWERS) == wanted, f"the answers {wanted[:2]}")
+
+
+def choose(driver, label: str, text: str, *, listed: bool = False) -> None:
+    """Chooses what a list offers, by its label; or types it into the list's field."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    def fields() -> list:
+        found = driver.find_elements(By.CSS_SELECTOR, f'input[aria-label="{label}"]')
+        return [field for field in found if field.is_displayed()]
+
+    field = until(fields, label)[0]
+    field.click()
+    if not listed:
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(text, Keys.TAB)
+        return
+    find = f'[role=option][aria-label="{text}"]'
+    until(lambda: driver.find_elements(By.CSS_SELECTOR, find), text)[0].click()
+
+
+def keys(driver, *pressed: str) -> None:
+    """Presses keys, one after another, wherever the focus is."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    for key in pressed:
+        ActionChains(driver).send_keys(key).perform()
+
+
+def prefer(driver, scheme: str) -> None:
+    """Makes the system's look "light" or "dark"; before the page is opened."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

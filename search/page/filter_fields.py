@@ -163,7 +163,7 @@ def filter_components(gr: Any, found: Facets) -> tuple[list[Any], list[Any]]:
 
     with gr.Row():
         tag = choose(LABELS["tag"], found.tags, info="Names of folders are tags, too.")
-        folder = choose(LABELS["glob"], found.folders, info="Or a pattern, such as `*/rain/*`.")
+        folder = choose(LABELS["glob"], found.folders, info="Or a pattern, such as \\*/rain/\\*.")
     with gr.Row():
         license = choose(LABELS["license"], found.licenses)
         file_type = choose(LABELS["file_type"], found.file_types)

@@ -42,7 +42,7 @@ def build_page(
                 add = gr.Button("Add to the library", size="sm")
                 gr.Markdown("Everybody who opens this page can hear what is added.")
                 added = gr.Markdown()
-        with gr.Tab("By a sentence"):
+        with gr.Tab("Sentence"):
             with gr.Row(elem_id="ask"):
                 sentence = gr.Textbox(
                     label="What should it sound like?",
@@ -60,10 +60,10 @@ def build_page(
                     label="What should it not sound like?", placeholder="thunder", max_lines=1
                 )
                 names = gr.Checkbox(False, label="Rank by the words of file names and folders too")
-        with gr.Tab("By a sound"):
+        with gr.Tab("Sound"):
             upload = gr.Audio(label="Upload or record", type="filepath", sources=["upload", "microphone"])
             by_sound = gr.Button("Find sounds like it", variant="primary")
-        with gr.Tab("Saved searches"), gr.Row():
+        with gr.Tab("Saved"), gr.Row():
             saved = gr.Dropdown([], label="Saved search", allow_custom_value=True, value=None)
             open_saved = gr.Button("Open", variant="primary")
         with gr.Accordion("Filters", open=False):

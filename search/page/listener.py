@@ -124,13 +124,13 @@ class Listener:
                 raise SearchError("There are no answers to go back to.")
         return self._again(before)
 
-    def again(self, answers: Answers, place: str | None) -> list[Any]:
-        """An earlier question, with what stood in its fields."""
+    def again(self, answers: Answers, told: str | None) -> list[Any]:
+        """An earlier question, by its words, with what stood in its fields."""
         with self.told():
-            number = int(place) if place and str(place).isdigit() else -1
-            if not 0 <= number < len(answers.history):
+            found = next((asked for asked in answers.history if asked.told == told), None)
+            if found is None:
                 raise SearchError("This question is not kept any more: ask it again.")
-        return self._again(answers.then(answers.history[number]))
+        return self._again(answers.then(found))
 
     def turn(self, by: int) -> Callable[[Answers], list[Any]]:
         """Further answers, or those before."""

@@ -104,7 +104,7 @@
       prepare(player);
       looked.observe(player);
     });
-    all(".card").forEach((card) => { if (card.tabIndex !== -1) card.tabIndex = -1; });
+    all(".card").forEach((card) => { if (!card.hasAttribute("tabindex")) card.tabIndex = -1; });
     const asked = document.getElementById("asked");
     if (asked && !asked.hasAttribute("aria-live")) asked.setAttribute("aria-live", "polite");
     const keys = document.getElementById("keys-on");

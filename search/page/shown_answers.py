@@ -163,8 +163,8 @@ class Answers:
         return "" if len(self.trail) < 2 else f"← Back to {shortened(self.trail[-2].asked.told)}"
 
     def earlier(self) -> list[tuple[str, str]]:
-        """Questions to choose from as (label, place in the history)."""
-        return [(shortened(asked.told), str(place)) for place, asked in enumerate(self.history)]
+        """Questions to choose from as (label, question in words)."""
+        return [(shortened(asked.told), asked.told) for asked in self.history]
 
 
 def shortened(text: str) -> str:

@@ -1,6 +1,5 @@
 """The page in a real browser, without a screen: type, listen, more like this, upload; at two widths."""
 
-import csv
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ pytest.importorskip("lancedb")
 
 from browser import (
     browser,
+    choose,
     complaints,
     keep_picture,
     marks,
@@ -30,6 +30,7 @@ from selenium.webdriver.common.keys import Keys
 from tiny_models import SAMPLING_RATE, saved_tiny_model, sound, write_sound
 
 from auricle.search.page.app import CARDS, serve
+from auricle.search.refine import MarkTable
 from auricle.search.sound_index import SoundIndex
 
 pytestmark = marks
@@ -77,11 +78,18 @@ def test_ask_listen_more_like_this_and_upload(page, tmp_path, width, height):
         shown(driver, hits[:CARDS])
 
         press(driver, "Fits", 1)
-        marks_file = index.directory / "feedback.csv"
-        until(lambda: marks_file.exists() and hits[1].path in marks_file.read_text(), "a mark")
-        with open(marks_file, newline="", encoding="utf-8") as file:
-            row = list(csv.DictReader(file))[-1]
-        assert (row["sentence"], row["path"], row["fits"]) == ("a dog barks", hits[1].path, "1")
+        table = MarkTable(index)
+        mark = until(lambda: table.of("", "a dog barks"), "a mark")[0]
+        assert (mark.path, mark.start, mark.end, mark.fits) == (
+            hits[1].path,
+            hits[1].start,
+            hits[1].end,
+            True,
+        )
+        # The same once more takes it back.
+        until(lambda: driver.find_elements(By.CSS_SELECTOR, ".card [data-mark=fits]"), "showing the mark")
+        press(driver, "Fits", 1)
+        until(lambda: not table.of("", "a dog barks"), "taking the mark back")
 
         # What is on the card is a moment: the one of the recording that is silent before it differs most from it.
         place = next(place for place, hit in enumerate(hits[:CARDS]) if "late" in hit.path)
@@ -91,8 +99,11 @@ def test_ask_listen_more_like_this_and_upload(page, tmp_path, width, height):
         press(driver, "More like this", place)
         shown(driver, near[:CARDS])
         press(driver, "Does not fit")
-        asked = f"{moment.path}#t={moment.start:.2f},{moment.end:.2f}"
-        until(lambda: asked in marks_file.read_text(), "a mark on what is like a moment")
+        asked = f"sound: {moment.path}#t={moment.start:.2f},{moment.end:.2f}"
+        mark = until(lambda: table.of("", asked), "a mark on what is like a moment")[0]
+        assert (mark.path, mark.fits) == (near[0].path, False)
+        press(driver, "Does not fit")
+        until(lambda: not table.of("", asked), "taking it back")
 
         # The second tab takes a sound.
         source = root / "elsewhere.wav"
@@ -130,12 +141,7 @@ def test_the_player_starts_at_the_moment(page, tmp_path):
         driver.get(url)
         box = until(lambda: driver.find_elements(By.CSS_SELECTOR, "#ask textarea, #ask input"), "the page")[0]
         open_filters(driver)
-        find = '[placeholder="*/rain/*"]'
-        path = until(
-            lambda: [found for found in driver.find_elements(By.CSS_SELECTOR, find) if found.is_displayed()],
-            "the filters",
-        )[0]
-        path.send_keys("*late*")
+        choose(driver, "Folder or path", "*late*")
         box.send_keys(sentence, Keys.ENTER)
         shown(driver, index.search(sentence, glob="*late*"))
         now = "return document.querySelector('.card audio').currentTime"
@@ -179,21 +185,9 @@ def test_a_new_visit_sees_the_tags_and_licenses_that_the_index_has_by_then(page,
             until(lambda: driver.find_elements(By.CSS_SELECTOR, "#ask textarea, #ask input"), "the page")
             open_filters(driver)
 
-            def choose(label: str, choice: str) -> None:
-                field = until(
-                    lambda: [
-                        found
-                        for found in driver.find_elements(By.CSS_SELECTOR, f'input[aria-label="{label}"]')
-                        if found.is_displayed()
-                    ],
-                    label,
-                )[0]
-                field.click()
-                find = f'[role=option][data-value="{choice}"], [role=option][aria-label="{choice}"]'
-                until(lambda: driver.find_elements(By.CSS_SELECTOR, find), choice)[0].click()
-
-            choose("Tag", "owls")
-            choose("License", "CC BY-SA 4.0")
+            # With the number of files that have it.
+            choose(driver, "Tag", "owls (1)", listed=True)
+            choose(driver, "License", "CC BY-SA 4.0 (1)", listed=True)
             driver.find_element(By.CSS_SELECTOR, "#ask textarea, #ask input").send_keys("a bird", Keys.ENTER)
             shown(driver, index.search("a bird", tag="owls"))
             assert not complaints(driver)
