@@ -26,7 +26,8 @@ def check(
     name: Annotated[
         str,
         typer.Argument(
-            help="Layout of the dataset: clotho, audiocaps, wavcaps, or folder for a captioned folder."
+            help="Layout of the dataset: clotho, audiocaps, wavcaps, folder for a captioned folder; castella, "
+            "clotho-moment, or moments for what `auricle data generate-moments` writes."
         ),
     ],
     path: Annotated[Path, typer.Argument(help="Directory of the dataset.")],
@@ -45,25 +46,89 @@ def check(
     The report also lists audio files that no metadata row refers to, recordings that occur in more than one
     split, metadata rows that cannot be used, and the number of files that are not read, by reason and
     extension. The exit code is 1 if a clip is missing, unreadable or duplicated, or a row cannot be used.
+
+    Of a dataset of moments, it reports queries that cannot be used, and recordings that are missing, unreadable or of
+    another length than their queries say.
     """
     with one_line_errors():
         from ..data.schema import DataError
         from ..data.source_check import check_source, format_check
+        from ..evaluation.moments.moment_check import check_moments, format_moment_check
+        from ..evaluation.moments.moment_queries import MomentFileError
+        from ..evaluation.moments.moment_sources import MOMENT_SOURCES, moment_splits
         from ..files.json_files import write_json
 
-        with one_line_errors(DataError, OSError, ImportError):
-            found = check_source(
-                _listings(name, path, split), decode=decode, num_workers=num_workers, progress=progress
-            )
+        how = {"decode": decode, "num_workers": num_workers, "progress": progress}
+        with one_line_errors(DataError, MomentFileError, OSError, ImportError):
+            if name in MOMENT_SOURCES:
+                splits = moment_splits(name, path)
+                if split is not None and split not in splits:
+                    raise DataError(f"{path}: no split {split!r}; the splits are {[*splits]}.")
+                chosen = splits if split is None else {split: splits[split]}
+                found = check_moments(chosen, path, **how)
+                lines = format_moment_check(found, shown=shown)
+            else:
+                found = check_source(_listings(name, path, split), **how)
+                lines = format_check(found, shown=shown)
             if json_file:
                 write_json(json_file, {"data_set": name, "path": str(path), **asdict(found)})
-        for line in format_check(found, shown=shown):
+        for line in lines:
             typer.echo(printable(line))
     if json_file:
         typer.echo(f"wrote {json_file}")
     if not found.is_clean:
         raise typer.Exit(1)
-    typer.echo("all clips are present" + (" and readable" if decode else ""))
+    what = "recordings" if name in MOMENT_SOURCES else "clips"
+    typer.echo(f"all {what} are present" + (" and readable" if decode else ""))
+
+
+@data.command("generate-moments")
+def generate_moments(
+    clips: Annotated[
+        Path, typer.Argument(help="Captioned folder of short clips with a label each, such as ESC-10.")
+    ],
+    out: Annotated[Path, typer.Argument(help="Directory for the recordings and moments.jsonl.")],
+    split: Annotated[str, typer.Option(help="Split of the clips to take.")] = "train",
+    recordings: Annotated[int, typer.Option(min=1, help="Number of recordings.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    sampling_rate: Annotated[int, typer.Option(help="Sampling rate of the recordings in Hz.")] = 16000,
+    seconds: Annotated[
+        tuple[float, float], typer.Option(help="Shortest and longest recording in seconds.")
+    ] = (60.0, 300.0),
+    queries: Annotated[tuple[int, int], typer.Option(help="Fewest and most queries of a recording.")] = (
+        1,
+        4,
+    ),
+    events: Annotated[tuple[int, int], typer.Option(help="Fewest and most events of a query.")] = (1, 5),
+    snr_db: Annotated[
+        tuple[float, float],
+        typer.Option(help="Lowest and highest level of an event over the background in dB."),
+    ] = (-5.0, 10.0),
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """
+    Generate recordings of minutes with events at known times, and the queries that ask for them.
+
+    Clips are laid over background noise as in Clotho-Moment; events last as CASTELLA's moments do. The queries are
+    JSON lines in the form of DCASE 2026 Task 6. The same clips and seed give the same recordings.
+    """
+    with one_line_errors():
+        from ..data import load_captioned_folder
+        from ..data.moments.generated_recordings import (
+            GeneratedMomentsError,
+            MomentSettings,
+            make_moment_recordings,
+        )
+        from ..data.schema import DataError
+        from ..processing import AudioReadError
+
+        with one_line_errors(GeneratedMomentsError, DataError, AudioReadError, OSError):
+            settings = MomentSettings(recordings, seed, sampling_rate, seconds, queries, events, snr_db)
+            table = (
+                load_captioned_folder(clips) if split is None else load_captioned_folder(clips, split=split)
+            )
+            made = make_moment_recordings(table, out, settings, progress=progress)
+    typer.echo(f"wrote {recordings:,} recordings and {made}")
 
 
 @data.command("unpack")

@@ -41,7 +41,7 @@ class MomentQueries(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def read_moment_queries(path: str | os.PathLike[str]) -> MomentQueries:
+def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | None = None) -> MomentQueries:
     """
     Reads queries with true moments.
 
@@ -53,6 +53,10 @@ def read_moment_queries(path: str | os.PathLike[str]) -> MomentQueries:
 
     Times are kept as written. A moment may end up to one second behind the recording, since the published
     files round times to seconds; how many do is a remark, and so is every true moment that is listed twice.
+
+    Args:
+        path: of the file.
+        faults: if given, what is wrong with a query is added to it and the query left out; otherwise it is raised.
 
     Raises:
         MomentFileError: if the file is missing, empty or not in one of the forms; for a query without a
@@ -66,16 +70,22 @@ def read_moment_queries(path: str | os.PathLike[str]) -> MomentQueries:
         records = read_json_lines(path)
     queries, behind, twice, known = [], 0, 0, {}
     for place, record in records:
-        query = _query_of(place, record)
-        if query.qid in known:
-            raise MomentFileError(
-                f"{place}: qid {query.qid!r} occurs a second time (first: {known[query.qid]})."
-            )
+        try:
+            query = _query_of(place, record)
+            if query.qid in known:
+                raise MomentFileError(
+                    f"{place}: qid {query.qid!r} occurs a second time (first: {known[query.qid]})."
+                )
+        except MomentFileError as error:
+            if faults is None:
+                raise
+            faults.append(str(error))
+            continue
         known[query.qid] = place
         behind += sum(end > query.duration for _, end in query.moments)
         twice += len(query.moments) - len(set(query.moments))
         queries.append(query)
-    if not queries:
+    if not queries and not faults:
         raise MomentFileError(f"{path}: holds no queries.")
     remarks = []
     if behind:

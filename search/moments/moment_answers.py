@@ -16,8 +16,8 @@ from ...encoders.recordings.short_windows import HOP_SECONDS, ShortWindows, embe
 from ...evaluation.metrics.moment_metrics import MOST_PREDICTIONS, RECALL_THRESHOLDS, ceiling_ious
 from ...evaluation.moments.moment_predictions import Span
 from ...evaluation.moments.moment_queries import ROUNDING_SECONDS, MomentQuery
+from ...evaluation.moments.recording_files import find_recording_files
 from ...processing import AudioReadError
-from ...processing.sound_file_names import SOUND_ENDINGS, WORD_ENDINGS
 from ..errors import SearchError
 from ..query.hits import Hit
 from ..query.ranking import BACKGROUND_QUERIES, SHORTEST_SPAN
@@ -199,14 +199,7 @@ def _by_recording(queries: Sequence[MomentQuery]) -> Iterator[tuple[str, list[Mo
 def _recordings(folder: Path, wanted: set[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise SearchError(f"{folder}: is no directory of recordings.")
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if (
-            path.stem in wanted
-            and path.suffix.lower() in {*SOUND_ENDINGS, *WORD_ENDINGS}
-            and not path.name.startswith(".")
-        ):
-            found.setdefault(path.stem, []).append(path)
+    found = find_recording_files(folder, wanted).found
     missing = sorted(wanted - found.keys())
     if missing:
         raise SearchError(

@@ -8,6 +8,8 @@ import numpy as np
 LEVEL = 0.45
 SMOOTHING = (0.25, 0.5, 0.25)
 SHORTEST_SECONDS = 1.0
+# Scores at the median that a span's mean is taken with: they hold back spans of few scores.
+PRIOR_SCORES = 2
 
 
 class CurveSpan(NamedTuple):
@@ -62,8 +64,8 @@ def find_spans(
 
     From the highest score that no span has yet, a span goes on to both sides as long as the curve lies above a level
     between the curve's median and that peak. Its edges are where the curve, taken as straight between two scores,
-    crosses that level. Spans are ranked by their strength, the mean height above the median times the square root of
-    the number of scores: of two spans of one height the longer one is less likely to be noise.
+    crosses that level. Spans are ranked by their strength: the sum of the heights above the median, divided by the
+    number of scores plus two. That is their mean, held back where few scores make it up.
 
     Args:
         scores: ``(n,)``, one each ``hop_seconds``; the n-th belongs to ``(n + 0.5) * hop_seconds``.
@@ -102,7 +104,7 @@ def find_spans(
         free[first : last + 1] = False
         start, end = _at_least(shortest, start, min(end, duration), duration)
         inside = height[first : last + 1]
-        strength = float(inside.mean() * np.sqrt(len(inside)))
+        strength = float(inside.sum() / (len(inside) + PRIOR_SCORES))
         spans.append(CurveSpan(start, end, strength, float(scores[peak]), first, last))
     return sorted(spans, key=lambda span: -span.strength)[:top]
 
@@ -111,7 +113,7 @@ def _crossing(height: np.ndarray, inside: int, outside: int, floor: float, hop_s
     """Seconds at which the curve falls through a level between two neighbours; midway if another span is beside it."""
     drop = height[inside] - height[outside]
     share = (height[inside] - floor) / drop if height[outside] < floor and drop > 0 else 0.5
-    return (inside + 0.5 + share * (outside - inside)) * hop_seconds
+    return float((inside + 0.5 + share * (outside - inside)) * hop_seconds)
 
 
 def _at_least(shortest: float, start: float, end: float, duration: float) -> tuple[float, float]:

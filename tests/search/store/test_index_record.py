@@ -30,6 +30,7 @@ DEFAULTS = {
     "window_seconds": None,
     "truncate_dim": None,
     "engine": "torch",
+    "frames": None,
     "remote_code": False,
 }
 
@@ -69,7 +70,7 @@ def test_a_setting_that_earlier_programs_do_not_know_is_written_where_it_says_so
             {"version": VERSION + 1},
             f"has version {VERSION + 1}, and this program reads versions up to {VERSION}",
         ),
-        ({"settings": {"frames": 1}}, "has the setting 'frames', which this program does not know"),
+        ({"settings": {"echoes": 1}}, "has the setting 'echoes', which this program does not know"),
     ],
 )
 def test_a_newer_index_is_named_as_such(made, changes, message):
