@@ -103,7 +103,9 @@ class MomentTrainingSection(Settings):
 
     epochs: int = Field(20, ge=1, description="Passes over the training queries.")
     evaluate_every: int = Field(
-        1, ge=1, description="Epochs from one evaluation and checkpoint to the next; epochs is a multiple of it."
+        1,
+        ge=1,
+        description="Epochs from one evaluation and checkpoint to the next; epochs is a multiple of it.",
     )
     batch_size: int = Field(16, ge=1, description="Pairs of a recording and a question a step.")
     crop_seconds: float | None = Field(

@@ -53,8 +53,9 @@ def test_frames_get_a_projection_of_their_own(place):
     # Frames pass it, and clips do not.
     encoder = load_encoder(model_dir)
     waveforms = np.random.default_rng(0).standard_normal((1, encoder.window_samples)).astype(np.float32)
-    frames, clips = encoder.embed_frames(waveforms, [waveforms.shape[1]]), encoder.embed_windows(
-        waveforms, [waveforms.shape[1]]
+    frames, clips = (
+        encoder.embed_frames(waveforms, [waveforms.shape[1]]),
+        encoder.embed_windows(waveforms, [waveforms.shape[1]]),
     )
     encoder.model.local_projection.weight.data.zero_()
     assert np.abs(encoder.embed_frames(waveforms, [waveforms.shape[1]]) - frames).max() > 1e-3
@@ -75,7 +76,10 @@ def test_a_model_without_it_is_the_model_it_was():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"data.time_roll": True}, r"frame_phrase_weight=0.5 needs clips whose times stay .* switch data.time_roll off"),
+        (
+            {"data.time_roll": True},
+            r"frame_phrase_weight=0.5 needs clips whose times stay .* switch data.time_roll off",
+        ),
         ({"data.crop_seconds": 0.5}, "switch data.crop_seconds off"),
         ({"training.micro_batch_size": 2}, "does not go with training.micro_batch_size"),
         ({"data.events_column": "evnts"}, "data.events_column='evnts' is not a column"),
@@ -97,7 +101,7 @@ def test_settings_that_move_or_hide_frames_are_refused(place, tmp_path, changes,
         ('{"a": 1}', "its events must be a list"),
         ('[[0.5, 0.1, "x"]]', "its times must be 0 <= start < end"),
         ('[[0, NaN, "x"]]', "its times must be 0 <= start < end"),
-        ('[[0, 1]]', r"must be \[start, end, phrase, label\]"),
+        ("[[0, 1]]", r"must be \[start, end, phrase, label\]"),
         ('[[0, 1, " "]]', "its phrase and label must be text"),
     ],
 )
