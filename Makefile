@@ -51,7 +51,7 @@ test-cluster: $(VENV)/.installed-ray ## run the tests that start a Ray cluster o
 test-fuzz: venv ## read 10,000 mutated sound files (AURICLE_FUZZ_FILES, AURICLE_FUZZ_SEED); 500 of them are in test-slow
 	$(BIN)/python -m pytest -m fuzz
 
-test-full-size: venv ## run every recipe of recipes/clotho for two steps, networks at published size
+test-full-size: venv ## run every recipe of recipes/clotho for two steps, and those of moment heads, at published size
 	$(BIN)/python -m pytest -m full_size --durations=0
 
 # The interpreter at hand with the torch that fits its driver: a virtual environment would bring another one.

@@ -32,7 +32,9 @@ def train(
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
-    Train a model with a recipe, or a moment head with a recipe that says task: moments.
+    Train a model with a recipe.
+
+    A recipe that says task: moments trains a moment head.
 
     The command runs all stages in order, or one stage. You can set any field of the recipe with an option: by
     its full name (--training.epochs 3), by its short name if it occurs in one section only (--epochs 3), or

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from ...modeling import AuricleModel
 from .frame_phrase_loss import frame_phrase_loss, heard_phrases
 
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -17,7 +16,7 @@ def take_phrases(inputs: MutableMapping[str, Any]) -> dict[str, torch.Tensor]:
     return {name: inputs.pop(name) for name in _NAMES if name in inputs}
 
 
-def check_model_keeps_frames(model: AuricleModel) -> None:
+def check_model_keeps_frames(model: torch.nn.Module) -> None:
     """
     Raises:
         ValueError: if the audio tower drops patches in training: its frames would be incomplete.
@@ -32,7 +31,7 @@ def check_model_keeps_frames(model: AuricleModel) -> None:
 
 
 def frame_phrase_step(
-    model: AuricleModel,
+    model: torch.nn.Module,
     tokens: torch.Tensor,
     segment_counts: torch.Tensor,
     phrases: Mapping[str, torch.Tensor],
@@ -44,7 +43,7 @@ def frame_phrase_step(
     The loss of the tower's columns of patches with the phrases of all events of a batch.
 
     Args:
-        model: with a local projection.
+        model: the dual encoder, with a local projection.
         tokens: the audio tower's output ``(segments, tokens, hidden_size)``, with no patch dropped.
         segment_counts: segments of each clip, ``(clips,)``.
         phrases: of [`take_phrases`].

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch.nn import functional
 
 from ...modeling.moment_spans import generalized_iou, span_iou
@@ -115,7 +114,12 @@ def match_spans(
 
     Returns:
         Places of predictions and of moments, ``(min(queries, moments),)`` each.
+
+    Raises:
+        ImportError: without SciPy, which the extra 'moments' brings.
     """
+    from scipy.optimize import linear_sum_assignment
+
     with torch.no_grad():
         cost = (
             -CLASS_WEIGHT * logits.float().sigmoid()[:, None]

@@ -101,7 +101,12 @@ class HeadSection(Settings):
 class MomentTrainingSection(Settings):
     """How the head is trained."""
 
-    epochs: float = Field(20, gt=0, description="Passes over the training queries.")
+    epochs: int = Field(20, ge=1, description="Passes over the training queries.")
+    evaluate_every: int = Field(
+        1,
+        ge=1,
+        description="Epochs from one evaluation and checkpoint to the next; epochs is a multiple of it.",
+    )
     batch_size: int = Field(16, ge=1, description="Pairs of a recording and a question a step.")
     crop_seconds: float | None = Field(
         None,
@@ -124,6 +129,15 @@ class MomentTrainingSection(Settings):
     report_to: list[Literal["tensorboard", "trackio"]] = Field(
         default_factory=list, description="Trackers that get the log (extra 'tracking')."
     )
+
+    @model_validator(mode="after")
+    def _ends_with_an_evaluation(self) -> "MomentTrainingSection":
+        if self.epochs % self.evaluate_every:
+            raise ValueError(
+                f"epochs={self.epochs} must be a multiple of evaluate_every={self.evaluate_every}: the last epoch is "
+                "evaluated"
+            )
+        return self
 
 
 class MomentEvaluationSection(Settings):

@@ -1,5 +1,6 @@
 """Runs the recipe of a moment head: frames, training, the best checkpoint, and its figures on the test queries."""
 
+import importlib.util
 import logging
 import os
 import platform
@@ -54,6 +55,8 @@ def run_moment_recipe(recipe: MomentRecipe, *, progress: bool = True) -> dict[st
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RecipeError("a moment head trains in one process; start it without a launcher of several.")
+    if recipe.head.decoder == "queries" and importlib.util.find_spec("scipy") is None:
+        raise RecipeError("head.decoder: queries needs SciPy: pip install 'auricle[moments]'.")
     run = MomentRunDirectory(recipe)
     with run.locked():
         run = MomentRunDirectory(recipe)
@@ -169,6 +172,7 @@ class _Run:
         )
         validation = self.splits["validation"]
         on_cpu = not torch.cuda.is_available()
+        every = section.evaluate_every * -(-len(rows) // section.batch_size)
         arguments = TrainingArguments(
             output_dir=str(directory),
             run_name=f"{recipe.name}/head",
@@ -184,8 +188,10 @@ class _Run:
             logging_nan_inf_filter=False,
             dataloader_num_workers=section.num_workers,
             dataloader_pin_memory=not on_cpu,
-            eval_strategy="epoch",
-            save_strategy="epoch",
+            eval_strategy="steps",
+            eval_steps=every,
+            save_strategy="steps",
+            save_steps=every,
             logging_steps=section.log_every,
             report_to=section.report_to or "none",
             remove_unused_columns=False,

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import soundfile
-import yaml
-from tiny_models import saved_tiny_model, write_sound
-from tiny_recipes import weights_of, write_captioned_folder
+from tiny_models import write_sound
+from tiny_moments import write_moment_place, write_moment_recipe
+from tiny_recipes import weights_of
 
 from auricle.data.moments.generated_recordings import MomentSettings
 from auricle.encoders import EncoderError, load_encoder
@@ -23,53 +23,14 @@ from auricle.training.moments.moment_running import run_moment_recipe
 from auricle.training.recipe.reading import RecipeError, parse_overrides
 from auricle.training.recipe.reading import read_recipe as read_retrieval_recipe
 
-HEAD = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_frames": 40,
-    "num_queries": 4,
-    "num_decoder_layers": 1,
-    "hidden_dropout_prob": 0.1,
-}
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A tiny encoder and labelled clips."""
-    root = tmp_path_factory.mktemp("moments")
-    saved_tiny_model(root / "encoder")
-    saved_tiny_model(root / "other", seed=1)
-    write_captioned_folder(root / "clips", {"train": 12, "test": 6})
-    return root
+    return write_moment_place(tmp_path_factory.mktemp("moments"))
 
 
 def recipe_of(place, name, **changes):
-    values = {
-        "task": "moments",
-        "name": "tiny",
-        "output_dir": str(place / name),
-        "encoder": str(place / "encoder"),
-        "data": {
-            "generated": {
-                "clips": str(place / "clips"),
-                "train_recordings": 3,
-                "validation_recordings": 2,
-                "test_recordings": 2,
-                "validation_share": 0.5,
-                "seconds": [30.0, 40.0],
-                "queries": [1, 2],
-            },
-            "cache_dir": str(place / "cache"),
-        },
-        "head": HEAD,
-        "training": {"epochs": 2, "batch_size": 2, "crop_seconds": 10.0, "log_every": 1},
-        "evaluation": {"best_metric": "mIoU", "resamples": 20},
-    }
-    path = place / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
-    return read_moment_recipe(path, changes)
+    return read_moment_recipe(write_moment_recipe(place, name), changes)
 
 
 @pytest.fixture(scope="module")
@@ -193,10 +154,9 @@ def test_a_head_answers_queries_like_its_own_run(place, trained):
     raise AssertionError("the test recordings were not found")
 
 
-@pytest.mark.parametrize("decoder", ["queries"])
-def test_learned_queries_train_too(place, decoder):
+def test_learned_queries_train_too(place):
     results = run_moment_recipe(
-        recipe_of(place, decoder, **{"head.decoder": decoder, "training.epochs": 1}), progress=False
+        recipe_of(place, "queries", **{"head.decoder": "queries", "training.epochs": 1}), progress=False
     )
     assert results["test"]["queries"] > 0
 
@@ -261,6 +221,8 @@ def test_recipes_of_this_kind_are_told_apart(place):
     assert is_moment_recipe(path)
     with pytest.raises(RecipeError, match="task is not a known field"):
         read_retrieval_recipe(path)
+    with pytest.raises(RecipeError, match="epochs=3 must be a multiple of evaluate_every=2"):
+        read_moment_recipe(path, {"epochs": 3, "evaluate_every": 2})
     assert parse_overrides(["--encoder", "2024", "--epochs", "3"], MomentRecipe) == {
         "encoder": "2024",
         "epochs": 3,
