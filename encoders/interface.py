@@ -56,6 +56,8 @@ class AudioTextEncoder(ABC):
         frame_seconds: time step of [`embed_frames`].
         runs_remote_code: whether Python code that the model's repository brings makes its vectors.
         engine: what computes: "torch", "packed" or "onnx"; see [`use_engine`].
+        workers: files that are embedded at a time, each by one thread; None is one at a time, with all of torch's
+            threads (`recordings.embed_files`).
     """
 
     name: str = ""
@@ -72,6 +74,7 @@ class AudioTextEncoder(ABC):
     frame_seconds: float | None = None
     runs_remote_code: bool = False
     engine: str = "torch"
+    workers: int | None = None
     # What messages call this kind of model.
     kind: ClassVar[str] = "audio-text encoder"
     # Whether it may be made of classes that a repository brings, if the user allows that.
