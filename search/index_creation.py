@@ -64,7 +64,17 @@ def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable
         encoder.workers = workers
         return encoder
 
+    # A question then loads the text tower alone; see `IndexEncoder`.
+    load.for_texts = _load_text_encoder if engine in (None, "auto", "torch") else None  # type: ignore[attr-defined]
     return load
+
+
+def _load_text_encoder(directory: str, fingerprint: str) -> AudioTextEncoder | None:
+    from ..encoders.cpu_threads import set_cpu_threads
+    from ..encoders.loading import load_text_encoder
+
+    set_cpu_threads(None)
+    return load_text_encoder(directory, fingerprint)
 
 
 def open_or_create(
