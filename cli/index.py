@@ -79,6 +79,14 @@ def index(
             "--json", help="Write the full list of skipped files and unused metadata rows to this JSON file."
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of files to embed at a time, one CPU thread each. Default: one at a time, with half of the "
+            "cores. Use the number of cores if the machine does nothing else.",
+        ),
+    ] = None,
     ray: Annotated[str | None, RAY] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -104,7 +112,7 @@ def index(
         with one_line_errors(SearchError, OSError, ImportError), Interrupts() as interrupts:
             process = {
                 "ray": ray,
-                "loader": loader_by_engine(engine),
+                "loader": loader_by_engine(engine, workers),
                 "trust_remote_code": trust_remote_code,
             }
             settings = EncoderSettings(window, precision, dims, frames=frames, engine=engine)

@@ -54,12 +54,18 @@ def load_pretrained(
             output_loading_info=True,
         )
     check_complete(name, report)
-    processor = _load_processor(name, revision)
+    processor = load_processor(name, revision)
     model = model.eval()
     return quantize_linear_layers(model) if int8 else model, processor
 
 
-def _load_processor(name: str, revision: str | None) -> AuricleProcessor:
+def load_processor(name: str, revision: str | None) -> AuricleProcessor:
+    """
+    The processor of a directory or a Hub id.
+
+    Raises:
+        ValueError: if it cannot be used; one line that names the directory.
+    """
     no_words = f"{name}: processor cannot be used (its tokenizer has no words; a file is missing)."
     with named_fault(name, "processor"):
         try:

@@ -12,7 +12,7 @@ import torch
 from ..modeling import AuricleModel
 from ..modeling.int8 import Int8Linear, quantize_linear_layers
 from ..processing import AuricleProcessor
-from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained
+from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained, load_processor
 from .auricle_embedding import (
     embed_captions,
     embed_clips,
@@ -22,8 +22,10 @@ from .auricle_embedding import (
 )
 from .engines.auricle_towers import exports_are_there, use_onnx_towers
 from .engines.engine_names import ENGINES, lack_of_engine
+from .engines.known_fingerprints import files_of, known_fingerprint
 from .engines.one_at_a_time import compute_one_at_a_time
 from .engines.packed_linear import pack_linear_layers
+from .engines.text_part import load_text_part
 from .interface import AudioTextEncoder, EncoderError
 from .model_fingerprint import count_parameters, model_fingerprint, text_fingerprint
 from .model_source import license_of
@@ -66,6 +68,7 @@ class AuricleEncoder(AudioTextEncoder):
         self._tower_precision = tower_precision
         # Of the float32 model, where the layers are quantised.
         self._float32_fingerprints: tuple[str, str] | None = None
+        self._known_fingerprint: str | None = None
         if tower_precision != "float32":
             compute_towers_in(tower_precision, model.audio_model, model.text_model)
         self.model, self.processor = model, processor
@@ -101,6 +104,7 @@ class AuricleEncoder(AudioTextEncoder):
         """
         if precision not in cls.precisions:
             raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(cls.precisions)}.")
+        files = files_of(name)
         try:
             model, processor = load_pretrained(name, revision=revision)
         except ValueError as error:
@@ -114,6 +118,8 @@ class AuricleEncoder(AudioTextEncoder):
             license=license_of(name, revision),
             tower_precision=precision if precision in HALF else "float32",
         )
+        # Of adapters the weights lie in another directory too.
+        encoder.loaded_files = None if cls.directories_only(Path(name)) else files
         if window_seconds not in (None, encoder.window_seconds):
             raise EncoderError(
                 f"{name}: a window of {window_seconds:g} s is not accepted; this model's windows last "
@@ -126,9 +132,36 @@ class AuricleEncoder(AudioTextEncoder):
             device = "cuda" if torch.cuda.is_available() and precision != "int8" else "cpu"
         return encoder.to(device)
 
+    @classmethod
+    def load_for_texts(cls, directory: Path, fingerprint: str) -> Self | None:
+        """
+        Loads what embeds sentences alone, if a directory is as it was when its fingerprint was computed.
+
+        Args:
+            directory: of a saved model.
+            fingerprint: that it has to have.
+
+        Returns:
+            The encoder, which cannot embed sounds; None if the whole model has to be loaded.
+        """
+        if known_fingerprint(directory) != fingerprint:
+            return None
+        model = load_text_part(directory)
+        if model is None:
+            return None
+        try:
+            processor = load_processor(os.fspath(directory), None)
+        except ValueError:
+            return None
+        encoder = cls(model, processor, name=os.fspath(directory))
+        encoder._known_fingerprint = fingerprint
+        return encoder
+
     @property
     def fingerprint(self) -> str:
         """See [`model_fingerprint`]; with the precision of the towers, if that is not float32."""
+        if self._known_fingerprint is not None:
+            return self._known_fingerprint
         if self._float32_fingerprints is not None:
             return _of_int8(self._float32_fingerprints[0])
         try:

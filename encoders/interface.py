@@ -57,6 +57,9 @@ class AudioTextEncoder(ABC):
         embeds_short_windows: whether [`embed_short_windows`] computes no more than the sound it is given.
         runs_remote_code: whether Python code that the model's repository brings makes its vectors.
         engine: what computes: "torch", "packed" or "onnx"; see [`use_engine`].
+        workers: files that are embedded at a time, each by one thread; None is one at a time, with all of torch's
+            threads (`recordings.embed_files`).
+        loaded_files: of the directory, as they were before it was loaded; see `engines.known_fingerprints`.
     """
 
     name: str = ""
@@ -74,6 +77,8 @@ class AudioTextEncoder(ABC):
     embeds_short_windows: bool = False
     runs_remote_code: bool = False
     engine: str = "torch"
+    workers: int | None = None
+    loaded_files: list[list[Any]] | None = None
     # What messages call this kind of model.
     kind: ClassVar[str] = "audio-text encoder"
     # Whether it may be made of classes that a repository brings, if the user allows that.

@@ -127,6 +127,28 @@ def load_encoder(
     return encoder if truncate_dim is None else truncated(encoder, truncate_dim)
 
 
+def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> AudioTextEncoder | None:
+    """
+    What embeds sentences alone, of an Auricle model in float32 whose fingerprint is remembered.
+
+    Its weights are mapped from disk, and those of the audio tower are not read.
+
+    Args:
+        directory: of a saved model.
+        fingerprint: that it has to have.
+
+    Returns:
+        The encoder, which gives the whole model's vectors bit by bit; None if the whole model has to be loaded.
+    """
+    place = Path(directory)
+    if not place.is_dir() or read_model_type(place) != "auricle":
+        return None
+    kind = _recognized_class(place)
+    if kind is not _class_of("auricle_encoder", "AuricleEncoder") or kind.directories_only(place):
+        return None
+    return kind.load_for_texts(place, fingerprint)
+
+
 def _check_engine(name: str, kind: Any, engine: str, precision: str, device: Any) -> None:
     lack = None if engine == kind.engine else lack_of_engine(engine, precision, device, kind.engines)
     if lack:
@@ -207,4 +229,5 @@ __all__ = [
     "RemoteCodeError",
     "is_encoder_directory",
     "load_encoder",
+    "load_text_encoder",
 ]

@@ -1,4 +1,8 @@
-"""What tells two dual encoders apart: a digest of everything that an embedding depends on."""
+"""
+What tells two dual encoders apart: a digest of everything that an embedding depends on.
+
+A change of what it covers is also a new form in `engines.known_fingerprints`.
+"""
 
 import hashlib
 import inspect

@@ -1,11 +1,7 @@
 """Both towers as ONNX files that answer like the model they were made from."""
 
 import json
-import logging
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ from torch import nn
 
 from ..conversion.finite_weights import NonFiniteWeightsError, check_finite_weights
 from ..encoders.auricle_checkpoint import load_pretrained
+from ..encoders.engines.onnx_graphs import quiet_exporter, write_graph
 from ..encoders.model_fingerprint import count_parameters, model_fingerprint
 from ..encoders.onnx_towers import AUDIO_FILE, RECORD_FILE, TEXT_FILE
 from ..modeling import AuricleModel
@@ -121,7 +118,7 @@ def export_onnx(
         export = _export_text if tower == "text" else _export_audio
         path = out / (TEXT_FILE if tower == "text" else AUDIO_FILE)
         try:
-            with _quiet():
+            with quiet_exporter():
                 cases = export(model, processor, path)
                 if int8:
                     _quantize(path)
@@ -139,7 +136,7 @@ def _export_text(model: AuricleModel, processor: AuricleProcessor, path: Path) -
     example = processor(text=list(_SENTENCES[1]))
     captions, tokens = torch.export.Dim("captions", min=1), torch.export.Dim("tokens", min=2, max=512)
     shape = {0: captions, 1: tokens}
-    _export(tower, tuple(example[name] for name in names), names, "text_embeds", (shape, shape), path)
+    write_graph(tower, tuple(example[name] for name in names), names, ["text_embeds"], (shape, shape), path)
     cases = []
     for sentences in _SENTENCES:
         inputs = processor(text=list(sentences))
@@ -168,27 +165,8 @@ def _export_audio(model: AuricleModel, processor: AuricleProcessor, path: Path) 
     example = cases[1][0]
     segments = torch.export.Dim("segments", min=1)
     shapes = tuple({0: segments} for _ in example)
-    _export(tower, tuple(example.values()), list(example), "segment_embeds", shapes, path)
+    write_graph(tower, tuple(example.values()), list(example), ["segment_embeds"], shapes, path)
     return cases
-
-
-def _export(
-    tower: nn.Module, example: tuple, inputs: list[str], output: str, shapes: tuple, path: Path
-) -> None:
-    program = torch.onnx.export(
-        tower,
-        example,
-        dynamo=True,
-        input_names=inputs,
-        output_names=[output],
-        dynamic_shapes=shapes,
-        optimize=True,
-        verbose=False,
-    )
-    # The exporter notes at each node the source files that it came from, with this machine's paths.
-    for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()
-    program.save(path)
 
 
 def _quantize(path: Path) -> None:
@@ -228,22 +206,6 @@ def _verify(tower: str, path: Path, cases: list[tuple], *, strict: bool) -> dict
         "largest_difference": difference,
         "lowest_cosine": cosine,
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints its progress, and warnings about packages that nobody asked for."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "root", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:

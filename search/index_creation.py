@@ -48,16 +48,33 @@ def load_encoder_on_half_the_cores(name: str, **options: Any) -> AudioTextEncode
     return load_index_encoder(name, **options)
 
 
-def loader_by_engine(engine: str | None) -> Callable[..., AudioTextEncoder]:
+def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable[..., AudioTextEncoder]:
     """
-    [`load_encoder_on_half_the_cores`] with an engine in the place of an index's own.
+    [`load_encoder_on_half_the_cores`] with an engine in the place of an index's own, and several workers.
 
     Args:
         engine: see [`load_encoder`]; None leaves the index its own.
+        workers: files that are embedded at a time; None is one.
     """
-    if engine is None:
-        return load_encoder_on_half_the_cores
-    return lambda name, **options: load_encoder_on_half_the_cores(name, **{**options, "engine": engine})
+
+    def load(name: str, **options: Any) -> AudioTextEncoder:
+        if engine is not None:
+            options["engine"] = engine
+        encoder = load_encoder_on_half_the_cores(name, **options)
+        encoder.workers = workers
+        return encoder
+
+    # A question then loads the text tower alone; see `IndexEncoder`.
+    load.for_texts = _load_text_encoder if engine in (None, "auto", "torch") else None  # type: ignore[attr-defined]
+    return load
+
+
+def _load_text_encoder(directory: str, fingerprint: str) -> AudioTextEncoder | None:
+    from ..encoders.cpu_threads import set_cpu_threads
+    from ..encoders.loading import load_text_encoder
+
+    set_cpu_threads(None)
+    return load_text_encoder(directory, fingerprint)
 
 
 def open_or_create(

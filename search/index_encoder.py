@@ -12,6 +12,7 @@ import numpy as np
 from ..encoders import AudioTextEncoder
 from ..encoders.caption_lengths import caption_lengths
 from ..encoders.engines.engine_names import lack_of_engine
+from ..encoders.engines.known_fingerprints import remember_fingerprint
 from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option
@@ -90,6 +91,12 @@ class IndexEncoder:
     def hold(self, encoder: AudioTextEncoder) -> None:
         """Takes an encoder that is loaded and known to be the index's."""
         self._encoder = encoder
+        self._note_fingerprint(encoder)
+
+    def _note_fingerprint(self, encoder: AudioTextEncoder) -> None:
+        """So that the next process need not read all weights to know whose they are."""
+        if encoder.precision == "float32" and encoder.loaded_files is not None:
+            remember_fingerprint(encoder.name, encoder.loaded_files, self.record["fingerprint"])
 
     def close(self) -> None:
         """Lets go of what is loaded; what is to be embedded later raises SearchError."""
@@ -119,6 +126,7 @@ class IndexEncoder:
                         f"({self.record['model']}); give the same model with --model, or make a new index."
                     )
                 self._encoder = encoder
+                self._note_fingerprint(encoder)
                 if self._elsewhere and self._remember is not None:
                     self._remember(name, encoder.revision)
             return self._encoder
@@ -188,7 +196,7 @@ class IndexEncoder:
             if any("\ud800" <= letter <= "\udfff" for letter in sentence):
                 raise SearchError(f"{sentence!r}: not valid text.")
         try:
-            encoder = self._text_encoder or self.encoder
+            encoder = self._text_encoder or self._for_texts() or self.encoder
             for sentence in sentences:
                 _prepare(encoder, sentence)
             note = "" if self._told_of_cutting else _cut_note(encoder, sentences)
@@ -199,9 +207,20 @@ class IndexEncoder:
         except ValueError as error:
             raise SearchError(str(error)) from error
 
+    def _for_texts(self) -> AudioTextEncoder | None:
+        """The text side of the model alone, where the loader has it and nothing is loaded yet; for questions."""
+        load = getattr(self._loader, "for_texts", None)
+        with self._lock:
+            # A model at a new place is loaded whole, and the place remembered.
+            if load is None or self._encoder is not None or self._closed or self._elsewhere:
+                return None
+            if self._text_encoder is None and set(self.options()) <= {"engine"}:
+                self._text_encoder = load(self.location, self.record["fingerprint"])
+            return self._text_encoder
+
     def cut_note(self, sentences: Sequence[str]) -> str:
         """That one of them is longer than the model reads; empty if none is."""
-        return _cut_note(self._text_encoder or self.encoder, sentences)
+        return _cut_note(self._text_encoder or self._for_texts() or self.encoder, sentences)
 
     def embed_files(
         self, paths: Iterator[str], cluster: "RayCluster | None" = None

@@ -30,6 +30,7 @@ from .transformers_encoder import (
     finite_rows,
     prepared_sentence,
     real_samples,
+    use_packed_layers,
 )
 
 LONGEST_TEXT = 8192
@@ -65,6 +66,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
 
     kind = "sentence-transformers model"
     precisions = tuple(PRECISIONS)
+    engines = ("torch", "packed")
     may_run_remote_code: ClassVar[bool] = True
 
     def __init__(
@@ -207,6 +209,10 @@ class SentenceTransformersEncoder(AudioTextEncoder):
             "query_prompt": self.query_prompt,
         }
         return library_fingerprint(settings, self.model.state_dict())
+
+    def use_engine(self, engine: str) -> None:
+        """See [`AudioTextEncoder.use_engine`]; "packed" packs the linear layers of every module."""
+        use_packed_layers(self, self.model, engine)
 
     @property
     def num_parameters(self) -> int:

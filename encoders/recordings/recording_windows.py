@@ -1,6 +1,7 @@
 """Vectors of a recording's windows and of the whole of it."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ import numpy as np
 from ...processing import AudioReadError, FileRemarks
 from ..interface import AudioTextEncoder
 from .decoding import decode_ahead
+from .embedding_workers import embed_in_threads
+from .silent_windows import SilentWindows
 from .window_cutting import Cut, windows_and_segments, windows_reaching_back
 
 ClipVector = Literal["model", "windows"]
@@ -42,17 +45,20 @@ def embed_files(
     hop_seconds: float,
     clip_vector: ClipVector = "model",
     heard: Callable[[str, float], None] | None = None,
+    workers: int | None = None,
 ) -> Iterator[tuple[str, WindowVectors | Exception]]:
     """
     Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
 
     Each file is embedded by itself: its vectors are the same bits whatever stands beside it. Remarks on a file are
-    returned with its vectors and not logged.
+    returned with its vectors and not logged. Full windows of digital silence share one vector.
 
     Args:
         encoder, hop_seconds, clip_vector: as in [`embed_recording`].
         paths: of sound files.
         heard: told of path and seconds of sound each time that some of a file was read for embedding.
+        workers: files that are embedded at a time, each by one thread; None is the encoder's ``workers``. Without
+            either, one at a time with all of torch's threads.
 
     Yields:
         (path, its vectors, or the `AudioReadError` or `OSError` that says why there are none).
@@ -60,18 +66,31 @@ def embed_files(
     Raises:
         ValueError: as `embed_recording`.
     """
-    with FileRemarks() as remarks, closing(decode_ahead(paths, encoder.pieces)) as decoded:
-        for path, pieces in decoded:
-            if heard is not None:
-                pieces = _told(path, pieces, encoder.sampling_rate, heard)
-            try:
-                vectors = embed_pieces(
-                    encoder, pieces, hop_seconds=hop_seconds, clip_vector=clip_vector, name=path
-                )
-                found: WindowVectors | Exception = replace(vectors, remarks=remarks.of(path))
-            except (AudioReadError, OSError) as error:
-                found = error
-            yield path, found
+    how = {"hop_seconds": hop_seconds, "clip_vector": clip_vector, "silent": SilentWindows(encoder)}
+    telling = threading.Lock()
+
+    def embed(
+        path: str, pieces: Iterable[np.ndarray], check: Callable[[], None]
+    ) -> WindowVectors | Exception:
+        pieces = _told(path, pieces, encoder.sampling_rate, heard, check, telling)
+        try:
+            vectors = embed_pieces(encoder, pieces, name=path, **how)
+            return replace(vectors, remarks=remarks.of(path))
+        except (AudioReadError, OSError) as error:
+            return error
+
+    with FileRemarks() as remarks:
+        workers = workers or encoder.workers
+        if workers is not None:
+            found = embed_in_threads(
+                paths, lambda path, check: embed(path, encoder.pieces(path), check), workers
+            )
+            with closing(found):
+                yield from found
+            return
+        with closing(decode_ahead(paths, encoder.pieces)) as decoded:
+            for path, pieces in decoded:
+                yield path, embed(path, pieces, lambda: None)
 
 
 def embed_recording(
@@ -126,6 +145,7 @@ def embed_pieces(
     offset: float = 0.0,
     batch_size: int = 16,
     name: str | None = None,
+    silent: SilentWindows | None = None,
 ) -> WindowVectors:
     """
     [`embed_recording`] of samples that come piece by piece.
@@ -134,6 +154,7 @@ def embed_pieces(
         pieces: as the encoder's ``pieces`` gives them; channels are mixed window by window.
         offset: where in the recording the first one begins, seconds.
         name: of the recording, for a warning that its channels cancel.
+        silent: shared by recordings whose windows of silence share a vector; None is this recording's own.
 
     Raises:
         AudioReadError: if there are no vectors for such samples; and what the pieces raise.
@@ -144,7 +165,7 @@ def embed_pieces(
         raise ValueError(
             f"hop_seconds={hop_seconds:g} must be above 0 and at most a window, {encoder.window_seconds:g} s."
         )
-    heard = 0
+    heard, silent = 0, silent or SilentWindows(encoder)
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal heard
@@ -161,7 +182,7 @@ def embed_pieces(
         waveforms = np.zeros((len(batch), length), dtype=np.float32)
         for row, cut in zip(waveforms, batch, strict=True):
             row[: len(cut.samples)] = encoder.mix(cut.samples, name=name)
-        pooled = encoder.pool_windows(waveforms, [len(cut.samples) for cut in batch])
+        pooled = silent.pool_windows(waveforms, [len(cut.samples) for cut in batch])
         part = pooled[[cut.in_clip for cut in batch]]
         if len(part):
             total = part.sum(axis=0, dtype=np.float64) + (total if count else 0)
@@ -178,11 +199,19 @@ def embed_pieces(
 
 
 def _told(
-    path: str, pieces: Iterable[np.ndarray], rate: int, heard: Callable[[str, float], None]
+    path: str,
+    pieces: Iterable[np.ndarray],
+    rate: int,
+    heard: Callable[[str, float], None] | None,
+    check: Callable[[], None],
+    telling: threading.Lock,
 ) -> Iterator[np.ndarray]:
     for piece in pieces:
+        check()
         yield piece
-        heard(path, len(piece) / rate)
+        if heard is not None:
+            with telling:
+                heard(path, len(piece) / rate)
 
 
 def _batches(cuts: Iterator[Cut], size: int) -> Iterator[list[Cut]]:

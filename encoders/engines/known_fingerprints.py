@@ -1,0 +1,89 @@
+"""Fingerprints of model directories that were computed before, found again by their files' sizes and times."""
+
+import logging
+import os
+import time
+from typing import Any
+
+from ...files.cache_root import cache_root
+from ...files.json_files import read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+FILE = "model_fingerprints.json"
+# Of what a fingerprint covers: another rule in `model_fingerprint` is another number.
+_FORM = 1
+# File systems count time in steps; a file written over within one of them looks as it did.
+_SETTLED_SECONDS = 2.0
+
+
+def known_fingerprint(directory: str | os.PathLike[str], cache_dir: Any = None) -> str | None:
+    """
+    The fingerprint that was remembered of a model directory; None if there is none, or a file changed since.
+
+    Args:
+        directory: of the model.
+        cache_dir: where they are kept; None is the package's cache.
+    """
+    try:
+        known = read_json(cache_root(cache_dir) / FILE)
+        entry = known[os.path.abspath(directory)]
+        if entry["form"] == _FORM and entry["files"] == files_of(directory):
+            return str(entry["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def remember_fingerprint(
+    directory: str | os.PathLike[str], files: list[list[Any]], fingerprint: str, cache_dir: Any = None
+) -> None:
+    """
+    Keeps the fingerprint of a model directory, so that its weights need not be read for it again.
+
+    Args:
+        directory: of the model.
+        files: what [`files_of`] said before the model was loaded: a file that changed meanwhile is then noticed.
+        fingerprint: of what was loaded, in float32.
+        cache_dir: as in [`known_fingerprint`]. If it cannot be written, nothing is kept.
+    """
+    path = cache_root(cache_dir) / FILE
+    try:
+        try:
+            known = read_json(path)
+        except ValueError:
+            known = None
+        known = known if isinstance(known, dict) else {}
+        entry = {"form": _FORM, "files": files, "fingerprint": fingerprint}
+        if known.get(os.path.abspath(directory)) != entry:
+            write_json(path, {**known, os.path.abspath(directory): entry})
+    except OSError as error:
+        logger.info("%s: cannot be kept (%s)", path, error.strerror or error)
+
+
+def files_of(directory: str | os.PathLike[str]) -> list[list[Any]] | None:
+    """
+    Name, size, times of change and number of every file of a directory.
+
+    The change time cannot be set by hand. A file that was written within the last two seconds might be written again
+    and look the same.
+
+    Returns:
+        The files; None if one is that new, there is none, or they cannot be read.
+    """
+    found: list[list[Any]] = []
+    try:
+        for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+            if entry.is_file():
+                # Followed: in the Hub's cache the names are links to the contents.
+                status = entry.stat()
+                times = [status.st_mtime_ns, status.st_ctime_ns]
+                if max(times) > time.time_ns() - _SETTLED_SECONDS * 1e9:
+                    return None
+                found.append([entry.name, status.st_size, *times, str(status.st_ino)])
+    except OSError:
+        return None
+    return found or None
+
+
+__all__ = ["files_of", "known_fingerprint", "remember_fingerprint"]
