@@ -153,6 +153,67 @@ class evaluation_mode:
             module.training = training
 
 
+@torch.no_grad()
+def embed_frames(
+    model: AuricleModel,
+    processor: AuricleProcessor,
+    waveforms: np.ndarray,
+    lengths: Sequence[int],
+    *,
+    frame_seconds: float,
+) -> np.ndarray:
+    """
+    Means of the audio tower's columns of patches over each frame, projected.
+
+    Args:
+        model: the dual encoder.
+        processor: its own.
+        waveforms: float32 ``(windows, samples of a window)``.
+        lengths: real samples of each window.
+        frame_seconds: of a frame.
+
+    Returns:
+        float32 ``(windows, frames of a window, width)``; zeros behind the real samples.
+    """
+    config, extractor = model.config.audio_config, processor.feature_extractor
+    real = extractor.at_least_shortest(lengths)
+    inputs = extractor.encode(waveforms, real, [1] * len(real), None, model.device)
+    mask = inputs.get("audio_attention_mask")
+    with evaluation_mode(model):
+        columns = model.pool_audio_columns(
+            inputs["input_features"].to(model.device), None if mask is None else mask.to(model.device)
+        )
+    frames = frames_per_window(config, extractor.segment_seconds)
+    rows = np.zeros((len(real), frames, model.config.projection_dim), dtype=np.float32)
+    for place, length in enumerate(real):
+        own = columns[place]
+        if mask is not None and getattr(config, "padding_mask", "") == "exact":
+            # Columns that reach into padding are there or not, as the batch and the engine have it.
+            own = own[: int(mask[place].sum()) // config.patch_size]
+        weights = frame_weights(
+            config,
+            len(own),
+            frame_seconds=frame_seconds,
+            mel_hop_seconds=extractor.hop_length / extractor.sampling_rate,
+            real_seconds=length / extractor.sampling_rate,
+        )
+        pooled = torch.from_numpy(weights).to(own) @ own
+        rows[place, : len(weights)] = model.project_frames(pooled).float().cpu().numpy()
+    return rows
+
+
+def token_counts(tokenizer: Any, sentences: list[str]) -> list[int]:
+    """How many tokens each sentence has, without padding or cutting."""
+    # Quiet: that a caption is longer than the model's limit is what is asked here.
+    options = {"padding": False, "truncation": False, "verbose": False}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not hasattr(backend, "encode_batch_fast"):
+        return [len(ids) for ids in tokenizer(sentences, **options)["input_ids"]]
+    # Sets the backend's padding and truncation; of the tokens themselves only the number is wanted.
+    tokenizer(sentences[:1], **options)
+    return [len(encoding) for encoding in backend.encode_batch_fast(sentences)]
+
+
 def distinct_in_order(values: Iterable[Any]) -> list[Any]:
     """The distinct values, each at its first place."""
     return list(dict.fromkeys(values))

@@ -16,9 +16,10 @@ from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained, load_processor
 from .auricle_embedding import (
     embed_captions,
     embed_clips,
+    embed_frames,
     evaluation_mode,
-    frame_weights,
     frames_per_window,
+    token_counts,
 )
 from .engines.auricle_towers import exports_are_there, use_onnx_towers
 from .engines.engine_names import ENGINES, lack_of_engine
@@ -303,7 +304,7 @@ class AuricleEncoder(AudioTextEncoder):
         prepared, lengths = self.prepare_texts(sentences), []
         for start in range(0, len(prepared), TEXTS_COUNTED_AT_A_TIME):
             part = prepared[start : start + TEXTS_COUNTED_AT_A_TIME]
-            lengths += _token_counts(self.processor.tokenizer, part)
+            lengths += token_counts(self.processor.tokenizer, part)
         return lengths
 
     def embed_texts(
@@ -362,35 +363,9 @@ class AuricleEncoder(AudioTextEncoder):
             pooled = self.model.pool_audio(inputs["input_features"].to(self.model.device))
             return self.model.project_audio(pooled).float().cpu().numpy()
 
-    @torch.no_grad()
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """See [`AudioTextEncoder.embed_frames`]: means of the tower's columns of patches, projected."""
-        extractor = self.processor.feature_extractor
-        real = extractor.at_least_shortest(lengths)
-        inputs = extractor.encode(waveforms, real, [1] * len(real), None, self.model.device)
-        mask = inputs.get("audio_attention_mask")
-        with evaluation_mode(self.model):
-            columns = self.model.pool_audio_columns(
-                inputs["input_features"].to(self.model.device),
-                None if mask is None else mask.to(self.model.device),
-            )
-        frames = frames_per_window(self.model.config.audio_config, self.window_seconds)
-        rows = np.zeros((len(real), frames, self.embedding_dim), dtype=np.float32)
-        for place, length in enumerate(real):
-            own = columns[place]
-            if mask is not None and getattr(self.model.config.audio_config, "padding_mask", "") == "exact":
-                # Columns that reach into padding are there or not, as the batch and the engine have it.
-                own = own[: int(mask[place].sum()) // self.model.config.audio_config.patch_size]
-            weights = frame_weights(
-                self.model.config.audio_config,
-                len(own),
-                frame_seconds=self.frame_seconds,
-                mel_hop_seconds=extractor.hop_length / extractor.sampling_rate,
-                real_seconds=length / extractor.sampling_rate,
-            )
-            pooled = torch.from_numpy(weights).to(own) @ own
-            rows[place, : len(weights)] = self.model.project_frames(pooled).float().cpu().numpy()
-        return rows
+        return embed_frames(self.model, self.processor, waveforms, lengths, frame_seconds=self.frame_seconds)
 
     @torch.no_grad()
     def project_windows(self, pooled: np.ndarray) -> np.ndarray:
@@ -419,17 +394,6 @@ class AuricleEncoder(AudioTextEncoder):
             skip_unreadable=skip_unreadable,
             num_workers=num_workers,
         )
-
-
-def _token_counts(tokenizer: Any, sentences: list[str]) -> list[int]:
-    # Quiet: that a caption is longer than the model's limit is what is asked here.
-    options = {"padding": False, "truncation": False, "verbose": False}
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if not hasattr(backend, "encode_batch_fast"):
-        return [len(ids) for ids in tokenizer(sentences, **options)["input_ids"]]
-    # Sets the backend's padding and truncation; of the tokens themselves only the number is wanted.
-    tokenizer(sentences[:1], **options)
-    return [len(encoding) for encoding in backend.encode_batch_fast(sentences)]
 
 
 def _of_int8(fingerprint: str) -> str:

@@ -332,8 +332,7 @@ class EvaluationSection(Settings):
     num_workers: int = Field(
         2,
         ge=0,
-        description="Threads that decode the next clips while the model embeds, for figures and for the banks of "
-        "teachers; the vectors are the same. 0 decodes in between.",
+        description="Threads that decode clips ahead for metrics and teacher banks. 0: none. The embeddings are equal.",
     )
     relevance_column: str = Field(
         "clip_id", description="A clip is relevant to captions with the same value."
