@@ -1,4 +1,4 @@
-"""One answer to a question."""
+"""One result of a query."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Hit:
     """
-    One answer.
+    One result of a query.
 
     Attributes:
-        path: absolute.
-        start, end: of the moment, seconds.
-        score: what it is ranked by: the cosine, less what was unwanted; with names, the fused rank.
-        cosine: of the moment and the question.
-        percentile: share of common questions that fit this moment less, 0 to 100; None for questions by sound.
-        duration: of the file, seconds.
+        path: absolute path of the file.
+        start, end: times of the moment in seconds.
+        score: what ranks the result: the cosine, less what is subtracted for unwanted sounds; with names, the fused
+            rank.
+        cosine: cosine similarity of the moment and the query.
+        percentile: share of common queries that score lower for this moment, 0 to 100; None if the query is a
+            recording.
+        duration: of the file in seconds.
         tags: of the file.
-        license: of the file, or None where nothing tells it.
+        license: of the file, or None if it is unknown.
         metadata: of the file, by name.
     """
 
