@@ -154,6 +154,32 @@ def test_with_a_checkpoint_a_replaced_model_is_refused_by_name(world, here, monk
     assert (here / "run" / "tune" / "stage.json").is_file()
 
 
+def test_models_that_moved_are_followed_and_another_content_there_is_refused(world, here, monkeypatch):
+    killed_at_step(student(world, here), 4, monkeypatch)
+    made = [
+        here / "run" / "tune" / name for name in ("teachers/0-teacher/bank.json", "clusters/clusters.json")
+    ]
+    before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in made]
+    elsewhere = here / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("start", "teacher"):
+        (here / name).rename(elsewhere / name)
+    moved = student(
+        world,
+        here,
+        stages=[{"name": "tune", "starts_from": str(elsewhere / "start")}],
+        distillation={"teachers": [str(elsewhere / "teacher")]},
+        clusters={"embed_with": str(elsewhere / "teacher"), "method": "kmeans", "num_clusters": 2},
+    )
+    place_model(world, elsewhere / "teacher", 2)
+    with pytest.raises(RecipeError, match="what it learns from has changed since it began"):
+        run_recipe(moved, progress=False)
+    place_model(world, elsewhere / "teacher", 1)
+    run_recipe(moved, progress=False)
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in made] == before
+    assert made_from(here / "run" / "tune").is_current
+
+
 def test_with_a_checkpoint_replaced_clusters_and_translations_are_refused_by_name(world, here, monkeypatch):
     rows = load_captioned_folder(here / "sounds", split="train")
 
