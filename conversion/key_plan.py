@@ -11,7 +11,7 @@ SHOWN = 4
 
 
 class ConversionError(ValueError):
-    """A checkpoint cannot be converted. The message names the file or key, the fault and what would do."""
+    """A checkpoint cannot be converted. The message names the file or key, the fault and what is accepted."""
 
 
 @dataclass

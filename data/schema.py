@@ -50,7 +50,7 @@ _NO_WHITE_SPACE = r"[\pL\pN\pP]"
 
 
 class DataError(ValueError):
-    """Something is wrong with a table, its metadata, or too many of its sounds; the message says where."""
+    """A table, its metadata or too many of its recordings cannot be used. The message says where."""
 
 
 @dataclass(frozen=True, slots=True)

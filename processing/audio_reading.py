@@ -51,7 +51,7 @@ def supported_audio_extensions() -> frozenset[str]:
 def read_channels(
     source: Any, *, offset: float = 0.0, duration: float | None = None, name: str | None = None
 ) -> tuple[np.ndarray, int]:
-    """Decode a sound, or only the part of it that is asked for, with all of its channels.
+    """Decode a recording, or a part of it, with all channels.
 
     Args:
         source: A path of any format libsndfile or FFmpeg decodes (WAV, FLAC, Ogg, MP3, MP4, Matroska, WMA, ...) or

@@ -102,7 +102,7 @@ class SoundMeasure:
 
 def measure_sound(source: Any, *, offset: float = 0.0, duration: float | None = None) -> SoundMeasure:
     """
-    Decodes a sound, or a part of it, to its end, in memory that does not grow with it.
+    Decodes a recording, or a part of it, to its end. Memory does not grow with its length.
 
     Remarks on a file, also that its channels cancel, go where `add_remark` sends them.
 

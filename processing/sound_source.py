@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 
 class AudioReadError(ValueError):
-    """Something is wrong with one sound. The message names the file (or array), the fault and the remedy."""
+    """A recording cannot be read. The message names the file (or array), the fault and the remedy."""
 
 
 # Less than this behind a sound is no sound that was lost.

@@ -2,7 +2,7 @@
 
 
 class SearchError(ValueError):
-    """A question, an index or a setting that cannot be used; the message names it and says why."""
+    """A query, an index or a setting cannot be used. The message names it and the reason."""
 
 
 class StoreError(SearchError):

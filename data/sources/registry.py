@@ -69,7 +69,7 @@ SOURCES = {
 def source_named(name: str) -> Source:
     """
     Raises:
-        DataError: if there is none of this name.
+        DataError: if no dataset has this name.
     """
     if name not in SOURCES:
         raise DataError(f"unknown dataset {name!r}; expected one of {list(SOURCES)}.")

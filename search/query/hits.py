@@ -1,4 +1,4 @@
-"""One answer to a question, and answers as JSON."""
+"""One result of a query, and results as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,19 @@ from ..errors import SearchError
 @dataclass(frozen=True)
 class Hit:
     """
-    One answer.
+    One result of a query.
 
     Attributes:
-        path: absolute.
-        start, end: of the moment, seconds.
-        score: what it is ranked by: the cosine, less what was unwanted; with names, the fused rank.
-        cosine: of the moment and the question.
-        percentile: share of common questions that fit this moment less, 0 to 100; None for questions by sound.
-        duration: of the file, seconds.
+        path: absolute path of the file.
+        start, end: times of the moment in seconds.
+        score: what ranks the result: the cosine, less what is subtracted for unwanted sounds; with names, the fused
+            rank.
+        cosine: cosine similarity of the moment and the query.
+        percentile: share of common queries that score lower for this moment, 0 to 100; None if the query is a
+            recording.
+        duration: of the file in seconds.
         tags: of the file.
-        license: of the file, or None where nothing tells it.
+        license: of the file, or None if it is unknown.
         metadata: of the file, by name.
         digest: SHA-256 of the file's content as it was indexed, in hexadecimal; None for a file that is not indexed.
     """

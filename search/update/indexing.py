@@ -30,24 +30,23 @@ if TYPE_CHECKING:
 @dataclass
 class IndexReport:
     """
-    What an update did.
+    The result of an update.
 
     Attributes:
         added, changed, moved, removed, unchanged: numbers of files.
-        described: of files whose sound is unchanged and whose metadata is not: a metadata file changed, or this
-            version reads more of the file's own fields.
-        windows: that were embedded.
-        faults: (path, reason) of files that cannot be read, of metadata files that cannot be read, and of their rows
-            that are not used, or whose names fit only loosely.
-        rows: the last ones again, with file, line and whether they are used.
-        unread: files below the roots that are no sounds that can be read; see [`unread_reason`].
-        field_faults: (path, reason) of files that are in the index, but part of whose own fields and tags cannot be
-            read. Reported when a file is read, and not again while it stays as it is.
-        remarks: (path, remark) of files that were embedded all the same: several sound tracks, channels that cancel,
-            bytes behind the sound, a repaired header. Reported when a file is embedded.
-        lost: those of the faults that are files of the index whose content has changed and can no longer be read:
-            they are removed.
-        kept: those that are files of the index and could not be opened: what the index has of them stays.
+        described: number of files with new metadata and the same audio: a metadata file changed, or this version
+            reads more fields of the file.
+        windows: number of windows embedded.
+        faults: (path, reason) of unreadable files, of unreadable metadata files, and of their rows that are not
+            used or whose names match only loosely.
+        rows: these rows again, with file, line and whether they are used.
+        unread: files below the roots that are not readable audio files; see [`unread_reason`].
+        field_faults: (path, reason) of files of the index with unreadable fields or tags. Reported when a file is
+            read, and not again while it does not change.
+        remarks: (path, remark) of files that were embedded with a remark: several sound tracks, channels that
+            cancel each other, bytes behind the sound, a repaired header. Reported when a file is embedded.
+        lost: (path, reason) of files of the index that have changed and are unreadable now: they are removed.
+        kept: (path, reason) of files of the index that could not be opened: their entries stay.
     """
 
     added: int = 0
@@ -67,11 +66,11 @@ class IndexReport:
 
     @property
     def changes(self) -> int:
-        """Number of files that the index holds otherwise than before."""
+        """Number of files whose entries changed."""
         return self.added + self.changed + self.described + self.moved + self.removed + len(self.lost)
 
     def line(self) -> str:
-        """For people."""
+        """The result in one line of text."""
         names = [
             "added",
             "changed",

@@ -65,7 +65,7 @@ FAULTS = {
     "broken config": (lambda f: (f / "config.json").write_text("{"), "config.json"),
     "another model": (
         lambda f: edit(f, "config.json", model_type="bert"),
-        "type 'bert'; needed is 'auricle'",
+        "type 'bert'; expected 'auricle'",
     ),
     "unknown model": (lambda f: edit(f, "config.json", model_type="frobnicate"), "type 'frobnicate'"),
     "wrong type": (lambda f: edit(f, "config.json", projection_dim="wide"), "'projection_dim' expected int"),

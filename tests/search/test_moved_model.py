@@ -75,7 +75,7 @@ def test_another_model_is_refused_and_nothing_is_remembered(moved, tmp_path):
         SoundIndex(index, model=str(tmp_path / "other")).search("rain")
     with pytest.raises(SearchError, match="nowhere") as told:
         SoundIndex(index, model=str(tmp_path / "nowhere")).search("rain")
-    assert "new place" not in str(told.value)
+    assert "new path" not in str(told.value)
     assert (index / "index.json").read_bytes() == before
 
 

@@ -283,7 +283,7 @@ def test_the_whole_development_set_is_trained_on_whatever_the_list_says(publishe
 def test_a_part_of_a_mixture_that_lacks_its_place_is_named(published):
     with pytest.raises(RecipeError, match=r"data\.wavcaps\.path is not set"):
         load_splits(mixture(published, wavcaps={}), progress=False)
-    with pytest.raises(DataError, match=r"nowhere: there is no such directory; AudioCaps was looked for"):
+    with pytest.raises(DataError, match=r"nowhere: directory not found; expected AudioCaps there"):
         load_splits(mixture(published, audiocaps={"path": str(published / "nowhere")}), progress=False)
     with pytest.raises(ValueError, match="each once"):
         DataSection(source=["clotho", "clotho"])

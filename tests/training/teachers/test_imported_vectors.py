@@ -290,10 +290,10 @@ def test_files_that_are_no_archive_of_arrays(tmp_path):
     with pytest.raises(BankError, match="a.npz: no such file"):
         read_arrays(tmp_path / "a.npz")
     (tmp_path / "a.npz").write_bytes(b"no archive")
-    with pytest.raises(BankError, match="a.npz: is no .npz file; expected one of np.savez"):
+    with pytest.raises(BankError, match="a.npz: not an .npz file; expected one of np.savez"):
         read_arrays(tmp_path / "a.npz")
     np.save(tmp_path / "a.npy", np.zeros((2, 3)))
-    with pytest.raises(BankError, match="a.npy: is no .npz file"):
+    with pytest.raises(BankError, match="a.npy: not an .npz file"):
         read_arrays(tmp_path / "a.npy")
     with zipfile.ZipFile(tmp_path / "cut.npz", "w") as archive:
         for name in ("audio", "audio_ids", "captions", "caption_ids"):
