@@ -70,7 +70,7 @@ test-hf: $(VENV)/.installed-mteb ## run transformers' own common tests of models
 test-versions: venv ## try the lowest and the newest supported transformers, datasets, sentence-transformers, peft
 	$(BIN)/python -m pytest -m versions -s tests/versions
 
-fidelity-table: venv ## write the table of docs/stages.md from the paper's recipes
+fidelity-table: venv ## write the tables of docs/fidelity.md from the paper's recipes
 	$(BIN)/python tests/fidelity_table.py
 
 lint: venv ## check format and style

@@ -25,7 +25,7 @@ def evaluate(
         typer.Argument(
             metavar="[MODEL]",
             help="Saved model (directory or Hub id), ensemble file (.json), or directory of saved similarities. With "
-            "--index: left out, or the new place of the index's model.",
+            "--index: leave it out, or give the new path of the index's model.",
         ),
     ],
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help=HELP)] = None,
@@ -121,7 +121,7 @@ def evaluate(
     relevant (multiple annotations), and the report also groups queries by the number of relevant clips. With
     --training the exit code is 1 if a clip of the split was used for training.
 
-    --window, --precision and --dims apply to MODEL only, which has to be a model. To measure what they cost, give
+    --window, --precision and --dims apply to MODEL only, which must be a model. To measure what they cost, give
     the same model with --against.
 
     A model ranks whole clips. With --index the command evaluates what search over an index gives: auricle
@@ -143,7 +143,7 @@ def evaluate(
             with one_line_errors(ValueError, OSError, ImportError):
                 if dataset is None:
                     raise ValueError(
-                        f"DATASET is missing behind {model!r}: the file of queries with true moments."
+                        f"DATASET is missing after {model!r}: the file of queries with true moments."
                     )
                 refused = {
                     "--index": index_dir,
@@ -272,7 +272,7 @@ def similarities_of(
     from ..evaluation.similarities import Similarities
 
     if chosen and (model.lower().endswith(".json") or Similarities.is_one(model)):
-        raise ValueError(f"{model}: --window, --precision and --dims need a model, and this is none.")
+        raise ValueError(f"{model}: --window, --precision and --dims apply to a model, and this is not one.")
     load = partial(load_encoder, **(chosen or {}), **(trusted or {}))
     if model.lower().endswith(".json"):
         if not Path(model).is_file():
@@ -289,7 +289,7 @@ def _arguments(model: str, dataset: str | None, index_dir: str | None) -> tuple[
         return dataset, model
     if index_dir is None:
         raise ValueError(
-            f"DATASET is missing behind {model!r}; give MODEL and DATASET, or --index INDEX and DATASET."
+            f"DATASET is missing after {model!r}; give MODEL and DATASET, or --index INDEX and DATASET."
         )
     return model, None
 

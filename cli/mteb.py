@@ -8,18 +8,19 @@ from .failures import one_line_errors, quiet_libraries
 
 
 def mteb(
-    model: Annotated[str, typer.Argument(help="A saved model: a directory or a Hub id.")],
-    name: Annotated[str, typer.Argument(help="Its name on the Hub, as owner/name.")],
+    model: Annotated[str, typer.Argument(help="Saved model: a directory or a Hub id.")],
+    name: Annotated[str, typer.Argument(help="Name on the Hub: owner/name.")],
     revision: Annotated[str | None, typer.Option(help="Commit that was evaluated.")] = None,
-    release_date: Annotated[str | None, typer.Option(help="As 2026-01-31.")] = None,
+    release_date: Annotated[str | None, typer.Option(help="Release date, such as 2026-01-31.")] = None,
     license: Annotated[
-        str | None, typer.Option(help="One that MTEB knows, in lower case: apache-2.0, ...")
+        str | None,
+        typer.Option(help="License identifier that MTEB knows, in lower case, such as apache-2.0."),
     ] = None,
     trained_on: Annotated[
         list[str] | None,
-        typer.Option(help="clotho, audiocaps, wavcaps, or the name of a task of MTEB; may be given again."),
+        typer.Option(help="clotho, audiocaps, wavcaps, or the name of a task of MTEB. Repeatable."),
     ] = None,
-    training_code: Annotated[str | None, typer.Option(help="Address of the code.")] = None,
+    training_code: Annotated[str | None, typer.Option(help="URL of the training code.")] = None,
 ) -> None:
     """
     Print the MTEB entry of a published model.

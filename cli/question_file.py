@@ -60,7 +60,7 @@ def read_questions(path: Path) -> QuestionFile:
         else:
             found.empty.append(number)
     if not found.questions:
-        raise SearchError(f"--from {path}: holds no question; write one on each line.")
+        raise SearchError(f"--from {path}: the file has no queries; write one per line.")
     return found
 
 
@@ -73,7 +73,7 @@ def answer_file(
     export: Path | None,
 ) -> None:
     """
-    Prints the answers to every question of a file, and reports lines without one, and those that cannot be asked.
+    Prints the answers to every question of a file, and reports lines without one, and those that is not valid.
 
     Args:
         sounds: the index.
@@ -91,7 +91,7 @@ def answer_file(
     from ..search.errors import SearchError
 
     if export is not None and export.suffix.lower() not in (".csv", ".jsonl"):
-        raise SearchError(f"--export {export}: with --from, the ending has to be .csv or .jsonl.")
+        raise SearchError(f"--export {export}: with --from, the extension must be .csv or .jsonl.")
     asked = read_questions(path)
     errors: dict[int, str] = {}
     answers = sounds.search_many(
@@ -118,7 +118,7 @@ def answer_file(
         _write(export, rows)
     _report(asked, errors, with_results)
     if len(errors) == len(asked.questions):
-        raise SearchError(f"--from {path}: none of the questions can be asked.")
+        raise SearchError(f"--from {path}: none of the queries is valid.")
     if not with_results:
         raise typer.Exit(NO_RESULTS)
 
@@ -156,7 +156,7 @@ def _report(asked: QuestionFile, errors: Mapping[int, str], with_results: int) -
     if errors:
         reasons = dict.fromkeys(errors.values())
         numbers = _numbers([asked.lines[place] for place in errors])
-        told = f"{len(errors):,} questions cannot be asked: lines {numbers}: {next(iter(reasons))}"
+        told = f"{len(errors):,} queries are not valid: lines {numbers}: {next(iter(reasons))}"
         typer.echo(one_line(told), err=True)
 
 

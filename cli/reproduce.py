@@ -28,8 +28,8 @@ def reproduce(
         bool,
         typer.Option(
             "--plan",
-            help="List what is missing, with sizes and commands, then all steps, and exit. Exit code 1 if something is "
-            "missing, else 0.",
+            help="List what is missing, with sizes, times and commands, then all steps, and exit. Exit code 1 if "
+            "something is missing, else 0.",
         ),
     ] = False,
     towers: Annotated[
@@ -55,6 +55,14 @@ def reproduce(
             help="Also train all runs on the whole development set, as the report did for the hidden evaluation set.",
         ),
     ] = False,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--assume",
+            help="Assumption of --plan's time estimates, NAME=VALUE: tflops (sustained by the GPU; 100), megabits (a "
+            "second, of the connection; 100) or requests (a minute, of the language model; 500). May be repeated.",
+        ),
+    ] = None,
     retrain: Annotated[
         bool,
         typer.Option(
@@ -83,6 +91,7 @@ def reproduce(
         from ..encoders.cpu_threads import set_cpu_threads
         from ..hub.model_card import write_model_card
         from ..training.reproduction.chain_recipe import read_chain
+        from ..training.reproduction.estimates import Assumptions
         from ..training.reproduction.plan import plan_chain
         from ..training.reproduction.running import format_plan, run_chain
         from ..training.reproduction.shopping_list import (
@@ -108,10 +117,11 @@ def reproduce(
             )
             # Trainings record the places of models: relative ones would depend on the working directory.
             place = Workplace(read, data_dir.resolve(), out.resolve(), progress and not plan)
+            assumptions = Assumptions.read(assume or [])
             if plan:
-                items = shopping_list(read, steps, place.data_dir)
+                items = shopping_list(read, steps, place.data_dir, assumptions)
                 lines = [read.section.description, "", *format_shopping_list(items)]
-                lines += format_plan(steps, place)
+                lines += format_plan(steps, place, assumptions)
                 with reader_may_leave():
                     typer.echo(printable("\n".join(lines)))
                 raise typer.Exit(SOMETHING_IS_MISSING if missing_items(items) else 0)

@@ -13,11 +13,11 @@ RETRIEVAL_TEXTS = {"text_embedding_model.": "DCASE 2025 baseline", "sentence_emb
 _FOREIGN = (
     (("audio_branch.",), "LAION CLAP", "use the model that transformers loads as ClapModel"),
     (("audio_model.audio_encoder.",), "CLAP in transformers' form", "it loads as ClapModel as it is"),
-    (("caption_encoder.", "audio_encoder."), "MS-CLAP", "it is no model of this architecture"),
+    (("caption_encoder.", "audio_encoder."), "MS-CLAP", "its architecture is not supported"),
     (
         ("audio_projection.weight", "text_projection.weight", "audio_model.", "text_model."),
         "a finished Auricle model",
-        "it needs no conversion: use the directory that it lies in",
+        "it needs no conversion: use its directory",
     ),
     (
         ("embeddings.word_embeddings.",),

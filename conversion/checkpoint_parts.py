@@ -36,7 +36,9 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
             if not path.is_file():
                 raise ConversionError(f"{path}: no such file; all parts of a checkpoint are needed.")
             if _is_whole(path):
-                raise ConversionError(f"{path}: is a whole checkpoint, no part of one; give that file alone.")
+                raise ConversionError(
+                    f"{path}: is a whole checkpoint, not a part of one; give that file alone."
+                )
         return _complete(_in_order(paths))
     (path,) = paths
     match = _NUMBERED.fullmatch(path.name)

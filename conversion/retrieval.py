@@ -136,7 +136,7 @@ def _write(plan: RetrievalPlan, processor: AuricleProcessor, directory: Path, na
     after = _answers(again, _load_processor(directory))
     if any(not torch.equal(first, second) for first, second in zip(before, after, strict=True)):
         raise ConversionError(
-            f"{directory}: the written model does not give the same vectors; this is a defect."
+            f"{directory}: the written model does not give the same embeddings; please report this bug."
         )
 
 

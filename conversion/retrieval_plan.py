@@ -30,8 +30,8 @@ _DROPPED = {
 }
 _DROPPED_OF_TEXT = {
     "pooler.": "pooler, which retrieval does not use",
-    "embeddings.position_ids": "numbers of the positions, made anew",
-    "embeddings.token_type_ids": "zeros, made anew",
+    "embeddings.position_ids": "position ids, computed again",
+    "embeddings.token_type_ids": "zeros, computed again",
 }
 
 
@@ -118,7 +118,7 @@ def plan_retrieval(checkpoint: Checkpoint) -> RetrievalPlan:
         notes.append("the file has no hyper_parameters: patchout and dropout are the publisher's defaults")
     if setting(checkpoint.settings, "projection_dropout", 0.0):
         notes.append(
-            "projection_dropout is left out: the publisher's code also drops at random when it answers"
+            "projection_dropout is left out: the publisher's code also applies dropout in evaluation"
         )
     config = AuricleConfig(
         audio_config=audio.config,

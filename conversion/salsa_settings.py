@@ -20,7 +20,7 @@ LONGEST_SECONDS = 30
 # Setting, the only value that is supported, and what another one would be. Absent settings have that value: older
 # versions of the publisher's code did not have them.
 _FIXED: tuple[tuple[str, Any, str], ...] = (
-    ("normalize", True, "similarities that are no cosines"),
+    ("normalize", True, "similarities other than cosines"),
     ("audio_features.aggregate", "mean", "a clip's vector that is not the mean of its segments'"),
     ("audio_features.sequence_model.num_layers", 0, "a sequence model over the segments"),
     ("audio_features.adopt_n_layers", 0, "more than one layer between audio tower and shared space"),
@@ -56,7 +56,7 @@ def check_salsa(checkpoint: Checkpoint) -> None:
     settings, name = checkpoint.settings, checkpoint.name
     if not settings:
         raise ConversionError(
-            f"{name}: has no hyper_parameters, which tell how salsa's captions and segments become vectors; give "
+            f"{name}: has no hyper_parameters, which say how salsa's captions and segments become embeddings; give "
             "the whole checkpoint, not its state_dict alone."
         )
     for path, only, what in _FIXED:

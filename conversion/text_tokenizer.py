@@ -30,10 +30,10 @@ def load_text_tokenizer(location: str | os.PathLike[str], config: PreTrainedConf
     tokenizer = _load(location, config.model_type)
     size = len(tokenizer)
     if size <= len(set(tokenizer.all_special_tokens)):
-        raise ConversionError(f"tokenizer {location}: knows no word; a file is missing there.")
+        raise ConversionError(f"tokenizer {location}: has no words; a file is missing there.")
     if size > config.vocab_size:
         raise ConversionError(
-            f"tokenizer {location}: has {size:,} tokens, the checkpoint's text tower knows {config.vocab_size:,}; "
+            f"tokenizer {location}: has {size:,} tokens, the checkpoint's text tower expects {config.vocab_size:,}; "
             "give the tokenizer that it was trained with."
         )
     for kind in ("pad", "bos", "eos"):
@@ -46,7 +46,7 @@ def load_text_tokenizer(location: str | os.PathLike[str], config: PreTrainedConf
     notes = []
     if size != config.vocab_size:
         notes.append(
-            f"the tokenizer has {size:,} tokens, the text tower {config.vocab_size:,}: see that it is its own"
+            f"the tokenizer has {size:,} tokens, the text tower {config.vocab_size:,}: check that it is the right one"
         )
     return tokenizer, notes
 
@@ -63,11 +63,11 @@ def _load(location: str, kind: str) -> Any:
         where = (
             "cannot be loaded"
             if Path(location).exists()
-            else "is no directory here, and cannot be had from the Hub"
+            else "not a directory, and not available from the Hub"
         )
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise ConversionError(
-            f"tokenizer {location}: {where} ({lines[0].rstrip('.:')}); needed is a directory with tokenizer.json "
+            f"tokenizer {location}: {where} ({lines[0].rstrip('.:')}); expected a directory with tokenizer.json "
             f"or with {' and '.join(files)}, or a Hub id such as roberta-large."
         ) from error
 

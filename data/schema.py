@@ -15,7 +15,7 @@ license    string                      of the clip, as an SPDX name where it has
 =========  ==========================  =================================================================
 
 Further columns are carried through untouched. `audio` is a plain struct, never a `datasets.Audio` feature:
-a table is never decoded, cached or re-encoded on the way, and no media library has to be installed.
+a table is never decoded, cached or re-encoded on the way, and no media library is needed.
 """
 
 import os

@@ -37,10 +37,10 @@ def load_pretrained(
         return quantize_linear_layers(model) if int8 else model, processor
     if local and not (Path(name) / "config.json").is_file():
         raise ValueError(f"{name}: holds no saved model (no config.json).")
-    with named_fault(name, "config.json" if local else "is no directory here, and from the Hub it"):
+    with named_fault(name, "config.json" if local else "not a directory, and from the Hub it"):
         kind = AuricleConfig.get_config_dict(name, revision=revision)[0].get("model_type")
     if kind != AuricleConfig.model_type:
-        raise ValueError(f"{name}: holds a model of type {kind!r}; needed is {AuricleConfig.model_type!r}.")
+        raise ValueError(f"{name}: holds a model of type {kind!r}; expected {AuricleConfig.model_type!r}.")
     with named_fault(name, "config.json"):
         config = AuricleConfig.from_pretrained(name, revision=revision)
     with named_fault(name, "weights"):
@@ -60,7 +60,7 @@ def load_pretrained(
 
 
 def _load_processor(name: str, revision: str | None) -> AuricleProcessor:
-    no_words = f"{name}: processor cannot be used (its tokenizer knows no word; a file is missing)."
+    no_words = f"{name}: processor cannot be used (its tokenizer has no words; a file is missing)."
     with named_fault(name, "processor"):
         try:
             processor = AuricleProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)

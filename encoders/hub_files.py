@@ -63,12 +63,12 @@ def find_model_files(name: str | os.PathLike[str], revision: str | None = None) 
             read, or it is neither in the cache nor to be reached; the message names the ways out.
     """
     if not os.fspath(name):
-        raise EncoderError("a model's name is empty; needed is a directory or a Hub id.")
+        raise EncoderError("a model's name is empty; expected a directory or a Hub id.")
     name, revision = split_revision(os.fspath(name), revision)
     if Path(name).is_dir():
         return ModelFiles(name, None, Path(name))
     if Path(name).is_file():
-        raise EncoderError(f"{name}: is a file; needed is a model's directory or a Hub id.")
+        raise EncoderError(f"{name}: is a file; expected a model's directory or a Hub id.")
     return _fetched(name, revision, DESCRIBING_FILES)
 
 
@@ -112,7 +112,7 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
             reachable = False
         return ModelFiles(name, Path(directory).name, Path(directory), reachable)
     except HFValidationError as error:
-        raise EncoderError(f"{name}: is no directory here, and no name that the Hub could have.") from error
+        raise EncoderError(f"{name}: not a directory, and not a valid Hub id.") from error
     except GatedRepoError as error:
         raise EncoderError(
             f"{name}: is gated. Accept its terms at {constants.ENDPOINT}/{name}, and log in with `hf auth login` "
@@ -122,7 +122,7 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
         raise EncoderError(f"{name}: has no branch, tag or commit {revision!r} on the Hub.") from error
     except RepositoryNotFoundError as error:
         raise EncoderError(
-            f"{name}: is no directory here, and the Hub has no such repository, or it is private and needs a "
+            f"{name}: not a directory, and the Hub has no such repository, or it is private and needs a "
             "token (`hf auth login`, or HF_TOKEN)."
         ) from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, HfHubHTTPError) as error:
@@ -131,7 +131,7 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
         else:
             reason, way = f"{constants.ENDPOINT} cannot be reached", "connect this machine"
         raise EncoderError(
-            f"{name}: is no directory here, and from the Hub it cannot be loaded{at}: it is not in the cache "
+            f"{name}: not a directory, and from the Hub it cannot be loaded{at}: it is not in the cache "
             f"({constants.HF_HUB_CACHE}) and {reason}. Ways out: {way} once, copy the cache from a machine that "
             "has it, or name a model's directory."
         ) from error

@@ -153,7 +153,7 @@ def _kind(directory: Path, config: dict[str, Any]) -> str:
     model_type = config.get("model_type")
     said = f" (model type {model_type!r})" if model_type else ""
     if (directory / "modules.json").is_file():
-        return f"a sentence-transformers model that takes no sound{said}"
+        return f"a sentence-transformers model that takes no audio{said}"
     architectures = config.get("architectures") or []
     tables = [(kind, [getattr(modeling_auto, table, {}) for table in tables]) for kind, tables in _TABLES]
     for matches in (

@@ -87,13 +87,13 @@ def match_relevance(
     for query, names in annotations.items():
         if query not in place_of_query:
             raise RelevanceError(
-                f"the relevance annotations name the query {query!r}, which is none of the {len(captions)} "
+                f"the relevance annotations name the query {query!r}, which is not among the {len(captions)} "
                 "captions."
             )
         for name in names:
             if name not in place_of_clip:
                 raise RelevanceError(
-                    f"query {query!r}: the relevance annotations name the clip {name!r}, which is none of the "
+                    f"query {query!r}: the relevance annotations name the clip {name!r}, which is not among the "
                     f"{len(clip_ids)} clips."
                 )
         matched[place_of_query[query]] = sorted(place_of_clip[name] for name in names)

@@ -97,9 +97,7 @@ class Similarities:
         """Writes scores and names into a directory, which may hold older similarities."""
         target = Path(directory)
         if target.exists() and not (target / INFO).is_file() and any(target.iterdir()):
-            raise SimilarityError(
-                f"{target}: holds something else than similarities; choose another directory."
-            )
+            raise SimilarityError(f"{target}: the directory holds other files; choose another directory.")
         target.mkdir(parents=True, exist_ok=True)
         save_file({**self.score_tensors(), "clip_of_query": self.clip_of_query}, target / SCORES)
         names = {
@@ -137,7 +135,7 @@ class Similarities:
             )
             return cls(scores=scores, clip_of_query=arrays["clip_of_query"], **info)
         except (OSError, SafetensorError, KeyError, TypeError) as error:
-            raise SimilarityError(f"{path}: holds no whole similarities ({error}).") from error
+            raise SimilarityError(f"{path}: the similarities are incomplete ({error}).") from error
 
     @staticmethod
     def is_one(path: str | os.PathLike[str]) -> bool:

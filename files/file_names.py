@@ -1,5 +1,5 @@
 """
-One rule for comparing names of files, wherever one that somebody wrote has to be found on a disk.
+One rule for comparing names of files, wherever one that somebody wrote must be found on a disk.
 
 The same text may be stored in two ways: macOS stores "é" as "e" and an accent (Unicode form NFD), other systems and
 most keyboards as one character (NFC; Unicode Standard Annex 15). Programs that pack and unpack change one into the
@@ -30,7 +30,7 @@ class NameMatch(NamedTuple):
 
     @property
     def is_certain(self) -> bool:
-        """Whether the name is the same text as the file's; otherwise a person has to be told."""
+        """Whether the name is the same text as the file's; otherwise a person must be told."""
         return self.how in ("same", "form")
 
     def told(self, written: str, stored: str) -> str:

@@ -44,7 +44,7 @@ def find_metadata_files(folder: str | os.PathLike[str]) -> FoundMetadata:
         exact = os.path.join(folder, name)
         if exact in fitting:
             found.paths.append(exact)
-            reason = f"not read, since {name} lies beside it and counts"
+            reason = f"not read, since {name} is beside it and has priority"
             found.ignored += [(path, reason) for path in fitting if path != exact]
         elif len(fitting) == 1:
             found.paths += fitting

@@ -1,4 +1,4 @@
-"""Which file each row of a metadata file speaks of, and what has to be told of the others."""
+"""Which file each row of a metadata file speaks of, and what must be told of the others."""
 
 from dataclasses import dataclass, field
 
@@ -53,7 +53,7 @@ def match_rows(table: MetadataTable, names: NameTable, folder: str = "") -> Matc
             fault = RowFault(
                 table.file,
                 row.line,
-                f"{row.name!r} fits {', '.join(map(repr, _short(match.names, folder)))} alike, and none exactly",
+                f"{row.name!r} fits {', '.join(map(repr, _short(match.names, folder)))} equally well, and none exactly",
                 name=row.name,
             )
             found.unclear.append((fault, match.names))

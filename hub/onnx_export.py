@@ -154,7 +154,7 @@ def _export_audio(model: AuricleModel, processor: AuricleProcessor, path: Path) 
     generator = np.random.default_rng(0)
     cases = []
     for count in _SEGMENTS:
-        # The last segment is half full: what is masked has to be masked there too.
+        # The last segment is half full: what is masked must be masked there too.
         samples = round((count - 0.5) * extractor.segment_samples)
         inputs = extractor(
             0.1 * generator.standard_normal(samples).astype(np.float32), sampling_rate=extractor.sampling_rate

@@ -94,7 +94,7 @@ def collect_saved_model(
             "with --license."
         )
     if (directory / "README.md").is_file():
-        warnings.append(f"{directory / 'README.md'} is not published: the card is written anew.")
+        warnings.append(f"{directory / 'README.md'} is not published: the command writes a new card.")
     chosen = license or known or "other"
     told = chosen
     if license is None:
@@ -133,7 +133,7 @@ def _check_record(record: Any, directory: Path) -> None:
     if record is None:
         return
     if not isinstance(record, dict):
-        raise PublishError(f"{directory / RECORD_NAME}: has to be a JSON object; convert the file again.")
+        raise PublishError(f"{directory / RECORD_NAME}: must be a JSON object; convert the file again.")
     for name, kind in _RECORDED.items():
         if not isinstance(record.get(name), kind):
             raise PublishError(

@@ -34,14 +34,14 @@ models:
 - {model_id}
 ---
 
-Write a sentence, or give a sound, and [{model_id}](https://huggingface.co/{model_id}) finds the
+Write a sentence or upload a recording: [{model_id}](https://huggingface.co/{model_id}) finds the
 recordings that fit.
 
-Recordings lie in `sounds/`: put yours there, with a `metadata.csv` (`file_name`, `license`, `tags` and any other
-columns) if you like, or add them on the page. What is added on the page can be heard by everybody who opens it, and
-is gone when the Space starts anew.
+Put your recordings in `sounds/`, with an optional `metadata.csv` (`file_name`, `license`, `tags` and any other
+columns), or add them on the page. Everybody who opens the page can hear what is added there. It is deleted when the
+Space restarts.
 """
-_SOUNDS = """Put recordings here, in folders if you like: the page searches them once the Space has started anew.
+_SOUNDS = """Put recordings here, also in subfolders. The page searches them after the next start of the Space.
 """
 
 

@@ -53,7 +53,7 @@ def collect_training_table(run_dir: str | Path, repo_id: str, *, progress: bool 
     rows = "\n".join(f"| {name} | {len(table)} |" for name, table in splits.items())
     card = (
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {repo_id.split('/')[-1]}\n\n"
-        f"Captions of the run `{recipe.name}`, by stable row ids. There are no sounds in here: get them from their "
+        f"Captions of the run `{recipe.name}`, by stable row ids. The dataset contains no audio: get it from its "
         f"sources.\n\n| split | rows |\n|---|---|\n{rows}\n\nLicences of the clips: "
         f"{', '.join(sorted(licenses))}.\n"
     )

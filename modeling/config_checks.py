@@ -20,7 +20,7 @@ class FieldNameChecks:
     def __setattr__(self, name: str, value: Any) -> None:
         if not hasattr(self, name) and (meant := misspelt_fields(type(self), [name]).get(name)):
             warnings.warn(
-                f"{type(self).__name__} has no field {name!r} and nothing heeds it; did you mean {meant!r}?",
+                f"{type(self).__name__} has no field {name!r} and nothing uses it; did you mean {meant!r}?",
                 stacklevel=3,
             )
         super().__setattr__(name, value)

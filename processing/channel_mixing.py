@@ -14,7 +14,7 @@ _CANCELLED = 10.0 ** (-20 / 10)
 def check_downmix(downmix: str) -> None:
     """
     Raises:
-        ValueError: for a rule that is none of [`DOWNMIXES`].
+        ValueError: for a rule that is not one of [`DOWNMIXES`].
     """
     if downmix not in DOWNMIXES:
         raise ValueError(f"downmix={downmix!r}; known: {', '.join(map(repr, DOWNMIXES))}.")

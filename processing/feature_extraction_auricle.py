@@ -362,7 +362,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         Segments of a file of any length, block after block, in memory that does not grow with the file.
 
         The segments are those of a call with the same part of the file: the very same where the file already
-        has the model's rate, and equal to within 1e-5 of full scale where it has to be resampled.
+        has the model's rate, and equal to within 1e-5 of full scale where it must be resampled.
 
         Args:
             path: an audio file.

@@ -43,7 +43,7 @@ class WavLayout:
         data_start: first byte of the samples.
         declared: bytes of samples by the header; None where it leaves that open.
         data_size: bytes of samples that are to be read.
-        rebuilt: whether libsndfile has to be given another header.
+        rebuilt: whether libsndfile must be given another header.
         following: first byte of another RIFF file that is joined to this one; None if there is none.
         behind: bytes behind the samples that are no chunks.
     """

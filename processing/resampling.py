@@ -39,7 +39,7 @@ def check_rate(rate: float, name: str) -> None:
 def check_resampler(resampler: str) -> None:
     """
     Raises:
-        ValueError: for a resampler that is none of [`RESAMPLERS`].
+        ValueError: for a resampler that is not one of [`RESAMPLERS`].
     """
     if resampler not in RESAMPLERS:
         raise ValueError(f"resampler={resampler!r}; known: {', '.join(map(repr, RESAMPLERS))}.")

@@ -37,9 +37,9 @@ def read_mix(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MixError(f"{path}: is no readable mix file ({error})") from error
+        raise MixError(f"{path}: not a readable mix file ({error})") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
-        raise MixError(f"{path}: is no mix file of version {VERSION}")
+        raise MixError(f"{path}: not a mix file of version {VERSION}")
     parts = value.get("parts")
     if not isinstance(parts, list) or not parts:
         raise MixError(f"{path}: 'parts' must be a list of sounds")

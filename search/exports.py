@@ -54,7 +54,7 @@ def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
         _write_links(out, [hit.path for hit in hits])
     else:
         raise SearchError(
-            f"{out}: the ending has to be .csv, .json, .m3u, .cue, .txt (labels of Audacity), .reaper.csv or none (a "
+            f"{out}: the extension must be .csv, .json, .m3u, .cue, .txt (labels of Audacity), .reaper.csv or none (a "
             "folder of links) for answers."
         )
 
@@ -100,7 +100,7 @@ def export_index(out: Path, store: Store) -> None:
         (_write_playlist if kind else _write_links)(out, paths)
     else:
         raise SearchError(
-            f"{out}: the ending has to be .parquet, .npz, .csv, .m3u or none (a folder of links) for an index."
+            f"{out}: the extension must be .parquet, .npz, .csv, .m3u or none (a folder of links) for an index."
         )
 
 
@@ -137,7 +137,7 @@ def _write_playlist(out: Path, paths: Iterable[str]) -> None:
 
 def _write_links(out: Path, paths: Sequence[str]) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SearchError(f"{out}: is there already; name a new or empty folder for the links.")
+        raise SearchError(f"{out}: already exists; name a new or empty folder for the links.")
     out.mkdir(parents=True, exist_ok=True)
     (out / LINKS_MARK).touch()
     digits = len(str(len(paths)))
@@ -150,7 +150,7 @@ def _write_links(out: Path, paths: Sequence[str]) -> None:
             if getattr(error, "winerror", None) != WINDOWS_NEEDS_PRIVILEGE:
                 raise
             raise SearchError(
-                f"{out}: Windows does not let you make links. Switch on its developer mode, or export to .m3u or .csv."
+                f"{out}: Windows does not allow links here. Switch on its developer mode, or export to .m3u or .csv."
             ) from error
 
 

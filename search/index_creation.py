@@ -140,7 +140,7 @@ def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
     """
     if hop_seconds is not None and not 0 < hop_seconds <= window_seconds:
         raise SearchError(
-            f"hop {hop_seconds:g} s: has to be above 0 and at most a window, {window_seconds:g} s."
+            f"hop {hop_seconds:g} s: must be above 0 and at most a window, {window_seconds:g} s."
         )
     return hop_seconds
 

@@ -111,7 +111,7 @@ class IndexEncoder:
                 if encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
                         f"{name}: the weights or settings differ from those that {self.directory} was made with "
-                        f"({self.record['model']}); give the same model with --model, or make the index anew."
+                        f"({self.record['model']}); give the same model with --model, or make a new index."
                     )
                 self._encoder = encoder
                 if self._elsewhere and self._remember is not None:
@@ -125,9 +125,9 @@ class IndexEncoder:
         # Anything else than an absolute path is an id on the Hub.
         if self._encoder is not None or not os.path.isabs(name) or os.path.exists(name):
             return ""
-        command = f"auricle serve {os.fspath(self.directory)} --model PLACE"
+        command = f"auricle serve {os.fspath(self.directory)} --model PATH"
         return (
-            f"{name}: the model of this index does not lie there any more. If it was moved, give its new place with "
+            f"{name}: the model of this index is no longer there. If it was moved, give its new path with "
             f"--model, as in {command}; the index remembers it."
         )
 
@@ -164,7 +164,7 @@ class IndexEncoder:
                 ) from error
             if self._elsewhere:
                 raise
-            raise SearchError(f"{error} If the model was moved, give its new place with --model.") from error
+            raise SearchError(f"{error} If the model was moved, give its new path with --model.") from error
 
     def embed_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """
@@ -175,9 +175,9 @@ class IndexEncoder:
         """
         for sentence in sentences:
             if not sentence.strip():
-                raise SearchError("The question is empty; it holds no word to search for.")
+                raise SearchError("The query is empty; it has no word to search for.")
             if any("\ud800" <= letter <= "\udfff" for letter in sentence):
-                raise SearchError(f"{sentence!r}: is no valid text.")
+                raise SearchError(f"{sentence!r}: not valid text.")
         try:
             encoder = self._text_encoder or self.encoder
             for sentence in sentences:
@@ -193,7 +193,7 @@ class IndexEncoder:
         if lengths is not None and lengths.cut:
             self._told_of_cutting = True
             logger.warning(
-                "a question has %d tokens; the model reads the first %d and ignores the rest",
+                "a query has %d tokens; the model reads the first %d and ignores the rest",
                 lengths.longest,
                 lengths.limit,
             )
@@ -292,7 +292,7 @@ def _prepare(encoder: AudioTextEncoder, sentence: str) -> None:
     try:
         encoder.prepare_texts([sentence])
     except ValueError as error:
-        raise SearchError(f"The question {str(error).removeprefix('text[0] is ')}") from error
+        raise SearchError(f"The query {str(error).removeprefix('text[0] is ')}") from error
 
 
 __all__ = ["IndexEncoder"]

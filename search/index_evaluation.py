@@ -137,9 +137,9 @@ def index_similarities(
         SearchError: for an unknown ranking or candidates, or if the model cannot be loaded.
     """
     if rank not in RANKINGS:
-        raise SearchError(f"rank={rank!r}: has to be one of {', '.join(RANKINGS)}.")
+        raise SearchError(f"rank={rank!r}: must be one of {', '.join(RANKINGS)}.")
     if candidates not in CANDIDATES:
-        raise SearchError(f"candidates={candidates!r}: has to be one of {', '.join(CANDIDATES)}.")
+        raise SearchError(f"candidates={candidates!r}: must be one of {', '.join(CANDIDATES)}.")
     table, record = split.table, index_record(index)
     captions, clip_ids = list(table["caption"]), list(unique_clips(table)["clip_id"])
     place = {clip: number for number, clip in enumerate(clip_ids)}
@@ -216,9 +216,7 @@ def _files(index: SoundIndex, paths: Sequence[str], what: str, progress: bool) -
             entries = index.store.entries(list(dict.fromkeys(chunk)))
             for path in chunk:
                 if path not in entries:
-                    raise SearchError(
-                        f"{path}: was taken out of the index while it was evaluated; try again."
-                    )
+                    raise SearchError(f"{path}: was removed from the index during the evaluation; try again.")
                 yield entries[path]
             bar.update(len(chunk))
 

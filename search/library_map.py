@@ -76,7 +76,7 @@ def make_library_map(
         SearchError: for an empty index, or a cluster size below 2.
     """
     if min_cluster_size is not None and min_cluster_size < 2:
-        raise SearchError(f"min_cluster_size={min_cluster_size}: has to be 2 or more.")
+        raise SearchError(f"min_cluster_size={min_cluster_size}: must be 2 or more.")
     paths = sorted(index.store.file_rows(["path"]).column("path").to_pylist())
     if not paths:
         raise SearchError(f"{index.directory}: the index is empty; bring it up to date with auricle index.")
@@ -153,9 +153,7 @@ def write_library_map(out: Path, found: LibraryMap, title: str) -> None:
     told = f"{len(found.path):,} files"
     if found.left_out:
         told += f", drawn from {len(found.path) + found.left_out:,}"
-    text = (
-        f"{told}. Near each other lies what the model hears as alike. A click in the legend hides a cluster."
-    )
+    text = f"{told}. Files that the model finds similar are close to each other. A click in the legend hides a cluster."
     write_picture_page(out, title, [Part("", text, figure, html=_PLAYER, name="map")], script=_SCRIPT)
 
 

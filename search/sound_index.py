@@ -44,7 +44,7 @@ class SoundIndex:
     Args:
         directory: of an index that `SoundIndex.create` or `auricle index` made; or its URI in an object store.
         text_tower: directory of an exported text tower (`auricle export --towers text`), which answers without
-            loading torch; it has to be of the index's model.
+            loading torch; it must be of the index's model.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
         template: the phrase that questions of one to four words are asked in, with ``{}`` for the question.
         model: where the index's model lies now, directory or Hub id, if not where the index was made with it. It has
@@ -340,7 +340,7 @@ class SoundIndex:
         end = None if end == math.inf else end
         if not (0 <= start < math.inf and (end is None or start < end)):
             raise SearchError(
-                f"start={start:g}, end={end}: the part has to begin at 0 or later and end behind that."
+                f"start={start:g}, end={end}: the part must begin at 0 or later and end after its start."
             )
         kept, own = Filters.of(filters), checked_path(self.store, self._contents, path)
         vector = known_vector(self.store, own, start, end)

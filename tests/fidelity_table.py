@@ -1,5 +1,5 @@
 """
-The fidelity table of docs/stages.md: every effective value of the fifteen recipes beside the report's and others'.
+The fidelity table of docs/fidelity.md: every effective value of the fifteen recipes beside the report's and others'.
 
 `make fidelity-table` writes it; tests/recipes/test_fidelity_table.py fails where the page is stale.
 
@@ -18,7 +18,7 @@ from auricle.training.recipe.reading import Stage, read_recipe, resolve_stages
 from auricle.training.recipe.schema import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "stages.md"
+PAGE = ROOT / "docs" / "fidelity.md"
 BEGIN, END = "<!-- fidelity table: written by `make fidelity-table` -->", "<!-- end of the fidelity table -->"
 TOWERS = ("passt", "eat", "beats")
 TITLES = {"passt": "PaSST", "eat": "EAT", "beats": "BEATs"}

@@ -96,7 +96,7 @@ def download(
         wrong = checksum and _wrong_checksum(place, checksum)
         if wrong:
             raise FetchError(
-                f"{place}: is another file than the publisher's ({wrong}); move it away to fetch it."
+                f"{place}: differs from the publisher's file ({wrong}); move it away to fetch it."
             )
         return False
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def download(
             if failures >= attempts:
                 raise FetchError(
                     f"{url}: given up after {attempts} attempts ({_reason(error)}); {size:,} bytes are kept, and the "
-                    "same command goes on from there."
+                    "same command resumes."
                 ) from error
             pause = getattr(error, "seconds", None)
             time.sleep(min(_LONGEST_WAIT, wait * 2**failures if pause is None else pause))
@@ -125,7 +125,7 @@ def download(
     if wrong:
         partial.unlink()
         note.unlink(missing_ok=True)
-        raise FetchError(f"{url}: {wrong}; what came was deleted. Run the command again.")
+        raise FetchError(f"{url}: {wrong}; the download was deleted. Run the command again.")
     partial.replace(place)
     note.unlink(missing_ok=True)
     return True
@@ -156,7 +156,7 @@ def _go_on(url: str, partial: Path, note: Path, client: httpx.Client, progress: 
         first = _first_byte(response) if status == 206 else 0
         if first not in (0, have) or (have and first and known.get("total") not in (None, total)):
             partial.unlink(missing_ok=True)
-            raise _TryAgain("the server sent another part than was asked for", 0.0)
+            raise _TryAgain("the server sent another part than requested", 0.0)
         write_json(note, {"url": url, "validator": _validator(response), "total": total})
         _check_disk(partial.parent, None if total is None else total - first, url)
         bar = tqdm(
@@ -176,7 +176,7 @@ def _go_on(url: str, partial: Path, note: Path, client: httpx.Client, progress: 
     if total is not None and size != total:
         if size > total:
             partial.unlink()
-        raise _TryAgain(f"{size:,} of {total:,} bytes came")
+        raise _TryAgain(f"{size:,} of {total:,} bytes received")
 
 
 def _read_note(note: Path, url: str) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def _read_record(directory: Path) -> dict[str, dict]:
         return {}
     except (OSError, ValueError) as error:
         raise FetchError(
-            f"{directory / RECORD}: cannot be read ({error}); delete it to fetch anew."
+            f"{directory / RECORD}: cannot be read ({error}); delete it to fetch again."
         ) from error
 
 
@@ -206,7 +206,7 @@ def _check_columns(place: Path, file: PublishedFile) -> None:
     if missing:
         place.unlink()
         raise FetchError(
-            f"{file.url}: what came has no column {missing[0]!r}, so it is not the file; it was deleted."
+            f"{file.url}: the downloaded file has no column {missing[0]!r}, so it is the wrong file; it was deleted."
         )
 
 

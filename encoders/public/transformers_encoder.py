@@ -230,7 +230,7 @@ def check_vocabulary(tokenizer: Any) -> None:
             sentence would become unknown words.
     """
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        raise ValueError("it knows no word; a file is missing")
+        raise ValueError("it has no words; a file is missing")
 
 
 def chosen_device(device: Any) -> Any:

@@ -14,7 +14,8 @@ from ...files.json_files import read_json, write_json
 from ..similarities import Similarities, SimilarityError, compute_similarities, weighted_sum
 
 FORMAT = "auricle ensemble"
-VERSION = 1
+# 1: models are named as they were given. 2: relative to the file's directory.
+VERSIONS = (1, 2)
 
 
 class EnsembleError(ValueError):
@@ -50,9 +51,19 @@ class Ensemble:
     members: tuple[Member, ...]
     how: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the ensemble as JSON."""
-        value = {"format": FORMAT, "version": VERSION, "members": [asdict(one) for one in self.members]}
+    def save(self, path: str | os.PathLike[str], *, relative: bool = False) -> None:
+        """
+        Writes the ensemble as JSON.
+
+        Args:
+            path: of the file.
+            relative: name the members' directories relative to the file's, so that both can be moved together.
+        """
+        members = [asdict(one) for one in self.members]
+        if relative:
+            for member in members:
+                member["model"] = Path(os.path.relpath(member["model"], Path(path).parent)).as_posix()
+        value = {"format": FORMAT, "version": 2 if relative else 1, "members": members}
         write_json(Path(path), {**value, "how": self.how})
 
     @classmethod
@@ -68,15 +79,19 @@ class Ensemble:
         except ValueError as error:
             raise EnsembleError(str(error)) from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise EnsembleError(f"{path}: is no file of `auricle ensemble`.")
-        if value.get("version") != VERSION:
+            raise EnsembleError(f"{path}: not a file of `auricle ensemble`.")
+        if value.get("version") not in VERSIONS:
             raise EnsembleError(
-                f"{path}: version {value.get('version')!r}, but this program reads {VERSION}."
+                f"{path}: version {value.get('version')!r}, but this program reads {' and '.join(map(str, VERSIONS))}."
             )
+        parent = Path(os.path.abspath(path)).parent if value["version"] == 2 else None
         members = []
         for number, entry in enumerate(value.get("members") or []):
             try:
-                members.append(Member(str(entry["name"]), str(entry["model"]), float(entry["weight"])))
+                model = str(entry["model"])
+                if parent is not None:
+                    model = os.path.normpath(parent / model)
+                members.append(Member(str(entry["name"]), model, float(entry["weight"])))
             except (KeyError, TypeError, ValueError) as error:
                 raise EnsembleError(
                     f"{path}: member {number} must have name, model and weight, a number (got {entry!r})."

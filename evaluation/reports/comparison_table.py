@@ -106,7 +106,10 @@ def _notes(report: Mapping[str, Any], bullet: str = "  ") -> list[str]:
     elif any(
         "difference" in system.get("single", {}).get("text_to_audio", {}) for system in report["systems"]
     ):
-        lines += ["Differences are paired by query; * marks those whose 95 % interval does not hold 0.", ""]
+        lines += [
+            "Differences are paired by query; * marks those whose 95 % interval does not contain 0.",
+            "",
+        ]
     failed = [system for system in report["systems"] if system["error"] is not None]
     if failed:
         lines.append(f"{len(failed)} of {len(report['systems'])} systems could not be evaluated:")

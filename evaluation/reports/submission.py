@@ -40,7 +40,7 @@ def write_submission(
     names = [PurePosixPath(clip_id).name for clip_id in similarities.clip_ids]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two clips are called {twice!r}: a submission tells clips apart by file name.")
+        raise ValueError(f"two clips are called {twice!r}: a submission identifies clips by file name.")
     if queries is None:
         first = {caption: place for place, caption in reversed(list(enumerate(similarities.queries)))}
         queries = sorted(first.values())

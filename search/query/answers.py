@@ -67,9 +67,9 @@ def check_question(question: Question) -> None:
     check_top(question.top)
     least = question.min_score
     if least is not None and (isinstance(least, bool) or not isinstance(least, Real) or math.isnan(least)):
-        raise SearchError(f"min_score={least!r}: has to be a number.")
+        raise SearchError(f"min_score={least!r}: must be a number.")
     if question.rank not in RANKINGS:
-        raise SearchError(f"rank={question.rank!r}: has to be one of {', '.join(RANKINGS)}.")
+        raise SearchError(f"rank={question.rank!r}: must be one of {', '.join(RANKINGS)}.")
 
 
 def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:

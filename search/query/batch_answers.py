@@ -50,10 +50,10 @@ def answer_many(
         background: gives the vectors of common questions.
         queries: the sentences.
         top, negative, names, min_score, rank, exact, filters: as of [`SoundIndex.search`], for every question.
-        on_error: is given the place of a question that cannot be asked, and why; its answers are empty. None: raised.
+        on_error: is given the place of a question that is not valid, and why; its answers are empty. None: raised.
 
     Raises:
-        SearchError: for an empty index, an unknown filter, or, without ``on_error``, a question that cannot be asked.
+        SearchError: for an empty index, an unknown filter, or, without ``on_error``, a question that is not valid.
     """
     kept = Filters.of(filters)
     usual = Question(np.zeros(0), top=top, min_score=min_score, background=background, rank=rank)

@@ -61,7 +61,7 @@ class Filters:
         known = [entry.name for entry in fields(cls) if entry.name != "roots"]
         unknown = sorted(set(conditions) - set(known))
         if unknown:
-            raise SearchError(f"{unknown[0]!r} is no filter; there are {sorted(known)}.")
+            raise SearchError(f"{unknown[0]!r} is not a filter; expected one of {sorted(known)}.")
         filters = cls(**{name: value for name, value in conditions.items() if value is not None})
         filters.check()
         return filters
@@ -76,17 +76,17 @@ class Filters:
             if seconds is None:
                 continue
             if isinstance(seconds, bool) or not isinstance(seconds, Real):
-                raise SearchError(f"{name}={seconds!r}: has to be a number of seconds.")
+                raise SearchError(f"{name}={seconds!r}: must be a number of seconds.")
             if math.isnan(seconds):
-                raise SearchError(f"{name}=nan: has to be a number of seconds.")
+                raise SearchError(f"{name}=nan: must be a number of seconds.")
         if not isinstance(self.metadata, Mapping):
-            raise SearchError(f"metadata={self.metadata!r}: has to be a mapping from names to values.")
+            raise SearchError(f"metadata={self.metadata!r}: must be a mapping from names to values.")
         texts = [self.glob, self.tag, self.license, self.file_type, *self.metadata, *self.metadata.values()]
         for text in texts:
             if text is not None and not isinstance(text, str):
-                raise SearchError(f"{text!r}: has to be a text to compare with.")
+                raise SearchError(f"{text!r}: must be a text to compare with.")
             if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise SearchError(f"{text!r}: is no valid text.")
+                raise SearchError(f"{text!r}: not valid text.")
 
     def mask(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """

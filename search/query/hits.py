@@ -61,9 +61,9 @@ def check_top(top: int) -> None:
         SearchError: for a number of answers that is no whole number, or below 1.
     """
     if isinstance(top, bool) or not isinstance(top, Integral):
-        raise SearchError(f"top={top!r}: has to be a whole number of answers.")
+        raise SearchError(f"top={top!r}: must be a whole number of results.")
     if top < 1:
-        raise SearchError(f"top={top}: has to be 1 or more.")
+        raise SearchError(f"top={top}: must be 1 or more.")
 
 
 __all__ = ["Hit", "check_top", "hits_as_json", "rows_as_json"]

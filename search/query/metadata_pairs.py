@@ -16,7 +16,7 @@ def metadata_pairs(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, sign, value = (part.strip() for part in text.partition("="))
         if not (sign and name):
-            raise SearchError(f"metadata {text!r}: has to be NAME=VALUE.")
+            raise SearchError(f"metadata {text!r}: must be NAME=VALUE.")
         pairs[name] = value
     return pairs
 

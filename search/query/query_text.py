@@ -25,7 +25,7 @@ def check_template(template: str) -> str:
     """
     if template.count("{}") != 1:
         raise SearchError(
-            f"template {template!r}: has to hold {{}} once, where the question goes, as in 'the sound of {{}}'."
+            f"template {template!r}: must contain {{}} once, in place of the query, as in 'the sound of {{}}'."
         )
     return template
 
@@ -44,7 +44,7 @@ def phrase_query(query: str, template: str = SHORT_QUERY_TEMPLATE) -> str:
         SearchError: for a question that is no text.
     """
     if not isinstance(query, str):
-        raise SearchError(f"{query!r}: a question has to be a text.")
+        raise SearchError(f"{query!r}: a query must be a string.")
     words = query.split()
     return template.replace("{}", " ".join(words)) if 0 < len(words) <= SHORT_QUERY_WORDS else query
 

@@ -23,7 +23,7 @@ def split_question(query: str, negative: str | Sequence[str] = ()) -> tuple[str,
         SearchError: for a question that is no text, or names only what is unwanted.
     """
     if not isinstance(query, str):
-        raise SearchError(f"{query!r}: a question has to be a text.")
+        raise SearchError(f"{query!r}: a query must be a string.")
     unwanted = (negative,) if isinstance(negative, str) else tuple(negative)
     marked = tuple((found[1] or found[2]).strip().rstrip(".,;:!?") for found in _UNWANTED.finditer(query))
     if not marked:
@@ -31,7 +31,7 @@ def split_question(query: str, negative: str | Sequence[str] = ()) -> tuple[str,
     wanted = " ".join(_UNWANTED.sub(" ", query).split())
     if not any(letter.isalnum() for letter in wanted):
         raise SearchError(
-            f"{query!r}: names only what is unwanted; add what to search for, as in 'rain -thunder'."
+            f"{query!r}: has only unwanted words; add words to search for, as in 'rain -thunder'."
         )
     return wanted, (*unwanted, *marked)
 

@@ -82,7 +82,7 @@ def open_record(folder: IndexFolder) -> dict[str, Any]:
     """
     try:
         if not folder.exists(RECORD):
-            raise StoreError(f"{folder}: is no index (no {RECORD}); make one with auricle index.")
+            raise StoreError(f"{folder}: not an index (no {RECORD}); make one with auricle index.")
         return read_record(folder.read(RECORD))
     except OSError as error:
         raise StoreError(f"{folder}: its {RECORD} cannot be read ({error.strerror or error}).") from error
@@ -91,7 +91,7 @@ def open_record(folder: IndexFolder) -> dict[str, Any]:
     except NewerIndexError as error:
         raise StoreError(f"{folder}: its {RECORD} {error}; upgrade auricle.") from error
     except ValueError as error:
-        raise StoreError(f"{folder}: its {RECORD} {first_line(error)}; make the index anew.") from error
+        raise StoreError(f"{folder}: its {RECORD} {first_line(error)}; make a new index.") from error
 
 
 def record_text(record: Mapping[str, Any]) -> bytes:

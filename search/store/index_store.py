@@ -54,7 +54,7 @@ class Store:
         self._closed = False
         if not self._has_table and self._snapshot() is None:
             raise StoreError(
-                f"{place}: its table {TABLE}.lance is gone, and there is no whole snapshot of it; make the index anew."
+                f"{place}: its table {TABLE}.lance is missing, and it has no complete snapshot; make a new index."
             )
 
     @classmethod
@@ -155,7 +155,7 @@ class Store:
             raise
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
             raise StoreError(
-                f"{self.folder}: its table cannot be opened ({first_line(error)}); make it anew."
+                f"{self.folder}: its table cannot be opened ({first_line(error)}); make a new index."
             ) from error
         return table
 

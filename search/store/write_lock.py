@@ -45,7 +45,7 @@ def check_free(folder: IndexFolder) -> None:
         return
     own = {f"{TABLE}.lance", LOCK, SNAPSHOT, FAULTS, "pending", f".{RECORD}.partial"}
     if any(entry.name not in own for entry in folder.path.iterdir()):
-        raise SearchError(f"{folder}: is a folder of something else; name a new or empty one.")
+        raise SearchError(f"{folder}: the folder holds other files; name a new or empty one.")
 
 
 __all__ = ["check_free", "writing"]

@@ -118,7 +118,7 @@ def _absence(target: str, name: str) -> str:
         return f"there is no file {name!r}"
     if os.path.isdir(target):
         return f"{name!r} is a folder"
-    return f"{name!r} is there, but is not among the sounds that are read"
+    return f"{name!r} exists, but is not an audio file that is read"
 
 
 def _outdone(matched: MatchedRows, source: str, counting: dict[str, tuple[str, int]]) -> list[RowFault]:

@@ -68,7 +68,7 @@ def survey(
 
 def _no_longer_read(unread: Iterable[Unread], known: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Sounds of an index that are still there, while this installation does not read their endings."""
-    reason = "this installation does not read such files; what the index has of it stays"
+    reason = "this installation does not read such files; its entries stay in the index"
     return [(file.path, reason) for file in unread if file.path in known]
 
 

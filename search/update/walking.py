@@ -155,7 +155,7 @@ def emptied_folders(
             continue
         count = sum(below(path, [start]) for path in held)
         if count:
-            kept = f"what the index has of it ({count:,} files) stays, unless with --prune"
+            kept = f"its {count:,} files stay in the index; --prune removes them"
             told.append((start, f"no sound is left in it; {kept}"))
     return told
 

@@ -79,12 +79,12 @@ def test_one_split_of_a_recipe(place, tmp_path):
 @pytest.mark.parametrize(
     ("model", "dataset", "options", "message"),
     [
-        ("none", "sounds", [], "is no directory here"),
+        ("none", "sounds", [], "not a directory"),
         ("sounds", "sounds", [], "holds no saved model"),
         ("model", "none", [], "no such file or directory; expected a recipe"),
         ("model", "sounds", ["--split", "dev"], "no split 'dev'; the splits are"),
         ("model", "sounds", ["--stage", "first"], "--stage can only be used with a recipe"),
-        ("model", "sounds", ["--out", "{place}/sounds"], "no teacher bank, and is not overwritten"),
+        ("model", "sounds", ["--out", "{place}/sounds"], "not a teacher bank, so it is not overwritten"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(place, tmp_path, model, dataset, options, message):

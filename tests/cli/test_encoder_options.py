@@ -244,7 +244,7 @@ def test_a_window_that_the_model_does_not_take(here, model, window, range_):
 
 def test_a_hop_above_the_window_is_refused(here):
     line = refused("index", "sounds", "--model", "clap", "--index", "out", "--window", 2, "--hop", 5)
-    assert "hop 5 s: has to be above 0 and at most a window, 2 s" in line
+    assert "hop 5 s: must be above 0 and at most a window, 2 s" in line
 
 
 # --------------------------------------------------------------------------------------- precision
@@ -394,7 +394,7 @@ def test_evaluate_measures_what_a_width_costs(here):
 def test_settings_of_a_model_are_none_of_similarities(here):
     run("evaluate", "clap", "captioned", "--save", "saved", "--resamples", 5, "--no-progress")
     line = refused("evaluate", "saved", "captioned", "--window", 5, "--no-progress")
-    assert "saved: --window, --precision and --dims need a model, and this is none" in line
+    assert "saved: --window, --precision and --dims apply to a model, and this is not one" in line
 
 
 def test_settings_remain_when_an_index_is_opened_from_python(here):

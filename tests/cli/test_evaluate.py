@@ -202,7 +202,7 @@ def test_what_is_wrong_is_said_in_one_line(place, tmp_path, monkeypatch, argumen
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "is no file of `auricle ensemble`"),
+        ("{}", "not a file of `auricle ensemble`"),
         ("[", "is not valid JSON"),
         ('{"format": "auricle ensemble", "version": 2}', "version 2"),
         (

@@ -28,7 +28,8 @@ def test_the_plan_on_an_empty_directory_is_a_shopping_list(tmp_path):
         "train sid4_passt: to do",
         "writes: banks/sid1_eat",
         "Done: 0 of 57 steps.",
-        "No times are estimated.",
+        "train sid1_passt: to do (about 11 h)",
+        "an estimate under 100 TFLOP/s sustained",
     ):
         assert line in done.stdout
     assert done.stdout.index("Missing:") < done.stdout.index("Steps:")

@@ -143,5 +143,8 @@ def test_settings_that_do_not_fit_are_refused_before_training(finished, tmp_path
 def test_fields_are_listed_with_type_default_and_meaning():
     result = CliRunner().invoke(app, ["train", "--fields"])
     assert result.exit_code == 0
-    assert "training.learning_rate  (float, default 2e-05)\n    Peak rate of the towers.\n" in result.stdout
+    assert (
+        "training.learning_rate  (float, default 2e-05)\n    Peak learning rate of the towers.\n"
+        in result.stdout
+    )
     assert "data.folder.path  (str | None, default None)" in result.stdout

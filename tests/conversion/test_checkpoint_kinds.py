@@ -89,7 +89,7 @@ def test_a_finished_model_needs_no_conversion(tmp_path):
     saved_tiny_model(tmp_path / "model")
     for kind in ("passt", "retrieval"):
         message = refusal(kind, tmp_path / "model" / "model.safetensors", tmp_path)
-        assert "is a finished Auricle model" in message and "use the directory that it lies in" in message
+        assert "is a finished Auricle model" in message and "use its directory" in message
 
 
 def test_an_unknown_file_is_described_by_its_keys(tmp_path):

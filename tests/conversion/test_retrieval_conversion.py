@@ -274,7 +274,7 @@ def test_tokenizers_that_do_not_fit_are_refused(tokenizer, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "empty: cannot be loaded" in refused(path, tmp_path / "target", tmp_path / "empty")
     missing = refused(path, tmp_path / "target", "no/such-tokenizer")
-    assert "no/such-tokenizer: is no directory here" in missing and "roberta-large" in missing
+    assert "no/such-tokenizer: not a directory" in missing and "roberta-large" in missing
     from tiny_models import tiny_text_encoder_dir
 
     other = tiny_text_encoder_dir(tmp_path / "bert")
@@ -286,7 +286,7 @@ def test_tokenizers_that_do_not_fit_are_refused(tokenizer, tmp_path):
     start = len(saved["model"]["vocab"])
     saved["model"]["vocab"] |= {f"word{number}": start + number for number in range(400)}
     (larger / "tokenizer.json").write_text(json.dumps(saved))
-    assert "tokens, the checkpoint's text tower knows" in refused(path, tmp_path / "target", larger)
+    assert "tokens, the checkpoint's text tower expects" in refused(path, tmp_path / "target", larger)
 
 
 def test_a_form_of_captions_in_the_given_tokenizer_gives_way(tokenizer, tmp_path):

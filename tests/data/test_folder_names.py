@@ -109,7 +109,9 @@ def test_two_files_that_differ_in_case_alone(folder):
     (folder / "Plain.wav").write_bytes(b"sound")
     table = load_captioned_folder(write(folder, "file_name,caption", "Plain.wav,one", "plain.wav,two"))
     assert stored(table) == ["Plain.wav", "plain.wav"]
-    with pytest.raises(DataError, match="'PLAIN.WAV' fits '.lain.wav', '.lain.wav' alike, and none exactly"):
+    with pytest.raises(
+        DataError, match="'PLAIN.WAV' fits '.lain.wav', '.lain.wav' equally well, and none exactly"
+    ):
         load_captioned_folder(write(folder, "file_name,caption", "PLAIN.WAV,one"))
 
 

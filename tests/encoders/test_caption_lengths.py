@@ -83,5 +83,5 @@ def test_an_index_says_it_once(tmp_path, caplog):
         assert "tokens" not in caplog.text
         index.search(LONG)
         index.search(LONGEST)
-    assert caplog.text.count("a question has 42 tokens; the model reads the first 32") == 1
+    assert caplog.text.count("a query has 42 tokens; the model reads the first 32") == 1
     assert caplog.text.count("tokens") == 1

@@ -198,7 +198,7 @@ def test_sentence_transformers_by_id(online, hub, folders):
     [
         ("org/recogniser", "holds a speech recogniser (model type 'whisper')"),
         ("org/image", "holds an image model (model type 'vit')"),
-        ("org/text-only", "holds a sentence-transformers model that takes no sound (model type 'bert')"),
+        ("org/text-only", "holds a sentence-transformers model that takes no audio (model type 'bert')"),
     ],
 )
 def test_another_kind_is_named_before_its_weights_are_fetched(online, hub, repo, kind):
@@ -307,11 +307,11 @@ def test_adapters_by_id(online, hub, tmp_path_factory):
 
 
 def test_names_that_no_hub_could_have(tmp_path):
-    with pytest.raises(ValueError, match="no name that the Hub could have"):
+    with pytest.raises(ValueError, match="not a valid Hub id"):
         load_encoder("a b/c d")
     with pytest.raises(ValueError, match="write owner/name@revision"):
         load_encoder("owner/name@")
     path = tmp_path / "model.bin"
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="is a file; needed is a model's directory or a Hub id"):
+    with pytest.raises(ValueError, match="is a file; expected a model's directory or a Hub id"):
         load_encoder(path)

@@ -79,7 +79,7 @@ FAULTS = {
     ),
     "no processor": (lambda f: (f / "processor_config.json").unlink(), "processor cannot be loaded"),
     "broken processor": (lambda f: (f / "processor_config.json").write_text("["), "processor_config.json"),
-    "no words": (lambda f: (f / "tokenizer.json").unlink(), "tokenizer knows no word"),
+    "no words": (lambda f: (f / "tokenizer.json").unlink(), "tokenizer has no words"),
 }
 
 
@@ -113,7 +113,7 @@ def test_a_text_encoder_alone_is_refused(saved):
 
 
 def test_a_name_that_nobody_has_is_named(tmp_path):
-    with pytest.raises(ValueError, match="nowhere/nothing: is no directory here, and from the Hub it cannot"):
+    with pytest.raises(ValueError, match="nowhere/nothing: not a directory, and from the Hub it cannot"):
         load_pretrained("nowhere/nothing")
-    with pytest.raises(ValueError, match="absent: is no directory here"):
+    with pytest.raises(ValueError, match="absent: not a directory"):
         load_pretrained(tmp_path / "absent")

@@ -45,7 +45,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_unknown_queries_and_clips_are_named():
-    with pytest.raises(RelevanceError, match="query 'snow', which is none of the 1 captions"):
+    with pytest.raises(RelevanceError, match="query 'snow', which is not among the 1 captions"):
         match_relevance({"snow": ["a.wav"]}, ["rain"], ["s/t/a.wav"])
-    with pytest.raises(RelevanceError, match=r"query 'rain': .* clip 'b\.wav', which is none of the 1 clips"):
+    with pytest.raises(
+        RelevanceError, match=r"query 'rain': .* clip 'b\.wav', which is not among the 1 clips"
+    ):
         match_relevance({"rain": ["b.wav"]}, ["rain"], ["s/t/a.wav"])

@@ -50,9 +50,9 @@ def test_they_come_back_as_they_were(tmp_path):
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SimilarityError, match="holds something else"):
+    with pytest.raises(SimilarityError, match="holds other files"):
         planted_similarities().save(tmp_path)
-    with pytest.raises(SimilarityError, match="holds no whole similarities|not of this program"):
+    with pytest.raises(SimilarityError, match="the similarities are incomplete|not of this program"):
         Similarities.load(tmp_path)
 
 
@@ -60,7 +60,7 @@ def test_damaged_files_are_refused(tmp_path):
     planted_similarities().save(tmp_path / "s")
     weights = tmp_path / "s" / "similarities.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(SimilarityError, match="holds no whole similarities"):
+    with pytest.raises(SimilarityError, match="the similarities are incomplete"):
         Similarities.load(tmp_path / "s")
     info = tmp_path / "s" / "similarities.json"
     info.write_text(json.dumps({**json.loads(info.read_text()), "version": 99}))

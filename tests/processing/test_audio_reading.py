@@ -321,7 +321,7 @@ def test_to_mono_scales_pcm():
     ("audio", "fault"),
     [
         (np.zeros((40, 50)), "at most 32"),
-        (np.zeros((2, 2)), "cannot be told"),
+        (np.zeros((2, 2)), "does not show which axis"),
         (np.zeros((1, 2, 100)), "(1, 2, 100)"),
         (np.float32(1.0), "shape is ()"),
         (np.zeros(0), "no samples"),

@@ -58,7 +58,7 @@ def test_reading_it_in_pieces_gives_the_same(mix):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "is no mix file of version 1"),
+        ({"version": 2}, "not a mix file of version 1"),
         ({"parts": []}, "'parts' must be a list of sounds"),
         ({"parts": [{"start": 0, "gain": 1}]}, "a part has no 'path'"),
         (
@@ -82,5 +82,5 @@ def test_text_that_is_none_and_places_behind_the_end_are_refused(mix):
         read_audio(mix, offset=3)
     mix.write_text("{")
     for reading in (read_audio, audio_seconds):
-        with pytest.raises(AudioReadError, match="is no readable mix file"):
+        with pytest.raises(AudioReadError, match="not a readable mix file"):
             reading(mix)

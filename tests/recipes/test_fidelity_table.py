@@ -1,4 +1,4 @@
-"""The fidelity table of docs/stages.md is that of today's recipes."""
+"""The fidelity table of docs/fidelity.md is that of today's recipes."""
 
 import fidelity_table
 import pytest
@@ -7,7 +7,7 @@ from fidelity_table import PAGE, REFERENCES, all_values, page_with_table, table_
 
 def test_the_page_holds_the_table_of_todays_recipes():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == page_with_table(page), "docs/stages.md is stale: run `make fidelity-table`"
+    assert page == page_with_table(page), "docs/fidelity.md is stale: run `make fidelity-table`"
 
 
 def test_a_recipe_that_changes_makes_the_page_stale(monkeypatch):

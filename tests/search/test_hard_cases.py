@@ -111,7 +111,7 @@ def test_a_record_that_is_none_is_told(made, record, message):
     (index.directory / "index.json").write_text(record)
     with pytest.raises(SearchError) as told:
         SoundIndex(index.directory)
-    assert message in str(told.value) and str(told.value).endswith("make the index anew.")
+    assert message in str(told.value) and str(told.value).endswith("make a new index.")
 
 
 def test_a_damaged_waiting_file_leaves_with_the_next_update(made):
@@ -229,15 +229,15 @@ def test_one_folder_may_be_given_by_itself(made):
 def test_questions_that_are_none_are_refused_in_words(made, tmp_path):
     sounds, index = made
     for ask, message in (
-        (lambda: index.search("dog", top=0), "top=0: has to be 1 or more"),
+        (lambda: index.search("dog", top=0), "top=0: must be 1 or more"),
         (lambda: index.search("dog", min_score=float("nan")), "min_score=nan"),
         (lambda: index.search("dog", min_duration=float("nan")), "min_duration=nan"),
-        (lambda: index.search("dog", metadata="a=b"), "has to be a mapping"),
-        (lambda: index.search("dog", metadata={"year": 2021}), "2021: has to be a text"),
-        (lambda: index.search("dog", tag="\ud83d"), "is no valid text"),
-        (lambda: index.search("d\udcffog"), "is no valid text"),
+        (lambda: index.search("dog", metadata="a=b"), "must be a mapping"),
+        (lambda: index.search("dog", metadata={"year": 2021}), "2021: must be a text"),
+        (lambda: index.search("dog", tag="\ud83d"), "not valid text"),
+        (lambda: index.search("d\udcffog"), "not valid text"),
         (lambda: index.search("dog", file=tmp_path / "nowhere.wav"), "is not in the index"),
-        (lambda: index.similar(sounds / "e.wav", start=float("nan")), "the part has to begin"),
+        (lambda: index.similar(sounds / "e.wav", start=float("nan")), "the part must begin"),
         (lambda: SoundIndex(index.directory, text_tower=tmp_path), "holds no export"),
     ):
         with pytest.raises(SearchError, match=message):
@@ -275,7 +275,7 @@ def test_any_encoding_and_a_reader_that_has_seen_enough(made):
     assert b"bark \xe9?.wav" in done.stdout
     hits = json.loads(run("search", "dog", *where, "--json", PYTHONIOENCODING="ascii").stdout)
     assert any(hit["path"].endswith("bark é🐕.wav") for hit in hits)
-    assert b"is no valid text" in run("search", b"ra\xffin", *where, code=2).stderr
+    assert b"not valid text" in run("search", b"ra\xffin", *where, code=2).stderr
     command = f"{sys.executable} -m auricle search dog --index '{index.directory}' --json | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment())
     assert done.stdout == "[" and not done.stderr

@@ -214,12 +214,12 @@ def test_a_moved_model_embeds_the_queries(place, tmp_path):
         (["SOUNDS"], "DATASET is missing"),
         (["MODEL", "SOUNDS", "--rank", "window"], "only be used with --index"),
         (["MODEL", "SOUNDS", "--skip-missing"], "only be used with --index"),
-        (["--index", "INDEX", "SOUNDS", "--rank", "best"], "rank='best': has to be one of window, clip"),
+        (["--index", "INDEX", "SOUNDS", "--rank", "best"], "rank='best': must be one of window, clip"),
         (
             ["--index", "INDEX", "SOUNDS", "--candidates", "all"],
-            "candidates='all': has to be one of split, index",
+            "candidates='all': must be one of split, index",
         ),
-        (["--index", "SOUNDS", "SOUNDS"], "is no index"),
+        (["--index", "SOUNDS", "SOUNDS"], "not an index"),
         (["--index", "INDEX", "SOUNDS", "--candidates", "index", "--save", "x"], "cannot be combined"),
     ],
 )

@@ -80,7 +80,7 @@ def test_the_command_writes_one_page_and_says_what_is_wrong(library, tmp_path):
     for arguments, message in (
         ((library / "index", tmp_path / "map.png"), "ends in .html"),
         ((library / "index", tmp_path / "none" / "map.html"), "folder that exists"),
-        ((library / "model", out), "is no index"),
+        ((library / "model", out), "not an index"),
         ((library / "index", out, "--min-cluster-size", 1), "min-cluster-size"),
     ):
         failed = run("map", *arguments)

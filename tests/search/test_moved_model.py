@@ -35,7 +35,7 @@ def recorded(index):
 
 def test_without_its_model_an_index_says_how_to_name_it(moved):
     _, index, _, _ = moved
-    with pytest.raises(SearchError, match=r"old: .*give its new place with --model"):
+    with pytest.raises(SearchError, match=r"old: .*give its new path with --model"):
         SoundIndex(index).search("rain")
 
 
@@ -48,10 +48,10 @@ def test_the_page_says_what_to_do(moved, tmp_path):
 
     _, place, new, _ = moved
     opened = SoundIndex(place)
-    assert opened.missing_model.startswith(f"{tmp_path / 'old'}: the model of this index does not lie there")
+    assert opened.missing_model.startswith(f"{tmp_path / 'old'}: the model of this index is no longer there")
     page = serve(opened)
     try:
-        with pytest.raises(Exception, match=f"auricle serve {place} --model PLACE; the index remembers it"):
+        with pytest.raises(Exception, match=f"auricle serve {place} --model PATH; the index remembers it"):
             asked(page.local_url, "rain")
     finally:
         page.close()

@@ -64,7 +64,7 @@ class ClusterSettings:
 
     def __post_init__(self):
         if self.method not in get_args(Method):
-            raise ClusterError(f"method={self.method!r} is none of {', '.join(get_args(Method))}.")
+            raise ClusterError(f"method={self.method!r} is not one of {', '.join(get_args(Method))}.")
         lowest = {"min_cluster_size": 2, "num_clusters": 2, "neighbors": 2, "dimensions": 1, "seed": 0}
         for name, least in lowest.items():
             if getattr(self, name) < least:
@@ -224,7 +224,7 @@ def checked_target(directory: str | os.PathLike[str]) -> Path:
     if target.exists() and not target.is_dir():
         raise ClusterError(f"{target}: is a file; name a directory.")
     if target.exists() and not (target / INFO).is_file() and any(target.iterdir()):
-        raise ClusterError(f"{target}: holds something else than clusters; choose another directory.")
+        raise ClusterError(f"{target}: the directory holds other files; choose another directory.")
     return target
 
 

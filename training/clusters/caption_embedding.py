@@ -175,7 +175,7 @@ def _check_sentence_transformers(name: str) -> None:
         raise PretrainedError(f"{name}: there is no such model directory.")
     if importlib.util.find_spec("sentence_transformers") is None:
         raise PretrainedError(
-            f"{name} is no audio-text encoder and needs sentence-transformers: pip install sentence-transformers."
+            f"{name} is not an audio-text encoder and needs sentence-transformers: pip install sentence-transformers."
         )
 
 

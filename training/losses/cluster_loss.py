@@ -36,7 +36,7 @@ def cluster_losses(
     if audio_logits.shape != text_logits.shape:
         raise ValueError(
             f"audio_logits are for {audio_logits.shape[1]} clusters, text_logits for {text_logits.shape[1]}; both "
-            "heads tell the same ones."
+            "heads must have the same number."
         )
     clusters = audio_logits.shape[1]
     if labels.dtype != torch.int64:
@@ -46,7 +46,7 @@ def cluster_losses(
         if bool(wrong.any()):
             row = int(wrong.nonzero()[0])
             raise ValueError(
-                f"labels[{row}] is {int(labels[row])}; the heads tell {clusters} clusters, 0 to {clusters - 1}."
+                f"labels[{row}] is {int(labels[row])}; the heads have {clusters} clusters, 0 to {clusters - 1}."
             )
     return _cross_entropy(audio_logits, labels), _cross_entropy(text_logits, labels)
 

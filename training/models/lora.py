@@ -46,8 +46,8 @@ def add_lora(model: AuricleModel, section: LoraSection, *, base: str, seed: int)
     chosen = [name for name in linear if not wanted or name.rsplit(".", 1)[-1] in wanted]
     if not chosen:
         raise RecipeError(
-            f"training.lora.target_modules={sorted(wanted)}: no linear layer of the towers {section.towers} is "
-            f"called so; there are {sorted({name.rsplit('.', 1)[-1] for name in linear})}."
+            f"training.lora.target_modules={sorted(wanted)}: no linear layer of the towers {section.towers} has "
+            f"this name; the names are {sorted({name.rsplit('.', 1)[-1] for name in linear})}."
         )
     heads = [head for head in (model.audio_cluster_head, model.text_cluster_head) if head is not None]
     config = LoraConfig(

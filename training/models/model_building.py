@@ -158,7 +158,7 @@ def _text_config(section: ModelSection, source: EncoderSource | None) -> PreTrai
         config = AutoConfig.from_pretrained(source.location)
     except OSError as error:
         raise PretrainedError(
-            f"text encoder {name}: neither here nor on the Hub ({_first_line(error)}).{offline_hint(name)}"
+            f"text encoder {name}: not found here or on the Hub ({_first_line(error)}).{offline_hint(name)}"
         ) from error
     except WRONG_SETTING as error:
         raise RecipeError(f"model.text.config: {_in_one_line(error)}") from error
@@ -183,7 +183,7 @@ def _check_tokenizer(tokenizer, section: ModelSection, text_config: PreTrainedCo
     vocabulary = getattr(text_config, "vocab_size", None)
     if vocabulary is not None and len(tokenizer) > vocabulary:
         raise RecipeError(
-            f"model.text: the tokenizer has {len(tokenizer)} tokens, the text tower knows {vocabulary}; make "
+            f"model.text: the tokenizer has {len(tokenizer)} tokens, the text tower expects {vocabulary}; make "
             "model.text.tokenizer and the encoder agree."
         )
     longest = getattr(text_config, "max_position_embeddings", None)
@@ -276,7 +276,7 @@ def _refuse_unknown(where: str, given: Iterable[str], known: Iterable[str], kind
         if name not in known:
             nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(sorted(known))}."
-            raise RecipeError(f"{where}.{name} is no field of {kind.__name__}; {hint}")
+            raise RecipeError(f"{where}.{name} is not a field of {kind.__name__}; {hint}")
 
 
 def _first_line(error: Exception) -> str:

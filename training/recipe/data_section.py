@@ -28,17 +28,21 @@ SourceName = Literal["scenes", "folder", "clotho", "audiocaps", "wavcaps", "hub"
 class SceneSection(Settings):
     """Settings of the built-in generated scenes."""
 
-    weight: float = Field(1.0, gt=0, description="As of the other data sets.")
+    weight: float = Field(1.0, gt=0, description="As for the other datasets.")
 
-    train_scenes: int = Field(1200, ge=1, description="Scenes to train on.")
-    validation_scenes: int = Field(200, ge=1, description="Scenes to choose the best checkpoint by.")
-    test_scenes: int = Field(200, ge=1, description="Scenes of the test sets.")
+    train_scenes: int = Field(1200, ge=1, description="Number of training scenes.")
+    validation_scenes: int = Field(
+        200, ge=1, description="Number of validation scenes, which choose the best checkpoint."
+    )
+    test_scenes: int = Field(200, ge=1, description="Number of scenes of each test set.")
     seconds: float = Field(5.0, gt=0, description="Length of a scene in seconds.")
-    sampling_rate: int = Field(16000, ge=8000, le=192000, description="Rate of the rendered files in Hz.")
-    seed: int = Field(0, ge=0, description="Seed of the scenes, apart from the training's.")
+    sampling_rate: int = Field(
+        16000, ge=8000, le=192000, description="Sampling rate of the rendered files in Hz."
+    )
+    seed: int = Field(0, ge=0, description="Random seed of the scenes.")
     overlap: bool = Field(
         False,
-        description="Scenes of few kinds under captions true of several clips, with a planted truth.",
+        description="Make scenes of few kinds, whose captions fit several clips, and record which clips they fit.",
     )
 
 
@@ -48,7 +52,7 @@ class SourceSection(Settings):
     weight: float = Field(
         1.0,
         gt=0,
-        description="How often an epoch sees the data set's rows; below 1 a part of them each epoch.",
+        description="How often an epoch uses the dataset's rows; below 1, a part of them in each epoch.",
     )
 
 
@@ -56,9 +60,11 @@ class PublishedSection(SourceSection):
     """A data set in its publishers' layout."""
 
     path: str | None = Field(None, description="Directory in the publishers' layout (auricle data check).")
-    missing: Literal["error", "skip"] = Field("error", description="What a named but absent clip is.")
+    missing: Literal["error", "skip"] = Field(
+        "error", description="What to do if a clip is missing: error, or skip it."
+    )
     train_splits: list[Literal["train", "validation", "test"]] = Field(
-        ["train"], min_length=1, description="Its splits that are trained on."
+        ["train"], min_length=1, description="Splits to train on."
     )
 
 
@@ -74,9 +80,11 @@ class WavCapsSection(SourceSection):
     """Settings of WavCaps, all of which is for training."""
 
     path: str | None = Field(None, description="Directory with json_files and the folders of clips.")
-    missing: Literal["error", "skip"] = Field("error", description="What a named but absent clip is.")
+    missing: Literal["error", "skip"] = Field(
+        "error", description="What to do if a clip is missing: error, or skip it."
+    )
     collections: list[Literal["FreeSound", "BBC_Sound_Effects", "SoundBible", "AudioSet_SL"]] | None = Field(
-        None, description="Those to train on; all whose JSON file is there if not given."
+        None, description="Collections to train on. Default: all whose JSON file is there."
     )
 
 
@@ -84,19 +92,19 @@ class HubSection(SourceSection):
     """Settings of a data set of the Hub, or of a directory in one of its formats."""
 
     name: str | None = Field(None, description="Hub id or directory.")
-    config_name: str | None = Field(None, description="The data set's configuration.")
+    config_name: str | None = Field(None, description="Configuration of the dataset.")
     revision: str | None = Field(None, description="Branch, tag or commit.")
     splits: dict[str, str] = Field(
-        {"train": "train"}, description="Its splits by ours: train, validation, test..."
+        {"train": "train"}, description="Names of its splits: train, validation, test..."
     )
-    audio_column: str = Field("audio", description="Column with the sound.")
+    audio_column: str = Field("audio", description="Column with the audio.")
     caption_column: str = Field("caption", description="Column with a sentence or a list of sentences.")
     id_column: str | None = Field(
-        None, description="Column that tells clips apart; rows are numbered if none."
+        None, description="Column that identifies a clip. Default: rows are numbered."
     )
-    license: str = Field("unknown", description="Licence of the sounds, kept in the table.")
-    max_clips: int | None = Field(None, ge=1, description="Read only the first so many clips of each split.")
-    streaming: bool = Field(False, description="Fetch rows one by one in place of whole files.")
+    license: str = Field("unknown", description="License of the recordings, for the table.")
+    max_clips: int | None = Field(None, ge=1, description="Maximum number of clips of each split.")
+    streaming: bool = Field(False, description="Fetch rows one by one instead of whole files.")
 
 
 class ExcludeSection(Settings):
@@ -112,9 +120,13 @@ class FolderSection(SourceSection):
     """Settings of a captioned folder."""
 
     path: str | None = Field(None, description="Directory with the audio and metadata.csv or metadata.jsonl.")
-    caption_column: str | None = Field(None, description="Column with the captions, if not a usual one.")
-    license: str = Field("unknown", description="Licence of the sounds, kept in the table.")
-    missing: Literal["error", "skip"] = Field("error", description="What a named but absent file is.")
+    caption_column: str | None = Field(
+        None, description="Column with the captions. Default: caption, caption_1, ... or captions."
+    )
+    license: str = Field("unknown", description="License of the recordings, for the table.")
+    missing: Literal["error", "skip"] = Field(
+        "error", description="What to do if a file is missing: error, or skip it."
+    )
     validation_share: float = Field(
         0.1, ge=0, lt=1, description="Share of clips held out for validation if there is no split column."
     )
@@ -134,7 +146,7 @@ class DataSection(Settings):
 
     source: SourceName | list[SourceName] = Field(
         "scenes",
-        description="Where the pairs come from; of several, all train and the first one is evaluated on.",
+        description="Datasets: all are trained on, and the first one is evaluated on.",
     )
     scenes: SceneSection = Field(default_factory=SceneSection, description="For source: scenes.")
     folder: FolderSection = Field(default_factory=FolderSection, description="For source: folder.")
@@ -147,14 +159,13 @@ class DataSection(Settings):
     exclude: ExcludeSection = Field(
         default_factory=ExcludeSection, description="Recordings that training leaves out."
     )
-    cache_dir: str | None = Field(None, description="Where rendered scenes and decoded sound are kept.")
+    cache_dir: str | None = Field(None, description="Directory for rendered scenes and decoded audio.")
     cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")
-    check_audio: bool = Field(
-        True, description="Decode every clip once before training and leave out bad ones."
-    )
+    check_audio: bool = Field(True, description="Decode every clip once before training and skip bad ones.")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="Stop if a larger share of the clips is bad.")
     positive_column: str = Field(
-        "clip_id", description="Rows with the same value here are right answers to each other in training."
+        "clip_id",
+        description="Rows with the same value in this column are relevant to each other in training.",
     )
     max_clip_seconds: float = Field(
         30.0, gt=0, description="Longer clips are cropped to this in training, at a random place."
@@ -162,20 +173,24 @@ class DataSection(Settings):
     crop_seconds: float | None = Field(
         None, gt=0, description="Train on random crops of this length instead, at most one segment."
     )
-    gain_db: float = Field(0.0, ge=0, description="Training volume varies by up to this many dB.")
+    gain_db: float = Field(0.0, ge=0, description="Random gain in training, in dB.")
     time_roll: bool = Field(False, description="Rotate training clips by a random time before cropping.")
     mel_fmin_jitter: int = Field(
-        0, ge=0, description="PaSST's training variation: the lowest mel edge rises by less than this (Hz)."
+        0,
+        ge=0,
+        description="PaSST in training: the lowest mel edge rises by a random amount below this, in Hz.",
     )
     mel_fmax_jitter: int = Field(
-        0, ge=0, description="The highest mel edge moves by up to half of this to both sides (Hz)."
+        0,
+        ge=0,
+        description="PaSST in training: the highest mel edge moves at random by up to half of this, in Hz.",
     )
 
     @field_validator("source")
     @classmethod
     def _name_each_once(cls, value: str | list[str]) -> str | list[str]:
         if isinstance(value, list) and (not value or len(set(value)) < len(value)):
-            raise ValueError("must name one or more data sets, each once")
+            raise ValueError("must name one or more datasets, each once")
         return value
 
     @property

@@ -75,7 +75,7 @@ def resolve_stages(recipe: Recipe, origin: str | None = None) -> list[Stage]:
         if stage.model and starts_from != "pretrained":
             raise RecipeError(
                 f"{where}: model can only differ where a stage starts from 'pretrained'; this one starts from "
-                f"{starts_from!r} and takes the model that lies there."
+                f"{starts_from!r} and takes the model of that stage or directory."
             )
         sections = {
             name: _merge(getattr(recipe, name), getattr(stage, name), f"{where}: {name}")
@@ -102,8 +102,8 @@ def _check_sources(stage: Stage, earlier: list[str], recipe: Recipe, where: str)
     training = stage.training
     if not training.contrastive_weight and not stage.distillation.is_on:
         raise RecipeError(
-            f"{where}: training.contrastive_weight=0 leaves nothing to learn from without "
-            "distillation.teachers."
+            f"{where}: training.contrastive_weight=0 needs distillation.teachers: nothing else "
+            "is left to learn from."
         )
 
 

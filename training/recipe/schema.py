@@ -15,17 +15,17 @@ class AudioSection(Settings):
     """The audio tower."""
 
     config: dict[str, Any] = Field(
-        default_factory=dict, description="Fields of the tower's config; model_type chooses the tower."
+        default_factory=dict, description="Fields of the tower's configuration; model_type chooses the tower."
     )
     pretrained: str | None = Field(
         None,
         description="Directory or Hub id of a converted encoder to start from, or the publisher's own file; 'none' "
-        "trains from random weights, and so does leaving it out where published_weights is not set.",
+        "trains from random weights, and so does leaving it out if published_weights is not set.",
     )
     published_weights: str | None = Field(
         None,
-        description="Name of the published weights that the recipe starts from. Training then refuses to start "
-        "unless pretrained is given; 'none' there asks for random weights.",
+        description="Name of the published weights that the recipe starts from. Training then does not start "
+        "unless pretrained is given ('none' for random weights).",
     )
 
     @property
@@ -38,12 +38,15 @@ class TextSection(Settings):
     """The text tower."""
 
     pretrained: str | None = Field(
-        "roberta-large", description="Directory or Hub id of the text encoder; none gives random weights."
+        "roberta-large",
+        description="Directory or Hub id of the text encoder. Without it, weights are random.",
     )
     config: dict[str, Any] = Field(
         default_factory=dict, description="Fields that replace the encoder's own, such as dropout."
     )
-    tokenizer: str | None = Field(None, description="Directory or Hub id, if not the encoder's own.")
+    tokenizer: str | None = Field(
+        None, description="Directory or Hub id of the tokenizer. Default: the encoder's own."
+    )
     max_tokens: int = Field(32, ge=4, description="Longer captions are cut to this many tokens.")
     caption_normalization: Literal["auricle-2", "auricle-1", "publisher", "none"] = Field(
         "auricle-2",
@@ -77,7 +80,9 @@ class ModelSection(Settings):
         default_factory=dict, description="Arguments of the feature extractor; must fit the audio tower."
     )
     text: TextSection = Field(default_factory=TextSection, description="The text tower.")
-    text_pooling: Literal["cls", "mean"] = Field("cls", description="First token, or mean over the tokens.")
+    text_pooling: Literal["cls", "mean"] = Field(
+        "cls", description="How tokens become one vector: first token, or mean over the tokens."
+    )
     projection_dim: int = Field(1024, ge=1, description="Width of the shared space.")
     temperature: float = Field(0.05, gt=0, description="Divisor of the similarities in the loss.")
     learn_temperature: bool = Field(False, description="Train the temperature.")
@@ -87,11 +92,11 @@ class AugmentationSection(Settings):
     """What is done to captions when they are loaded for training."""
 
     word_deletion: float = Field(
-        0.0, ge=0, le=1, description="Probability that a caption loses one random word; the report takes 0.8."
+        0.0, ge=0, le=1, description="Probability that a caption loses one random word (0.8 in the report)."
     )
     synonyms: bool = Field(
         False,
-        description="In half of these edits replace a word by a WordNet synonym in place of deleting one.",
+        description="In half of these edits, replace the word by a WordNet synonym instead.",
     )
     back_translated: str | None = Field(
         None, description="Directory of `auricle augment back-translate` with other wordings of the captions."
@@ -101,7 +106,7 @@ class AugmentationSection(Settings):
     )
     mixes: str | None = Field(
         None,
-        description="Directory of `auricle augment mix`; all its clips are trained on, beside the data sets.",
+        description="Directory of `auricle augment mix`. Training uses all its clips with those of the datasets.",
     )
 
     @property
@@ -118,8 +123,8 @@ class AugmentationSection(Settings):
 class TeacherEntry(Settings):
     """One teacher of a distillation."""
 
-    source: str = Field(description="A stage before, a bank's directory, a model directory or a Hub id.")
-    weight: float = Field(1.0, gt=0, description="Weight among the teachers; they are normalised.")
+    source: str = Field(description="An earlier stage, a teacher bank, a model directory or a Hub id.")
+    weight: float = Field(1.0, gt=0, description="Weight among the teachers; weights are normalised.")
 
 
 class DistillationSection(Settings):
@@ -166,16 +171,16 @@ class ClusterSection(Settings):
         "sentence-transformers model.",
     )
     prompt: str = Field(
-        "", description="Put before captions for sentence-transformers, as e5 wants 'query: '."
+        "", description="Prefix for captions of sentence-transformers models, such as 'query: ' for E5."
     )
     method: Literal["umap-hdbscan", "bertopic", "kmeans"] = Field(
         "umap-hdbscan", description="How captions are clustered (extra 'cluster' or 'bertopic')."
     )
-    min_cluster_size: int = Field(30, ge=2, description="Smallest cluster that HDBSCAN makes.")
-    num_clusters: int = Field(150, ge=2, description="Clusters that k-means makes.")
-    neighbors: int = Field(15, ge=2, description="UMAP's neighbours.")
-    dimensions: int = Field(5, ge=1, description="UMAP's dimensions.")
-    clustering_seed: int = Field(42, ge=0, description="Seed of the clustering.")
+    min_cluster_size: int = Field(30, ge=2, description="HDBSCAN: minimum number of captions in a cluster.")
+    num_clusters: int = Field(150, ge=2, description="k-means: number of clusters.")
+    neighbors: int = Field(15, ge=2, description="UMAP: number of neighbours.")
+    dimensions: int = Field(5, ge=1, description="UMAP: number of output dimensions.")
+    clustering_seed: int = Field(42, ge=0, description="Random seed of the clustering.")
     per_clip: bool = Field(False, description="Give all captions of a clip its most frequent cluster.")
     weight: float = Field(0.05, ge=0, description="Weight of the cluster losses (lambda 2).")
 
@@ -196,13 +201,13 @@ class LoraSection(Settings):
 
     towers: list[Literal["audio", "text"]] = Field(
         default_factory=list,
-        description="Towers with adapters, beside both projections; none trains weights.",
+        description="Towers with adapters; both projections get them too. Empty: train weights.",
     )
     rank: int = Field(8, ge=1, description="Rank of the adapters.")
     alpha: float = Field(16.0, gt=0, description="Scale of the adapters is alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
     target_modules: list[str] = Field(
-        default_factory=list, description="Names of the linear layers, such as qkv; none takes all of them."
+        default_factory=list, description="Names of the linear layers, such as qkv. Empty: all of them."
     )
 
 
@@ -210,11 +215,11 @@ class TrainingSection(Settings):
     """How a stage is trained."""
 
     contrastive_weight: float = Field(
-        1.0, ge=0, description="Weight of the contrastive loss; 0 learns from teachers alone."
+        1.0, ge=0, description="Weight of the contrastive loss; 0: learn from teachers alone."
     )
 
     epochs: float = Field(20, gt=0, description="Passes over the training rows.")
-    batch_size: int = Field(64, ge=2, description="Pairs a step and process.")
+    batch_size: int = Field(64, ge=2, description="Pairs per step and process.")
     micro_batch_size: int | None = Field(
         None,
         ge=1,
@@ -224,23 +229,23 @@ class TrainingSection(Settings):
     gradient_accumulation_steps: int = Field(
         1,
         ge=1,
-        description="Steps whose gradients are added up; their batches are not compared with each other.",
+        description="Number of batches whose gradients are added up; pairs of different batches are not compared.",
     )
     matryoshka_dims: list[int] = Field(
         default_factory=list,
         description="Lengths of embeddings' prefixes, ascending, that are trained to be used alone; the losses of all "
         "of them and of the whole embedding are added up. None trains the whole embedding only.",
     )
-    learning_rate: float = Field(2e-5, gt=0, description="Peak rate of the towers.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate of the towers.")
     projection_learning_rate: float | None = Field(
-        None, gt=0, description="Peak rate of projections and temperature; none takes learning_rate."
+        None, gt=0, description="Peak learning rate of projections and temperature. Default: learning_rate."
     )
-    min_learning_rate: float = Field(1e-7, ge=0, description="Floor that the cosine ends at.")
+    min_learning_rate: float = Field(1e-7, ge=0, description="Learning rate at the end of the cosine.")
     warmup_share: float = Field(
-        0.1, ge=0, le=1, description="Share of the steps with a linear rise, where warmup_epochs is not set."
+        0.1, ge=0, le=1, description="Share of the steps with a linear rise, if warmup_epochs is not set."
     )
     warmup_epochs: float | None = Field(
-        None, ge=0, description="Epochs with a linear rise; none takes warmup_share."
+        None, ge=0, description="Epochs with a linear rise. Default: as warmup_share."
     )
     cosine_end_epoch: float | None = Field(
         None,
@@ -254,30 +259,28 @@ class TrainingSection(Settings):
         description="Decay of a moving average of the weights, such as 0.999; the average is evaluated and saved.",
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="AdamW's decay of matrices; biases and norms have none."
+        0.0, ge=0, description="AdamW's weight decay of matrices, not of biases and norms."
     )
-    max_grad_norm: float = Field(
-        1.0, ge=0, description="Gradients are clipped to this norm; 0 switches clipping off."
-    )
+    max_grad_norm: float = Field(1.0, ge=0, description="Norm that gradients are clipped to; 0: no clipping.")
     freeze: list[Literal["audio", "text"]] = Field(
-        default_factory=list, description="Towers that are not trained; their dropout is off too."
+        default_factory=list, description="Towers that are not trained; their dropout is off."
     )
     lora: LoraSection = Field(default_factory=LoraSection, description="Low-rank adapters.")
     cache_frozen_text: bool = Field(
-        True, description="Run a frozen text tower once a caption, not each step."
+        True, description="Run a frozen text tower once per caption, not in each step."
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
         None,
-        description="Mixed precision of a GPU. None takes that of `accelerate config`, or fp32; what was used "
-        "stands in run.json.",
+        description="Mixed precision of a GPU. Default: that of `accelerate config`, or fp32; run.json "
+        "records it.",
     )
     max_skipped_steps: int = Field(
         20,
         ge=0,
-        description="In fp16, steps in a row that may be skipped because gradients overflow; more end the training.",
+        description="fp16: maximum number of consecutive steps skipped because of overflow; more end the training.",
     )
     activation_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
-    num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+    num_workers: int = Field(0, ge=0, description="Number of processes that prepare batches.")
     cpu_threads: int | None = Field(
         None,
         ge=1,
@@ -285,10 +288,10 @@ class TrainingSection(Settings):
         "leaves room for data workers: threads that wait for a busy core slow small models many times over.",
     )
     save_every: Literal["epoch"] | int = Field("epoch", description="Checkpoint each epoch or every N steps.")
-    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept for resuming.")
+    keep_checkpoints: int = Field(2, ge=1, description="Number of checkpoints to keep.")
     log_every: int = Field(10, ge=1, description="Steps between two log lines.")
     report_to: list[Literal["tensorboard", "trackio"]] = Field(
-        default_factory=list, description="Trackers that get the log (extra 'tracking')."
+        default_factory=list, description="Trackers that receive the log (extra 'tracking')."
     )
 
     @model_validator(mode="after")
@@ -318,21 +321,25 @@ class TrainingSection(Settings):
 class EvaluationSection(Settings):
     """How checkpoints and the result are judged."""
 
-    batch_size: int = Field(32, ge=1, description="Clips or captions embedded at a time.")
+    batch_size: int = Field(32, ge=1, description="Clips or captions per batch.")
     relevance_column: str = Field(
         "clip_id", description="A clip is relevant to captions with the same value."
     )
     best_metric: str = Field(
-        "text_to_audio_mAP@16", description="Validation figure that the best checkpoint is chosen by."
+        "text_to_audio_mAP@16", description="Validation metric that chooses the best checkpoint."
     )
-    compare_untrained: bool = Field(False, description="Also score the model before training.")
-    questions: list[str] = Field(default_factory=list, description="Sentences answered from the test clips.")
+    compare_untrained: bool = Field(False, description="Also evaluate the model before training.")
+    questions: list[str] = Field(
+        default_factory=list, description="Queries to answer with the test clips at the end."
+    )
 
 
 class StageSection(Settings):
     """One named stage: only what differs from the shared sections."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name; also its folder's.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the stage and of its directory."
+    )
     starts_from: str | None = Field(
         None,
         description="'pretrained', an earlier stage's name, or a model directory. The first stage starts from "
@@ -357,8 +364,8 @@ class Recipe(Settings):
     """A whole run: shared sections and a list of stages."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the recipe.")
-    description: str = Field("", description="One sentence for people.")
-    seed: int = Field(0, ge=0, description="Seed of everything random in training.")
+    description: str = Field("", description="Description in one sentence.")
+    seed: int = Field(0, ge=0, description="Random seed of training.")
     output_dir: str | None = Field(None, description="Run directory; runs/<name> if not given.")
     data: DataSection = Field(default_factory=DataSection, description="Sounds and captions.")
     model: ModelSection = Field(default_factory=ModelSection, description="The dual encoder.")

@@ -43,10 +43,22 @@ class NeedSection(_Section):
         description="Commands that bring it; {path}, {data}: its place, the data directory."
     )
     size: str = Field(default="size unknown", description="How large it is, in words.")
+    gigabytes: float | None = Field(
+        default=None, gt=0, description="To download, for an estimate of the time."
+    )
+    requests: int | None = Field(default=None, ge=1, description="Requests that a language model answers.")
     notes: list[str] = Field(default_factory=list, description="What a person must know beside.")
     systems: list[str] | None = Field(default=None, description="Systems that need it. Default: all.")
     towers: list[str] | None = Field(default=None, description="Towers that need it. Default: all.")
     catalog: str | None = Field(default=None, description="Entry of `auricle data fetch`, for its terms.")
+
+
+class RowsSection(_Section):
+    """Published size of a data set, for an estimate of the time before it is there."""
+
+    rows: int = Field(ge=1, description="Captions of its training rows.")
+    captions: float = Field(default=1.0, ge=1, description="Captions a clip.")
+    segments: float = Field(gt=0, description="Segments a clip, at most.")
 
 
 class ChainSection(_Section):
@@ -74,6 +86,10 @@ class ChainSection(_Section):
         default_factory=dict, description="Fields of all recipes for training on the whole development set."
     )
     needs: list[NeedSection] = Field(default_factory=list)
+    rows: dict[str, RowsSection] = Field(
+        default_factory=dict,
+        description="Rows by data set, mixes, and those that the whole development set adds: NAME_whole.",
+    )
     times: str = Field(default="", description="What is known of the time that the steps take.")
     disk: str = Field(default="", description="An estimate of the disk that the output directory takes.")
     paper: dict[str, dict[str, float]] = Field(
@@ -171,7 +187,7 @@ class Chain:
         stage = self.stage(run.system, run.tower)
         fields: dict[str, Any] = {"output_dir": str(out / "runs" / run.name)}
         for field, place in self.section.data.items():
-            if _value(stage, field) is not None:
+            if field_value(stage, field) is not None:
                 fields[field] = str(data_dir / place)
         if self.section.weights and stage.starts_from == "pretrained" and not stage.model.audio.pretrained:
             place = self.section.weights.replace("{tower}", run.tower)
@@ -279,7 +295,8 @@ def _check_names(path: str | os.PathLike[str], section: ChainSection) -> None:
         raise RecipeError(f"recipe {path}: ensembles need members, the systems that they are of.")
 
 
-def _value(stage: Stage, field: str) -> Any:
+def field_value(stage: Stage, field: str) -> Any:
+    """The value of a field such as ``data.clotho.path``; None also for a data set that the recipe does not read."""
     value: Any = stage
     for part in field.split("."):
         value = getattr(value, part, None)
@@ -298,6 +315,7 @@ __all__ = [
     "NeedSection",
     "Run",
     "bank_dir",
+    "field_value",
     "read_chain",
     "run_name",
 ]

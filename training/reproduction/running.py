@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...files.locking import DirectoryLockedError, directory_lock
+from .estimates import Assumptions, format_seconds, step_seconds
 from .plan import Step, plan_chain
 from .results_table import write_results
 from .shopping_list import missing_items, shopping_list
@@ -76,7 +77,9 @@ def _evaluated(steps: Sequence[Step], place: Workplace) -> list[tuple[Step, bool
 
 
 def _refuse_missing(steps: Sequence[Step], place: Workplace) -> None:
-    open_steps = [step for step in steps if step.kind == "train" and state_of(step, place).kind != "done"]
+    open_steps = [
+        step for step in steps if step.kind in ("train", "bank") and state_of(step, place).kind != "done"
+    ]
     missing = missing_items(shopping_list(place.chain, open_steps, place.data_dir))
     if missing:
         told = "; ".join(f"{item.what} ({item.place}: {item.missing})" for item in missing)
@@ -116,14 +119,21 @@ def _refuse_outdated(step: Step, place: Workplace, state: State, retrain: bool) 
         )
 
 
-def format_plan(steps: Sequence[Step], place: Workplace) -> list[str]:
+def format_plan(steps: Sequence[Step], place: Workplace, assumptions: Assumptions | None = None) -> list[str]:
     """
-    The steps with their states, as lines of text.
+    The steps with their states and estimated times, as lines of text.
+
+    Args:
+        steps: of the plan.
+        place: the chain with its places.
+        assumptions: that times are estimated under; None takes the defaults.
 
     Raises:
         RecipeError: if a run's recipe cannot be read.
     """
+    assumptions = assumptions or Assumptions()
     states: dict[str, State] = {}
+    total = 0.0
     lines = [f"Steps: {len(steps)}", ""]
     for number, step in enumerate(steps, start=1):
         state = state_of(step, place)
@@ -134,6 +144,10 @@ def format_plan(steps: Sequence[Step], place: Workplace) -> list[str]:
             told = f"done, compared again after {waits[0]}"
         if state.reasons:
             told += f": {'; '.join(state.reasons)}"
+        seconds = None if state.kind == "done" else step_seconds(step, place.chain, assumptions)
+        if seconds is not None:
+            total += seconds
+            told += f" ({format_seconds(seconds)})"
         lines.append(f"{number:>3}. {step.name}: {told}")
         if state.kind != "done":
             lines.append(f"     from: {', '.join(step.inputs) or 'nothing'}")
@@ -142,6 +156,8 @@ def format_plan(steps: Sequence[Step], place: Workplace) -> list[str]:
     lines += ["", f"Done: {done} of {len(steps)} steps."]
     if place.chain.section.disk:
         lines.append(f"Disk: {place.chain.section.disk}")
+    if total:
+        lines.append(f"Training and banks: {format_seconds(total)}, an estimate under {assumptions}")
     if place.chain.section.times:
         lines.append(f"Times: {place.chain.section.times}")
     return lines

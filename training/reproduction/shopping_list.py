@@ -12,8 +12,12 @@ from ...data.fetching import CATALOG
 from ..clusters.caption_clusters import ClusterError
 from ..models.pretrained_text import PACKAGED_ENCODERS
 from ..rows.synonyms import SynonymError, WordNet
-from .chain_recipe import Chain, NeedSection, Run
+from .chain_recipe import Chain, NeedSection, Run, field_value
+from .estimates import Assumptions, format_seconds, need_seconds
 from .plan import Step
+
+# What wants things beside systems.
+BANKS = "the banks"
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,9 @@ class Item:
         missing: what of it is missing, in words; empty if it is there.
         get: commands that bring it.
         notes: what a person must know beside, its terms among it.
-        wanted_by: systems that need it.
+        wanted_by: systems that need it, and ``the banks`` of their teachers.
         is_required: whether the chain stops without it; a model of the Hub is downloaded at its first use.
+        time: an estimate of how long it takes to get, in words; empty if nothing is known.
     """
 
     what: str
@@ -40,9 +45,12 @@ class Item:
     notes: tuple[str, ...]
     wanted_by: tuple[str, ...]
     is_required: bool = True
+    time: str = ""
 
 
-def shopping_list(chain: Chain, steps: Sequence[Step], data_dir: Path) -> list[Item]:
+def shopping_list(
+    chain: Chain, steps: Sequence[Step], data_dir: Path, assumptions: Assumptions | None = None
+) -> list[Item]:
     """
     Everything that the steps need from outside, in the order in which a person gets it.
 
@@ -52,21 +60,41 @@ def shopping_list(chain: Chain, steps: Sequence[Step], data_dir: Path) -> list[I
         chain: the recipe of recipes.
         steps: of the plan.
         data_dir: where data, weights and augmentation files lie or will lie.
+        assumptions: that times are estimated under; None takes the defaults.
     """
+    assumptions = assumptions or Assumptions()
     runs = [step.run for step in steps if step.kind == "train" and step.run is not None]
     items = []
+    banked = _places_in_banks(chain) if any(step.kind == "bank" for step in steps) else set()
     for need in chain.section.needs:
-        wanted_by = tuple(
-            dict.fromkeys(
-                run.system
-                for run in runs
-                if (need.systems is None or run.system in need.systems)
-                and (need.towers is None or run.tower in need.towers)
-            )
+        wanted_by = dict.fromkeys(
+            run.system
+            for run in runs
+            if (need.systems is None or run.system in need.systems)
+            and (need.towers is None or run.tower in need.towers)
         )
+        if need.path in banked:
+            wanted_by[BANKS] = None
         if wanted_by:
-            items.append(_item(need, wanted_by, data_dir))
+            items.append(_item(need, tuple(wanted_by), data_dir, need_seconds(need, assumptions)))
     return [*items, *_models(chain, runs), *_packages(chain, runs)]
+
+
+def _places_in_banks(chain: Chain) -> set[str]:
+    """What the rows of teacher banks are read from: data and mixes of all systems that learn from them."""
+    section = chain.section
+    stages = [
+        chain.stage(system, tower)
+        for system in section.systems
+        for tower in section.towers
+        if chain.run(system, tower).teachers
+    ]
+    return {
+        place
+        for field, place in section.data.items()
+        if (field.startswith("data.") or field == "augmentation.mixes")
+        and any(field_value(stage, field) is not None for stage in stages)
+    }
 
 
 def missing_items(items: Sequence[Item]) -> list[Item]:
@@ -81,7 +109,7 @@ def format_shopping_list(items: Sequence[Item]) -> list[str]:
         [f"Missing: {len(missing)} of {len(items)} things", ""] if missing else ["Nothing is missing.", ""]
     )
     for number, item in enumerate(missing, start=1):
-        lines.append(f"{number:>2}. {item.what} ({item.size})")
+        lines.append(f"{number:>2}. {item.what} ({item.size}{f'; {item.time}' if item.time else ''})")
         lines.append(f"    for {', '.join(item.wanted_by)}; {item.missing}: {item.place}")
         lines += [f"    {note}" for note in item.notes]
         lines += [f"    $ {command}" for command in item.get]
@@ -94,7 +122,7 @@ def format_shopping_list(items: Sequence[Item]) -> list[str]:
     return lines
 
 
-def _item(need: NeedSection, wanted_by: tuple[str, ...], data_dir: Path) -> Item:
+def _item(need: NeedSection, wanted_by: tuple[str, ...], data_dir: Path, seconds: float | None) -> Item:
     place = data_dir / need.path
     names = {"{path}": shlex.quote(str(place)), "{data}": shlex.quote(str(data_dir))}
     terms = CATALOG[need.catalog].terms if need.catalog else ()
@@ -106,6 +134,7 @@ def _item(need: NeedSection, wanted_by: tuple[str, ...], data_dir: Path) -> Item
         tuple(_filled(command, names) for command in need.get),
         (*terms, *need.notes),
         wanted_by,
+        time=format_seconds(seconds) if seconds else "",
     )
 
 

@@ -157,7 +157,7 @@ def _make_ensemble(step: Step, place: Workplace) -> None:
             for run in members
         ),
         how,
-    ).save(target)
+    ).save(target, relative=True)
 
 
 def _search(

@@ -73,8 +73,8 @@ def _load_mixes(directory: str, evaluated: list[Dataset]) -> Dataset:
     table = load_captioned_folder(directory, split="train")
     if "mixed_from" not in table.column_names:
         raise DataError(
-            f"{directory}: the metadata have no column 'mixed_from', so it is no directory of `auricle augment mix`; "
-            "for a captioned folder use data.source."
+            f"{directory}: the metadata have no column 'mixed_from', so it is not a directory of `auricle augment "
+            "mix`; for a captioned folder use data.source."
         )
     unwanted = {row for one in evaluated for row in one["row_id"]}
     kept = [index for index, rows in enumerate(table["mixed_from"]) if not unwanted.intersection(rows)]
@@ -146,7 +146,7 @@ def _load_published(name: str, section: PublishedSection | WavCapsSection) -> di
     if section.path is None:
         raise RecipeError(f"data.{name}.path is not set: give --data.{name}.path DIRECTORY.")
     if not Path(section.path).is_dir():
-        raise DataError(f"{section.path}: there is no such directory; {source.title} was looked for there.")
+        raise DataError(f"{section.path}: directory not found; expected {source.title} there.")
     options: dict[str, Any] = {"missing": section.missing}
     if isinstance(section, WavCapsSection):
         options["collections"] = section.collections

@@ -16,6 +16,7 @@ from ...files.saved_directories import read_json, write_json
 from ...processing.caption_form import caption_normalization_of
 from ..recipe.reading import RecipeError, resolve_stages
 from ..recipe.schema import Recipe
+from .model_places import model_has_moved
 from .precision import effective_precision, with_effective_precision
 
 RECORDED_PACKAGES = ("auricle", "torch", "transformers", "datasets", "accelerate")
@@ -34,9 +35,9 @@ PLACES = {
 }
 # Fields that may change between two calls of one run, each with the reason why it does not change what is learned.
 MAY_CHANGE = PLACES | {
-    "evaluation.questions": "asked of the finished model",
-    "evaluation.batch_size": "bounds the memory; a vector is the same in any batch",
-    "evaluation.compare_untrained": "a figure of its own, computed before training",
+    "evaluation.questions": "queries to the finished model",
+    "evaluation.batch_size": "limits the memory; an embedding is the same in any batch",
+    "evaluation.compare_untrained": "a separate metric, computed before training",
     "model.audio.published_weights": "says what must be given, not what was",
     "training.num_workers": "what a row becomes depends on seed, epoch and row, not on the worker",
     "training.cpu_threads": "speed; sums in another order differ in the last bits",
@@ -85,7 +86,7 @@ class RunDirectory:
             self._refuse_other()
         elif self.path.exists() and any(map(_is_foreign, self.path.iterdir())):
             raise RecipeError(
-                f"{self.path}: holds files but no run.json, so it is no run of this program; choose another "
+                f"{self.path}: holds files but no run.json, so it is not a run directory; choose another "
                 "--output_dir or empty it."
             )
 
@@ -100,8 +101,16 @@ class RunDirectory:
         if "precision" not in self.record:
             # Such a run recorded the recipe's precision, and trained in accelerate's.
             found = [entry for entry in found if entry[1] != "training.precision"]
-        _refuse_other(self.path, [entry for entry in found if not _may_change(entry)])
-        self._has_moved = any(entry[1] in PLACES for entry in found)
+        moved = [entry for entry in found if self._is_moved_model(entry)]
+        _refuse_other(self.path, [entry for entry in found if entry not in moved and not _may_change(entry)])
+        self._has_moved = bool(moved) or any(entry[1] in PLACES for entry in found)
+
+    def _is_moved_model(self, entry: tuple[str, str, Any, Any]) -> bool:
+        name, field, before, now = entry
+        of_one = [stage for stage in self.stage_names if name == f"stages.{stage}.{field}"]
+        return model_has_moved(
+            field, before, now, [self.stage_dir(one) for one in of_one or self.stage_names]
+        )
 
     @contextmanager
     def locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:

@@ -109,7 +109,7 @@ def read_run(
     """
     record = read_json(run_dir / "run.json")
     if record is None:
-        raise ValueError(f"{run_dir}: holds no run.json, so it is no training run.")
+        raise ValueError(f"{run_dir}: holds no run.json, so it is not a training run.")
     recipe = Recipe.model_validate(record["recipe"])
     stages = resolve_stages(recipe)
     logs = [(stage.name, _log(run_dir / stage.name)) for stage in stages]
@@ -348,7 +348,9 @@ def _matrix_part(split: SplitPicture) -> Part:
         yaxis={"title": "caption", "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
     )
     count = len(rows)
-    text = f"The first {count} clips of {split.name} and a caption of each: what belongs together is the diagonal."
+    text = (
+        f"The first {count} clips of {split.name} and a caption of each: matching pairs are on the diagonal."
+    )
     return Part("Similarities", text, figure, name="similarities")
 
 
@@ -380,7 +382,7 @@ def _cluster_part(split: SplitPicture) -> Part:
         xaxis={"range": [0, 1], "title": "text to audio"},
         yaxis={"tickvals": places, "ticktext": titles, "autorange": "reversed", "automargin": True},
     )
-    text = f"The captions of {split.name} in clusters of what they say, with how many there are in each."
+    text = f"The captions of {split.name} clustered by content, with the number of captions in each cluster."
     return Part("Retrieval by cluster", text, figure, name="clusters")
 
 

@@ -168,7 +168,7 @@ def refuse_outdated(
     if changed:
         raise RecipeError(
             f"stage {stage.name!r} is finished, but was made from something else: {'; '.join(changed)}. Bring that "
-            f"back, or delete {run.stage_dir(stage.name)} to train the stage anew, or choose another --output_dir."
+            f"back, or delete {run.stage_dir(stage.name)} to train the stage again, or choose another --output_dir."
         )
 
 
@@ -190,13 +190,13 @@ def _compare(stage: Stage, run: RunDirectory, inputs: Inputs, sounds: dict[str, 
     if changed and has_begun:
         told = "; ".join(changed)
         data_alone = all(one.startswith(("the rows", "the labels", "the sounds")) for one in changed)
-        what = "the data have changed" if data_alone else "what it learns from has changed"
+        what = "the data have changed" if data_alone else "its inputs have changed"
         raise RecipeError(
             f"stage {stage.name!r}: {what} since it began: {told}. Bring that back, choose another --output_dir, or "
-            f"delete {directory} to train the stage anew."
+            f"delete {directory} to train the stage again."
         )
     if changed:
-        logger.warning("stage %s begins anew: %s changed", stage.name, "; ".join(changed))
+        logger.warning("stage %s starts again: %s changed", stage.name, "; ".join(changed))
     if has_begun and (rows_alone or found.unrecorded):
         logger.warning(
             "stage %s: its checkpoints do not record everything they learned from; not compared: %s",

@@ -21,9 +21,9 @@ from ..clusters.caption_clusters import LABELS
 from ..models.model_files import model_files_fingerprint
 from ..recipe.reading import Stage
 from ..recipe.schema import RANDOM_WEIGHTS, EvaluationSection
+from .model_places import INPUTS, MODEL_PLACES
 from .run_directory import RunDirectory
 
-INPUTS = "made_from.json"
 SOUNDS = "sounds.parquet"
 LEARNED_FROM = ("train", "validation")
 # An input by the role it has: where it was taken from, its fingerprint (None: it could not be told), and more.
@@ -58,13 +58,13 @@ def model_inputs(stage: Stage, run: RunDirectory, digests: ContentDigests) -> In
 
     inputs: Inputs = {}
     if stage.starts_from != "pretrained":
-        inputs["the model it starts from"] = model(stage.starts_from)
+        inputs[MODEL_PLACES["starts_from"]] = model(stage.starts_from)
     else:
         text, audio = stage.model.text, stage.model.audio
         for what, name in (
-            ("the audio encoder it starts from", audio.pretrained),
-            ("the text encoder it starts from", text.pretrained),
-            ("the tokenizer", text.tokenizer),
+            (MODEL_PLACES["model.audio.pretrained"], audio.pretrained),
+            (MODEL_PLACES["model.text.pretrained"], text.pretrained),
+            (MODEL_PLACES["model.text.tokenizer"], text.tokenizer),
         ):
             if name and name != RANDOM_WEIGHTS:
                 inputs[what] = model(name)
@@ -74,9 +74,9 @@ def model_inputs(stage: Stage, run: RunDirectory, digests: ContentDigests) -> In
             inputs[f"teacher {number}"] = model(entry.source)
     if stage.clusters.is_on:
         if stage.clusters.labels:
-            inputs["the clusters"] = file(stage.clusters.labels, LABELS)
+            inputs[MODEL_PLACES["clusters.labels"]] = file(stage.clusters.labels, LABELS)
         else:
-            inputs["the model that clusters are made with"] = model(stage.clusters.embed_with)
+            inputs[MODEL_PLACES["clusters.embed_with"]] = model(stage.clusters.embed_with)
     augmentation = stage.augmentation
     if augmentation.is_on and augmentation.back_translated:
         inputs["the back-translations"] = file(augmentation.back_translated, BACK_TRANSLATIONS)

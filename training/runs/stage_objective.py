@@ -207,7 +207,7 @@ class _Maker:
         if self.has_begun:
             raise RecipeError(
                 f"stage {self.stage!r}: {reason} since it began, and its checkpoints learned from {what} made "
-                f"before. Bring that back, or delete {self.directory} to train the stage anew."
+                f"before. Bring that back, or delete {self.directory} to train the stage again."
             )
         if world()[0] == 0:
             logger.warning("stage %s: %s; making %s again", self.stage, reason, what)

@@ -165,7 +165,7 @@ def run_stage(
     if checkpoint is not None:
         _refuse_other_number_of_processes(checkpoint, processes)
         if trainer.is_world_process_zero():
-            logger.warning("stage %s: going on from %s", stage.name, checkpoint)
+            logger.warning("stage %s: resuming from %s", stage.name, checkpoint)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.check_weights()
     if trainer.is_world_process_zero() and validation is None:

@@ -236,7 +236,7 @@ def checked_target(directory: str | os.PathLike[str]) -> Path:
         raise BankError(f"{directory}: is a file; name a new directory for the teacher bank.")
     if target.is_dir() and not TeacherBank.is_one(target) and any(target.iterdir()):
         raise BankError(
-            f"{directory}: is not empty and no teacher bank, and is not overwritten; name a new directory."
+            f"{directory}: not empty and not a teacher bank, so it is not overwritten; name a new directory."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
@@ -251,9 +251,7 @@ def _read_info(directory: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BankError(f"{where}: {error}") from error
     if info is None:
-        raise BankError(
-            f"{where}: has no {INFO}, so it is no bank or was not written to its end; embed again."
-        )
+        raise BankError(f"{where}: has no {INFO}, so it is not a bank, or was not finished; embed again.")
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise BankError(f"{where}: {INFO} does not say that it is of the format {FORMAT!r}.")
     if info.get("version") != VERSION:
@@ -266,7 +264,7 @@ def _read_info(directory: Path) -> dict[str, Any]:
             raise BankError(f"{where}: {INFO} lacks {name!r}; embed again.")
     if not isinstance(info.get("encoder", {}), dict):
         raise BankError(
-            f"{where}: {INFO} has {info['encoder']!r} as 'encoder', which is no mapping; embed again."
+            f"{where}: {INFO} has {info['encoder']!r} as 'encoder', which is not a mapping; embed again."
         )
     return info
 

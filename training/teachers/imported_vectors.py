@@ -155,7 +155,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NamedVectors, NamedVector
     if not os.path.isfile(path):
         raise BankError(f"{path}: no such file.")
     if not zipfile.is_zipfile(path):
-        raise BankError(f"{path}: is no .npz file; expected one of np.savez with {', '.join(names)}.")
+        raise BankError(f"{path}: not an .npz file; expected one of np.savez with {', '.join(names)}.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in names if name not in archive.files]

@@ -84,7 +84,7 @@ def _read(path: Path, width: int) -> tuple[list[str], np.ndarray]:
         vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
         return table["caption"].to_pylist(), vectors
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        logger.warning("%s is damaged and is made anew (%s)", path, error)
+        logger.warning("%s is damaged and is computed again (%s)", path, error)
         return nothing
 
 

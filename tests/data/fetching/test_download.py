@@ -142,14 +142,16 @@ def test_a_part_that_is_too_long_begins_anew(get, server, tmp_path, ranges):
 
 def test_a_wrong_checksum_is_named_and_what_came_is_deleted(get, server, tmp_path):
     server.files["/clips.7z"] = CONTENT[:-1] + b"x"
-    with pytest.raises(FetchError, match=rf"md5 is \w+, the publisher's is {MD5[4:]}; what came was deleted"):
+    with pytest.raises(
+        FetchError, match=rf"md5 is \w+, the publisher's is {MD5[4:]}; the download was deleted"
+    ):
         get()
     assert names(tmp_path) == []
 
 
 def test_a_file_of_the_users_is_never_replaced(get, server, tmp_path):
     (tmp_path / "clips.7z").write_text("mine")
-    with pytest.raises(FetchError, match="is another file than the publisher's"):
+    with pytest.raises(FetchError, match="differs from the publisher's"):
         get()
     assert (tmp_path / "clips.7z").read_text() == "mine" and server.requests == []
 

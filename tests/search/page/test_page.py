@@ -78,7 +78,7 @@ def test_filters_leave_what_they_say(running, conditions, numbers):
 
 
 def test_a_filter_that_is_none_is_refused_in_words(running):
-    with pytest.raises(Exception, match="has to be NAME=VALUE"):
+    with pytest.raises(Exception, match="must be NAME=VALUE"):
         asked(running[2], "a dog barks", metadata="wood")
 
 

@@ -166,7 +166,7 @@ def test_an_index_without_its_model_says_what_to_do_when_the_page_opens(page, tm
             assert said.startswith(
                 f"No question can be answered. {tmp_path / 'gone'}: the model of this index"
             )
-            assert "--model PLACE" in said and overflow(driver) <= 0
+            assert "--model PATH" in said and overflow(driver) <= 0
     finally:
         running.close()
 

@@ -71,7 +71,7 @@ def test_filters_that_leave_none_together(archive):
     ]
     assert index.why_empty(tag="Wien") == [] and index.why_empty() == []
     assert index.why_empty(names={"tag": "Folder"}, tag="Linz")[0].startswith("Folder Linz matches no file")
-    with pytest.raises(SearchError, match="'color' is no filter"):
+    with pytest.raises(SearchError, match="'color' is not a filter"):
         index.why_empty(color="red")
 
 
@@ -122,11 +122,11 @@ def test_the_command_ends_with_a_code_of_its_own(archive):
 def test_a_number_that_is_none_is_named(archive):
     _, index = archive
     for options, message in (
-        ({"top": 2.5}, r"top=2\.5: has to be a whole number"),
-        ({"top": True}, "top=True: has to be a whole number"),
-        ({"min_duration": "3"}, "min_duration='3': has to be a number of seconds"),
-        ({"max_duration": [3]}, r"max_duration=\[3\]: has to be a number of seconds"),
-        ({"min_score": "0.3"}, r"min_score='0\.3': has to be a number"),
+        ({"top": 2.5}, r"top=2\.5: must be a whole number"),
+        ({"top": True}, "top=True: must be a whole number"),
+        ({"min_duration": "3"}, "min_duration='3': must be a number of seconds"),
+        ({"max_duration": [3]}, r"max_duration=\[3\]: must be a number of seconds"),
+        ({"min_score": "0.3"}, r"min_score='0\.3': must be a number"),
     ):
         with pytest.raises(SearchError, match=message):
             index.search("rain", **options)
@@ -139,9 +139,9 @@ def test_a_number_that_is_none_is_named(archive):
 
 def test_a_question_without_words_is_refused_in_plain_words(archive):
     _, index = archive
-    with pytest.raises(SearchError, match=r"^The question is empty; it holds no word to search for\.$"):
+    with pytest.raises(SearchError, match=r"^The query is empty; it has no word to search for\.$"):
         index.search("")
-    with pytest.raises(SearchError, match=r"^The question '\?!': it holds no word to search for\.$"):
+    with pytest.raises(SearchError, match=r"^The query '\?!': it holds no word to search for\.$"):
         index.search("?!")
-    with pytest.raises(SearchError, match="None: a question has to be a text"):
+    with pytest.raises(SearchError, match="None: a query must be a string"):
         index.search(None)

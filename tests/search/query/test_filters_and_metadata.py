@@ -186,7 +186,7 @@ def test_fields_of_the_sound_file_itself(tmp_path):
 
 
 def test_an_unknown_filter_is_named():
-    with pytest.raises(SearchError, match="'size' is no filter"):
+    with pytest.raises(SearchError, match="'size' is not a filter"):
         Filters.of({"size": 3})
     assert Filters.of({"tag": None}).sql() is None
     assert Description().hash == ""

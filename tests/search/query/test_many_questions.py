@@ -100,8 +100,8 @@ def test_a_question_that_cannot_be_asked_stops_no_other(many):
     errors = {}
     found = list(many.search_many(["rain", "-thunder", "  ", "wind"], on_error=errors.setdefault))
     assert found[0] and found[3] and found[1] == found[2] == []
-    assert "names only what is unwanted" in str(errors[1]) and "is empty" in str(errors[2])
-    with pytest.raises(SearchError, match="names only what is unwanted"):
+    assert "has only unwanted words" in str(errors[1]) and "is empty" in str(errors[2])
+    with pytest.raises(SearchError, match="has only unwanted words"):
         list(many.search_many(["rain", "-thunder"]))
 
 
@@ -115,7 +115,7 @@ def test_the_command_prints_a_line_a_question(many, tmp_path):
     alone = json.loads(ask("rain", "--index", many.directory, "--json", "-k", 2).stdout)
     assert [hit["path"] for hit in alone] == [hit["path"] for hit in rows[0]["results"]]
     assert "3 questions, 2 with results" in done.stderr and "2 empty lines skipped: 2, 3" in done.stderr
-    assert "1 questions cannot be asked: lines 4" in done.stderr
+    assert "1 queries are not valid: lines 4" in done.stderr
     ask("--from", file, "--index", many.directory, "--export", tmp_path / "all.csv", "-k", 2)
     lines = (tmp_path / "all.csv").read_text().splitlines()
     assert lines[0].startswith("line,query,rank,path,start") and len(lines) >= 5
@@ -127,9 +127,9 @@ def test_the_command_prints_a_line_a_question(many, tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (b"", [], "holds no question"),
+        (b"", [], "the file has no queries"),
         (b"rain\n\xff\n", [], "line 2 is not UTF-8"),
-        (b"-rain\n-wind\n", [], "none of the questions can be asked"),
+        (b"-rain\n-wind\n", [], "none of the queries is valid"),
         (b"rain\n", ["--export", "all.m3u"], ".csv or .jsonl"),
         (b"rain\n", ["wind"], "give either one query"),
         (None, [], "cannot be read"),

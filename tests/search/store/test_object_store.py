@@ -93,7 +93,7 @@ def test_what_is_gone_leaves_it_and_what_is_wrong_is_said(bucket, tmp_path):
     os.remove(folder / "rain" / "it's.wav")
     assert SoundIndex(f"{bucket}/changing").update([folder], progress=False).removed == 1
     assert len(SoundIndex(f"{bucket}/changing")) == 3
-    with pytest.raises(SearchError, match="is no index"):
+    with pytest.raises(SearchError, match="not an index"):
         SoundIndex(f"{bucket}/nothing")
     with pytest.raises(SearchError, match="no-such-bucket"):
         SoundIndex.create("s3://no-such-bucket/index", str(tmp_path / "model"))

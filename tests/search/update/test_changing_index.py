@@ -203,13 +203,13 @@ def test_what_an_interrupted_start_left_is_in_nobodys_way(model, tmp_path):
     assert index.update([sounds], progress=False).added == 3
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    with pytest.raises(SearchError, match="is a folder of something else"):
+    with pytest.raises(SearchError, match="the folder holds other files"):
         SoundIndex.create(tmp_path / "other", model)
 
 
 def test_a_hop_that_would_leave_sound_out_makes_no_index(model, tmp_path):
     for hop in (1.5, 0.0, -1.0):
-        with pytest.raises(SearchError, match=r"has to be above 0 and at most a window, 1 s"):
+        with pytest.raises(SearchError, match=r"must be above 0 and at most a window, 1 s"):
             SoundIndex.create(tmp_path / "index", model, hop_seconds=hop)
     assert not (tmp_path / "index").exists()
     index = SoundIndex.create(tmp_path / "index", model, hop_seconds=0.5, exact_windows=7)

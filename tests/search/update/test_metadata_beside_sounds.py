@@ -133,7 +133,7 @@ def test_rows_about_what_is_not_looked_at_are_no_faults(tmp_path):
     assert [row.text for row in said.rows] == [
         "line 3: there is no file 'rain/gone.wav'",
         "line 6: 'rain' is a folder",
-        "line 7: 'rain/notes.xyz' is there, but is not among the sounds that are read",
+        "line 7: 'rain/notes.xyz' exists, but is not an audio file that is read",
     ]
     assert len(described(folder).rows) == 4
 

@@ -208,7 +208,7 @@ def test_damaged_directories_are_refused(tmp_path):
         CaptionClusters.load(tmp_path / "c")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
-    with pytest.raises(ClusterError, match="holds something else"):
+    with pytest.raises(ClusterError, match="holds other files"):
         clusters.save(tmp_path / "mine")
     with pytest.raises(ClusterError, match="notes.txt: is a file"):
         clusters.save(tmp_path / "mine" / "notes.txt")

@@ -70,7 +70,7 @@ def test_parts_of_the_rows_average_to_the_whole():
 @pytest.mark.parametrize(
     ("audio", "text", "labels", "message"),
     [
-        ((3, 5), (3, 5), [0, 5, 1], r"labels\[1\] is 5; the heads tell 5 clusters, 0 to 4"),
+        ((3, 5), (3, 5), [0, 5, 1], r"labels\[1\] is 5; the heads have 5 clusters, 0 to 4"),
         ((3, 5), (3, 5), [0, 1, -1], r"labels\[2\] is -1"),
         ((3, 5), (3, 6), [0, 1, 2], "audio_logits are for 5 clusters, text_logits for 6"),
         ((3, 5), (4, 5), [0, 1, 2], r"text_logits have shape \(4, 5\), labels have \(3,\)"),

@@ -155,7 +155,7 @@ def test_a_tokenizer_of_another_encoder_is_refused(section, text_dir, own_copy):
     pretrained = load_file(own_copy / "model.safetensors")
     name = "embeddings.word_embeddings.weight"
     save_file({**pretrained, name: pretrained[name][:20].clone()}, own_copy / "model.safetensors")
-    assert "the text tower knows 20" in refused(RecipeError, section(text={"pretrained": str(own_copy)}))
+    assert "the text tower expects 20" in refused(RecipeError, section(text={"pretrained": str(own_copy)}))
 
 
 def test_an_encoder_with_weights_missing_is_refused(section, own_copy):
@@ -227,7 +227,7 @@ def test_without_package_and_hub_the_message_says_what_to_install(section, monke
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setitem(pretrained_text.PACKAGED_ENCODERS, "nobody/nothing", entry)
     message = refused(PretrainedError, section(text={"pretrained": "nobody/nothing"}))
-    assert "nobody/nothing" in message and "neither here nor on the Hub" in message
+    assert "nobody/nothing" in message and "not found here or on the Hub" in message
     assert "Without the Hub, pip install 'auricle[demo]' brings it" in message
 
 

@@ -113,7 +113,7 @@ def test_stages_have_towers_teachers_and_clusters_of_their_own(tmp_path):
         ({"distillation": {"teachers": ["x", "x"]}}, "'x' occurs twice"),
         ({"distillation": {"teachers": [{"source": "x", "weight": 0}]}}, "greater than 0"),
         ({"distillation": {"teachers": "x"}}, "teachers"),
-        ({"training": {"contrastive_weight": 0}}, "leaves nothing to learn from"),
+        ({"training": {"contrastive_weight": 0}}, "needs distillation.teachers"),
         ({"clusters": {"min_cluster_size": 1}}, "greater than or equal to 2"),
         ({"distilation": {}}, "did you mean 'distillation'"),
     ],

@@ -224,3 +224,16 @@ def test_what_changed_is_made_anew_or_refused_by_name(place):
     assert again.stderr.count(": done") == len(
         [line for line in again.stderr.splitlines() if line[:1] == "["]
     )
+
+
+def test_a_chain_whose_directories_moved_is_done(place):
+    """Data, weights and OUT move together; nothing is made again, and an ensemble finds its members."""
+    own = place / "before"
+    shutil.copytree(place / "data", own / "data")
+    shutil.copytree(place / "recipes", own / "recipes")
+    only = ("--only", "sid3_passt", "--only", "sid2_passt")
+    reproduce(own, own / "out", *only)
+    now = own.rename(place / "after")
+    again = reproduce(now, now / "out", *only)
+    steps = [line for line in again.stderr.splitlines() if line[:1] == "["]
+    assert len(steps) == 12 and all(line.endswith(": done") for line in steps), again.stderr

@@ -177,6 +177,14 @@ def test_only_what_the_steps_need_is_listed(chain, tmp_path):
     assert not places & {"eat", "beats", "mixes", "back_translated"}
 
 
+def test_a_bank_alone_needs_the_data_and_mixes_that_it_holds(chain, tmp_path):
+    steps = plan_chain(chain, only=["bank sid1_passt"])
+    items = {Path(item.place).name: item for item in shopping_list(chain, steps, tmp_path)}
+    assert items["mixes"].wanted_by == ("the banks",) and items["mixes"] in missing_items(items.values())
+    assert items["clotho"].wanted_by == ("sid1", "the banks")
+    assert not items.keys() & {"back_translated", "eat", "beats"}
+
+
 def test_what_is_there_is_found_also_in_folders_of_archives(chain, tmp_path):
     steps = plan_chain(chain, only=["sid1_passt"])
     clotho = tmp_path / "clotho"
@@ -266,6 +274,8 @@ def test_an_ensemble_is_searched_evaluated_and_searched_again_if_a_member_change
         make_step(step, place, write_card=None)
         assert state_of(step, place).kind == "done"
     ensemble = Ensemble.load(place.out / "ensembles" / "E1.json")
+    assert ensemble.members[0].model == str(place.out / "runs" / "sid2_passt" / "finetune" / "model")
+    assert str(place.out) not in (place.out / "ensembles" / "E1.json").read_text()
     assert sum(member.weight for member in ensemble.members) == pytest.approx(1)
     assert [member.name for member in ensemble.members][:3] == ["sid2/passt", "sid2/eat", "sid2/beats"]
     members = place.members(search)

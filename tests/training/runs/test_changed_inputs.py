@@ -1,4 +1,4 @@
-"""A run notices that what it learns from has changed: by content, by name, and before a step is taken."""
+"""A run notices that its inputs have changed: by content, by name, and before a step is taken."""
 
 import json
 import logging
@@ -116,7 +116,7 @@ def test_a_teacher_retrained_after_its_bank_was_made_is_run_again(world, here, m
     record = json.loads((here / "run" / "tune" / "stage.json").read_text())
     assert record["teachers"][0]["fingerprint"] == new == record["clusters"]["source"]["fingerprint"]
     told = caplog.text
-    assert "stage tune begins anew: teacher 1" in told
+    assert "stage tune starts again: teacher 1" in told
     assert "making the bank of teacher" in told and "making the clusters again" in told
 
 
@@ -144,7 +144,7 @@ def test_with_a_checkpoint_a_replaced_model_is_refused_by_name(world, here, monk
     killed_at_step(recipe, 4, monkeypatch)
     kept = weights_of(here / "run" / "tune" / "checkpoint-4")
     place_model(world, here / place, 2)
-    with pytest.raises(RecipeError, match=r"what it learns from has changed since it began") as caught:
+    with pytest.raises(RecipeError, match=r"its inputs have changed since it began") as caught:
         run_recipe(recipe, progress=False)
     assert f"{named} ({here / place})" in str(caught.value) and len(str(caught.value).splitlines()) == 1
     after = weights_of(here / "run" / "tune" / "checkpoint-4")
@@ -152,6 +152,32 @@ def test_with_a_checkpoint_a_replaced_model_is_refused_by_name(world, here, monk
     place_model(world, here / place, 1)
     run_recipe(recipe, progress=False)
     assert (here / "run" / "tune" / "stage.json").is_file()
+
+
+def test_models_that_moved_are_followed_and_another_content_there_is_refused(world, here, monkeypatch):
+    killed_at_step(student(world, here), 4, monkeypatch)
+    made = [
+        here / "run" / "tune" / name for name in ("teachers/0-teacher/bank.json", "clusters/clusters.json")
+    ]
+    before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in made]
+    elsewhere = here / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("start", "teacher"):
+        (here / name).rename(elsewhere / name)
+    moved = student(
+        world,
+        here,
+        stages=[{"name": "tune", "starts_from": str(elsewhere / "start")}],
+        distillation={"teachers": [str(elsewhere / "teacher")]},
+        clusters={"embed_with": str(elsewhere / "teacher"), "method": "kmeans", "num_clusters": 2},
+    )
+    place_model(world, elsewhere / "teacher", 2)
+    with pytest.raises(RecipeError, match="what it learns from has changed since it began"):
+        run_recipe(moved, progress=False)
+    place_model(world, elsewhere / "teacher", 1)
+    run_recipe(moved, progress=False)
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in made] == before
+    assert made_from(here / "run" / "tune").is_current
 
 
 def test_with_a_checkpoint_replaced_clusters_and_translations_are_refused_by_name(world, here, monkeypatch):

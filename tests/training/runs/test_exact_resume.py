@@ -113,7 +113,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(folder, unbroken, save_every, se
         (torn / "complete.json").unlink()
         (torn / "optimizer.pt").write_bytes((torn / "optimizer.pt").read_bytes()[:100])
     done = run_train(*arguments)
-    assert f"going on from {run / 'first' / f'checkpoint-{complete[-1]}'}" in done.stderr
+    assert f"resuming from {run / 'first' / f'checkpoint-{complete[-1]}'}" in done.stderr
     assert_same_end(run, unbroken)
 
 

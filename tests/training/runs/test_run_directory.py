@@ -184,3 +184,75 @@ def test_a_run_that_names_its_form_is_held_to_it(tmp_path):
     started(tmp_path, model={"text": {"caption_normalization": "publisher"}})
     with pytest.raises(RecipeError, match="caption_normalization is 'publisher' there and 'auricle-2' here"):
         RunDirectory(recipe(tmp_path))
+
+
+def with_models(tmp_path, place, **more) -> Recipe:
+    """A recipe that starts from, learns from and clusters with models below ``place``."""
+    values = {
+        "stages": [{"name": "one", "starts_from": f"{place}/start"}],
+        "distillation": {"teachers": [f"{place}/teacher"]},
+        "clusters": {"embed_with": f"{place}/teacher"},
+    }
+    return recipe(tmp_path, **{**values, **more})
+
+
+def record_contents(tmp_path, **contents) -> None:
+    roles = {
+        "start": "the model it starts from",
+        "teacher": "teacher 1",
+        "clusters": "the model that clusters are made with",
+    }
+    inputs = {role: {"source": "?", "fingerprint": contents.get(name, "abc")} for name, role in roles.items()}
+    (tmp_path / "run" / "one" / "checkpoint-3").mkdir(parents=True)
+    (tmp_path / "run" / "one" / "made_from.json").write_text(json.dumps(inputs))
+
+
+def test_models_may_move_where_their_contents_were_recorded(tmp_path):
+    RunDirectory(with_models(tmp_path, "/before")).start()
+    record_contents(tmp_path)
+    run = RunDirectory(with_models(tmp_path, "/now"))
+    run.start()
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
+    assert record["stages"][0]["starts_from"] == "/now/start"
+    assert record["distillation"]["teachers"][0]["source"] == "/now/teacher"
+    assert record["clusters"]["embed_with"] == "/now/teacher"
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("start", "stages.one.starts_from"),
+        ("teacher", "distillation.teachers"),
+        ("clusters", "clusters.embed_with"),
+    ],
+)
+def test_a_model_whose_content_was_not_recorded_may_not_move(tmp_path, name, field):
+    RunDirectory(with_models(tmp_path, "/before")).start()
+    record_contents(tmp_path, **{name: None})
+    with pytest.raises(RecipeError, match=f"another recipe \\({field} is"):
+        RunDirectory(with_models(tmp_path, "/now"))
+
+
+def test_a_stage_that_began_before_contents_were_recorded_keeps_its_places(tmp_path):
+    RunDirectory(with_models(tmp_path, "/before")).start()
+    RunDirectory(with_models(tmp_path, "/now"))  # it has not begun
+    (tmp_path / "run" / "one" / "checkpoint-3").mkdir(parents=True)
+    with pytest.raises(RecipeError, match="starts_from"):
+        RunDirectory(with_models(tmp_path, "/now"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stages": [{"name": "one", "starts_from": "pretrained"}]},
+        {"distillation": {"teachers": [{"source": "/now/teacher", "weight": 2.0}]}},
+        {"distillation": {"teachers": ["/before/teacher", "/now/teacher"]}},
+        {"model": {"audio": {"pretrained": "none"}}},
+    ],
+)
+def test_another_start_other_weights_and_more_teachers_are_no_move(tmp_path, change):
+    before = {"model": {"audio": {"pretrained": "/before/audio"}}} if "model" in change else {}
+    RunDirectory(with_models(tmp_path, "/before", **before)).start()
+    record_contents(tmp_path)
+    with pytest.raises(RecipeError, match="holds a run of another recipe"):
+        RunDirectory(with_models(tmp_path, "/before", **change))

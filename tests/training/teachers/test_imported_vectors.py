@@ -308,5 +308,5 @@ def test_only_banks_are_replaced(files, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     arrays, rows = files()
-    with pytest.raises(BankError, match="is not empty and no teacher bank"):
+    with pytest.raises(BankError, match="not empty and not a teacher bank"):
         import_bank(tmp_path / "other", arrays, read_rows(rows), model_name="x")

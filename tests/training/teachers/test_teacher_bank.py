@@ -399,7 +399,7 @@ def test_what_is_no_bank_is_refused(copied, tmp_path):
         TeacherBank.load(tmp_path / "none")
     (copied / "bank.json").unlink()
     assert not TeacherBank.is_one(copied)
-    with pytest.raises(BankError, match=r"has no bank.json, so it is no bank or was not written to its end"):
+    with pytest.raises(BankError, match=r"has no bank.json, so it is not a bank, or was not finished"):
         TeacherBank.load(copied)
     (copied / "bank.json").write_text("{")
     with pytest.raises(BankError, match=r"bank.json: is not valid JSON"):
