@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .encoder_options import TRUST_REMOTE_CODE
 from .failures import one_line
 from .index_options import (
     DEFAULT_INDEX,
@@ -15,6 +16,7 @@ from .index_options import (
     MAX_DURATION,
     METADATA,
     MIN_DURATION,
+    MODEL,
     NO_RESULTS,
     PATH,
     TAG,
@@ -47,6 +49,8 @@ def detections(
     max_duration: Annotated[float | None, MAX_DURATION] = None,
     license: Annotated[str | None, LICENSE] = None,
     metadata: Annotated[list[str] | None, METADATA] = None,
+    model: Annotated[str | None, MODEL] = None,
+    trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print counts, threshold and estimate as JSON.")
     ] = False,
@@ -75,7 +79,7 @@ def detections(
             "metadata": metadata_pairs(metadata or []),
         }
         given = {key: value for key, value in filters.items() if value not in (None, {})}
-        sounds = open_index(index_dir, None, None)
+        sounds = open_index(index_dir, None, None, model=model, trust_remote_code=trust_remote_code)
         found = find_detections(sounds, name, precision=precision, threshold=threshold, filters=given)
         found.write_csv(out)
         for line in found.learned.remarks():

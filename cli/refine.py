@@ -125,7 +125,9 @@ def refine(
         from ..search.errors import SearchError
         from ..search.query.filters import metadata_pairs
         from ..search.refine import MarkTable, SavedSearches
+        from ..search.refine.marks import check_name
 
+        name = None if name is None else check_name(name)
         filters = {
             "glob": path,
             "tag": tag,
@@ -159,12 +161,8 @@ def refine(
             searches.save(name, question, filters=given)
         elif like is not None:
             searches.save_sound(name, *parse_moment(like), filters=given)
-        elif name not in searches and (fits or import_csv or import_hoplite):
-            # A search by marks alone.
-            searches.save(name, filters=given)
-        search = searches.get(name)
         if delete:
-            _delete(sounds, search, yes)
+            _delete(sounds, searches.get(name), yes)
             return
         if import_csv is not None:
             _import(sounds, import_csv, name)
@@ -172,18 +170,18 @@ def refine(
             from ..search.refine.hoplite_labels import import_annotations
 
             _show_report(import_annotations(sounds, import_hoplite, label or name, name))
+        asked = searches.get(name).question if name in searches else ""
         table = MarkTable(sounds)
-        # All are looked at before the first is set.
-        moments = [
-            (parse_moment(text), kind)
+        marks = [
+            table.make(name, *parse_moment(text), kind, asked)
             for texts, kind in ((fits, True), (misfits, False), (unmark, None))
             for text in texts or ()
         ]
-        for moment, kind in moments:
-            if kind is None:
-                table.remove(name, *moment, question=search.question)
-            else:
-                table.add(name, *moment, fits=kind, question=search.question)
+        if fits and name not in searches:
+            # A search by marks alone.
+            searches.save(name, filters=given)
+        search = searches.get(name)
+        table.extend(marks)
         if export_csv is not None:
             _export(sounds, export_csv, name)
         if export_hoplite is not None:
@@ -215,7 +213,7 @@ def parse_moment(text: str) -> tuple[str, float | None, float | None]:
         start, end = map(float, moment.split(","))
     except ValueError as error:
         raise SearchError(
-            f"{text}: the moment after #t= has to be START,END in seconds, as in #t=10,15."
+            f"{text}: the moment after #t= must be START,END in seconds, as in #t=10,15."
         ) from error
     return path, start, end
 

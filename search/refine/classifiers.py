@@ -182,12 +182,12 @@ def least_sure_order(raw: np.ndarray, boundary: float, files: np.ndarray) -> np.
         All rows, ``(rows,)``; of equal ones the first comes first.
     """
     order = np.argsort(np.abs(raw - boundary), kind="stable")
-    turn = np.zeros(len(order), dtype=np.int64)
-    seen: dict[int, int] = {}
-    for place, row in enumerate(order):
-        file = int(files[row])
-        turn[place] = seen.get(file, 0)
-        seen[file] = turn[place] + 1
+    # Of each file the first, second, ... in that order.
+    by_file = np.argsort(files[order], kind="stable")
+    sorted_files = files[order][by_file]
+    first = np.searchsorted(sorted_files, sorted_files, side="left")
+    turn = np.empty(len(order), dtype=np.int64)
+    turn[by_file] = np.arange(len(order)) - first
     return order[np.argsort(turn, kind="stable")]
 
 
@@ -201,7 +201,9 @@ def random_rows(count: int, wanted: int, excluded: Sequence[int] = (), *, seed: 
         excluded: rows that are not drawn.
         seed: of the draw.
     """
-    free = np.setdiff1d(np.arange(count), np.asarray(excluded, dtype=np.int64), assume_unique=False)
+    allowed = np.ones(count, dtype=bool)
+    allowed[np.asarray(excluded, dtype=np.int64)] = False
+    free = np.flatnonzero(allowed)
     if len(free) <= wanted:
         return free
     return np.sort(np.random.default_rng(seed).choice(free, size=wanted, replace=False))

@@ -119,10 +119,10 @@ def find_detections(
         ImportError: if scikit-learn is needed and not installed.
     """
     if not 0 < precision <= 1:
-        raise SearchError(f"precision {precision:g}: has to be above 0 and at most 1.")
+        raise SearchError(f"precision {precision:g}: must be above 0 and at most 1.")
     learned = refine(index, name)
     if threshold is not None and learned.method == "probe" and not 0 <= threshold <= 1:
-        raise SearchError(f"threshold {threshold:g}: a linear probe's scores are between 0 and 1.")
+        raise SearchError(f"threshold {threshold:g}: the scores of a linear probe are between 0 and 1.")
     worth, why = None, ""
     matched = learned.matched
     if learned.method == "probe" or threshold is None:

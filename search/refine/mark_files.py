@@ -33,16 +33,18 @@ class ImportReport:
         known: number of marks that it had already.
         skipped: rows that were not imported: where, and why.
         created: names of saved searches that were made for them.
+        verb: what was done with the marks, for `lines`.
     """
 
     imported: int = 0
     known: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
+    verb: str = "imported"
 
     def lines(self) -> list[str]:
         """What a person should know, one line each."""
-        told = [f"{counted(self.imported, 'mark', 'marks')} imported"]
+        told = [f"{counted(self.imported, 'mark', 'marks')} {self.verb}"]
         if self.known:
             told[0] += f", {self.known:,} known already"
         told += [f"saved search {name!r} created" for name in self.created]
@@ -76,7 +78,7 @@ def export_marks(out: Path, marks: Iterable[Mark]) -> int:
         replace_path(fresh, out)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise SearchError(f"{out}: cannot be written ({error.strerror or error}).") from error
+        raise SearchError(f"{out}: cannot write the file ({error.strerror or error}).") from error
     return len(kept)
 
 
@@ -101,7 +103,7 @@ def import_marks(index: MarkedIndex, path: Path, search: str = "") -> ImportRepo
         if len(names) > 1:
             others = [(where, mark) for where, mark in found if mark.search not in ("", search)]
             report.skipped += [
-                (where, f"the mark is of the search {mark.search!r}") for where, mark in others
+                (where, f"the mark belongs to the search {mark.search!r}") for where, mark in others
             ]
             found = [(where, mark) for where, mark in found if mark.search in ("", search)]
         found = [(where, replace(mark, search=search)) for where, mark in found]
@@ -185,17 +187,17 @@ def read_marks(path: Path) -> tuple[list[tuple[str, Mark]], ImportReport]:
         text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise SearchError(
-            f"{path}: is not UTF-8 (byte {error.start}); save the table as CSV in UTF-8."
+            f"{path}: not UTF-8 (byte {error.start}); save the table as CSV in UTF-8."
         ) from error
     except OSError as error:
-        raise SearchError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise SearchError(f"{path}: cannot read the file ({error.strerror or error}).") from error
     rows = csv.reader(StringIO(text, newline=""))
     try:
         names = [OLD_NAMES.get(name.strip().lower(), name.strip().lower()) for name in next(rows, [])]
         if "fits" not in names or not {"path", "digest"} & set(names):
             told = ", ".join(names)[:100] or "nothing"
             raise SearchError(
-                f"{path}: its first line has to name the columns, 'fits' and 'path' or 'digest' among them; it has: "
+                f"{path}: the first line must name the columns, 'fits' and 'path' or 'digest' among them; found: "
                 f"{told}."
             )
         report, found, now = ImportReport(), [], utc_now()
@@ -209,7 +211,7 @@ def read_marks(path: Path) -> tuple[list[tuple[str, Mark]], ImportReport]:
             except ValueError as error:
                 report.skipped.append((where, str(error)))
     except csv.Error as error:
-        raise SearchError(f"{path}: is no CSV table (line {rows.line_num}: {error}).") from error
+        raise SearchError(f"{path}: not a CSV table (line {rows.line_num}: {error}).") from error
     return found, report
 
 
@@ -217,7 +219,7 @@ def _mark(cells: dict[str, str], now: str) -> Mark:
     """A mark from the cells of a row; raises ValueError, which says what is wrong."""
     path, digest = cells.get("path", ""), cells.get("digest", "").strip().lower()
     if not path and not digest:
-        raise ValueError("the row names neither a path nor a digest")
+        raise ValueError("the row has neither a path nor a digest")
     told = cells.get("fits", "").strip().lower()
     fits = {**FITS, **MISFITS}.get(told)
     if fits is None:

@@ -84,7 +84,7 @@ class MarkTable:
             SearchError: if the index does not have the file, for a moment that is none, neither a name nor a
                 question, or a table that cannot be written.
         """
-        mark = self._mark(search, path, start, end, fits, question, who)
+        mark = self.make(search, path, start, end, fits, question, who)
         self._append([mark])
         return mark
 
@@ -99,9 +99,48 @@ class MarkTable:
         who: str | None = None,
     ) -> Mark:
         """Takes a mark back; arguments as of [`add`]. A moment without a mark stays so."""
-        mark = self._mark(search, path, start, end, None, question, who)
+        mark = self.make(search, path, start, end, None, question, who)
         self._append([mark])
         return mark
+
+    def make(
+        self,
+        search: str,
+        path: str | os.PathLike[str],
+        start: float | None = None,
+        end: float | None = None,
+        fits: bool | None = True,
+        question: str = "",
+        who: str | None = None,
+    ) -> Mark:
+        """A mark that [`extend`] takes, checked and not yet set; arguments as of [`add`], ``fits=None`` takes back."""
+        if search or not question.strip():
+            search = check_name(search)
+        if fits is not None and not isinstance(fits, bool):
+            raise SearchError(f"fits={fits!r}: must be True or False.")
+        try:
+            check_moment(start, end)
+        except ValueError as error:
+            raise SearchError(f"{os.fspath(path)}: {error}.") from error
+        store = self.index.store
+        own = checked_path(store, self.index._contents, path)
+        digest = digests_of(store, [own]).get(own)
+        if digest is None:
+            raise SearchError(
+                f"{os.fspath(path)}: not in the index {store.folder}; add it with auricle index."
+            )
+        moment = (None, None) if start is None or end is None else (float(start), float(end))
+        return Mark(
+            own,
+            digest,
+            *moment,
+            fits=fits,
+            search=search,
+            question=question,
+            who=current_user() if who is None else who,
+            when=utc_now(),
+            fingerprint=store.record["fingerprint"],
+        )
 
     def extend(self, marks: Iterable[Mark]) -> int:
         """
@@ -153,44 +192,6 @@ class MarkTable:
             if dropped:
                 self._folder.write(TABLE, b"".join(kept))
         return dropped
-
-    def _mark(
-        self,
-        search: str,
-        path: str | os.PathLike[str],
-        start: float | None,
-        end: float | None,
-        fits: bool | None,
-        question: str,
-        who: str | None,
-    ) -> Mark:
-        if search or not question.strip():
-            search = check_name(search)
-        if fits is not None and not isinstance(fits, bool):
-            raise SearchError(f"fits={fits!r}: has to be True or False.")
-        try:
-            check_moment(start, end)
-        except ValueError as error:
-            raise SearchError(f"{os.fspath(path)}: {error}.") from error
-        store = self.index.store
-        own = checked_path(store, self.index._contents, path)
-        digest = digests_of(store, [own]).get(own)
-        if digest is None:
-            raise SearchError(
-                f"{os.fspath(path)}: is not in the index {store.folder}; add it with auricle index."
-            )
-        moment = (None, None) if start is None or end is None else (float(start), float(end))
-        return Mark(
-            own,
-            digest,
-            *moment,
-            fits=fits,
-            search=search,
-            question=question,
-            who=current_user() if who is None else who,
-            when=utc_now(),
-            fingerprint=store.record["fingerprint"],
-        )
 
     def _append(self, marks: Sequence[Mark]) -> None:
         if marks:

@@ -74,15 +74,15 @@ def read_mark(row: Any) -> Mark:
         ValueError: if it is none; the message says why.
     """
     if not isinstance(row, Mapping):
-        raise ValueError("is no JSON object")
+        raise ValueError("not a JSON object")
     known = {entry.name for entry in fields(Mark)}
     # What a later version adds is left out; what it needs, it says in the first line.
     values = {name: value for name, value in row.items() if name in known}
     for name in TEXTS:
         if not isinstance(values.get(name, ""), str):
-            raise ValueError(f"{name} is {values[name]!r}, expected a text")
+            raise ValueError(f"{name} is {values[name]!r}, expected a string")
     if not values.get("path") and not values.get("digest"):
-        raise ValueError("names neither a path nor a digest")
+        raise ValueError("has neither a path nor a digest")
     values.setdefault("path", "")
     if not (values.get("fits", True) is None or isinstance(values.get("fits", True), bool)):
         raise ValueError(f"fits is {values['fits']!r}, expected true, false or null")
@@ -101,7 +101,9 @@ def check_moment(start: Any, end: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             raise ValueError(f"{name} is {value!r}, expected seconds")
     if not 0 <= start < end:
-        raise ValueError(f"the moment {start:g} to {end:g} s has to begin at 0 or later and end behind that")
+        raise ValueError(
+            f"the moment {start:g} to {end:g} s must start at 0 or later and end after its start"
+        )
 
 
 def as_utc(text: str) -> str:
@@ -127,11 +129,11 @@ def check_name(name: str) -> str:
         SearchError: for one that is no text, is empty, longer than 100 characters, or holds control characters.
     """
     if not isinstance(name, str):
-        raise SearchError(f"{name!r}: the name of a search has to be a text.")
+        raise SearchError(f"{name!r}: the name of a search must be a string.")
     name = name.strip()
     if not name or len(name) > 100 or not name.isprintable():
         raise SearchError(
-            f"{name!r}: the name of a search has to have 1 to 100 characters, none of them a control character."
+            f"{name!r}: the name of a search must have 1 to 100 characters and no control character."
         )
     return name
 

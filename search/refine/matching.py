@@ -68,7 +68,7 @@ class MatchedMarks:
             told.append(f"{marks} not used: {reason} (first: {first.path or first.digest}).")
         if self.foreign:
             marks = counted(self.foreign, "mark was", "marks were")
-            told.append(f"{marks} set in an index of another model, and found by content and time.")
+            told.append(f"{marks} set in an index of another model, and matched by content and time.")
         return told
 
 

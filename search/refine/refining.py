@@ -117,11 +117,11 @@ class Refinement:
         Raises:
             SearchError: for options or filters that cannot be used, or an empty index.
         """
-        least = None if min_score is None else self.scorer.cosine_at(min_score)
-        question = Question(
-            self.scorer.direction, self._unwanted(), top=top, min_score=least, rank=self.search.rank
-        )
-        check_question(replace(question, min_score=min_score))
+        how: dict[str, Any] = {"top": top, "rank": self.search.rank}
+        question = Question(self.scorer.direction, self._unwanted(), min_score=min_score, **how)
+        check_question(question)
+        if min_score is not None:
+            question = replace(question, min_score=self.scorer.cosine_at(min_score))
         kept = self._filters(filters)
         hits = self._ask(question, kept, exact) if not unmarked else self._ask_unmarked(question, kept, exact)
         # A probe has no unwanted sentences: its score is a function of the cosine.
@@ -149,13 +149,13 @@ class Refinement:
         check_top(top)
         contents = self.index._contents.get()
         kept = resolve_filters(self.index.store, self.index._contents, self._filters(filters))
-        rows = unmarked_rows(self.index, contents, self.scorer, kept, self.matched)
-        if not rows or not len(rows["path"]):
+        rows, left = unmarked_rows(self.index, contents, self.scorer, kept, self.matched)
+        if not left.any():
             return []
-        cosines = rows["vector"] @ self.scorer.direction
+        cosines, left = rows["vector"] @ self.scorer.direction, np.flatnonzero(left)
         # A cosine of 1 is never reached: the best come first.
         boundary = 1.0 if self.method == "question" else self.scorer.boundary
-        order = least_sure_order(self.scorer.raw(cosines), boundary, rows["file"])[:top]
+        order = left[least_sure_order(self.scorer.raw(cosines)[left], boundary, rows["file"][left])[:top]]
         return hits_of(rows, order.tolist(), cosines, self.scorer.score(cosines))
 
     def _unwanted(self) -> tuple[np.ndarray, ...]:
@@ -214,7 +214,7 @@ def refine(
     elif question.strip():
         search = SavedSearch("", question.strip(), embed_question(index, question))
     else:
-        raise SearchError("name a saved search, or a question.")
+        raise SearchError("give the name of a saved search, or a query.")
     query = None if search.vectors is None else search.vectors[0]
     marks = MarkTable(index).changes(name, search.question)
     matched = match_marks(index.store, marks, query)
@@ -222,7 +222,7 @@ def refine(
     if query is None and not len(matched):
         missing = f" ({matched.remarks()[0]})" if matched.missing else ""
         raise SearchError(
-            f"the saved search {name!r} has neither a question nor a mark that can be used{missing}; give it one."
+            f"the saved search {name!r} has neither a query nor a mark that can be used{missing}; add one."
         )
     if not len(matched):
         weak = np.zeros((0, index.store.record["width"]), dtype=np.float32)

@@ -93,7 +93,7 @@ class SavedSearches:
         searches = self._read()
         if name not in searches:
             held = ", ".join(repr(one) for one in sorted(searches)[:10]) or "none"
-            raise SearchError(f"{self._folder}: has no saved search {name!r}; there are: {held}.")
+            raise SearchError(f"{self._folder}: has no saved search {name!r}; saved are: {held}.")
         return searches[name]
 
     def save(
@@ -121,7 +121,7 @@ class SavedSearches:
         name, filters = check_name(name), dict(filters or {})
         Filters.of(filters)
         if rank not in RANKINGS:
-            raise SearchError(f"rank={rank!r}: has to be one of {', '.join(RANKINGS)}.")
+            raise SearchError(f"rank={rank!r}: must be one of {', '.join(RANKINGS)}.")
         filters = json.loads(json.dumps({key: value for key, value in filters.items() if value}, default=str))
         search = SavedSearch(
             name,
@@ -213,7 +213,7 @@ class SavedSearches:
         lengths = np.linalg.norm(vectors, axis=-1) if vectors.ndim == 2 else np.zeros(1)
         if vectors.shape[1:] != (width,) or not (np.abs(lengths - 1) < 0.01).all():
             raise SearchError(
-                f"vector of shape {vectors.shape[1:]}: has to be of unit length and shape ({width},)."
+                f"vector of shape {vectors.shape[1:]}: must have unit length and shape ({width},)."
             )
         return vectors
 
@@ -233,7 +233,7 @@ class SavedSearches:
         try:
             kept = json.loads(content)
             if kept["format"] != FORMAT:
-                raise ValueError("it is of another kind")
+                raise ValueError("it is a file of another kind")
             if kept["version"] > VERSION:
                 raise SearchError(
                     f"{self._folder}: its {FILE} has version {kept['version']}, and this program reads versions up to "
@@ -244,7 +244,7 @@ class SavedSearches:
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise SearchError(
-                f"{self._folder}: its {FILE} is damaged ({str(error)[:100]}); remove it and save the searches anew."
+                f"{self._folder}: its {FILE} is damaged ({str(error)[:100]}); remove it and save the searches again."
             ) from error
 
 
@@ -278,13 +278,13 @@ def _moment_of(question: str) -> tuple[str, float | None, float | None]:
     """Path and moment of a question by a sound, as it is kept; raises SearchError."""
     place, _, moment = question.removeprefix(SOUND).rpartition("#t=")
     if not question.startswith(SOUND):
-        raise SearchError(f"{question!r} does not say which sound.")
+        raise SearchError(f"{question!r} names no sound.")
     if not place:
         return moment, None, None
     try:
         start, end = map(float, moment.split(","))
     except ValueError as error:
-        raise SearchError(f"{question!r} does not say which sound.") from error
+        raise SearchError(f"{question!r} names no sound.") from error
     return place, start, end
 
 

@@ -40,8 +40,9 @@ def marked_mask(rows: Rows, matched: MatchedMarks) -> np.ndarray:
         moments.setdefault(path, []).append((start, end))
     if not moments:
         return marked
-    # Texts of an index of millions of windows are compared once a row and not once a mark.
-    for row in np.flatnonzero(np.isin(rows["path"], np.array(list(moments), dtype=object))):
+    # Texts are looked up: to compare those of a large index takes longer than to rank it.
+    inside = np.fromiter((path in moments for path in rows["path"]), dtype=bool, count=len(marked))
+    for row in np.flatnonzero(inside):
         for start, end in moments[rows["path"][row]]:
             near = abs(rows["start"][row] - start) + abs(rows["end"][row] - end)
             marked[row] |= near < SAME_MOMENT_SECONDS
@@ -68,7 +69,7 @@ def random_windows(index: MarkedIndex, matched: MatchedMarks, count: int, *, see
 
 def unmarked_rows(
     index: MarkedIndex, contents: IndexContents, scorer: LinearScorer, filters: Filters, matched: MatchedMarks
-) -> dict[str, np.ndarray]:
+) -> tuple[Rows, np.ndarray]:
     """
     Windows that nobody marked and filters leave: all of them, or of a library too large for memory random ones and
     those near a direction.
@@ -81,7 +82,7 @@ def unmarked_rows(
         matched: the marks.
 
     Returns:
-        Columns of [`read_columns`].
+        Columns of [`read_columns`], and which of their rows are meant, bool ``(rows,)``.
     """
     if index.store.approximate:
         near = index.store.nearest(NearestQuery(scorer.direction, NEAR_WINDOWS, filters.sql(), COLUMNS))
@@ -91,13 +92,12 @@ def unmarked_rows(
             for table in (near, _random_table(index.store, RANDOM_WINDOWS, COLUMNS, 0))
             for row, (path, window) in _keyed(table)
         }
-        rows = read_columns(arrow.concat_tables(parts.values()))["windows"] if parts else {}
-        if not rows:
-            return {}
+        rows: Rows = (
+            read_columns(arrow.concat_tables(parts.values()))["windows"] if parts else {"path": np.zeros(0)}
+        )
     else:
         rows = contents.windows
-    kept = filters.mask(rows) & ~marked_mask(rows, matched)
-    return {name: values[kept] for name, values in rows.items()}
+    return rows, filters.mask(rows) & ~marked_mask(rows, matched)
 
 
 def _keyed(table: arrow.Table) -> Sequence[tuple[arrow.Table, tuple[str, int]]]:

@@ -13,6 +13,8 @@ from .snapshot import SNAPSHOT
 
 LOCK = "index.lock"
 LOCK_SECONDS = 1.0
+# What people marked, and named searches: they go by the content of files, and outlive an index that is made anew.
+MARKS = frozenset(("marks.jsonl", "marks.lock", "searches.json", "feedback.csv", "feedback.lock"))
 
 
 @contextmanager
@@ -44,7 +46,7 @@ def check_free(folder: IndexFolder) -> None:
     if folder.path is None or not folder.path.is_dir():
         return
     own = {f"{TABLE}.lance", LOCK, SNAPSHOT, FAULTS, "pending", f".{RECORD}.partial"}
-    if any(entry.name not in own for entry in folder.path.iterdir()):
+    if any(entry.name not in own | MARKS for entry in folder.path.iterdir()):
         raise SearchError(f"{folder}: the folder holds other files; name a new or empty one.")
 
 

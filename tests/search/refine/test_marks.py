@@ -145,10 +145,10 @@ def test_no_windows_match_nothing():
     [
         ({"search": ""}, "name of a search"),
         ({"search": "a\nb"}, "control character"),
-        ({"path": "/no/such.wav"}, "is not in the index"),
-        ({"start": 2.0, "end": 1.0}, "begin at 0 or later"),
+        ({"path": "/no/such.wav"}, "not in the index"),
+        ({"start": 2.0, "end": 1.0}, "start at 0 or later"),
         ({"start": 2.0}, "end is None"),
-        ({"start": -1.0, "end": 1.0}, "begin at 0 or later"),
+        ({"start": -1.0, "end": 1.0}, "start at 0 or later"),
         ({"start": float("nan"), "end": 1.0}, "expected seconds"),
         ({"fits": 1}, "True or False"),
     ],

@@ -11,6 +11,7 @@ from tiny_models import saved_tiny_model, write_sound
 from auricle.search.refine import MarkTable, SavedSearches, least_sure, refine, refined_answers
 from auricle.search.refine.saved_searches import FILE
 from auricle.search.sound_index import SearchError, SoundIndex
+from auricle.search.store.write_lock import MARKS
 
 
 def brute_force(index, direction, *, filters=lambda path: True, marked=()):
@@ -100,6 +101,25 @@ def test_refined_answers_are_those_of_the_classifier(larger, count, method):
     assert [hit.score for hit in kept] == [hit.score for hit in some if hit.score >= least]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top": 0}, "top=0"),
+        ({"top": 2.5}, "top=2.5"),
+        ({"min_score": "high"}, "min_score='high'"),
+        ({"filters": {"colour": "red"}}, "'colour' is not a filter"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(larger, options, message):
+    _, index = larger
+    learned = refine(index, "dogs")
+    with pytest.raises(SearchError, match=message):
+        learned.answers(**options)
+    if "min_score" not in options:
+        with pytest.raises(SearchError, match=message):
+            learned.least_sure(**options)
+
+
 def test_the_same_marks_give_the_same_answers(larger):
     _, index = larger
     mark(index, "dogs", 24)
@@ -174,7 +194,7 @@ def test_a_search_by_marks_alone(larger):
     _, index = larger
     searches = SavedSearches(index)
     searches.save("by ear")
-    with pytest.raises(SearchError, match="neither a question nor a mark"):
+    with pytest.raises(SearchError, match="neither a query nor a mark"):
         refine(index, "by ear")
     hit = index.search("rain falls")[0]
     MarkTable(index).add("by ear", hit.path, hit.start, hit.end)
@@ -187,9 +207,9 @@ def test_a_search_by_a_vector(larger):
     entry = index.store.entry(path)
     SavedSearches(index).save("like it", f"sound: {path}", vector=entry.vectors[0])
     assert refined_answers(index, "like it", 1)[0].path == path
-    with pytest.raises(SearchError, match=r"has to be of unit length and shape \(12,\)"):
+    with pytest.raises(SearchError, match=r"must have unit length and shape \(12,\)"):
         SavedSearches(index).save("like it", vector=entry.vectors[0] * 2)
-    with pytest.raises(SearchError, match=r"has to be of unit length and shape \(12,\)"):
+    with pytest.raises(SearchError, match=r"must have unit length and shape \(12,\)"):
         SavedSearches(index).save("like it", vector=entry.vectors[0][:4])
 
 
@@ -198,8 +218,8 @@ def test_a_search_by_a_vector(larger):
     [
         (("", "rain"), {}, "name of a search"),
         (("x" * 101, "rain"), {}, "1 to 100 characters"),
-        (("rain", "-thunder"), {}, "names only what is unwanted"),
-        (("rain", "rain"), {"filters": {"colour": "red"}}, "'colour' is no filter"),
+        (("rain", "-thunder"), {}, "has only unwanted words"),
+        (("rain", "rain"), {"filters": {"colour": "red"}}, "'colour' is not a filter"),
         (("rain", "rain"), {"rank": "best"}, "rank='best'"),
     ],
 )
@@ -212,7 +232,7 @@ def test_a_search_that_cannot_be_saved_says_why(made, arguments, options, messag
 
 def test_an_unknown_search_names_those_there_are(larger):
     _, index = larger
-    with pytest.raises(SearchError, match="has no saved search 'cats'; there are: 'dogs'"):
+    with pytest.raises(SearchError, match="has no saved search 'cats'; saved are: 'dogs'"):
         refine(index, "cats")
 
 
@@ -243,6 +263,22 @@ def test_an_index_that_moved_answers_as_before(larger, model, tmp_path):
     assert least_sure(moved, "dogs") == least_sure(index, "dogs")
 
 
+def test_marks_outlive_an_index_that_is_made_anew(larger, model):
+    """Whatever else is removed from its folder, they stay, and the folder can be used again."""
+    sounds, index = larger
+    mark(index, "dogs", 24)
+    before = refined_answers(index, "dogs", 30)
+    index.close()
+    kept = {"marks.jsonl", FILE, "marks.lock"}
+    assert kept <= MARKS
+    for path in index.directory.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    fresh = SoundIndex.create(index.directory, model)
+    fresh.update([sounds], progress=False)
+    assert refined_answers(fresh, "dogs", 30) == before
+
+
 def test_marks_and_searches_of_another_models_index(larger, tmp_path):
     """Marks count by content; the question is embedded anew, or the search is refused in one line."""
     sounds, index = larger
@@ -267,7 +303,7 @@ def test_marks_and_searches_of_another_models_index(larger, tmp_path):
     assert learned.method == "rocchio"
     np.testing.assert_array_equal(learned.search.vectors, other.embed_texts(["a dog barks"]))
     assert learned.remarks() == [
-        "6 marks were set in an index of another model, and found by content and time."
+        "6 marks were set in an index of another model, and matched by content and time."
     ]
     # It is kept: a program without the model asks it now.
     shutil.rmtree(tmp_path / "other")
