@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .failures import one_line
+
 if TYPE_CHECKING:
+    from ..search.engine.client import EngineAnswer
     from ..search.query.copies import CopyGroup
     from ..search.query.hits import Hit
     from .copy_options import Grouping
@@ -27,7 +30,7 @@ def ask_running_engine(
     template: str | None = None,
     trust_remote_code: bool = False,
     unless: bool = False,
-) -> "tuple[list[Hit], list[str]] | None":
+) -> "EngineAnswer | None":
     """
     Asks the engine of an index, if one runs that would answer as this command does.
 
@@ -39,7 +42,7 @@ def ask_running_engine(
         unless: do not ask it.
 
     Returns:
-        Results, and why there are none; None if the command has to open the index itself.
+        Its answer, whose notes are printed; None if the command has to open the index itself.
 
     Raises:
         SearchError: if the question cannot be asked.
@@ -51,7 +54,10 @@ def ask_running_engine(
     from ..search.engine.port_file import engine_options
 
     options = engine_options(text_tower=text_tower, template=template, trust_remote_code=trust_remote_code)
-    return ask_engine(index_dir, kind, question, options)
+    answer = ask_engine(index_dir, kind, question, options)
+    for note in () if answer is None else answer.notes:
+        typer.echo(one_line(note), err=True)
+    return answer
 
 
 class _GoneError(Exception):
@@ -77,8 +83,8 @@ def grouped_answers(
         found = ask_running_engine(index_dir, kind, {**question, "top": top}, **how)
         if found is None:
             raise _GoneError
-        why[:] = found[1]
-        return found[0]
+        why[:] = found.why_empty
+        return found.hits
 
     try:
         return *grouping.apply(ask, question["top"]), why

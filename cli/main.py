@@ -69,6 +69,8 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
 TAKES_RECIPE_FIELDS = frozenset({"train", "ablate"})
 # Commands without work to do at the end, except what libraries register for it.
 _LEAVE_AT_ONCE = frozenset({"index", "search", "similar", "moments", "ask", "refine"})
+# A running engine may answer for them.
+_ASKS_AN_INDEX = frozenset({"search", "similar", "moments"})
 
 COMMANDS = [
     LazyCommand(name, summary, panel=panel, target=target, open_options=name in TAKES_RECIPE_FIELDS)
@@ -122,6 +124,12 @@ def main() -> None:
     # hundred of them takes a second.
     gc.set_threshold(50_000, 10, 10)
     try:
+        if sys.argv[1:2] and sys.argv[1] in _ASKS_AN_INDEX:
+            from .quick_start import ask_at_once
+
+            code = ask_at_once(sys.argv[1:])
+            if code is not None:
+                raise SystemExit(code)
         app()
     except SystemExit as end:
         asks = sys.argv[1:2] and sys.argv[1] in _LEAVE_AT_ONCE and "torch" in sys.modules

@@ -65,7 +65,7 @@ def moments(
             unless=no_engine or model is not None,
         )
         if answered is not None:
-            show_hits(None, answered[0], as_json, export, title=sentence)
+            show_hits(None, answered.hits, as_json, export, title=sentence)
             return
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+import webbrowser
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +35,9 @@ def serve(
         int | None,
         typer.Option(min=1, max=65535, help="Port to listen on. Default: the first free port from 7860."),
     ] = None,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page, or that of the API, in a browser.")
+    ] = False,
     text_tower: Annotated[
         Path | None, typer.Option(help="Exported text tower (ONNX directory), for faster queries.")
     ] = None,
@@ -86,6 +89,8 @@ def serve(
             check_place(host, port)
             api = EngineServer(engine, host=host, port=port, middleware=host_check(host))
             url, close = api.url, api.close
+            if open_browser:
+                webbrowser.open(url)
         else:
             from ..search.page.app import serve as launch
 

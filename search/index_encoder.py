@@ -182,21 +182,17 @@ class IndexEncoder:
             encoder = self._text_encoder or self.encoder
             for sentence in sentences:
                 _prepare(encoder, sentence)
-            self._tell_of_cutting(encoder, sentences)
+            note = "" if self._told_of_cutting else _cut_note(encoder, sentences)
+            if note:
+                self._told_of_cutting = True
+                logger.warning("%s", note)
             return encoder.embed_texts(list(sentences))
         except ValueError as error:
             raise SearchError(str(error)) from error
 
-    def _tell_of_cutting(self, encoder: AudioTextEncoder, sentences: Sequence[str]) -> None:
-        """Says once that a question is longer than the model reads."""
-        lengths = None if self._told_of_cutting else caption_lengths(encoder, list(sentences))
-        if lengths is not None and lengths.cut:
-            self._told_of_cutting = True
-            logger.warning(
-                "a query has %d tokens; the model reads the first %d and ignores the rest",
-                lengths.longest,
-                lengths.limit,
-            )
+    def cut_note(self, sentences: Sequence[str]) -> str:
+        """That one of them is longer than the model reads; empty if none is."""
+        return _cut_note(self._text_encoder or self.encoder, sentences)
 
     def embed_files(
         self, paths: Iterator[str], cluster: "RayCluster | None" = None
@@ -282,6 +278,14 @@ class IndexEncoder:
             return RecordingFrames(self.encoder, path, duration)
         except EncoderError as error:
             raise SearchError(str(error)) from error
+
+
+def _cut_note(encoder: AudioTextEncoder, sentences: Sequence[str]) -> str:
+    lengths = caption_lengths(encoder, list(sentences))
+    if lengths is None or not lengths.cut:
+        return ""
+    told = f"a query has {lengths.longest} tokens; the model reads the first {lengths.limit}"
+    return f"{told} and ignores the rest"
 
 
 def _prepare(encoder: AudioTextEncoder, sentence: str) -> None:

@@ -31,6 +31,8 @@ from .resident_index import FileNotAllowedError, IndexChangedError, NotAnswering
 
 MOUNTED_AT, VERSION = "/api", "/v1"
 MOST_BYTES = 1_000_000
+# Times as much is read of a request that is refused.
+DRAINED = 20
 # Questions answered, and recordings embedded, at the same time; others wait their turn.
 QUESTIONS, RECORDINGS = 2, 1
 STATUS_OF: Mapping[type[SearchError], int] = {
@@ -170,6 +172,13 @@ class LimitedBody:
             return
         told = dict(scope["headers"]).get(b"content-length", b"0")
         if not told.isdigit() or int(told) > self.limit:
+            # Some clients read no answer before they have sent everything.
+            taken = 0
+            while taken <= DRAINED * self.limit:
+                message = await receive()
+                taken += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    break
             await _failure(413, f"the request is longer than {self.limit:,} bytes.")(scope, receive, send)
             return
         taken = 0
@@ -224,8 +233,8 @@ def _failure(status: int, message: str, headers: Mapping[str, str] | None = None
 def _told(errors: Any) -> str:
     """The first error of a request's fields, with the field and the value in front."""
     first = errors[0]
-    places = [str(part) for part in first["loc"] if part not in ("body", "query")]
-    where = ".".join(places) or "the request"
+    # In front stands where it came from: the body, or the address.
+    where = ".".join(map(str, first["loc"][1:])) or "the request"
     if first["type"] == "json_invalid":
         return f"the request is no JSON ({first.get('ctx', {}).get('error', first['msg'])})."
     if first["type"] == "missing":

@@ -33,8 +33,8 @@ class FilteredRequest(Request):
         None, description="Pattern of the path, such as `*/rain/*`, also from an indexed folder on."
     )
     tag: Text | None = Field(None, description="A folder's name, or a tag of the metadata.")
-    min_duration: Seconds | None = Field(None, description="Of the file, seconds.")
-    max_duration: Seconds | None = Field(None, description="Of the file, seconds.")
+    min_duration: Seconds | None = Field(None, description="Only files of at least so many seconds.")
+    max_duration: Seconds | None = Field(None, description="Only files of at most so many seconds.")
     license: Text | None = Field(None, description="As the metadata tell it.")
     metadata: dict[Text, Text] = Field(default_factory=dict, description="Values by name, each exactly.")
     file_type: Text | None = Field(None, description="Ending of the file's name, such as `flac`.")
@@ -67,7 +67,7 @@ class SearchAddress(SearchRequest):
     """The same as parameters of an address."""
 
     # Numbers come as text here.
-    top: Annotated[int, Field(ge=1, le=MOST_ANSWERS)] = 10
+    top: Annotated[int, Field(ge=1, le=MOST_ANSWERS, description="Results at most.")] = 10
     metadata: list[Text] = Field(default_factory=list, description="`NAME=VALUE`; may be repeated.")  # type: ignore[assignment]
 
 
@@ -120,6 +120,9 @@ class FoundSounds(BaseModel):
 
     results: list[FoundSound]
     why_empty: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(
+        default_factory=list, description="Such as that a question is longer than the model reads."
+    )
 
 
 class Status(BaseModel):

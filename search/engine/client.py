@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import SearchError
 from ..query.hits import Hit
@@ -19,9 +19,24 @@ ANSWER_SECONDS = {"search": 60.0, "similar": 900.0, "moments": 900.0}
 LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
 
 
+class EngineAnswer(NamedTuple):
+    """
+    What an engine found.
+
+    Attributes:
+        hits: results, the best first.
+        why_empty: why there are none, one sentence each.
+        notes: what else is worth knowing, one sentence each.
+    """
+
+    hits: list[Hit]
+    why_empty: list[str]
+    notes: list[str]
+
+
 def ask_engine(
     index: str, kind: str, question: Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[list[Hit], list[str]] | None:
+) -> EngineAnswer | None:
     """
     Asks the running engine of an index.
 
@@ -32,7 +47,7 @@ def ask_engine(
         options: of the command, from [`engine_options`].
 
     Returns:
-        What the command would find itself: results, and why there are none. None if it has to look itself: there is
+        What the command would find itself. None if it has to look itself: there is
         no engine, it has other options or another version, does not answer, or refuses the token or the index.
 
     Raises:
@@ -59,7 +74,9 @@ def ask_engine(
             raise SearchError(str(answer["error"]))
         if status != 200:
             return None
-        return [_hit(row) for row in answer["results"]], list(answer["why_empty"])
+        return EngineAnswer(
+            [_hit(row) for row in answer["results"]], list(answer["why_empty"]), list(answer["notes"])
+        )
     except SearchError:
         raise
     except (OSError, ValueError, KeyError, TypeError):
@@ -101,4 +118,4 @@ def absolute(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.path.abspath(path)
 
 
-__all__ = ["absolute", "ask_engine"]
+__all__ = ["EngineAnswer", "absolute", "ask_engine"]

@@ -1,5 +1,7 @@
 """The API's description as one page that loads nothing: no script, no letters, nothing from elsewhere."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
@@ -8,7 +10,8 @@ STYLE = (
     ":root{color-scheme:light dark}"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .75rem "
-    ".25rem 0;border-bottom:1px solid #8886}code{font-family:ui-monospace,monospace;overflow-wrap:anywhere}"
+    ".25rem 0;border-bottom:1px solid #8886}code{font-family:ui-monospace,monospace}"
+    "td:first-child{white-space:nowrap}"
 )
 
 
@@ -25,25 +28,25 @@ def docs_page(schema: Mapping[str, Any], mounted_at: str) -> str:
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             parts.append(f"<h2><code>{method.upper()} {escape(mounted_at + path)}</code></h2>")
-            parts.append(f"<p>{escape(operation.get('description', ''))}</p>")
-            fields = list(_fields(operation, models))
+            parts.append(f"<p>{_text(operation.get('description', ''))}</p>")
+            fields = sorted(_fields(operation, models), key=lambda field: field[2] != "required")
             parts.append(_table(fields) if fields else "<p>It takes no fields.</p>")
             answer = _reference(operation["responses"]["200"]["content"]["application/json"]["schema"])
             parts.append(f'<p>It answers <a href="#{answer}">{answer}</a>.</p>')
     parts.append("<h2>Answers</h2>")
     for name in ("FoundSounds", "FoundSound", "Status", "Failure"):
-        parts.append(f'<h3 id="{name}">{name}</h3><p>{escape(models[name].get("description", ""))}</p>')
+        parts.append(f'<h3 id="{name}">{name}</h3><p>{_text(models[name].get("description", ""))}</p>')
         parts.append(_table(list(_properties(models[name]))))
     parts.append("<h2>Errors</h2><table><tr><th>Status</th><th>Meaning</th></tr>")
     responses = next(iter(next(iter(schema["paths"].values())).values()))["responses"]
     parts += [
-        f"<tr><td>{status}</td><td>{escape(response['description'])}</td></tr>"
+        f"<tr><td>{status}</td><td>{_text(response['description'])}</td></tr>"
         for status, response in sorted(responses.items())
         if status != "200"
     ]
     parts.append("</table>")
     head = (
-        f"<h1>{escape(schema['info']['title'])} API, version 1</h1><p>{escape(schema['info']['description'])}"
+        f"<h1>{escape(schema['info']['title'])} API, version 1</h1><p>{_text(schema['info']['description'])}"
     )
     link = f' For programs: <a href="{mounted_at}/v1/openapi.json">openapi.json</a>.</p>'
     return (
@@ -70,8 +73,10 @@ def _properties(model: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]
 
 
 def _kind(entry: Mapping[str, Any], required: bool) -> tuple[str, str]:
-    default = "required" if required else str(entry.get("default", ""))
-    return _type(entry), default
+    if required:
+        return _type(entry), "required"
+    default = entry.get("default", "")
+    return _type(entry), default if isinstance(default, str) else json.dumps(default)
 
 
 def _type(entry: Mapping[str, Any]) -> str:
@@ -88,6 +93,11 @@ def _type(entry: Mapping[str, Any]) -> str:
     return str(entry.get("type", "any"))
 
 
+def _text(told: str) -> str:
+    """As HTML; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(told))
+
+
 def _reference(entry: Mapping[str, Any]) -> str:
     return str(entry["$ref"]).rsplit("/", 1)[-1]
 
@@ -95,7 +105,7 @@ def _reference(entry: Mapping[str, Any]) -> str:
 def _table(rows: list[tuple[str, str, str, str]]) -> str:
     body = "".join(
         f"<tr><td><code>{escape(name)}</code></td><td>{escape(kind)}</td><td>{escape(default)}</td>"
-        f"<td>{escape(told)}</td></tr>"
+        f"<td>{_text(told)}</td></tr>"
         for name, kind, default, told in rows
     )
     return f"<table><tr><th>Field</th><th>Type</th><th>Default</th><th></th></tr>{body}</table>"

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from ..errors import SearchError
 from ..sound_index import SoundIndex
-from .api import api_routes
 from .port_file import EngineAddress, EngineRegistration, new_token
 from .resident_index import ResidentIndex
 
@@ -25,7 +24,7 @@ class Engine:
         mcp: also speak the Model Context Protocol.
 
     Raises:
-        ImportError: if MCP is wanted, and its package is not installed.
+        ImportError: if FastAPI is not installed, or MCP is wanted and its package is not.
     """
 
     def __init__(
@@ -36,6 +35,10 @@ class Engine:
         index: SoundIndex | None = None,
         mcp: bool = False,
     ):
+        try:
+            from .api import api_routes
+        except ModuleNotFoundError as error:
+            raise ImportError("the JSON API needs FastAPI: pip install 'auricle[engine]'.") from error
         self.resident = ResidentIndex(open_index, index)
         self.directory = os.fspath((index or self.resident.current()).directory)
         self._options, self._token = dict(options), new_token()

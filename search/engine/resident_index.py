@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -13,6 +13,7 @@ from ..errors import SearchError, StoreError
 from ..query.empty_answers import OPTIONS
 from ..query.hits import Hit
 from ..query.resolved_filters import checked_path
+from ..query.unwanted_words import split_question
 from ..sound_index import SoundIndex
 from .api_models import MomentsRequest, SearchRequest, SimilarRequest, Status
 from .index_identity import index_identity
@@ -89,7 +90,12 @@ class ResidentIndex:
         index = self._index
         if not index.missing_model:
             with suppress(SearchError, OSError, ImportError):
+                state = index.store.state()
                 index.search("sound", top=1)
+                # What was read needs not be read again by the first program that asks for the newest.
+                with self._lock:
+                    if index is self._index and self._state is None:
+                        self._state = state
 
     def search(self, request: SearchRequest, *, wanted: str | None = None) -> dict[str, Any]:
         """
@@ -109,7 +115,9 @@ class ResidentIndex:
         filters, how = request.filters(), {"negative": request.negative, "names": request.names}
         how |= {"rank": request.rank, "exact": request.exact}
         ask = partial(index.search, request.query, **how, **filters)
-        return _found(index, request, filters, ask)
+        found = _found(index, request, filters, ask)
+        query, unwanted = split_question(request.query, request.negative)
+        return found | {"notes": _notes(index, [query, *unwanted])}
 
     def similar(
         self, request: SimilarRequest, *, any_file: bool, wanted: str | None = None
@@ -140,7 +148,7 @@ class ResidentIndex:
         chosen = {} if request.threshold is None else {"threshold": request.threshold}
         how = {"top": request.top, "hop_seconds": request.hop_seconds, "edges": request.edges}
         hits = index.moments(path, request.query, **how, **chosen)
-        return {"results": [asdict(hit) for hit in hits], "why_empty": []}
+        return _answer(hits) | {"notes": _notes(index, [request.query])}
 
     def status(self) -> dict[str, Any]:
         """
@@ -209,7 +217,16 @@ def _found(
 ) -> dict[str, Any]:
     hits = ask(top=request.top, min_score=request.min_score)
     why = [] if hits else why_none(index, filters, request.min_score, ask, request.labels)
-    return {"results": [asdict(hit) for hit in hits], "why_empty": why}
+    return _answer(hits, why)
+
+
+def _answer(hits: Sequence[Hit], why_empty: Sequence[str] = ()) -> dict[str, Any]:
+    return {"results": [asdict(hit) for hit in hits], "why_empty": list(why_empty), "notes": []}
+
+
+def _notes(index: SoundIndex, sentences: Sequence[str]) -> list[str]:
+    note = index._encoder.cut_note(sentences)
+    return [note] if note else []
 
 
 def _checked(index: SoundIndex, path: str, any_file: bool) -> str:

@@ -12,6 +12,7 @@ from .engine import Engine
 
 FIRST_PORT, LAST_PORT = 7860, 7959
 START_SECONDS = 30.0
+DOCS = "/api/v1"
 
 
 class EngineServer:
@@ -31,8 +32,15 @@ class EngineServer:
     def __init__(self, engine: Engine, *, host: str, port: int | None, middleware: Sequence[Any]):
         import uvicorn
         from starlette.applications import Starlette
+        from starlette.responses import RedirectResponse
+        from starlette.routing import Route
 
-        app = Starlette(routes=engine.routes, middleware=list(middleware), lifespan=engine.lifespan)
+        async def home(request: Any) -> RedirectResponse:
+            return RedirectResponse(DOCS)
+
+        app = Starlette(
+            routes=[*engine.routes, Route("/", home)], middleware=list(middleware), lifespan=engine.lifespan
+        )
         self._socket = _listening(host, port)
         named = f"[{host.strip('[]')}]" if ":" in host else host
         self.url = f"http://{named}:{self._socket.getsockname()[1]}/"
