@@ -11,7 +11,7 @@ from ..errors import SearchError
 from ..store.index_folder import IndexFolder
 
 LOCK = "marks.lock"
-LOCK_SECONDS = 20.0
+LOCK_SECONDS, POLL_SECONDS = 20.0, 0.005
 _remote_lock = Lock()
 
 
@@ -31,7 +31,7 @@ def changing(folder: IndexFolder) -> Iterator[None]:
             with _remote_lock:
                 yield
             return
-        with FileLock(folder.path / LOCK, timeout=LOCK_SECONDS):
+        with FileLock(folder.path / LOCK).acquire(timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS):
             yield
     except Timeout as error:
         raise SearchError(
