@@ -48,6 +48,7 @@ def axe_script() -> str:
 
 def serious_faults(driver) -> list[str]:
     """What axe-core calls serious or critical on the page as it is now, one line a rule."""
+    driver.set_script_timeout(120)
     driver.execute_script(axe_script())
     passed, faults = driver.execute_async_script(RUN)
     assert passed > 10, "axe-core looked at next to nothing"

@@ -131,7 +131,7 @@ def save_search(index: SoundIndex, asked: Asked, name: str) -> str:
     """
     searches = SavedSearches(index)
     name = (name or "").strip()
-    if not asked.question.strip():
+    if not (asked.search or asked.question.strip()):
         raise SearchError("Ask a question first.")
     if name in searches:
         raise SearchError(f"There is a saved search {name!r} already: choose another name.")

@@ -114,6 +114,8 @@
       keys.addEventListener("change", () => keep("keys", keys.checked ? "on" : "off"));
     }
     if (selected && !seen(selected)) select(null);
+    // The name of what takes a file is what it says.
+    all("button.upload-container[aria-label]").forEach((button) => button.removeAttribute("aria-label"));
   };
   auricle.toTheAnswers = () => {
     select(null);
