@@ -79,7 +79,7 @@ def main() -> None:
 def commands(index: Path, rounds: int) -> str:
     """A table of the same command with and without the engine."""
     ask = [sys.executable, "-m", "auricle", "search", "rain on a roof", "--index", str(index), "--json"]
-    ways = {"auricle search, engine running": ask, "auricle search --no-engine": [*ask, "--no-engine"]}
+    ways = {"auricle search, engine running": ask, "auricle search --no-server": [*ask, "--no-server"]}
     wall: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     printed = set()

@@ -1,4 +1,4 @@
-"""Answers of a running engine, for commands that would otherwise load the model; see `docs/engine.md`."""
+"""Answers of a running engine, for commands that would otherwise load the model; see `docs/api.md`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ..search.query.hits import Hit
     from .copy_options import Grouping
 
-NO_ENGINE = typer.Option(
-    "--no-engine",
-    envvar="AURICLE_NO_ENGINE",
+NO_SERVER = typer.Option(
+    "--no-server",
+    envvar="AURICLE_NO_SERVER",
     help="Open the index in this process, even if auricle serve runs with it.",
 )
 
@@ -92,4 +92,4 @@ def grouped_answers(
         return None
 
 
-__all__ = ["NO_ENGINE", "ask_running_engine", "grouped_answers"]
+__all__ = ["NO_SERVER", "ask_running_engine", "grouped_answers"]

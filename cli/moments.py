@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from .encoder_options import TRUST_REMOTE_CODE
-from .engine_answers import NO_ENGINE, ask_running_engine
+from .engine_answers import NO_SERVER, ask_running_engine
 from .index_options import (
     DEFAULT_INDEX,
     EXPORT,
@@ -61,7 +61,7 @@ def moments(
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
-    no_engine: Annotated[bool, NO_ENGINE] = False,
+    no_server: Annotated[bool, NO_SERVER] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -84,7 +84,7 @@ def moments(
             asked,
             template=template,
             trust_remote_code=trust_remote_code,
-            unless=no_engine or model is not None or head is not None,
+            unless=no_server or model is not None or head is not None,
         )
         if answered is not None:
             show_hits(None, answered.hits, as_json, export, title=sentence)

@@ -29,7 +29,7 @@ def ask_at_once(arguments: Sequence[str]) -> int | None:
     """
     command = getattr(import_module(f".{arguments[0]}", __package__), arguments[0])
     values = simple_arguments(command, arguments[1:])
-    if values is None or values["no_engine"]:
+    if values is None or values["no_server"]:
         return None
     from ..search.engine.port_file import running_engine
 

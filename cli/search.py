@@ -8,7 +8,7 @@ import typer
 
 from .copy_options import GROUP_COPIES, NEAR_COPIES, Grouping
 from .encoder_options import ENGINE, TRUST_REMOTE_CODE
-from .engine_answers import NO_ENGINE, grouped_answers
+from .engine_answers import NO_SERVER, grouped_answers
 from .index_options import (
     DEFAULT_INDEX,
     EXACT,
@@ -82,7 +82,7 @@ def search(
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     group_copies: Annotated[bool | None, GROUP_COPIES] = None,
     near_copies: Annotated[float | None, NEAR_COPIES] = None,
-    no_engine: Annotated[bool, NO_ENGINE] = False,
+    no_server: Annotated[bool, NO_SERVER] = False,
     export: Annotated[Path | None, EXPORT] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -129,7 +129,7 @@ def search(
             text_tower=text_tower,
             template=template,
             trust_remote_code=trust_remote_code,
-            unless=no_engine or any(way is not None for way in (ray, model, questions, near_copies, engine)),
+            unless=no_server or any(way is not None for way in (ray, model, questions, near_copies, engine)),
         )
         if found is not None:
             hits, groups, why = found

@@ -95,7 +95,7 @@ def test_what_is_printed_is_the_same(served, no_model, capsys, question):
     # What the API refuses, the command refuses itself, in its own words.
     itself = 2 if "best" in question else 0
     assert len(no_model) == itself
-    assert by_engine == run(*asked, "--no-engine") and quick == by_engine
+    assert by_engine == run(*asked, "--no-server") and quick == by_engine
     # What is no filter is seen before anything is opened.
     assert len(no_model) == itself + ("--metadata" not in question)
 
@@ -105,13 +105,13 @@ def test_a_question_that_is_cut_is_told(served, no_model, caplog):
     code, out, told = run(*asked)
     assert code == 0 and "tokens; the model reads the first" in told and not no_model
     caplog.clear()
-    assert run(*asked, "--no-engine")[:2] == (0, out)
+    assert run(*asked, "--no-server")[:2] == (0, out)
     assert f"{caplog.messages[-1]}\n" == told
 
 
 def test_exports_are_the_same(served, no_model, tmp_path):
     for name in ("a.csv", "a.json", "a.m3u"):
-        for place, more in ((tmp_path / "warm", []), (tmp_path / "cold", ["--no-engine"])):
+        for place, more in ((tmp_path / "warm", []), (tmp_path / "cold", ["--no-server"])):
             place.mkdir(exist_ok=True)
             asked = ("search", "a dog barks", "--index", "index", "--export", str(place / name))
             assert run(*asked, *more)[0] == 0
@@ -120,7 +120,7 @@ def test_exports_are_the_same(served, no_model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more", [("--template", "a {}"), ("--no-engine",), ("--model", "model")], ids=" ".join
+    "more", [("--template", "a {}"), ("--no-server",), ("--model", "model")], ids=" ".join
 )
 def test_other_options_open_the_index(served, no_model, more):
     code, out, err = run("search", "rain", "--index", "index", "--json", *more)

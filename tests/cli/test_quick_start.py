@@ -20,7 +20,7 @@ SIMPLE = [
     "search rain --in a/b.wav --path '*/rain/*' --license 'CC BY' --metadata a=b --metadata c=d",
     "search rain --min-duration 1 --max-duration 2.5 --min-score 0.25 --rank clip",
     "search rain --ray auto --text-tower tower --template 'a {}' --model m --trust-remote-code",
-    "search rain --export out.csv --no-engine",
+    "search rain --export out.csv --no-server",
     "search --from questions.txt",
     "search",
     "similar a.wav --start 1.5 --end 2",
@@ -85,13 +85,13 @@ def test_everything_else_is_left_to_typer(line):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("AURICLE_INDEX", "other"), ("AURICLE_INDEX", ""), ("AURICLE_NO_ENGINE", "1")]
+    ("variable", "value"), [("AURICLE_INDEX", "other"), ("AURICLE_INDEX", ""), ("AURICLE_NO_SERVER", "1")]
 )
 def test_the_environment_counts(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     read = simple_arguments(COMMANDS["search"], ["rain"])
-    if variable == "AURICLE_NO_ENGINE":
-        assert read is None and by_typer("search", ["rain"])["no_engine"] is True
+    if variable == "AURICLE_NO_SERVER":
+        assert read is None and by_typer("search", ["rain"])["no_server"] is True
     else:
         assert read == by_typer("search", ["rain"]) and read["index_dir"] == (value or "sounds.auricle")
         named = simple_arguments(COMMANDS["search"], ["rain", "--index", "named"])
@@ -100,5 +100,5 @@ def test_the_environment_counts(monkeypatch, variable, value):
 
 def test_nothing_is_done_without_an_engine(monkeypatch, tmp_path):
     monkeypatch.setenv("AURICLE_RUNTIME_DIR", str(tmp_path))
-    for arguments in (["search"], ["search", "rain"], ["search", "rain", "--no-engine"]):
+    for arguments in (["search"], ["search", "rain"], ["search", "rain", "--no-server"]):
         assert ask_at_once(arguments) is None

@@ -269,13 +269,13 @@ def test_names_with_signs_are_asked_by_address(running):
 
 
 def test_the_examples_of_the_documentation_run(running, monkeypatch, capsys):
-    text = (Path(__file__).resolve().parents[3] / "docs" / "engine.md").read_text()
+    text = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text()
     (example,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     link, sound = running.root / "sounds.auricle", running.root / "private" / "secret.wav"
     link.symlink_to(running.root / "index")
     monkeypatch.setenv("AURICLE_RUNTIME_DIR", str(running.root / "run"))
     monkeypatch.chdir(running.root)
-    exec(compile(example.replace("/tmp/bark.wav", str(sound)), "engine.md", "exec"), {})
+    exec(compile(example.replace("/tmp/bark.wav", str(sound)), "api.md", "exec"), {})
     told = capsys.readouterr().out.splitlines()
     assert told == [f"{hit.path} {hit.start} {hit.end}" for hit in running.index.similar(sound, top=3)]
     for asked in re.findall(r"http://127\.0\.0\.1:7860/(api/v1/search\?\S+)'", text):

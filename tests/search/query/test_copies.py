@@ -101,7 +101,7 @@ def test_the_command_prints_copies_as_one_and_json_keeps_every_file(copied):
 
     def run(*options: str):
         return CliRunner().invoke(
-            app, ["search", "a dog barks", "--index", index, "-k", "50", "--no-engine", *options]
+            app, ["search", "a dog barks", "--index", index, "-k", "50", "--no-server", *options]
         )
 
     printed = run().stdout
