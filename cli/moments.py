@@ -29,13 +29,13 @@ def moments(
         float | None,
         typer.Option(
             min=0.1,
-            help="Hop in seconds. Default: 0.5 between short windows (dense), half a window between windows.",
+            help="Hop in seconds. Default: 1 between short windows (dense), half a window between windows.",
         ),
     ] = None,
     edges: Annotated[
         Literal["dense", "frames", "windows"] | None,
         typer.Option(
-            help="How moments are found. dense: short windows each half second, or the frames that the index keeps. "
+            help="How moments are found. dense: short windows each second, or the frames that the index keeps. "
             "windows: windows that overlap and score alike. frames: windows, with edges from frames of about half a "
             "second. Default: dense where the index keeps frames or the model embeds short windows cheaply (PaSST, "
             "BEATs), else windows."

@@ -302,7 +302,7 @@ class IndexEncoder:
         self, path: str | os.PathLike[str], hop_seconds: float | None = None
     ) -> "ShortWindows":
         """
-        A vector each half second of a file, or each ``hop_seconds``.
+        A vector each second of a file, or each ``hop_seconds``.
 
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.

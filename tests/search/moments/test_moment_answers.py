@@ -65,7 +65,7 @@ def test_spans_lie_in_their_recordings_and_are_ranked(place, edges):
 def test_dense_is_the_default_where_short_windows_are_cheap_and_its_ceiling_is_the_moment_itself(place):
     encoder, queries = load_encoder(place / "model"), read_moment_queries(place / "moments.jsonl").queries
     answers = answer_moment_queries(encoder, queries[:2], place / "audio")
-    assert (answers.edges, answers.hop_seconds) == ("dense", 0.5)
+    assert (answers.edges, answers.hop_seconds) == ("dense", 1.0)
     # Moments of a second and more: any edges can be given.
     assert answers.ceiling == {"R1@0.5": 1.0, "R1@0.7": 1.0, "mIoU": pytest.approx(1.0)}
     encoder.__class__ = type("Padded", (type(encoder),), {"embeds_short_windows": False})
