@@ -2,7 +2,7 @@
 Moments in generated recordings: ESC-10's test clips at known times over minutes of background noise.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_generated_moments.py MODEL ESC10_FOLDER [--seeds 1 2 3 4 5]
-        [--recordings 40] [--edges windows frames dense] [--keep FOLDER]
+        [--recordings 40] [--edges windows frames dense] [--hop SECONDS] [--keep FOLDER]
 
 The folder is made by benchmarks/make_esc10_folder.py. Events last as CASTELLA's test moments do (median 4 s, 1 to
 30 s), 1 to 5 a query, -5 to 10 dB over the background. Each seed draws other recordings. Beside each figure stands
@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument(
         "--edges", nargs="+", choices=("windows", "frames", "dense"), default=["windows", "frames", "dense"]
     )
+    parser.add_argument(
+        "--hop", type=float, help="seconds between (short) windows; by default what moments takes"
+    )
     parser.add_argument("--keep", type=Path, help="keep the recordings in this folder, and use those in it")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     arguments = parser.parse_args()
@@ -59,7 +62,9 @@ def main() -> None:
             queries = read_moment_queries(made).queries
             for edges, found in reports.items():
                 used = time.process_time()
-                answers = answer_moment_queries(encoder, queries, Path(folder) / "audio", edges=edges)
+                answers = answer_moment_queries(
+                    encoder, queries, Path(folder) / "audio", edges=edges, hop_seconds=arguments.hop
+                )
                 used = time.process_time() - used
                 report = evaluate_moments(queries, answers.spans)
                 found.append({**report, "ceiling": answers.ceiling})

@@ -24,7 +24,7 @@ import soundfile
 
 from auricle.encoders import AudioTextEncoder, load_encoder
 from auricle.encoders.recordings.recording_windows import embed_recording
-from auricle.encoders.recordings.short_windows import stream_short_windows
+from auricle.encoders.recordings.short_windows import FRAME_HOP_SECONDS, stream_short_windows
 
 
 def windows(encoder: AudioTextEncoder, path: Path) -> int:
@@ -34,7 +34,8 @@ def windows(encoder: AudioTextEncoder, path: Path) -> int:
 
 def frames(encoder: AudioTextEncoder, path: Path) -> int:
     """A short window each second, as an index keeps them."""
-    return sum(len(rows) for rows in stream_short_windows(encoder, encoder.pieces(path)))
+    batches = stream_short_windows(encoder, encoder.pieces(path), hop_seconds=FRAME_HOP_SECONDS)
+    return sum(map(len, batches))
 
 
 def overlapping(encoder: AudioTextEncoder, path: Path) -> int:

@@ -322,7 +322,7 @@ class IndexEncoder:
         self, path: str | os.PathLike[str], hop_seconds: float | None = None
     ) -> "ShortWindows":
         """
-        A vector a second of a file, or one each ``hop_seconds``.
+        A vector each second of a file, or each ``hop_seconds``.
 
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.
@@ -330,7 +330,8 @@ class IndexEncoder:
         from ..encoders.recordings.short_windows import HOP_SECONDS, embed_short_windows
         from ..processing import AudioReadError
 
-        hop = check_hop(hop_seconds, self.record["window_seconds"]) or HOP_SECONDS
+        window = self.record["window_seconds"]
+        hop = check_hop(hop_seconds, window) or min(HOP_SECONDS, window)
         try:
             return embed_short_windows(self.encoder, path, hop_seconds=hop)
         except (AudioReadError, OSError) as error:
@@ -354,10 +355,10 @@ def keep_frames(
     Raises:
         StoreError: if frames cannot be written.
     """
-    from ..encoders.recordings.short_windows import HOP_SECONDS, stream_short_windows
+    from ..encoders.recordings.short_windows import FRAME_HOP_SECONDS, stream_short_windows
     from ..processing import AudioReadError
 
-    hop = min(HOP_SECONDS, encoder.window_seconds)
+    hop = min(FRAME_HOP_SECONDS, encoder.window_seconds)
     for path, found in embedded:
         if not isinstance(found, Exception):
             try:

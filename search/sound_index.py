@@ -369,8 +369,8 @@ class SoundIndex:
             path: any sound file, in the index or not; it is embedded in each call, unless the index keeps its frames.
             query: the sentence.
             top: maximum number of spans.
-            hop_seconds, threshold, edges, min_percentile: see [`find_moments`]; by default short windows each second
-                are compared where the model embeds them cheaply, and windows that overlap by half elsewhere.
+            hop_seconds, threshold, edges, min_percentile: see [`find_moments`]; by default short windows are compared
+                where the model embeds them cheaply, and windows that overlap by half elsewhere.
 
         Raises:
             SearchError: for an empty query, a hop above a window, an unreadable file, or frames of a model that has

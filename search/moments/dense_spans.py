@@ -1,4 +1,4 @@
-"""Moments found in a vector a second: short windows of a recording, or those that an index keeps."""
+"""Moments found in short windows of a recording, or in those that an index keeps."""
 
 from typing import TYPE_CHECKING
 

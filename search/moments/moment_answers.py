@@ -61,8 +61,8 @@ def answer_moment_queries(
         encoder: whose windows and frames they are.
         queries: what is asked of which recording.
         audio: directory with the recordings; a file belongs to the ``vid`` that its name without ending equals.
-        edges: how spans are found: "dense", by short windows each second; "windows"; or "frames" where the model has
-            them. None is "dense" where the model embeds short windows cheaply, and else "windows". Nothing is left
+        edges: how spans are found: "dense", by short windows each second; "windows"; or "frames" where the model
+            has them. None is "dense" where the model embeds short windows cheaply, and else "windows". Nothing is left
             out as no better than chance: measures look at all of the first ten.
         head: a moment head on this encoder, which finds the spans in place of windows and frames.
         hop_seconds: between windows; half a window, or a second for "dense", if not given.

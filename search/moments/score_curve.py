@@ -1,4 +1,4 @@
-"""Spans of a score curve: where a sentence fits, from one score a second."""
+"""Spans of a score curve: where a sentence fits, from scores at even steps of time."""
 
 from typing import NamedTuple
 

@@ -9,7 +9,7 @@ from ..store.index_store import Store
 from ..store.kept_frames import kept_frames
 from .survey import survey
 
-HOP_SECONDS = 1.0
+HOP_SECONDS = 1.0  # of kept frames; not imported, since that would load the encoders
 
 
 @dataclass(frozen=True)

@@ -364,7 +364,7 @@ def test_moments_of_an_indexed_file_tell_what_is_known_of_it(place):
     sounds, index = place
     (sounds / "metadata.csv").write_text("file_name,license\ne.wav,CC0\n")
     index.update([sounds], progress=False)
-    hits = index.moments(sounds / "e.wav", "a dog")
+    hits = index.moments(sounds / "e.wav", "a dog", min_percentile=0)
     assert hits and all((hit.license, hit.tags) == ("CC0", ("sounds",)) for hit in hits)
 
 

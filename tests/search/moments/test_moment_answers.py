@@ -46,7 +46,7 @@ def run(*arguments, code=0):
     return done
 
 
-@pytest.mark.parametrize("edges", ["frames", "windows"])
+@pytest.mark.parametrize("edges", ["dense", "frames", "windows"])
 def test_spans_lie_in_their_recordings_and_are_ranked(place, edges):
     queries = read_moment_queries(place / "moments.jsonl").queries
     answers = answer_moment_queries(load_encoder(place / "model"), queries, place / "audio", edges=edges)
@@ -60,6 +60,18 @@ def test_spans_lie_in_their_recordings_and_are_ranked(place, edges):
     assert 0 < answers.ceiling["mIoU"] <= 1
     again = answer_moment_queries(load_encoder(place / "model"), queries[::-1], place / "audio", edges=edges)
     assert again.spans == answers.spans
+
+
+def test_dense_is_the_default_where_short_windows_are_cheap_and_its_ceiling_is_the_moment_itself(place):
+    encoder, queries = load_encoder(place / "model"), read_moment_queries(place / "moments.jsonl").queries
+    answers = answer_moment_queries(encoder, queries[:2], place / "audio")
+    assert (answers.edges, answers.hop_seconds) == ("dense", 1.0)
+    # Moments of a second and more: any edges can be given.
+    assert answers.ceiling == {"R1@0.5": 1.0, "R1@0.7": 1.0, "mIoU": pytest.approx(1.0)}
+    encoder.__class__ = type("Padded", (type(encoder),), {"embeds_short_windows": False})
+    assert answer_moment_queries(encoder, queries[:2], place / "audio").edges == "windows"
+    with pytest.raises(SearchError, match="edges='sharp' is not one of 'dense', 'frames', 'windows'"):
+        answer_moment_queries(encoder, queries, place / "audio", edges="sharp")
 
 
 def test_the_command_predicts_evaluates_and_reads_its_own_submission(place, tmp_path):
