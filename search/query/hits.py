@@ -13,7 +13,7 @@ class Hit:
         path: absolute.
         start, end: of the moment, seconds.
         score: what it is ranked by: the cosine, less what was unwanted; with names, the fused rank.
-        cosine: of the moment and the question.
+        cosine: of the moment and the question; of a moment that a moment head found, the head's score.
         percentile: share of common questions that fit this moment less, 0 to 100; None for questions by sound.
         duration: of the file, seconds.
         tags: of the file.
