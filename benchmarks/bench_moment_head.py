@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--test-seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--decoders", choices=("dense", "queries"), nargs="+", default=["dense"])
+    parser.add_argument("--epochs", type=int, help="Train this long in place of the recipe's epochs.")
     parser.add_argument("--work", type=Path, default=Path("runs/bench_moment_head"))
     parser.add_argument("--only-train", action="store_true", help="Train the seeds and report nothing.")
     arguments = parser.parse_args()
@@ -69,9 +70,11 @@ def train(arguments: argparse.Namespace, work: Path, decoder: str, seed: int) ->
     done = read_json(run_dir / "benchmark.json")
     if done is not None:
         return done
+    longer = {} if arguments.epochs is None else {"training.epochs": arguments.epochs}
     recipe = read_moment_recipe(
         RECIPE,
         {
+            **longer,
             "encoder": arguments.model,
             "data.generated.clips": str(arguments.esc10),
             "data.generated.test_recordings": 0,

@@ -19,7 +19,7 @@ class Hit:
         start, end: times of the moment in seconds.
         score: what ranks the result: the cosine, less what is subtracted for unwanted sounds; with names, the fused
             rank.
-        cosine: cosine similarity of the moment and the query.
+        cosine: cosine similarity of the moment and the query; of a moment that a moment head found, the head's score.
         percentile: share of common queries that score lower for this moment, 0 to 100; None if the query is a
             recording.
         duration: of the file in seconds.

@@ -41,7 +41,7 @@ def auricle(place, *arguments, code=0):
         text=True,
         cwd=place,
         env=environment(),
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done

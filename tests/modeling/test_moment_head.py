@@ -189,6 +189,7 @@ def test_full_size_has_about_eight_million_parameters():
 # Runs in an interpreter that cannot import the package.
 STRANGER = """
 import json, sys
+from pathlib import Path
 
 
 class Absent:
@@ -201,23 +202,26 @@ sys.meta_path.insert(0, Absent())
 import torch
 from transformers import AutoConfig, AutoModel
 
-config = AutoConfig.from_pretrained(sys.argv[1], trust_remote_code=True)
-head = AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
-inputs = torch.load(sys.argv[2], weights_only=True)
-found = head.find_moments(inputs["frames"], inputs["question"], duration=49.0)
-print(json.dumps({"found": found, "class": type(head).__name__, "encoder": config.encoder_fingerprint}))
+work, answers = Path(sys.argv[1]), {}
+inputs = torch.load(work / "inputs.pt", weights_only=True)
+for decoder in sys.argv[2:]:
+    config = AutoConfig.from_pretrained(work / decoder, trust_remote_code=True)
+    head = AutoModel.from_pretrained(work / decoder, trust_remote_code=True).eval()
+    found = head.find_moments(inputs["frames"], inputs["question"], duration=49.0)
+    answers[decoder] = [type(head).__name__, config.encoder_fingerprint, found]
 assert not [name for name in sys.modules if name.split(".")[0] == "auricle"]
+print(json.dumps(answers))
 """
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_a_saved_head_answers_without_this_package(decoder, tmp_path):
-    head = tiny_head(decoder)
+def test_a_saved_head_answers_without_this_package(tmp_path):
     inputs = {"frames": unit(98, 12), "question": unit(12, seed=5)}
-    head.save_pretrained(tmp_path / "home")
+    heads = {decoder: tiny_head(decoder) for decoder in DECODERS}
+    for decoder, head in heads.items():
+        head.save_pretrained(tmp_path / "home" / decoder)
     shutil.move(tmp_path / "home", tmp_path / "away")
-    torch.save(inputs, tmp_path / "inputs.pt")
-    code = sorted(path.name for path in (tmp_path / "away").glob("*.py"))
+    torch.save(inputs, tmp_path / "away" / "inputs.pt")
+    code = sorted(path.name for path in (tmp_path / "away" / "dense").glob("*.py"))
     assert code == ["config_checks.py", "configuration_moment.py", "modeling_moment.py", "moment_spans.py"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment |= {
@@ -227,15 +231,15 @@ def test_a_saved_head_answers_without_this_package(decoder, tmp_path):
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
     done = subprocess.run(
-        [sys.executable, "-I", "-c", STRANGER, str(tmp_path / "away"), str(tmp_path / "inputs.pt")],
+        [sys.executable, "-I", "-c", STRANGER, str(tmp_path / "away"), *DECODERS],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["class"] == "AuricleForMomentRetrieval" and answer["encoder"] == "0" * 64
-    expected = head.find_moments(inputs["frames"], inputs["question"], duration=49.0)
-    assert [tuple(span) for span in answer["found"]] == expected
+    for decoder, (kind, encoder, found) in json.loads(done.stdout).items():
+        assert kind == "AuricleForMomentRetrieval" and encoder == "0" * 64
+        expected = heads[decoder].find_moments(inputs["frames"], inputs["question"], duration=49.0)
+        assert [tuple(span) for span in found] == expected
