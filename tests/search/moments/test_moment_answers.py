@@ -107,7 +107,7 @@ def test_what_does_not_go_together_is_one_line(place, tmp_path):
         error = [line for line in done.stderr.splitlines() if "true moments end behind" not in line]
         assert message in " ".join(error) and "Traceback" not in done.output
     done = run("evaluate", place / "model", queries, *audio, code=2)
-    assert "--audio and --edges go with --moments" in done.stderr
+    assert "--audio, --edges and --head go with --moments" in done.stderr
 
 
 def test_a_recording_that_is_there_twice_is_named(place, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from tiny_models import write_sound
 from tiny_moments import write_moment_place, write_moment_recipe
-from tiny_recipes import weights_of
+from tiny_recipes import ROOT, weights_of
 
 from auricle.data.moments.generated_recordings import MomentSettings
 from auricle.encoders import EncoderError, load_encoder
@@ -233,6 +233,14 @@ def test_recipes_of_this_kind_are_told_apart(place):
         read_moment_recipe(path, {"encoder": None})
     with pytest.raises(RecipeError, match="source: files needs train and validation"):
         read_moment_recipe(path, {"data.source": "files"})
+
+
+@pytest.mark.parametrize("name", ["moments_demo", "moments_clotho_moment", "moments_castella"])
+def test_every_recipe_of_the_repository_reads(name):
+    path = ROOT / "recipes" / f"{name}.yaml"
+    assert is_moment_recipe(path)
+    recipe = read_moment_recipe(path, {"encoder": "some/model"})
+    assert recipe.name == name and recipe.description
 
 
 def test_generated_settings_of_splits_differ():
