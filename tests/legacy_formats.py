@@ -116,6 +116,7 @@ def answers_of(
     *,
     known: bool = False,
     by_windows: Mapping[str, str] = MappingProxyType({}),
+    by_spans: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[dict[str, Any]]]:
     """
     An index's answers to all questions.
@@ -126,6 +127,7 @@ def answers_of(
         sounds: where the probes lie, which are in no index.
         known: also ask for what is similar to a file that the index has.
         by_windows: what later versions have to be told so that they compare a whole file with windows.
+        by_spans: likewise, so that they find moments by windows that overlap.
 
     Returns:
         By question, hits in order: path, start, end, score, percentile, tags, license and metadata.
@@ -139,14 +141,14 @@ def answers_of(
         f"similar {options}": index.similar(probe, **by_windows, **options) for options in SIMILAR_QUESTIONS
     }
     answers |= {
-        f"moments {text!r} {options}": index.moments(probe, text, **options)
+        f"moments {text!r} {options}": index.moments(probe, text, **by_spans, **options)
         for text, options in MOMENT_QUESTIONS
     }
     if known:
         church = library / "bells" / "church.flac"
         answers["similar to a known file"] = index.similar(church, **by_windows)
         answers["similar to a known window"] = index.similar(church, start=0.5, end=1.5)
-        answers["moments of a known file"] = index.moments(church, "a bell rings")
+        answers["moments of a known file"] = index.moments(church, "a bell rings", **by_spans)
         answers["search within a file"] = index.search("dog", file=church)
     return {question: [_plain(hit, library) for hit in hits] for question, hits in answers.items()}
 

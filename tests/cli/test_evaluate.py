@@ -204,7 +204,7 @@ def test_what_is_wrong_is_said_in_one_line(place, tmp_path, monkeypatch, argumen
     [
         ("{}", "not a file of `auricle ensemble`"),
         ("[", "is not valid JSON"),
-        ('{"format": "auricle ensemble", "version": 2}', "version 2"),
+        ('{"format": "auricle ensemble", "version": 3}', "version 3"),
         (
             '{"format": "auricle ensemble", "version": 1, "members": [{"name": "a"}]}',
             "member 0 must have name",

@@ -19,7 +19,7 @@ pytest.importorskip("lancedb")
 # Cosines of float32 unit vectors; of vectors embedded here and kept as float16 one bit of those may be another.
 ELSEWHERE, EMBEDDED_ELSEWHERE = 2e-6, 5e-4
 # Version 0.1 compared every sound with windows; now that is asked for.
-BY_WINDOWS = {"rank": "window"}
+BY_WINDOWS, BY_SPANS = {"rank": "window"}, {"edges": "windows"}
 WAITS = 3  # files beside the table: one changed, two new
 
 
@@ -64,7 +64,11 @@ def test_it_answers_as_it_is(legacy, found):
     assert len(opened) == len(expected["as_found"][f"search {INDEX_QUESTIONS[0]!r}"])
     assert {"roof", "late", "motor"} <= set(opened.tags) and opened.licenses == ["CC-BY-4.0", "CC0-1.0"]
     answers = answers_of(
-        opened, PLACE / "library", legacy.unpacked("models") / "sounds", by_windows=BY_WINDOWS
+        opened,
+        PLACE / "library",
+        legacy.unpacked("models") / "sounds",
+        by_windows=BY_WINDOWS,
+        by_spans=BY_SPANS,
     )
     assert_same_answers(answers, expected["as_found"], legacy.tolerance(ELSEWHERE))
 
@@ -102,7 +106,12 @@ def test_an_update_takes_what_is_there_and_embeds_what_waits(legacy, found):
     opened = SoundIndex(index)
     assert opened.store.approximate == expected["approximate"] and len(opened) == 10
     answers = answers_of(
-        opened, library, legacy.unpacked("models") / "sounds", known=True, by_windows=BY_WINDOWS
+        opened,
+        library,
+        legacy.unpacked("models") / "sounds",
+        known=True,
+        by_windows=BY_WINDOWS,
+        by_spans=BY_SPANS,
     )
     assert_same_answers(answers, expected["updated"], legacy.tolerance(EMBEDDED_ELSEWHERE))
     again = update(index, library)

@@ -96,7 +96,7 @@ def test_the_commands_take_the_new_place(moved, command):
     given = {
         "search": ["rain"],
         "similar": [file, "--start", "0.1"],
-        "moments": [file, "rain"],
+        "moments": [file, "rain", "--min-percentile", "0"],
         "index": [str(sounds)],
     }
     answer = CliRunner().invoke(app, [command, *given[command], "--index", str(index), "--model", str(new)])

@@ -407,7 +407,7 @@ def test_the_command_line_asks_and_writes(place, tmp_path):
     assert len(hits) == 2 and {"path", "start", "end", "score", "percentile"} <= set(hits[0])
     assert (tmp_path / "hits.m3u").read_text().splitlines()[4] == hits[0]["path"]
     assert " 1. " in run("similar", sounds / "e.wav", *where, "-k", "1").stdout
-    assert "0:00.0-" in run("moments", sounds / "e.wav", "rain", *where).stdout
+    assert "0:00.0-" in run("moments", sounds / "e.wav", "rain", "--min-percentile", 0, *where).stdout
     for name in ("all.parquet", "all.npz", "all.csv", "all.m3u"):
         run("index", sounds, *where, "--no-progress", "--export", tmp_path / name)
         assert (tmp_path / name).stat().st_size > 50

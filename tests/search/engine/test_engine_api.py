@@ -54,7 +54,7 @@ def test_an_address_asks_the_same(running):
     assert status == 200 and answer["results"] == rows(hits) and hits
     assert ask(running.url, "api/v1/search?query=a&metadata=wood") == (
         400,
-        {"error": "metadata 'wood': has to be NAME=VALUE."},
+        {"error": "metadata 'wood': must be NAME=VALUE."},
     )
 
 
@@ -79,7 +79,11 @@ def test_recordings_and_moments_are_answered_as_the_index_answers(running):
     for fields in ({}, {"start": 0.5, "end": 1.5}, {"rank": "window", "top": 2}, {"tag": "rain"}):
         status, answer = ask(running.url, "api/v1/similar", {"path": path, **fields})
         assert status == 200 and answer["results"] == rows(running.index.similar(path, **fields)), fields
-    for fields in ({}, {"top": 1, "hop_seconds": 0.25}, {"threshold": 0.5}):
+    assert ask(running.url, "api/v1/moments", {"path": path, "query": "rain"})[1]["results"] == rows(
+        running.index.moments(path, "rain")
+    )
+    every = {"min_percentile": 0}
+    for fields in (every, {"top": 1, "hop_seconds": 0.25, **every}, {"threshold": 0.5, "edges": "windows"}):
         status, answer = ask(running.url, "api/v1/moments", {"path": path, "query": "rain", **fields})
         assert status == 200 and answer["results"] == rows(running.index.moments(path, "rain", **fields))
         assert answer["results"]
@@ -96,7 +100,7 @@ def test_the_status_is_that_of_the_index(running):
 @pytest.mark.parametrize(
     ("path", "body", "status", "told"),
     [
-        ("search", {"query": " "}, 400, "The question is empty; it holds no word to search for."),
+        ("search", {"query": " "}, 400, "The query is empty; it has no word to search for."),
         ("search", {}, 422, "query: is missing."),
         ("search", {"query": "a", "tags": "b"}, 422, "tags: is no field of this request; see /api/v1."),
         ("search", {"query": "a", "top": 2.5}, 422, "top=2.5: input should be a valid integer"),
@@ -235,7 +239,7 @@ def test_an_index_that_changes_or_is_made_anew_is_seen(model, tmp_path, monkeypa
         for path in sorted(folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         status, answer = ask(served.url, "api/v1/search", {"query": "rain"})
-        assert status == 503 and "is no index" in answer["error"]
+        assert status == 503 and "not an index" in answer["error"]
         SoundIndex.create(folder, str(tmp_path / "other")).update([sounds], progress=False)
         assert ask(served.url, "api/v1/search", {"query": "rain"}, If_Match=first["identity"])[0] == 412
         second = ask(served.url, "api/v1/status")[1]
@@ -256,7 +260,7 @@ def test_a_model_that_is_gone_is_told(tmp_path, monkeypatch):
     served = start(folder)
     try:
         status, answer = ask(served.url, "api/v1/search", {"query": "rain"})
-        assert status == 503 and "give its new place with --model" in answer["error"]
+        assert status == 503 and "is no longer" in answer["error"] and "--model" in answer["error"]
         assert "--model" in ask(served.url, "api/v1/status")[1]["missing_model"]
     finally:
         served.close()

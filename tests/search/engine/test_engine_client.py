@@ -67,7 +67,7 @@ def test_an_engine_answers_what_the_index_answers(running, at_home):
     assert (
         found(running, {"query": "rain", "tag": "Rain"}).why_empty[0].startswith("--tag Rain matches no file")
     )
-    with pytest.raises(SearchError, match=r"^The question is empty; it holds no word to search for\.$"):
+    with pytest.raises(SearchError, match=r"^The query is empty; it has no word to search for\.$"):
         found(running, {"query": " "})
     link = running.root / "a link"
     link.symlink_to(running.root / "index")

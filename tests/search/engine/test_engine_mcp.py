@@ -77,7 +77,7 @@ def test_errors_are_told_and_other_files_are_not_reached(running):
     )
     assert [result.is_error for result in results] == [True] * 4
     told = [result.content[0].text for result in results]
-    assert "holds no word to search for" in told[0]
+    assert "has no word to search for" in told[0]
     assert all("is not in the index" in text for text in told[1:3]) and "top" in told[3]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_models import write_sound
 
-from auricle.search.page.feedback import note_feedback
+from older_feedback import note_feedback
 from auricle.search.refine import MarkTable, SavedSearches, refine
 from auricle.search.refine.mark_table import TABLE, read_feedback
 from auricle.search.refine.marks import Mark, as_utc

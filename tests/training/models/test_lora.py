@@ -106,7 +106,7 @@ def test_layers_by_name(tmp_path):
         if "lora_A" in name
     }
     assert names == {"qkv"}
-    with pytest.raises(RecipeError, match=r"\['nothing'\]: no linear layer .* there are \[.*'qkv'"):
+    with pytest.raises(RecipeError, match=r"\['nothing'\]: no linear layer .* the names are \[.*'qkv'"):
         adapted(tiny_model_and_processor(tmp_path)[0], target_modules=["nothing"])
 
 
