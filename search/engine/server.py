@@ -74,6 +74,8 @@ def _listening(host: str, port: int | None) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host.strip("[]"), number))
+            # Until one of them listens, two processes may bind the same port.
+            listening.listen(128)
             return listening
         except OSError as error:
             told = error.strerror or str(error)

@@ -281,3 +281,14 @@ def test_an_engine_at_another_loopback_address_is_found(running, own_folder):
             assert other.note == "" and found(running).hits == running.index.search(**QUESTION), host
         finally:
             other.close()
+
+
+def test_a_port_belongs_to_one_server_as_soon_as_it_is_taken():
+    from auricle.search.engine.server import _listening
+
+    one, other = _listening("127.0.0.1", None), _listening("127.0.0.1", None)
+    try:
+        assert one.getsockname() != other.getsockname()
+    finally:
+        one.close()
+        other.close()

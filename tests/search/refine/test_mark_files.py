@@ -5,9 +5,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from older_feedback import note_feedback
 from tiny_models import saved_tiny_model
 
-from older_feedback import note_feedback
 from auricle.search.refine import MarkTable, SavedSearches, refine
 from auricle.search.refine.mark_files import HEADER, export_marks, import_marks
 from auricle.search.refine.matching import CHANGED, GONE, NO_WINDOW

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from older_feedback import note_feedback
 from tiny_models import write_sound
 
-from older_feedback import note_feedback
 from auricle.search.refine import MarkTable, SavedSearches, refine
 from auricle.search.refine.mark_table import TABLE, read_feedback
 from auricle.search.refine.marks import Mark, as_utc
