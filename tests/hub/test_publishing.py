@@ -206,6 +206,7 @@ def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_the_cache_is_told(server, tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("needs a device that is always full")

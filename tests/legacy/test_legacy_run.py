@@ -47,9 +47,9 @@ def resumed(legacy, request, tmp_path_factory):
 def test_it_goes_on_from_its_checkpoint(legacy, resumed):
     killed_in, run, printed = resumed
     stages = list(legacy.recorded("run")["stages"])
-    assert f"stage {killed_in}: going on from run/{killed_in}/checkpoint-4" in printed
+    assert f"stage {killed_in}: resuming from run/{killed_in}/checkpoint-4" in printed
     assert printed.count("is finished: skipped") == stages.index(killed_in)
-    assert printed.count("going on from") == 1
+    assert printed.count("resuming from") == 1
     assert all((run / stage / "stage.json").is_file() for stage in stages)
 
 

@@ -257,6 +257,7 @@ def test_a_large_index_takes_any_number_of_answers_and_any_length(model, tmp_pat
 # ------------------------------------------------------------------------------ what is printed
 
 
+@pytest.mark.slow
 def test_names_are_printed_on_one_line_and_command_no_terminal(made):
     sounds, index = made
     write_sound(sounds / "zzz" / "two\nlines \x1b[31mred.wav", 1.0, seed=8)
@@ -268,6 +269,7 @@ def test_names_are_printed_on_one_line_and_command_no_terminal(made):
     assert done.stderr.count(b"\n") == 1 and b"bad\\n" in done.stderr
 
 
+@pytest.mark.slow
 def test_any_encoding_and_a_reader_that_has_seen_enough(made):
     _, index = made
     where = ("--index", index.directory)

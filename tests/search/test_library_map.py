@@ -31,6 +31,7 @@ def library(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_file_has_a_place_and_the_same_index_gives_the_same_map(library):
     found, again = (make_library_map(SoundIndex(library / "index")) for _ in range(2))
     assert found.place.shape == (21, 2) and np.isfinite(found.place).all() and found.left_out == 0

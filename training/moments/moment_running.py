@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 def run_moment_recipe(recipe: MomentRecipe, *, progress: bool = True) -> dict[str, Any]:
     """
-    Trains a moment head, going on from its last complete checkpoint, and evaluates the best one.
+    Trains a moment head, resuming from its last complete checkpoint, and evaluates the best one.
 
     Args:
         recipe: the recipe.
@@ -223,7 +223,7 @@ class _Run:
         if checkpoint is None:
             (self.run.model_dir / "best.json").unlink(missing_ok=True)
         else:
-            logger.warning("going on from %s", checkpoint)
+            logger.warning("resuming from %s", checkpoint)
         started = time.process_time()
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.check_weights()

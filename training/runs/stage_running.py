@@ -68,7 +68,7 @@ def run_stage(
     progress: bool = True,
 ) -> dict:
     """
-    Trains a stage, going on from its last complete checkpoint if there is one.
+    Trains a stage, resuming from its last complete checkpoint if there is one.
 
     Args:
         stage: its settings.

@@ -139,6 +139,7 @@ def test_uploads_have_a_limit_in_all(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_uploads_go_at_the_end_and_after_a_crash_at_the_next_start(running, tmp_path):
     root, _, _ = running
     place = tmp_path / "uploads"

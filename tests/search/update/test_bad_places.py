@@ -52,6 +52,7 @@ def messages(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("error: ")]
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_full_disk_is_one_message_and_the_index_goes_on_where_there_is_room(model, disk, tmp_path):
     place = disk("size=400k")
@@ -80,6 +81,7 @@ def test_a_full_disk_is_one_message_and_the_index_goes_on_where_there_is_room(mo
     assert same(contents(SoundIndex(place / "index")), contents(unbroken))
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_read_only_disk_can_be_asked_and_says_that_it_cannot_be_written(model, disk, tmp_path):
     place = disk("size=20m")
@@ -96,6 +98,7 @@ def test_a_read_only_disk_can_be_asked_and_says_that_it_cannot_be_written(model,
     assert len(asked.splitlines()) == 4 and "new.wav" not in asked
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
 def test_what_may_not_be_read_is_listed_and_a_closed_index_is_left_alone(model, tmp_path):
