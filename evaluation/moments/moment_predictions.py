@@ -44,8 +44,8 @@ def read_moment_predictions(
 
     Raises:
         MomentFileError: for a line of an unknown query or recording, a query that occurs twice or has no line,
-            a span that is reversed, of length zero or outside its recording by more than a second, a score that is not finite, and
-            scores that rise within a query.
+            a span that is reversed, of length zero or outside its recording by more than a second, a score that is not
+            finite, and scores that rise within a query.
     """
     path = Path(path)
     asked = {query.qid: query for query in queries}
