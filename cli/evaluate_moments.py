@@ -56,6 +56,9 @@ def evaluate_moments_command(
         spans, remarks = predictions.spans, [*remarks, *predictions.remarks]
         origin["predictions"] = model
     else:
+        for name, file in (("--submission", submission), ("--json", json_file)):
+            if file is not None and file.is_dir():
+                raise ValueError(f"{name} {file}: is a directory, but must be a file to write.")
         spans, origin = _predicted(
             model, read.queries, audio=audio, edges=edges, head=head, progress=progress, options=options
         )

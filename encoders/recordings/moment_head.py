@@ -6,6 +6,8 @@ from typing import Self
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from ...files.json_files import read_json
 from ...modeling.configuration_moment import AuricleMomentConfig
@@ -55,21 +57,22 @@ class MomentHead:
         name = os.fspath(name)
         if Path(name).exists():
             try:
-                record = read_json(Path(name) / "config.json") or {}
+                record = read_json(Path(name) / "config.json")
             except ValueError as error:
                 raise EncoderError(str(error)) from error
-            kind = record.get("model_type")
+            kind = record.get("model_type") if isinstance(record, dict) else None
             if kind != AuricleMomentConfig.model_type:
                 raise EncoderError(
                     f"{name}: is no moment head: config.json names model_type {kind!r}, not "
                     f"{AuricleMomentConfig.model_type!r}."
                 )
         try:
-            model = AuricleForMomentRetrieval.from_pretrained(name)
-        except (OSError, ValueError, RuntimeError) as error:
+            model, loading = AuricleForMomentRetrieval.from_pretrained(name, output_loading_info=True)
+        except (OSError, ValueError, RuntimeError, TypeError, StrictDataclassError, SafetensorError) as error:
             raise EncoderError(
                 f"{name}: cannot be loaded as a moment head: {' '.join(str(error).split())}"
             ) from error
+        _check_weights(name, model, loading)
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), encoder, name)
 
     def frames(self, path: str | os.PathLike[str], *, batch_size: int = 16) -> FrameGrid:
@@ -96,6 +99,17 @@ class MomentHead:
             duration=frames.duration,
             top=top,
         )
+
+
+def _check_weights(name: str, model: AuricleForMomentRetrieval, loading: dict) -> None:
+    """What a file lacks would be drawn at random, and numbers that are not finite find nothing."""
+    for what, told in (("missing_keys", "lacks"), ("unexpected_keys", "has, against its config,")):
+        names = sorted(loading[what])
+        if names:
+            raise EncoderError(f"{name}: the weights' file {told} {len(names)} tensors, first {names[0]!r}.")
+    bad = next((key for key, value in model.state_dict().items() if not torch.isfinite(value).all()), None)
+    if bad:
+        raise EncoderError(f"{name}: weight {bad!r} holds NaN or infinite numbers.")
 
 
 __all__ = ["MomentHead"]

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..metrics.moment_metrics import MOST_PREDICTIONS
-from .moment_queries import MomentFileError, MomentQuery, checked_span, read_json_lines
+from .moment_queries import (
+    ROUNDING_SECONDS,
+    MomentFileError,
+    MomentQuery,
+    as_float,
+    checked_span,
+    read_json_lines,
+)
 
 Span = tuple[float, float, float]
 
@@ -37,8 +44,8 @@ def read_moment_predictions(
 
     Raises:
         MomentFileError: for a line of an unknown query or recording, a query that occurs twice or has no line,
-            a span that is reversed, of length zero or outside its recording, a score that is not finite, and
-            scores that rise within a query.
+            a span that is reversed, of length zero or outside its recording by more than a second, a score that is not
+            finite, and scores that rise within a query.
     """
     path = Path(path)
     asked = {query.qid: query for query in queries}
@@ -47,7 +54,7 @@ def read_moment_predictions(
     for place, record in read_json_lines(path):
         qid = record.get("qid")
         qid = str(qid) if isinstance(qid, int) and not isinstance(qid, bool) else qid
-        if qid not in asked:
+        if not isinstance(qid, str) or qid not in asked:
             raise MomentFileError(f"{place}: qid {qid!r} is not among the {len(asked)} queries.")
         query = asked[qid]
         if qid in spans:
@@ -118,6 +125,7 @@ def write_moment_predictions(
                 ],
             }
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with open(temporary, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -125,9 +133,16 @@ def write_moment_predictions(
 
 
 def _prediction(place: str, window: object, query: MomentQuery) -> Span:
-    start, end = checked_span(place, "the prediction", window, query.duration)
+    # Durations are rounded to seconds: what is found in the last part of a second may start behind them.
+    start, end = checked_span(
+        place,
+        "the prediction",
+        window,
+        query.duration,
+        latest_start=query.duration + ROUNDING_SECONDS,
+    )
     score = window[2] if isinstance(window, list) and len(window) > 2 else None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(as_float(score)):
         raise MomentFileError(f"{place}: the prediction {window!r} needs a finite score as its third number.")
     return start, end, float(score)
 

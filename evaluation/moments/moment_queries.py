@@ -116,6 +116,8 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         place = f"{path}, line {number}"
         try:
             record = json.loads(line)
+        except RecursionError as error:
+            raise MomentFileError(f"{place}: is nested too deeply for a JSON object of a query.") from error
         except ValueError as error:
             raise MomentFileError(f"{place}: is not valid JSON ({error}).") from error
         if not isinstance(record, dict):
@@ -123,9 +125,18 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, record
 
 
-def checked_span(place: str, name: str, value: Any, duration: float) -> tuple[float, float]:
+def checked_span(
+    place: str, name: str, value: Any, duration: float, *, latest_start: float | None = None
+) -> tuple[float, float]:
     """
     Start and end of a span that lies in a recording of ``duration`` seconds.
+
+    Args:
+        place: file and line, for messages.
+        name: what the span is, for messages.
+        value: as it was read.
+        duration: of the recording, seconds.
+        latest_start: seconds before which the span has to start; the duration if not given.
 
     Raises:
         MomentFileError: if it is reversed, of length zero, not finite, or outside the recording by more than
@@ -137,13 +148,17 @@ def checked_span(place: str, name: str, value: Any, duration: float) -> tuple[fl
         or not all(_is_number(part) for part in value[:2])
     ):
         raise MomentFileError(f"{place}: {name} {value!r} must be [start, end] in seconds.")
-    start, end = float(value[0]), float(value[1])
+    start, end = as_float(value[0]), as_float(value[1])
     if not (math.isfinite(start) and math.isfinite(end)):
         raise MomentFileError(f"{place}: {name} [{start:g}, {end:g}] is not finite.")
     if end <= start:
         fault = "has length zero" if end == start else "ends before it starts"
         raise MomentFileError(f"{place}: {name} [{start:g}, {end:g}] {fault}.")
-    if start < 0 or start >= duration or end > duration + ROUNDING_SECONDS:
+    if (
+        start < 0
+        or start >= (duration if latest_start is None else latest_start)
+        or end > duration + ROUNDING_SECONDS
+    ):
         raise MomentFileError(
             f"{place}: {name} [{start:g}, {end:g}] lies outside the recording of {duration:g} s."
         )
@@ -161,8 +176,10 @@ def _query_of(place: str, record: dict[str, Any]) -> MomentQuery:
         if not isinstance(value, str) or not value.strip():
             raise MomentFileError(f"{place}: {name} {value!r} must be text that is not empty.")
     duration = record["duration"]
-    if not _is_number(duration) or not math.isfinite(duration) or duration <= 0:
-        raise MomentFileError(f"{place}: duration {duration!r} must be a number of seconds above 0.")
+    if not _is_number(duration) or not math.isfinite(as_float(duration)) or duration <= 0:
+        raise MomentFileError(
+            f"{place}: duration {_shortened(duration)} must be a number of seconds above 0."
+        )
     windows = record["relevant_windows"]
     if not isinstance(windows, list):
         raise MomentFileError(f"{place}: relevant_windows {windows!r} must be a list of [start, end].")
@@ -175,6 +192,8 @@ def _query_of(place: str, record: dict[str, Any]) -> MomentQuery:
 def _castella_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         recordings = json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise MomentFileError(f"{path}: is nested too deeply for an annotation file.") from error
     except OSError as error:
         raise MomentFileError(f"{path}: cannot be read ({error}).") from error
     except ValueError as error:
@@ -202,6 +221,19 @@ def _castella_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             )
 
 
+def as_float(value: float) -> float:
+    """A number as a float; whole numbers that are too large for one are infinite, as ``1e999`` is in JSON."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _shortened(value: Any, most: int = 60) -> str:
+    told = repr(value)
+    return told if len(told) <= most else f"{told[:most]}..."
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -215,6 +247,7 @@ __all__ = [
     "MomentFileError",
     "MomentQueries",
     "MomentQuery",
+    "as_float",
     "checked_span",
     "read_json_lines",
     "read_moment_queries",

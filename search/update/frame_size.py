@@ -38,7 +38,11 @@ class FrameSize:
             f"hour of sound; about {self.bytes_an_hour * self.hours / 1e6:,.1f} MB for {self.hours:,.2f} h in "
             f"{self.files - self.unknown:,} files"
         )
-        return told + (f", and {self.unknown:,} files of unknown length" if self.unknown else "")
+        return told + (
+            f", and {self.unknown:,} file{'s' * (self.unknown != 1)} of unknown length"
+            if self.unknown
+            else ""
+        )
 
 
 def expected_frame_size(store: Store, roots: Sequence[str], *, prune: bool = False) -> FrameSize | None:

@@ -157,3 +157,44 @@ def test_groups_of_one_query_are_intervals_over_queries():
     assert alone == pytest.approx(bootstrap_means(values, seed=3)["m"], abs=0.02)
     with pytest.raises(ValueError, match="59 groups for 60 queries"):
         bootstrap_group_means(values, ["a"] * 59)
+
+
+@pytest.mark.parametrize("qid", [["a_1"], {"a": 1}, None, 1.0])
+def test_a_prediction_of_a_qid_that_is_no_text_is_refused_in_one_line(tmp_path, qid):
+    queries = read_moment_queries(lines(tmp_path / "q.jsonl", QUERY)).queries
+    file = lines(tmp_path / "p.jsonl", predicted((1, 2, 0.5), qid=qid))
+    with pytest.raises(MomentFileError, match=r"line 1: qid .* is not among the 1 queries"):
+        read_moment_predictions(file, queries)
+
+
+def test_whole_numbers_too_large_for_a_float_are_refused_in_one_line(tmp_path):
+    huge = 10**400
+    for change, message in (
+        ({"duration": huge}, "must be a number of seconds above 0"),
+        ({"relevant_windows": [[0, huge]]}, r"\[0, inf\] is not finite"),
+    ):
+        with pytest.raises(MomentFileError, match=message) as caught:
+            read_moment_queries(lines(tmp_path / "q.jsonl", {**QUERY, **change}))
+        assert len(str(caught.value)) < 300 + len(str(tmp_path))
+    queries = read_moment_queries(lines(tmp_path / "q.jsonl", QUERY)).queries
+    for span in ((0, huge, 0.5), (0, 1, huge)):
+        with pytest.raises(MomentFileError, match="line 1: .*finite"):
+            read_moment_predictions(lines(tmp_path / "p.jsonl", predicted(span)), queries)
+
+
+def test_a_line_nested_too_deeply_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "deep.jsonl"
+    file.write_text("[" * 100_000)
+    with pytest.raises(MomentFileError, match="line 1: is nested too deeply"):
+        read_moment_queries(file)
+
+
+def test_what_is_found_in_the_last_part_of_a_second_can_be_written_and_read_again(tmp_path):
+    """A recording of 60.9 s that its queries round to 60 s."""
+    queries = read_moment_queries(lines(tmp_path / "q.jsonl", QUERY)).queries
+    spans = {"a_1": [(60.1, 60.9, 0.5)]}
+    path = tmp_path / "new folder" / "submission.jsonl"
+    write_moment_predictions(path, queries, spans)
+    assert read_moment_predictions(path, queries).spans["a_1"] == ((60.1, 60.9, 0.5),)
+    with pytest.raises(MomentFileError, match=r"\[61, 61.5\] lies outside the recording of 60 s"):
+        write_moment_predictions(path, queries, {"a_1": [(61.0, 61.5, 0.5)]})
