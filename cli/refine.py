@@ -157,6 +157,10 @@ def refine(
             return
         if question is not None and like is not None:
             raise SearchError("give either --question or --like.")
+        for option, value in (("--question", question), ("--like", like)):
+            if value is not None and not value.strip():
+                # It would take the place of the saved query.
+                raise SearchError(f"{option} is empty; leave it out to keep the query of the saved search.")
         if question is not None:
             searches.save(name, question, filters=given)
         elif like is not None:

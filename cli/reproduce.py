@@ -108,6 +108,9 @@ def reproduce(
         with one_line_full_disk(out), one_line_errors(*errors):
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise ValueError("the chain runs in one process; start it without accelerate launch.")
+            for name, folder in (("DATA_DIR", data_dir), ("OUT", out)):
+                if folder.exists() and not folder.is_dir():
+                    raise ValueError(f"{name} {folder}: is a file, but must be a directory.")
             read = read_chain(_chain_file(chain))
             steps = plan_chain(
                 read,

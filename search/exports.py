@@ -33,9 +33,12 @@ def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
         title: the query, for the names of moments.
 
     Raises:
-        SearchError: for another extension, a folder that is not empty, or results that the format cannot hold.
+        SearchError: for another extension, a folder that is not empty, one for a file that does not exist, or results
+            that the format cannot hold.
     """
     kind = out.suffix.lower()
+    if kind and not out.parent.is_dir():
+        raise SearchError(f"{out}: the folder {out.parent} does not exist.")
     moments = next(
         (write for ending, write in MOMENT_FILES.items() if out.name.lower().endswith(ending)), None
     )

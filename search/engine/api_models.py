@@ -8,6 +8,7 @@ from ..query.answers import DEFAULT_RANKING
 
 MOST_ANSWERS = 10_000
 MOST_LETTERS = 10_000
+SHORTEST_HOP = 0.1  # seconds, as of `auricle moments --hop`
 
 Text = Annotated[str, Field(max_length=MOST_LETTERS)]
 Path = Annotated[str, Field(max_length=MOST_LETTERS, description="Absolute path of a recording.")]
@@ -91,7 +92,8 @@ class MomentsRequest(Request):
     top: Top = 5
     hop_seconds: Seconds | None = Field(
         None,
-        gt=0,
+        # Without a floor, one request could ask for a window a nanosecond, and nobody else would be answered.
+        ge=SHORTEST_HOP,
         description="From one window's start to the next one's; half a window, or a second for dense.",
     )
     threshold: Seconds | None = Field(

@@ -73,11 +73,14 @@ class Detections:
         Writes them as CSV, UTF-8, whole or not at all; ``-`` is the standard output.
 
         Raises:
+            SearchError: if its folder does not exist.
             OSError: if the file cannot be written.
         """
         if str(out) == "-":
             self._write(sys.stdout)
             return
+        if not out.parent.is_dir():
+            raise SearchError(f"{out}: the folder {out.parent} does not exist.")
         fresh = out.with_name(f".{out.name}.partial")
         try:
             # Names that are no UTF-8 keep their bytes.
@@ -120,6 +123,8 @@ def find_detections(
     """
     if not 0 < precision <= 1:
         raise SearchError(f"precision {precision:g}: must be above 0 and at most 1.")
+    if threshold is not None and not np.isfinite(threshold):
+        raise SearchError(f"threshold {threshold:g}: must be a finite number.")
     learned = refine(index, name)
     if threshold is not None and learned.method == "probe" and not 0 <= threshold <= 1:
         raise SearchError(f"threshold {threshold:g}: the scores of a linear probe are between 0 and 1.")

@@ -82,7 +82,9 @@ class Refinement:
         """One line: how many marks, and what ranks the answers."""
         how = {
             "question": "ranked by the question alone",
-            "rocchio": "ranked by the question, moved towards what fits (Rocchio)",
+            "rocchio": "ranked by the question, moved towards what fits (Rocchio)"
+            if self.search.question
+            else "ranked by the marks alone (Rocchio)",
             "probe": "ranked by a linear probe",
         }[self.method]
         more = ""

@@ -108,6 +108,7 @@ def test_a_search_by_a_sound_and_one_by_marks_alone(thirty):
     done = run(thirty, "refine", "like", "--like", f"{path}#t=0,1", "-k", 1)
     assert shown(done.stdout)[0][1].startswith(f"{path}#t=0,")
     done = run(thirty, "refine", "ear", "--fits", f"{path}#t=0,1", "-k", 1)
+    assert "ranked by the marks alone" in done.stdout
     assert shown(done.stdout)[0][1].startswith(f"{path}#t=0,")
     for name in ("like", "ear"):
         run(thirty, "refine", name, "--delete", "--yes")
@@ -135,6 +136,15 @@ def test_what_cannot_be_done_is_said_in_one_line(thirty, arguments, message):
     assert len(done.stderr.strip().splitlines()) == 1
     # Nothing was made on the way.
     assert run(thirty, "refine").stdout.startswith("no saved searches")
+
+
+def test_an_empty_query_takes_the_place_of_none(thirty):
+    run(thirty, "refine", "kept", "--question", "a dog barks")
+    for option in ("--question", "--like"):
+        for empty in ("", "  "):
+            assert f"{option} is empty" in run(thirty, "refine", "kept", option, empty, code=2).stderr
+    assert run(thirty, "refine").stdout.startswith("kept: 'a dog barks'")
+    run(thirty, "refine", "kept", "--delete", "--yes")
 
 
 def test_no_results_say_which_filter_and_end_with_code_3(thirty):

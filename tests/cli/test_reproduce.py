@@ -62,6 +62,8 @@ def test_a_run_stops_before_its_first_step_if_something_is_missing(tmp_path):
         (["dcase2025", "d", "o", "--towers", "passt,clap"], "--towers 'clap': unknown tower"),
         (["dcase2025", "d", "o", "--only", "sid3"], "--only 'sid3': no such run, ensemble or step"),
         (["dcase2025", "d", "o", "--only", "E5", "--plan"], "the ensembles E1, E2, E3, E4"),
+        (["dcase2025", __file__, "o", "--plan"], "test_reproduce.py: is a file, but must be a directory"),
+        (["dcase2025", "d", __file__, "--plan"], "test_reproduce.py: is a file, but must be a directory"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(arguments, told):

@@ -283,6 +283,12 @@ def test_any_encoding_and_a_reader_that_has_seen_enough(made):
     assert done.stdout == "[" and not done.stderr
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.json", "out.m3u", "out.cue"])
+def test_an_export_into_no_folder_names_the_folder(tmp_path, name):
+    with pytest.raises(SearchError, match=f"{name}: the folder .*gone does not exist"):
+        export_hits(tmp_path / "gone" / name, [])
+
+
 def test_names_that_other_programs_stumble_over_are_exported(made, tmp_path):
     sounds, index = made
     long = "ü" * 120 + ".wav"

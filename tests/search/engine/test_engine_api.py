@@ -115,6 +115,7 @@ def test_the_status_is_that_of_the_index(running):
         ("similar", {"path": "e.wav"}, 400, "path 'e.wav': must be absolute."),
         ("similar", {"path": "/x", "start": -1}, 422, "start=-1"),
         ("moments", {"path": "/x", "query": "a", "edges": "hard"}, 422, "edges=\"hard\""),
+        ("moments", {"path": "/x", "query": "a", "hop_seconds": 1e-9}, 422, "hop_seconds=1e-09: input should be"),
         ("nothing", {}, 404, "/api/v1/nothing: there is no such address; see /api/v1."),
         ("status", {}, 405, "/api/v1/status: takes no POST; see /api/v1."),
         ("search", {"query": "a", "tag": "b" * 1_000_001}, 413, "the request is longer than 1,000,000 bytes."),

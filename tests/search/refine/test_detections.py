@@ -74,6 +74,7 @@ def test_filters_count(learned):
         ({"precision": 0.0}, "precision 0: must be above 0"),
         ({"precision": 1.5}, "precision 1.5"),
         ({"threshold": 2.0}, "between 0 and 1"),
+        ({"threshold": float("nan")}, "threshold nan: must be a finite number"),
     ],
 )
 def test_numbers_out_of_range_are_refused(learned, options, message):
@@ -81,7 +82,7 @@ def test_numbers_out_of_range_are_refused(learned, options, message):
         find_detections(learned, "tones", **options)
 
 
-def test_too_few_marks_are_refused_unless_a_threshold_is_given(learned):
+def test_too_few_marks_are_refused_unless_a_threshold_is_given(learned, tmp_path):
     SavedSearches(learned).save("few", "a dog barks")
     hit = learned.search("a dog barks")[0]
     MarkTable(learned).add("few", hit.path, hit.start, hit.end)
@@ -91,4 +92,8 @@ def test_too_few_marks_are_refused_unless_a_threshold_is_given(learned):
     assert found.estimate is None
     assert "no precision is estimated: below 20 marks" in found.why_none
     assert len(found) == found.compared
+    with pytest.raises(SearchError, match="must be a finite number"):
+        find_detections(learned, "few", threshold=float("nan"))
+    with pytest.raises(SearchError, match=r"out\.csv: the folder .*no_such does not exist"):
+        found.write_csv(tmp_path / "no_such" / "out.csv")
     SavedSearches(learned).delete("few")
