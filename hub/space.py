@@ -20,7 +20,7 @@ ROOMS = (
     "search",
     "training",
 )
-SOURCES = (".py", ".txt")
+SOURCES = (".py", ".txt", ".css", ".js")
 _README = """---
 title: {title}
 emoji: 🔎

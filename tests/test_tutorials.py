@@ -97,6 +97,7 @@ def test_moments_in_long_recordings(place):
         "RECORDING": str(place / "night.wav"),
         "MODEL": str(place / "model"),
         "INDEX": str(place / "moments.auricle"),
+        "MIN_PERCENTILE": 0,
     }
     names = run_notebook(ROOT / "tutorials" / "moments_in_long_recordings.ipynb", settings)
     assert names["moments"] and (place / "moments.txt").read_text("utf-8").count("\n") == len(

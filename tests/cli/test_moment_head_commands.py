@@ -74,7 +74,7 @@ def test_moments_are_found_with_an_index(place, recordings):
     assert all(0 <= hit["start"] < hit["end"] and 0 <= hit["score"] <= 1 for hit in hits)
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
     told = auricle(place, "moments", file, "a dog barks", *where, "--hop", "0.5", code=2).stderr
-    assert "--hop and --edges do not go with --head" in told
+    assert "--hop, --edges and --min-percentile do not go with --head" in told
     told = auricle(
         place, "moments", file, "a dog", "--index", "sounds.auricle", "--head", "encoder", code=2
     ).stderr

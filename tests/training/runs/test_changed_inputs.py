@@ -172,7 +172,7 @@ def test_models_that_moved_are_followed_and_another_content_there_is_refused(wor
         clusters={"embed_with": str(elsewhere / "teacher"), "method": "kmeans", "num_clusters": 2},
     )
     place_model(world, elsewhere / "teacher", 2)
-    with pytest.raises(RecipeError, match="what it learns from has changed since it began"):
+    with pytest.raises(RecipeError, match="its inputs have changed since it began"):
         run_recipe(moved, progress=False)
     place_model(world, elsewhere / "teacher", 1)
     run_recipe(moved, progress=False)
