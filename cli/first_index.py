@@ -1,4 +1,4 @@
-"""What `auricle serve` does where there is no index: it opens a page that offers to make one."""
+"""Without an index, `auricle serve` opens a page that offers to make one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ def index_of(place: str) -> str:
 
 
 def holds_recordings(place: str) -> bool:
-    """Whether a name is of a folder that is no index, whole or damaged, and not empty."""
+    """Whether a path is a folder with files that are not an index, not even a damaged one."""
     folder = Path(place)
     if "://" in place or not folder.is_dir() or not folder.name:
         return False

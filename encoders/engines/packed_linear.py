@@ -117,7 +117,7 @@ def lack_of_packing() -> str | None:
             difference = float((packed(inputs) - layer(inputs)).abs().max())
             same = torch.equal(packed.weight, layer.weight)
         except (RuntimeError, TypeError, NotImplementedError) as error:
-            return f"packed linear layers do not run here ({str(error).splitlines()[0]})"
+            return f"packed linear layers do not run here ({str(error).partition(chr(10))[0] or type(error).__name__})"
     if not difference <= _CHECK_TOLERANCE or not same:
         return f"packed linear layers differ from torch's here by {difference:.2g}"
     return None

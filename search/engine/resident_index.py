@@ -86,7 +86,7 @@ class ResidentIndex:
             return self._index
 
     def warm_up(self) -> None:
-        """Loads the model and reads the vectors; what is wrong is told when somebody asks."""
+        """Loads the model and reads the vectors. An error is reported at the first query."""
         index = self._index
         if not index.missing_model:
             with suppress(SearchError, OSError, ImportError):
