@@ -154,7 +154,7 @@ def clients(place, process: psutil.Process, count: int, questions: int) -> str:
 def ask_once(place, sentence: str) -> None:
     """
     Raises:
-        ValueError: if the answer holds no results.
+        ValueError: if the server does not answer with ten results.
     """
     connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
     try:
