@@ -5,8 +5,8 @@ Start-up of a training run on a large captioned folder: CPU time and memory of e
 
 Makes a folder of very short WAV files with one caption each, and runs a recipe on it as `train.py` does, in
 processes of their own: a small PaSST beside all-MiniLM-L6-v2, two steps, a handful of clips to validate and to test.
-The first run hashes every file; the second one finds all of them unchanged; the third one skips
-its finished stage. Prints CPU and wall seconds and the peak of the resident memory, of each run's process and its children.
+The first run hashes every file; the second one finds all of them unchanged; the third one skips its
+finished stage. Prints CPU and wall seconds and the peak of the resident memory, of each run's process and its children.
 ``--folder`` keeps the files for the next call; ``--profile FILE`` writes what cProfile sees of the second run.
 """
 
