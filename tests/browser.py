@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,12 +54,19 @@ def browser(folder: Path, width: int, height: int) -> Iterator:
 
 
 def until(condition: Callable[[], Found], what: str, seconds: float = 60.0) -> Found:
-    """What a condition gives once it gives something; AssertionError if that takes too long."""
+    """
+    What a condition gives once it gives something; AssertionError if that takes too long.
+
+    A part of the page that is not there yet, or was just drawn anew, counts as nothing.
+    """
+    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
+        with suppress(NoSuchElementException, StaleElementReferenceException):
+            found = condition()
+            if found:
+                return found
         time.sleep(0.2)
     raise AssertionError(f"{what} did not happen within {seconds:g} s")
 

@@ -172,13 +172,12 @@
     });
   };
   const back = () => { const button = document.getElementById("back"); if (seen(button)) button.click(); };
-  const showKeys = () => {
-    const keys = document.getElementById("keys"), view = keys && keys.closest(".block, .accordion");
-    if (!seen(keys)) all("button.label-wrap").find((button) => button.innerText.includes("View"))?.click();
-    setTimeout(() => {
-      const list = document.getElementById("keys");
-      if (list) { list.open = true; list.scrollIntoView({ block: "nearest" }); }
-    }, view ? 0 : 200);
+  // The view may be drawn only once it is opened, sooner or later by the machine's load.
+  const showKeys = (tries = 50) => {
+    const list = document.getElementById("keys");
+    if (seen(list)) { list.open = true; list.scrollIntoView({ block: "nearest" }); return; }
+    if (tries === 50) all("button.label-wrap").find((button) => button.innerText.includes("View"))?.click();
+    if (tries) setTimeout(() => showKeys(tries - 1), 100);
   };
   const ACTS = {
     ArrowDown: () => step(1),
@@ -194,7 +193,7 @@
     r: () => { const button = document.getElementById("refine"); if (seen(button)) button.click(); },
     b: back,
     "/": toTheQuestion,
-    "?": showKeys,
+    "?": () => showKeys(),
   };
   const TYPED = "input:not([type=checkbox]), textarea, select, [contenteditable=true], [role=listbox], [role=option]";
   // Where Space and arrows have a meaning of their own.
