@@ -27,7 +27,7 @@ from auricle.encoders.engines.onnx_engine import run_by_onnx
 from auricle.encoders.engines.packed_linear import pack_linear_layers
 from auricle.encoders.settings.precision import compute_towers_in, lack_of
 from auricle.modeling import AUDIO_CONFIGS, AUDIO_MODELS
-from auricle.modeling.int8 import quantize_linear_layers
+from auricle.modeling.int8 import Int8Linear, Int8RowLinear, quantize_linear_layers
 
 TOKENS, CAPTIONS = 13, 32
 
@@ -75,7 +75,8 @@ def ways_of(
     if not lack_of("bfloat16", "cpu"):
         ways["torch bf16"] = copy.deepcopy(model)
         compute_towers_in("bfloat16", ways["torch bf16"])
-    ways["torch int8"] = quantize_linear_layers(model)
+    layer = Int8RowLinear if "input_ids" in inputs else Int8Linear
+    ways["torch int8"] = quantize_linear_layers(model, layer=layer)
     compute_one_at_a_time(ways["torch int8"])
     return ways
 

@@ -3,22 +3,25 @@ Indexing many short files, then again with nothing changed, then with a hundred 
 
     OMP_NUM_THREADS=1 python benchmarks/bench_index.py MODEL [--files 10000] [--seconds 0.5 1.0]
 
-Wall times of whole `auricle index` commands, start of Python included; and of the same in a process that has its
-libraries and the model already, as `--watch` and Python programs do, against the first time without the start. The
+Wall and CPU times of whole `auricle index` commands, start of Python included; and of the same in a process that has
+its libraries and the model already, as `--watch` and Python programs do, against the first time without the start. The
 files are noises, 16 kHz WAV.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from measuring import table
+from measuring import machine, table
 
+from auricle.encoders.recordings.recording_windows import embed_files
 from auricle.search import SoundIndex
 
 START = (
@@ -66,27 +69,35 @@ def main() -> None:
         opened = SoundIndex(index)
         opened.embed_texts(["rain"])
         opened.update([sounds], progress=False)
-        running = [update_again(opened, sounds)]
+        running = [measured(lambda: opened.update([sounds], progress=False))]
         for path in changed:
             write(path, generator, arguments.seconds)
-        running.append(update_again(opened, sounds))
+        running.append(measured(lambda: opened.update([sounds], progress=False)))
+        hop = opened.store.record["hop_seconds"]
+        encoder, given = opened._encoder.encoder, [str(path) for path in changed]
+        alone = measured(lambda: list(embed_files(encoder, iter(given), hop_seconds=hop)))
     names = ("the first time", "again, nothing changed", f"again, {CHANGED} files changed")
-    rows = [
-        [name, f"{spent:.1f}", f"{100 * spent / seconds[0]:.2f}"]
-        for name, spent in zip(names, seconds, strict=True)
-    ]
-    rows.append(["start of Python, libraries and model alone", f"{start:.1f}", ""])
+    rows = [row(name, spent, seconds[0][0]) for name, spent in zip(names, seconds, strict=True)]
+    rows.append(row("start of Python, libraries and model alone", start))
     rows += [
-        [f"in a running process: {name}", f"{spent:.2f}", f"{100 * spent / (seconds[0] - start):.2f}"]
+        row(f"in a running process: {name}", spent, seconds[0][0] - start[0])
         for name, spent in zip(names[1:], running, strict=True)
     ]
-    print(table(rows, [f"{arguments.files:,} files", "seconds", "% of the first time"]))
+    rows.append(row(f"embedding those {CHANGED} files alone", alone))
+    print(machine())
+    print(table(rows, [f"{arguments.files:,} files", "seconds", "CPU seconds", "% of the first time"]))
 
 
-def update_again(index: SoundIndex, sounds: Path) -> float:
-    began = time.monotonic()
-    index.update([sounds], progress=False)
-    return time.monotonic() - began
+def row(name: str, spent: tuple[float, float], whole: float | None = None) -> list[str]:
+    share = "" if whole is None else f"{100 * spent[0] / whole:.2f}"
+    return [name, f"{spent[0]:.2f}", f"{spent[1]:.2f}", share]
+
+
+def measured(call: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds of this process."""
+    began, used = time.monotonic(), time.process_time()
+    call()
+    return time.monotonic() - began, time.process_time() - used
 
 
 def write(path: Path, generator: np.random.Generator, seconds: tuple[float, float]) -> None:
@@ -94,10 +105,13 @@ def write(path: Path, generator: np.random.Generator, seconds: tuple[float, floa
     soundfile.write(path, 0.1 * generator.standard_normal(length), RATE)
 
 
-def timed(command: list[str]) -> float:
-    began = time.monotonic()
+def timed(command: list[str]) -> tuple[float, float]:
+    """Wall and CPU seconds of a command."""
+    began, before = time.monotonic(), os.times()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - began
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.monotonic() - began, used
 
 
 if __name__ == "__main__":

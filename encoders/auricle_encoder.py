@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..modeling import AuricleModel
-from ..modeling.int8 import Int8Linear, quantize_linear_layers
+from ..modeling.int8 import Int8Linear, Int8RowLinear, quantize_linear_layers
 from ..processing import AuricleProcessor
 from .auricle_checkpoint import ADAPTER_CONFIG, load_pretrained, load_processor
 from .auricle_embedding import (
@@ -30,7 +30,7 @@ from .engines.text_part import load_text_part
 from .interface import AudioTextEncoder, EncoderError
 from .model_fingerprint import count_parameters, model_fingerprint, text_fingerprint
 from .model_source import license_of
-from .settings.precision import HALF, PRECISIONS, compute_towers_in
+from .settings.precision import HALF, INT8_FORM, PRECISIONS, compute_towers_in, of_int8
 
 TEXTS_COUNTED_AT_A_TIME = 4096
 
@@ -69,6 +69,7 @@ class AuricleEncoder(AudioTextEncoder):
         self._tower_precision = tower_precision
         # Of the float32 model, where the layers are quantised.
         self._float32_fingerprints: tuple[str, str] | None = None
+        self._int8_form = INT8_FORM
         self._known_fingerprint: str | None = None
         if tower_precision != "float32":
             compute_towers_in(tower_precision, model.audio_model, model.text_model)
@@ -164,7 +165,7 @@ class AuricleEncoder(AudioTextEncoder):
         if self._known_fingerprint is not None:
             return self._known_fingerprint
         if self._float32_fingerprints is not None:
-            return _of_int8(self._float32_fingerprints[0])
+            return of_int8(self._float32_fingerprints[0], self._int8_form)
         try:
             return self._in_its_precision(model_fingerprint(self.model, self.processor))
         except ValueError as error:
@@ -174,7 +175,7 @@ class AuricleEncoder(AudioTextEncoder):
     def text_fingerprint(self) -> str:
         """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection behind it."""
         if self._float32_fingerprints is not None:
-            return _of_int8(self._float32_fingerprints[1])
+            return of_int8(self._float32_fingerprints[1], self._int8_form)
         return self._in_its_precision(text_fingerprint(self.model, self.processor))
 
     def _in_its_precision(self, fingerprint: str) -> str:
@@ -256,7 +257,8 @@ class AuricleEncoder(AudioTextEncoder):
         """
         Gives the towers 8-bit linear layers; the projections behind them stay in float32.
 
-        Windows and sentences are computed one at a time from then on: 8-bit activations share a scale a call.
+        Windows and sentences are computed one at a time from then on: 8-bit activations of the audio tower share a
+        scale a call. The text tower rounds by token: weights of published language models have few, large activations.
         """
         model = self.model
         self._float32_fingerprints = (
@@ -264,9 +266,24 @@ class AuricleEncoder(AudioTextEncoder):
             text_fingerprint(model, self.processor),
         )
         model.audio_model = quantize_linear_layers(model.audio_model)
-        model.text_model = quantize_linear_layers(model.text_model)
+        model.text_model = quantize_linear_layers(model.text_model, layer=Int8RowLinear)
         compute_one_at_a_time(model.audio_model)
         compute_one_at_a_time(model.text_model)
+
+    @property
+    def earlier_fingerprints(self) -> tuple[str, ...]:
+        """Of int8 as it was: form 1 rounded sentences with one scale a call too."""
+        own = self._float32_fingerprints
+        return () if own is None or self._int8_form == 1 else (of_int8(own[0], 1),)
+
+    def use_rounding_of(self, fingerprint: str) -> None:
+        """See [`AudioTextEncoder.use_rounding_of`]."""
+        if fingerprint not in self.earlier_fingerprints:
+            return
+        model, _ = load_pretrained(self.name, revision=self.revision)
+        self.model.text_model = quantize_linear_layers(model.text_model)
+        compute_one_at_a_time(self.model.text_model)
+        self._int8_form = 1
 
     @property
     def ready_engines(self) -> tuple[str, ...]:
@@ -394,11 +411,6 @@ class AuricleEncoder(AudioTextEncoder):
             skip_unreadable=skip_unreadable,
             num_workers=num_workers,
         )
-
-
-def _of_int8(fingerprint: str) -> str:
-    # A class of its own: another way to quantise is another number.
-    return hashlib.sha256(f"{fingerprint} linear layers in int8, form 1".encode()).hexdigest()
 
 
 __all__ = ["AuricleEncoder"]

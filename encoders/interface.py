@@ -165,6 +165,20 @@ class AudioTextEncoder(ABC):
         return self
 
     @property
+    def earlier_fingerprints(self) -> tuple[str, ...]:
+        """Of earlier ways to round in this precision, which [`use_rounding_of`] goes back to."""
+        return ()
+
+    def use_rounding_of(self, fingerprint: str) -> None:
+        """
+        Rounds as an earlier version did, if that gives a fingerprint: for what was made by it.
+
+        Args:
+            fingerprint: of ``earlier_fingerprints``; any other one changes nothing.
+        """
+        return
+
+    @property
     def ready_engines(self) -> tuple[str, ...]:
         """Those of the class's ``engines`` that can compute at once, without an export that is made first."""
         return self.engines

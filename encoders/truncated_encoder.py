@@ -36,9 +36,13 @@ class TruncatedEncoder(AudioTextEncoder):
     @property
     def fingerprint(self) -> str:
         """Of the encoder and the width."""
-        return hashlib.sha256(
-            f"{self.encoder.fingerprint} truncate_dim {self.truncate_dim}".encode()
-        ).hexdigest()
+        return _truncated(self.encoder.fingerprint, self.truncate_dim)
+
+    def use_rounding_of(self, fingerprint: str) -> None:
+        """The encoder's, if that gives the fingerprint with this width."""
+        for known in self.encoder.earlier_fingerprints:
+            if fingerprint == _truncated(known, self.truncate_dim):
+                self.encoder.use_rounding_of(known)
 
     @property
     def text_fingerprint(self) -> str:
@@ -171,6 +175,10 @@ def truncated(encoder: AudioTextEncoder, truncate_dim: int) -> AudioTextEncoder:
     raise EncoderError(
         f"{encoder.name}: its vectors cannot be cut to {truncate_dim} dimensions; accepted are {accepted}."
     )
+
+
+def _truncated(fingerprint: str, width: int) -> str:
+    return hashlib.sha256(f"{fingerprint} truncate_dim {width}".encode()).hexdigest()
 
 
 __all__ = ["TruncatedEncoder", "truncated"]

@@ -9,7 +9,7 @@ from ..encoders import AudioTextEncoder, load_encoder
 from .encoder_settings import EncoderSettings
 from .errors import SearchError
 from .store.index_folder import IndexFolder
-from .store.index_record import RECORD
+from .store.index_record import OLDEST_VERSION, RECORD
 from .store.index_store import EXACT_WINDOWS, Store
 from .store.write_lock import check_free, writing
 
@@ -101,10 +101,14 @@ def open_or_create(
         SearchError: if the model cannot be loaded, or the index was made with other settings or cannot be made.
     """
     folder, settings = IndexFolder(directory), settings or EncoderSettings()
-    if folder.exists(RECORD):
-        settings = settings.completed_by(directory, Store(directory).record)
+    held = Store(directory).record if folder.exists(RECORD) else None
+    if held is not None:
+        settings = settings.completed_by(directory, held)
     trusted = {"trust_remote_code": True} if trust_remote_code else {}
     encoder = loader(model, **settings.options(), **trusted)
+    if held is not None:
+        encoder.use_rounding_of(held["fingerprint"])
+        check_precision(directory, held, encoder)
     record = record_of(
         model, encoder, hop_seconds, EXACT_WINDOWS if exact_windows is None else exact_windows, settings
     )
@@ -199,6 +203,24 @@ def check_record(
             )
 
 
+def check_precision(
+    directory: str | os.PathLike[str], held: Mapping[str, Any], encoder: AudioTextEncoder
+) -> None:
+    """
+    Raises:
+        SearchError: if an encoder computes in another precision than an index was made in. Exports in int8 have the
+            fingerprint of the model that was exported.
+    """
+    precision = held["settings"]["precision"]
+    # Version 2 did not record it.
+    if held["version"] > OLDEST_VERSION and encoder.precision != precision:
+        raise SearchError(
+            f"{directory}: was made with precision {precision}, and {encoder.name or encoder.kind} computes in "
+            f"{encoder.precision}. Vectors of two kinds cannot be compared: give the model in {precision}, or name "
+            "another --index."
+        )
+
+
 def check_settings(
     directory: str | os.PathLike[str], held: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> None:
@@ -216,6 +238,7 @@ def check_settings(
 
 __all__ = [
     "check_hop",
+    "check_precision",
     "check_record",
     "check_settings",
     "load_encoder_on_half_the_cores",

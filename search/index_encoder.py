@@ -17,7 +17,7 @@ from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option
 from .errors import SearchError
-from .index_creation import check_hop, place_of
+from .index_creation import check_hop, check_precision, place_of
 from .store.index_folder import IndexFolder
 from .store.kept_frames import KeptFrames, kept_frames
 from .update.indexing import content_digest
@@ -87,6 +87,14 @@ class IndexEncoder:
                     f"{text_tower}: is the text tower of another model than {directory} was made with "
                     f"({made}); export that one."
                 )
+            if exported.precision != record["settings"]["precision"]:
+                logger.warning(
+                    "%s: the text tower is in %s, and %s was made in %s: scores differ slightly",
+                    text_tower,
+                    exported.precision,
+                    directory,
+                    record["settings"]["precision"],
+                )
 
     def hold(self, encoder: AudioTextEncoder) -> None:
         """Takes an encoder that is loaded and known to be the index's."""
@@ -120,6 +128,8 @@ class IndexEncoder:
                 if self.missing and not self._elsewhere:
                     raise SearchError(self.missing)
                 encoder = self._load(self.location, self.options())
+                encoder.use_rounding_of(self.record["fingerprint"])
+                check_precision(self.directory, self.record, encoder)
                 if encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
                         f"{name}: the weights or settings differ from those that {self.directory} was made with "

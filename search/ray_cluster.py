@@ -191,6 +191,7 @@ class _FileEmbedder:
         from ..encoders import load_encoder
 
         self.encoder = load_encoder(model, **options)
+        self.encoder.use_rounding_of(fingerprint)
         if self.encoder.fingerprint != fingerprint:
             raise SearchError(f"{model}: has other weights on this node than the index was made with.")
         self.options = {"hop_seconds": hop_seconds, "clip_vector": clip_vector}

@@ -1,12 +1,26 @@
 """Precisions that an encoder computes in: their names, whether a machine has them, and a model's towers in one."""
 
 import functools
+import hashlib
 from typing import Any
 
 # As torch names them, and as an index and a bank record them.
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 _SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 HALF = ("bfloat16", "float16")
+# Another way to quantise gives other numbers, and is a class of vectors of its own.
+INT8_FORM = 2
+
+
+def of_int8(fingerprint: str, form: int) -> str:
+    """
+    The fingerprint of a model whose towers have 8-bit linear layers.
+
+    Args:
+        fingerprint: of the float32 model.
+        form: 1 is one scale a call in both towers, 2 one range a token in the text tower.
+    """
+    return hashlib.sha256(f"{fingerprint} linear layers in int8, form {form}".encode()).hexdigest()
 
 
 def full_name(precision: str) -> str:
@@ -103,4 +117,13 @@ def _cpu_has_bfloat16() -> bool:
     return any(ask() for ask in known if ask is not None)
 
 
-__all__ = ["HALF", "PRECISIONS", "compute_towers_in", "device_of", "full_name", "lack_of"]
+__all__ = [
+    "HALF",
+    "INT8_FORM",
+    "PRECISIONS",
+    "compute_towers_in",
+    "device_of",
+    "full_name",
+    "lack_of",
+    "of_int8",
+]

@@ -114,6 +114,7 @@ def record_text(record: Mapping[str, Any]) -> bytes:
 
 __all__ = [
     "FORMAT",
+    "OLDEST_VERSION",
     "RECORD",
     "SETTINGS",
     "VERSION",
