@@ -62,7 +62,7 @@ def compare(
 
     The command keeps the similarities and figures of every finished model in --cache-dir. If it is stopped,
     call it again: it takes finished models from there, and computes a model again if its weights or the
-    dataset changed. Speed is always measured anew.
+    dataset changed. Speed is always measured again.
 
     A model that fails does not stop the others: its row says why, and the exit code is 1.
     """

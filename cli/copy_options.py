@@ -43,7 +43,7 @@ class Grouping:
 
         Args:
             group_copies, near_copies: the options; None is not given.
-            separate: without them, each file is a result of its own.
+            separate: without them, each file is its own result.
 
         Raises:
             SearchError: for near copies where copies shall not be grouped.
@@ -60,7 +60,7 @@ class Grouping:
         self, ask: "Callable[[int], list[Hit]]", top: int, sounds: "SoundIndex | None" = None
     ) -> "tuple[list[Hit], Sequence[CopyGroup] | None]":
         """
-        Results of a question, and the same with their copies where those are grouped.
+        Results of a query, and the same with their copies where those are grouped.
 
         Args:
             ask: gives so many results at most.

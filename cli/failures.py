@@ -37,7 +37,7 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
     """
     Prints one line if the disk is full, a quota or a limit on files is reached, or the directory becomes read-only.
 
-    Libraries report it each in an own way: by an `OSError`, or by its text in an error of their own.
+    Some libraries raise an `OSError`, others raise their own error with the text of it.
 
     Args:
         place: what was being written.

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from ..search.page.first_run import NewIndex
     from ..search.sound_index import SoundIndex
 
-# Of a folder of recordings, the index lies beside it.
+# For a folder of recordings, the index is next to the folder.
 ENDING = ".auricle"
 
 

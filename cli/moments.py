@@ -68,7 +68,7 @@ def moments(
     """
     Find the times in a recording that a sentence describes.
 
-    The result is a ranked list of time spans, or none if the sentence fits no better than common questions do.
+    The result is a ranked list of time spans, or none if the sentence fits no better than common queries do.
 
     If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
     is loaded. --model does without it.

@@ -1,6 +1,6 @@
 """
-Questions to a running engine, without what a command line costs: reading options by typer takes several times as long
-as the answer.
+Queries to a running engine without typer, which takes several times as long to read options
+as the engine takes to answer.
 """
 
 import inspect

@@ -82,7 +82,7 @@ def reproduce(
 
     You can stop the command at any moment. If you run it again, it skips every step whose inputs have not changed,
     and resumes an unfinished training from its last checkpoint. If the inputs of a training have changed, the
-    command stops and names them; --retrain trains it anew. Other outdated steps are made again. docs/reproduce.md
+    command stops and names them; --retrain trains them again. Other outdated steps are repeated. docs/reproduce.md
     describes data, steps and files.
     """
     with one_line_errors():

@@ -99,7 +99,7 @@ def check_kind(wanted: str, names: Collection[str], file: str) -> None:
 
 
 def _wrapped(names: Collection[str]) -> str:
-    """A hint where most keys, but not all, lie below one name."""
+    """A hint where most keys, but not all, are below one name."""
     heads = [name.split(".", 1)[0] for name in names if "." in name]
     most = max(set(heads), key=heads.count, default=None)
     if most is None or not len(names) / 2 < heads.count(most) < len(names):

@@ -24,7 +24,7 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
     The files that make up one checkpoint, in order.
 
     Args:
-        paths: the whole file; or one of its parts, whose others lie beside it; or all parts.
+        paths: the whole file; or one of its parts, with the others next to it; or all parts.
 
     Raises:
         ConversionError: if a part is missing, or among several files one is whole by itself.
@@ -58,7 +58,7 @@ def one_file(parts: Sequence[Path], near: Path, progress: bool = False) -> Itera
 
     Args:
         parts: in order.
-        near: a directory on the disk that the joined file is to lie on.
+        near: a directory on the disk that the joined file is to be on.
         progress: show a bar.
 
     Raises:

@@ -55,7 +55,7 @@ def read_checkpoint(path: str | Path) -> Any:
         Usually a dict. Objects of settings classes are turned into plain dicts, lists and values.
 
     Raises:
-        ConversionError: if the file is missing, is no checkpoint, is damaged or truncated, or asks for code.
+        ConversionError: if the file is missing, is not a checkpoint, is damaged or truncated, or asks for code.
     """
     path = Path(path)
     if not path.exists():
@@ -85,7 +85,7 @@ def read_checkpoint(path: str | Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Containers and inert values as plain dicts, lists and values; tensors stay as they are."""
+    """Containers and inert values as plain dicts, lists and values; tensors stay unchanged."""
     if isinstance(value, InertValue):
         if isinstance(value.state, Mapping):
             # OmegaConf keeps the contents of a container and the value of a node under these names.

@@ -37,7 +37,7 @@ class ConversionReport:
         source_sha256: of the checkpoint file, hexadecimal; of its joined parts if it came in parts.
         weights_sha256: of the written ``model.safetensors``; None if nothing was written.
         parameters: number of weights, the fixed tables included.
-        dropped: published name of each tensor that was left out, to the reason.
+        dropped: published name of each tensor that was omitted, to the reason.
         notes: what was done to the names of the weights, and what a user should know, a sentence each.
     """
 

@@ -104,7 +104,7 @@ def plan_retrieval(checkpoint: Checkpoint) -> RetrievalPlan:
         if ours is not None:
             tensors[ours] = value
         elif name != "tau" and not name.startswith((RETRIEVAL_AUDIO, layout.text)):
-            # Nothing is left out without a reason: the comparison with the model names it.
+            # Nothing is omitted without a reason: the comparison with the model names it.
             tensors[name] = value
     temperature = _temperature(checkpoint)
     learned = _is_learned(checkpoint, publisher)

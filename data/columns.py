@@ -32,7 +32,7 @@ def as_dataset(rows: pa.Table, features: Features) -> Dataset:
     """
     A table of Arrow as one of `datasets`, with the types of the features.
 
-    Left to itself, `datasets` would serialise all of a table in memory to tell it apart from others.
+    Left to itself, `datasets` would serialise all of a table in memory to distinguish it from others.
     """
     info = DatasetInfo(features=features)
     table = Dataset(rows.cast(features.arrow_schema), info=info, fingerprint=generate_random_fingerprint())

@@ -69,10 +69,10 @@ def write_waveforms(
     clips: Sequence[dict[str, Any]], form: WaveformForm, directory: Path, progress: bool
 ) -> dict[str, Any]:
     """
-    Decodes the clips into ``directory``, going on where a killed call stopped.
+    Decodes the clips into ``directory``, continuing where a killed call stopped.
 
     A clip counts as finished once its length is noted, and its length is noted after its samples are written:
-    what lies behind the last noted clip is cut off and decoded again. Whether or not it was killed, the file
+    what follows the last recorded clip is cut off and decoded again. Whether or not it was killed, the file
     holds the same bytes.
 
     Args:

@@ -39,7 +39,7 @@ def embed_clips(
         batch_size: segments that the audio tower sees at a time; bounds the memory, not the result.
         progress: show a progress bar.
         description: what the bar calls the sounds.
-        skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+        skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
         num_workers: threads that read the next clips and compute their features meanwhile; 0 does so in the
             caller's.
 
@@ -241,7 +241,7 @@ def frame_weights(
     """
     Weights that average a segment's columns of patches into its frames.
 
-    A frame is the mean of the columns whose centres lie in it. Columns that reach into padding are left out; a frame
+    A frame is the mean of the columns whose centres are in it. Columns that reach into padding do not count; a frame
     that has none of its own takes the nearest one.
 
     Args:

@@ -119,7 +119,7 @@ class AuricleEncoder(AudioTextEncoder):
             license=license_of(name, revision),
             tower_precision=precision if precision in HALF else "float32",
         )
-        # Of adapters the weights lie in another directory too.
+        # Weights of adapters are in a second directory.
         encoder.loaded_files = None if cls.directories_only(Path(name)) else files
         if window_seconds not in (None, encoder.window_seconds):
             raise EncoderError(
@@ -143,7 +143,7 @@ class AuricleEncoder(AudioTextEncoder):
             fingerprint: that it has to have.
 
         Returns:
-            The encoder, which cannot embed sounds; None if the whole model has to be loaded.
+            The encoder, which cannot embed sounds; None if the whole model must be loaded.
         """
         if known_fingerprint(directory) != fingerprint:
             return None
@@ -397,7 +397,7 @@ class AuricleEncoder(AudioTextEncoder):
 
 
 def _of_int8(fingerprint: str) -> str:
-    # A class of its own: another way to quantise is another number.
+    # A separate class: another way to quantise gets another number.
     return hashlib.sha256(f"{fingerprint} linear layers in int8, form 1".encode()).hexdigest()
 
 

@@ -42,7 +42,7 @@ def check_complete(name: str, report: Mapping[str, Any]) -> None:
     """
     Checks the loading report of transformers (``output_loading_info=True``).
 
-    The loader draws missing weights at random and goes on; the answers would be noise.
+    The loader draws missing weights at random and continues; the results would be noise.
 
     Raises:
         ValueError: if tensors are missing or of another shape; the message counts them and names one.
@@ -59,7 +59,7 @@ def check_complete(name: str, report: Mapping[str, Any]) -> None:
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """
-    Leaves out what transformers warns of while it loads, such as a table of all tensors that a part of a model does
+    Omits what transformers warns of while it loads, such as a table of all tensors that a part of a model does
     not need; [`check_complete`] says what is missing.
     """
     logger = logging.getLogger("transformers")

@@ -40,7 +40,7 @@ class AudioTextEncoder(ABC):
         precision: of the weights: "float32", "bfloat16", "float16" or "int8".
         sampling_rate: Hz of the waveforms that it takes.
         window_seconds: length of a window; no waveform may be longer.
-        min_tail_seconds: what is left over at a recording's end makes a window of its own from this length on.
+        min_tail_seconds: shortest remainder at a recording's end that becomes a window.
         embedding_dim: width of the vectors.
         max_text_tokens: tokens of a sentence that count; None without a limit.
         num_parameters: weights that vectors depend on; None if the class does not count them.
@@ -90,7 +90,7 @@ class AudioTextEncoder(ABC):
 
     @classmethod
     def directories_only(cls, directory: Path) -> bool:
-        """Whether a model whose describing files lie there loads from a directory only, not by its Hub id."""
+        """Whether a model whose describing files are there loads from a directory only, not by its Hub id."""
         return False
 
     # ------------------------------------------------------------------------------------- what it is
@@ -193,7 +193,7 @@ class AudioTextEncoder(ABC):
         Sentences in the form in which they are tokenised.
 
         Raises:
-            ValueError: for a sentence that holds no word; the message shows it.
+            ValueError: for a sentence that contains no word; the message shows it.
         """
 
     def count_tokens(self, sentences: Sequence[str]) -> list[int] | None:
@@ -201,7 +201,7 @@ class AudioTextEncoder(ABC):
         Tokens of each sentence before it is cut to ``max_text_tokens``, special ones included; None if not known.
 
         Raises:
-            ValueError: for a sentence that holds no word.
+            ValueError: for a sentence that contains no word.
         """
         return None
 
@@ -218,7 +218,7 @@ class AudioTextEncoder(ABC):
             progress: show a progress bar.
 
         Raises:
-            ValueError: for a sentence that holds no word.
+            ValueError: for a sentence that contains no word.
         """
 
     def pool_texts(
@@ -318,7 +318,7 @@ class AudioTextEncoder(ABC):
         """
         Unit vectors ``(clips, embedding_dim)`` of whole clips, as published figures are computed.
 
-        By default of consecutive windows, with what is left over at the end as a padded window of its own
+        By default of consecutive windows, with the remainder at the end as a separate padded window
         ([`clip_embedding.embed_clips`]).
 
         Args:
@@ -327,7 +327,7 @@ class AudioTextEncoder(ABC):
             batch_size: windows that the model sees at a time; bounds the memory, not the result.
             progress: show a progress bar.
             description: what the bar calls the clips.
-            skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+            skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
             num_workers: threads that decode the next clips meanwhile; the vectors are the same bits. 0 decodes in
                 the caller's.
 

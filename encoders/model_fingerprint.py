@@ -1,5 +1,5 @@
 """
-What tells two dual encoders apart: a digest of everything that an embedding depends on.
+What distinguishes two dual encoders: a digest of everything that an embedding depends on.
 
 A change of what it covers is also a new form in `engines.known_fingerprints`.
 """

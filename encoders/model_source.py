@@ -31,7 +31,7 @@ def read_model_type(directory: Path) -> str | None:
     ``model_type`` of a directory's ``config.json``; None without that file.
 
     Raises:
-        EncoderError: if the file is no JSON object.
+        EncoderError: if the file is not a JSON object.
     """
     path = directory / "config.json"
     if not path.is_file():
@@ -140,7 +140,7 @@ def _foreign(types: Any) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """A file's contents; None if there is no such file, or it is no JSON."""
+    """A file's contents; None if there is no such file, or it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

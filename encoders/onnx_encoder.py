@@ -30,7 +30,7 @@ class OnnxEncoder(AudioTextEncoder):
         num_threads: of the runtime; None leaves it to it.
 
     Raises:
-        EncoderError: if the directory holds no export.
+        EncoderError: if the directory contains no export.
         ImportError: if onnxruntime is not installed.
     """
 
@@ -73,7 +73,7 @@ class OnnxEncoder(AudioTextEncoder):
         Loads an export; precision and windows are those that it was exported with.
 
         Raises:
-            EncoderError: if the directory holds no export, or one in another precision or of other windows.
+            EncoderError: if the directory contains no export, or one in another precision or of other windows.
         """
         encoder = cls(name)
         # float32 is what is asked for where nobody chose.

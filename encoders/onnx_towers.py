@@ -21,7 +21,7 @@ class OnnxTextTower:
 
     Raises:
         ImportError: if onnxruntime is not installed.
-        ValueError: if the directory holds no exported text tower.
+        ValueError: if the directory contains no exported text tower.
     """
 
     def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):
@@ -99,7 +99,7 @@ class OnnxAudioTower:
 
     Raises:
         ImportError: if onnxruntime is not installed.
-        ValueError: if the directory holds no exported audio tower.
+        ValueError: if the directory contains no exported audio tower.
     """
 
     def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):

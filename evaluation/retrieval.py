@@ -41,7 +41,7 @@ class RetrievalSplit:
         """
         Reads a split's table.
 
-        Clips are told apart by ``clip_id``. With ``relevance_column="clip_id"`` every caption is a query of
+        Clips are distinguished by ``clip_id``. With ``relevance_column="clip_id"`` every caption is a query of
         its own; with a coarser column, such as a class, equal captions of one group are one query.
 
         Raises:

@@ -78,7 +78,7 @@ class NameTable:
 
         Args:
             name: as it is written.
-            folder: that it is relative to, as it is stored; what fits only loosely has to lie in it.
+            folder: that it is relative to, as it is stored; what fits only loosely must be in it.
         """
         target = _joined(folder, name)
         stored = self._names.get(target)

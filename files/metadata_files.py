@@ -29,7 +29,7 @@ class MetadataFileError(ValueError):
     None of a file's rows can be used; the message names what is wrong, without the file.
 
     Attributes:
-        line: where it is wrong, the first being 1; None if that is no place.
+        line: where it is wrong, from 1; None if the error has no line.
     """
 
     def __init__(self, reason: str, line: int | None = None):

@@ -15,7 +15,7 @@ class FoundMetadata:
     Attributes:
         paths: that are to be read, `metadata.csv` before `metadata.jsonl`.
         remarks: (path, remark) of those whose names differ from these in upper and lower case.
-        ignored: (path, reason) of those beside which one of the exact name lies.
+        ignored: (path, reason) of files ignored because a file of the exact name is next to them.
         unclear: (path, reason) of several that fit alike, none exactly: none of them is read.
     """
 

@@ -13,7 +13,7 @@ class ReadingReport:
     Attributes:
         skipped: (path, reason) of sounds that could not be read, and of links, pipes and folders that could not be
             looked at.
-        unread: files among the sounds that are no sounds that can be read; see [`unread_reason`].
+        unread: files among the sounds that are not sounds that can be read; see [`unread_reason`].
         remarks: (path, remark) of sounds that were read all the same: several sound tracks, channels that cancel,
             bytes behind the sound, a repaired header.
     """

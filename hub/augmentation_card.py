@@ -1,4 +1,4 @@
-"""An augmentation job as a data set on the Hub: one table, one record, one card."""
+"""An augmentation job as a dataset on the Hub: one table, one record, one card."""
 
 import json
 import os

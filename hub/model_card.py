@@ -63,11 +63,11 @@ def render_model_card(
     Args:
         run_dir: directory of a run.
         stage: whose model; the last one's if not given.
-        repo_id: where it will lie on the Hub, for the examples; a placeholder if not given.
+        repo_id: where it will be on the Hub, for the examples; a placeholder if not given.
         license: the Hub's name of a licence; derived from data and encoders if not given.
 
     Raises:
-        CardError: if the directory is no run, the stage is not finished, or the template has an unknown field.
+        CardError: if the directory is not a run, the stage is not finished, or the template has an unknown field.
     """
     run_dir = Path(run_dir)
     record = _record(run_dir)

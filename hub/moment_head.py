@@ -82,7 +82,7 @@ def render_moment_card(
 
     Args:
         run_dir: of the run.
-        repo_id: where it will lie on the Hub; a placeholder if not given.
+        repo_id: where it will be on the Hub; a placeholder if not given.
         license: the Hub's name of a licence; ``other`` if not given.
     """
     run_dir = Path(run_dir)

@@ -77,7 +77,7 @@ def export_onnx(
 
     Returns:
         What ``onnx.json`` holds: the model's fingerprint and, by tower, file, bytes, the largest difference and the
-        lowest cosine of its answers and the model's.
+        lowest cosine of its results and the model's.
 
     Raises:
         ImportError: if onnx, onnxscript or onnxruntime is not installed.
@@ -176,7 +176,7 @@ def _quantize(path: Path) -> None:
     # Seven bits for weights: processors without 8-bit dot products overflow in between otherwise.
     quantize_dynamic(path, fresh, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
     fresh.replace(path)
-    # Weights of more than 2 GB lie in a file of their own.
+    # Weights of more than 2 GB are in a separate file.
     path.with_name(f"{path.name}.data").unlink(missing_ok=True)
 
 

@@ -57,7 +57,7 @@ def collect_saved_model(
         license: the Hub's name of a licence; that of the publisher's encoders if not given, otherwise ``other``.
 
     Raises:
-        PublishError: if it is no model of these classes, is a stage of a run, its weights are missing or hold NaN or
+        PublishError: if it is not a model of these classes, is a stage of a run, its weights are missing or hold NaN or
             infinity, the record of its conversion is damaged, the name cannot be a repository's, or a file holds a
             path of this machine.
     """

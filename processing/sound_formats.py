@@ -175,7 +175,7 @@ def endings_of(sndfile_formats: set[str], has_ffmpeg: bool) -> frozenset[str]:
         sndfile_formats: names as libsndfile lists them; without it, empty.
         has_ffmpeg: whether PyAV is there.
     """
-    # Headerless formats are left out: nothing in such a file tells its rate.
+    # Headerless formats are omitted: nothing in such a file tells its rate.
     names = {name.lower() for name in sndfile_formats} - {"raw"} - _MPEG_ENDINGS
     for name, others in _SNDFILE_ALIASES.items():
         if name in names:

@@ -12,12 +12,12 @@ class AudioReadError(ValueError):
     """A recording cannot be read. The message names the file (or array), the fault and the remedy."""
 
 
-# Less than this behind a sound is no sound that was lost.
+# Fewer bytes than this after a sound cannot be lost sound.
 _SMALL_REST = 4096
 
 
 def notes_of_rest(rest: int) -> list[str]:
-    """What a user should know of so many bytes behind a sound that are no tag, no padding and no further file."""
+    """Remark for the user on unknown bytes after a sound: neither a tag, padding nor another file."""
     if rest <= _SMALL_REST:
         return []
     return [f"{rest} bytes behind the end of its sound are neither sound nor a known chunk"]
@@ -40,10 +40,10 @@ class SoundSource:
         file: the open binary file.
         size: bytes.
         path: as it was given; None for objects and bytes.
-        identity: tells the content of two paths apart, as far as the file system does; None for objects and bytes.
+        identity: distinguishes the content of two paths, as far as the file system does; None for objects and bytes.
 
     Raises:
-        AudioReadError: if there is no such file, it cannot be opened or read, is no regular file or holds nothing.
+        AudioReadError: if there is no such file, it cannot be opened or read, is not a regular file or is empty.
     """
 
     def __init__(self, source: Any, name: str | None = None):
@@ -110,7 +110,7 @@ class SoundSource:
             ) from error
 
     def stretch(self, start: int, end: int) -> "SoundSource":
-        """The bytes ``start`` to ``end`` as a sound of their own, which lives as long as this one."""
+        """The bytes ``start`` to ``end`` as their own sound, which lives as long as this one."""
         part = SoundSource(HeadedFile(self, start, end - start), self.name)
         part.identity = None if self.identity is None else (*self.identity, start, end)
         return part
@@ -153,7 +153,7 @@ class SoundSource:
 
 class HeadedFile(io.RawIOBase):
     """
-    A stretch of a file as a file of its own, behind a head that takes the place of a damaged one.
+    A stretch of a file as its own file, behind a head that takes the place of a damaged one.
 
     Args:
         source: read through its `read_at`.
@@ -199,7 +199,7 @@ def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[
     A decorator for functions of a [`SoundSource`] and hashable arguments that keeps what they return.
 
     Their result is kept in memory for as long as the file is the same one and neither its size nor its time
-    changes; of sounds without an identity nothing is kept. An error is raised anew each time.
+    changes; of sounds without an identity nothing is kept. An error is raised again each time.
 
     Args:
         files: of how many files results are kept at most.

@@ -148,7 +148,7 @@ class RayCluster:
         self._lance.dataset(uri).cleanup_old_versions(older_than=versions_stay)
 
     def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
-        """See [`Engine.nearest`]; an exact answer is this process's own."""
+        """See [`Engine.nearest`]; an exact result is this process's own."""
         if query.exact:
             return self._local.nearest(table, uri, query)
         self._pool()
@@ -171,7 +171,7 @@ class RayCluster:
         return found.select(list(query.columns)).cast(arrow.schema(fields))
 
     def _pool(self) -> None:
-        # A pool of its own for each call would start its processes anew each time, for many seconds.
+        # A new pool for each call would start its processes again each time, which takes many seconds.
         self._lance_ray.init_global_pool(self.nodes)
 
 

@@ -15,7 +15,7 @@ _REFUSAL = re.compile(
     r"cannot (?:assist|help|fulfil))\b",
     re.I,
 )
-# Words without a meaning of their own: the smallest sentence has some, and few of them in two languages.
+# Words without their own meaning: the smallest sentence has some, and few of them in two languages.
 _ENGLISH = frozenset(
     # ruff would have one line a word.
     "a an the and of to is are was were be been being with while as at by for from on into over then it its "  # noqa: SIM905

@@ -84,7 +84,7 @@ def back_translate(
         languages: codes to draw from, see `LANGUAGES`.
         per_caption: how many languages a caption takes, at most as many as there are.
         seed: of the languages.
-        attempts: how often an answer of no use is asked for anew.
+        attempts: maximum number of requests for one caption if its answers are rejected.
         progress: show a progress bar.
 
     Returns:
@@ -92,7 +92,7 @@ def back_translate(
 
     Raises:
         DataError: for unknown languages, a number out of range, or a directory that cannot be written.
-        JobError: if the backend refuses or is gone.
+        JobError: if the backend refuses requests or cannot be reached.
     """
     _check(languages, per_caption)
     rows, captions = list(table["row_id"]), list(table["caption"])

@@ -13,7 +13,7 @@ from .journal import Journal
 from .requests import BackendError, BackendRefused, TextBackend, TextRequest
 
 Item = TypeVar("Item")
-# So many requests one after another without an answer: the server is gone, and waiting for the rest tells nothing.
+# After this many failed requests in a row the server is down: waiting for the rest is useless.
 GIVE_UP_AFTER = 10
 
 
@@ -41,7 +41,7 @@ class JobSummary:
     errors: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """One line for display."""
         share = self.kept / self.items if self.items else 0.0
         lines = [f"{self.kept} of {self.items} kept ({share:.1%}), {self.asked} requests sent now"]
         lines += [f"  {count} skipped: {reason}" for reason, count in sorted(self.faults.items())]
@@ -56,7 +56,7 @@ class Asker:
         backend: what answers.
         journal: where answers are kept.
         summary: counts what is sent.
-        attempts: how often an item may be asked for anew because its answer is of no use.
+        attempts: maximum number of requests for one item if its answers are rejected.
     """
 
     def __init__(self, backend: TextBackend, journal: Journal, summary: JobSummary, attempts: int = 3):

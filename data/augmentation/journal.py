@@ -18,7 +18,7 @@ class Journal:
         path: a SQLite file, made if it is not there.
 
     Raises:
-        DataError: if the file is no journal, or another process holds it.
+        DataError: if the file is not a journal, or another process holds it.
     """
 
     def __init__(self, path: str | os.PathLike[str]):

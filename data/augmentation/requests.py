@@ -43,7 +43,7 @@ class BackendError(RuntimeError):
 
 
 class BackendRefused(RuntimeError):
-    """Nothing will be answered: the key or the model is refused. The message holds no key."""
+    """The server refuses the key or the model, so every request would fail. The message contains no key."""
 
 
 class TextBackend(Protocol):

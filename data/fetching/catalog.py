@@ -6,7 +6,7 @@ from .download import FetchError
 
 _ZENODO = "https://zenodo.org/records/4783391/files"
 _AUDIOCAPS = "https://raw.githubusercontent.com/cdjkim/audiocaps/master/dataset"
-# The challenge's files lie in the repository of its baseline; the commit pins their content.
+# The challenge's files are in the repository of its baseline; the commit pins their content.
 _DCASE = (
     "https://raw.githubusercontent.com/CPJKU/dcase2025_task6_baseline/"
     "c78422fcbed579877919620a30075baccf82bf2b/resources"
@@ -21,7 +21,7 @@ class PublishedFile:
 
     Attributes:
         name: path below the directory that it is fetched to.
-        url: where it lies.
+        url: where it is.
         checksum: ``md5:...`` or ``sha256:...`` as the publisher states it, or None.
         columns: what the header of a CSV file must hold; an answer without them is some other page.
         size: in bytes, where it is known beforehand.
@@ -40,7 +40,7 @@ class Archive:
     Files that are unpacked, and removed then.
 
     Attributes:
-        kind: ``7z``, one file; or ``zip``, the parts of one archive in a folder of their own.
+        kind: ``7z``, one file; or ``zip``, the parts of one archive in their own folder.
         files: the archive's parts.
         target: folder below the directory that it is unpacked to; empty for the directory itself.
         unpacked_bytes: about how large its content is.
@@ -60,7 +60,7 @@ class Archive:
 @dataclass(frozen=True)
 class Fetchable:
     """
-    A data set, or a list that belongs to one.
+    A dataset, or a list that belongs to one.
 
     Attributes:
         name: as the command takes it.
@@ -68,7 +68,7 @@ class Fetchable:
         terms: lines on whose it is and what may be done with it.
         files: fetched as they are.
         archives: fetched and unpacked.
-        hub_repo: data set on the Hub whose files are listed there, in place of the two above.
+        hub_repo: dataset on the Hub whose files are listed there, in place of the two above.
         afterwards: lines on what is still to be done.
     """
 

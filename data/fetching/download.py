@@ -1,4 +1,4 @@
-"""One file over HTTP: goes on where it was cut, and is in its place only once its checksum is right."""
+"""Downloads one file over HTTP: resumes partial downloads, and moves the file into place once its checksum is right."""
 
 import hashlib
 import json
@@ -73,8 +73,9 @@ def download(
     """
     Fetches one file.
 
-    What has come lies in ``<place>.partial``. Cut connections and HTTP 408, 429 and 5xx are tried again from there,
-    with growing pauses; a later call goes on from there too, if the server knows ranges and still has the same file.
+    The part downloaded so far is in ``<place>.partial``. Cut connections and HTTP 408, 429 and 5xx are
+    tried again from there, with growing pauses. A later call also continues from there, if the server supports
+    ranges and still has the same file.
 
     Args:
         url: http or https.
@@ -109,7 +110,7 @@ def download(
             break
         except (_TryAgain, httpx.TransportError) as error:
             size = partial.stat().st_size if partial.is_file() else 0
-            # A server without ranges begins anew: only what was never had before counts as going on.
+            # A server without ranges starts from 0: only bytes that are new count as progress.
             failures = 0 if size > furthest else failures + 1
             furthest = max(size, furthest)
             if failures >= attempts:

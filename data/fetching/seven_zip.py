@@ -27,7 +27,7 @@ def unpack_7z(archive: Path, target: Path, *, progress: bool = True) -> dict[str
     """
     Unpacks a 7z archive with its folders.
 
-    All of it is unpacked beside its place first and moved there then: what lies in the target is whole.
+    The archive is unpacked into a temporary folder next to the target and then moved: files in the target are complete.
 
     Args:
         archive: the file.

@@ -39,7 +39,7 @@ class MomentSettings:
         sampling_rate: Hz of the files.
         seconds: shortest and longest recording.
         queries: fewest and most queries a recording, each of another label.
-        events: fewest and most events of a query; they lie at least a second apart.
+        events: fewest and most events of a query; they are at least a second apart.
         snr_db: lowest and highest level of an event over the background, in dB.
     """
 
@@ -82,7 +82,7 @@ def make_moment_recordings(
         Path of ``moments.jsonl``.
 
     Raises:
-        GeneratedMomentsError: if the table has no labels or too few, or a clip holds no sound.
+        GeneratedMomentsError: if the table has no labels or too few, or a clip contains no sound.
     """
     if "label" not in table.column_names:
         raise GeneratedMomentsError(

@@ -16,7 +16,7 @@ def write_captions(
 ) -> list[str]:
     """`count` different true sentences; the first one leaves nothing of the description out.
 
-    The others may leave out loudness and pitch, or say "several" for an exact count of three or more.
+    The others may omit loudness and pitch, or say "several" for an exact count of three or more.
     """
     captions: dict[str, None] = {}
     for _ in range(_ATTEMPTS):

@@ -51,7 +51,7 @@ class Claims:
 
     Attributes:
         relation: "then" (the parts in this order), "while" (at the same time, in any order), or `None` where it is
-            left open how the parts lie to each other, or there is just one.
+            left open how the parts relate to each other, or there is just one.
         parts: The events that it names, one or two.
     """
 

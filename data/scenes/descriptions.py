@@ -1,6 +1,6 @@
 """What happens in a scene, in discrete terms, and which scenes belong to which split.
 
-A scene is one event kind alone, one *then* another, or one *while* another goes on. Splits are kept apart by
+A scene is one event kind alone, one *then* another, or one *while* another continues. Splits are kept apart by
 the scene's core: its relation and its kinds in order (for a kind alone, also count, pitch and loudness). A
 hash of the core decides the split, so that the same split owns a core whatever sizes are asked for.
 """
@@ -17,7 +17,7 @@ from .kinds import KINDS
 SPLITS = ("train", "validation", "test")
 _EVALUATION_PERCENT = 22  # of all cores, for each of validation and test
 _RELATIONS, _RELATION_SHARES = ("alone", "then", "while"), (0.22, 0.43, 0.35)
-# What overlapping scenes are made of: few kinds, so that many scenes share one, and such as are easily told apart.
+# What overlapping scenes are made of: few kinds, so that many scenes share one, and kinds that are easy to distinguish.
 OVERLAPPING_KINDS = (
     "beep",
     "bell",
@@ -177,7 +177,7 @@ def _detailed(scene: SceneDescription, rng: np.random.Generator) -> SceneDescrip
         if scene.relation == "then":
             loudness = (None, "loud", "faint")[int(rng.choice(3, p=(0.7, 0.15, 0.15)))]
         else:
-            # What goes on in front must not drown in what surrounds it.
+            # The background must not mask a lasting sound in the foreground.
             loudness = ("loud", "faint")[position] if rng.random() < 0.2 else None
         parts.append(Part(part.kind, count, pitch, loudness))
     return SceneDescription(scene.relation, tuple(parts))

@@ -9,7 +9,7 @@ from .kinds import KINDS
 from .vocabulary import Vocabulary
 
 _ATTEMPTS = 60
-# How often a caption names just one of two events, says how the two lie to each other, and says the pitch, the
+# How often a caption names just one of two events, says how the two relate to each other, and says the pitch, the
 # loudness and the exact number of an event.
 _ONE_OF_TWO, _RELATION, _PITCH, _LOUDNESS, _NUMBER = 0.4, 0.5, 0.35, 0.35, 0.4
 
@@ -19,7 +19,7 @@ def write_overlapping_captions(
 ) -> list[tuple[str, Claims]]:
     """`count` different sentences that are true of the scene, each with what it says.
 
-    The first one says everything; the others leave out one of two events, the order, numbers, pitch or loudness.
+    The first one says everything; the others omit one of two events, the order, numbers, pitch or loudness.
     """
     found: dict[str, Claims] = {}
     for _ in range(_ATTEMPTS):

@@ -20,7 +20,7 @@ class Vocabulary:
         loudness: Adjectives of "loud" and "faint".
         pitch: Adjectives of "high" and "low".
         templates: Sentences of each relation: "alone", "then", "while" (with {a} and {b} in either order),
-            "during" (with {front} and {back}) and "both", which leaves open how {a} and {b} lie to each other.
+            "during" (with {front} and {back}) and "both", which leaves open how {a} and {b} relate to each other.
     """
 
     names: dict[str, tuple[str, ...]]

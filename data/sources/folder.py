@@ -58,8 +58,8 @@ def load_captioned_folder(
         split: Rows to take where there is a `split` column, and the split they are said to belong to.
         caption_column: The column that holds the caption (or list of captions), if it is named otherwise.
         license: Of the clips.
-        source: Name of the data set; the folder's name by default.
-        missing: What to do about rows whose file is not there: "error", or "skip" to leave them out with a
+        source: Name of the dataset; the folder's name by default.
+        missing: What to do about rows whose file is not there: "error", or "skip" to omit them with a
             warning.
 
     Raises:

@@ -72,7 +72,7 @@ def column_hint(columns: list[str], wanted: str) -> str:
 
 
 def carried_columns(metadata: Path, columns: list[str], caption_columns: list[str]) -> dict[str, str]:
-    """Metadata column -> table column, for the columns without a meaning of their own."""
+    """Metadata column -> table column, for the columns without their own meaning."""
     used = {"file_name", "split", "license", *caption_columns}
     renamed = {name: f"metadata_{name}" if name in SCHEMA else name for name in columns if name not in used}
     clashing = sorted(name for name in renamed.values() if list(renamed.values()).count(name) > 1)

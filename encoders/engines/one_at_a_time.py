@@ -55,7 +55,7 @@ def _stacked(rows: list[Any], width: int) -> Any:
             continue
         parts = [row[name] for row in rows]
         if value.dim() == 3:
-            # Some towers leave out the tokens of padding.
+            # Some towers omit the tokens of padding.
             longest = max(width, *(part.shape[1] for part in parts), 0)
             parts = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
         values[name] = torch.cat(parts)

@@ -15,7 +15,7 @@ _CHECK_TOLERANCE = 1e-4
 
 class PackedLinear(nn.Module):
     """
-    A linear layer whose weight lies packed for oneDNN, for inference on a CPU in float32.
+    A linear layer whose weight is packed for oneDNN, for inference on a CPU in float32.
 
     The weight is held once, in its packed form. ``state_dict`` has it in the usual form, bit by bit what it was, so
     that a model's fingerprint does not depend on the engine.

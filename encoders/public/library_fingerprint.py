@@ -1,4 +1,4 @@
-"""What tells two public models apart: a digest of everything that a library's model makes vectors of."""
+"""What distinguishes two public models: a digest of everything that a library's model makes vectors of."""
 
 import hashlib
 import inspect

@@ -268,7 +268,7 @@ def prepared_sentence(sentence: str) -> str:
     A sentence without white space at its ends.
 
     Raises:
-        ValueError: if it holds no letter or digit.
+        ValueError: if it contains no letter or digit.
     """
     if not any(letter.isalnum() for letter in sentence):
         raise ValueError(f"{sentence!r}: holds no word to embed.")

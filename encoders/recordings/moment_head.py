@@ -83,7 +83,7 @@ class MomentHead:
 
     def find(self, frames: FrameGrid, question: np.ndarray, *, top: int) -> list[tuple[float, float, float]]:
         """
-        Moments that a question means.
+        Moments that a query means.
 
         Args:
             frames: of a recording.
@@ -91,7 +91,7 @@ class MomentHead:
             top: spans at most.
 
         Returns:
-            ``(start, end, score)`` in seconds, the best first; scores lie in [0, 1] and are no cosines.
+            ``(start, end, score)`` in seconds, the best first; scores are in [0, 1] and are not cosines.
         """
         return self.model.find_moments(
             torch.from_numpy(frames.vectors),

@@ -48,7 +48,7 @@ def embed_files(
     workers: int | None = None,
 ) -> Iterator[tuple[str, WindowVectors | Exception]]:
     """
-    Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
+    Embeds files one after another and skips unreadable files. The next files are decoded meanwhile.
 
     Each file is embedded by itself: its vectors are the same bits whatever stands beside it. Remarks on a file are
     returned with its vectors and not logged. Full windows of digital silence share one vector.

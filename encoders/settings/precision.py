@@ -11,7 +11,7 @@ HALF = ("bfloat16", "float16")
 
 def full_name(precision: str) -> str:
     """
-    A precision by torch's name: ``bf16`` is ``bfloat16``; a name that is not known stays as it is.
+    A precision by torch's name: ``bf16`` is ``bfloat16``; a name that is not known stays unchanged.
 
     Args:
         precision: as a user wrote it.

@@ -65,7 +65,7 @@ class KeptResults:
     Args:
         directory: of all comparisons; made when something is first kept.
         split_digest: see [`digest_of_split`].
-        fresh: take nothing from there; what is computed replaces what lies there.
+        fresh: ignore saved results; new results replace them.
     """
 
     def __init__(self, directory: str | os.PathLike[str], split_digest: str, *, fresh: bool = False):
@@ -86,7 +86,7 @@ class KeptResults:
             return None
 
     def keep_unreadable(self, unreadable: list[tuple[str, str]], description: Mapping[str, Any]) -> None:
-        """Keeps the clips that cannot be read, with a description of the split for people."""
+        """Saves the list of unreadable clips, with a readable description of the split."""
         clips = [{"clip_id": clip, "reason": reason} for clip, reason in unreadable]
         about = {"format": FORMAT, "version": VERSION, "digest": self._split_digest, **description}
         write_json(self.directory / INFO, {**about, "unreadable": clips})

@@ -1,4 +1,4 @@
-"""What a system is and how fast it works: the columns of a comparison that are no retrieval figures."""
+"""What a system is and how fast it works: the columns of a comparison that are not retrieval metrics."""
 
 import os
 import platform

@@ -13,7 +13,7 @@ The measures are those of DCASE 2026 Task 6 and of the video moment retrieval be
 * ``mAP``: the mean of ``AP@t`` over t = .5, .55, ..., .95.
 
 A query without a prediction scores 0 on every measure. The published code averages over the queries that were
-predicted, so that a missing query raises the figures; here the caller passes every query. All values lie in
+predicted, so a missing query raises the values; here the caller passes every query. All values are in
 [0, 1].
 """
 

@@ -22,7 +22,7 @@ are the ranks.
 * ``AP@k``: the sum of i / (r_i + 1) over the r_i below k, divided by R, the number of *all* relevant items
   (DCASE Challenge, language-based audio retrieval). A query with R > k cannot reach 1.
 
-Both are averaged over queries in float64 and lie in [0, 1].
+Both are averaged over queries in float64 and are in [0, 1].
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def relevant_ranks(
     columns, offsets = _flatten_relevant(relevant, len(queries), len(items))
     device = torch.device("cpu") if queries.device.type == "mps" else queries.device  # MPS has no float64
     query_scales = _grid_scale(_checked_norms("query", queries, device))
-    # One scale for all items: a scale of its own for each would change the order of their scores.
+    # One scale for all items: its own scale for each would change the order of their scores.
     item_scale = _grid_scale(_checked_norms("item", items, device).max())
 
     width = min(len(items), _TILE, max_similarities)
@@ -268,7 +268,7 @@ def _grid_scale(norms: torch.Tensor) -> torch.Tensor:
 
 
 def _to_grid(embeds: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Embeddings times their scale, rounded to whole numbers: float64 on the scale's device."""
+    """Embeddings times their scale, rounded to integers: float64 on the scale's device."""
     return embeds.to(scale.device).double().mul(scale).round_()
 
 

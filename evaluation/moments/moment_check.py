@@ -1,4 +1,4 @@
-"""Checking a data set of moments: queries that cannot be used, recordings that are missing, unreadable or too short."""
+"""Checks a dataset of moments: invalid queries, and missing, unreadable or too short recordings."""
 
 import os
 from collections import defaultdict
@@ -50,7 +50,7 @@ class MomentSplitCheck:
 @dataclass(frozen=True)
 class MomentCheck:
     """
-    What was found of a data set of moments.
+    Result of checking a dataset of moments.
 
     Attributes:
         splits: one entry a split.
@@ -80,11 +80,11 @@ def check_moments(
     progress: bool = True,
 ) -> MomentCheck:
     """
-    Checks queries and recordings of a data set.
+    Checks queries and recordings of a dataset.
 
     Args:
         splits: by name the file of queries; see [`moment_sources.moment_splits`].
-        directory: below which the recordings lie.
+        directory: below which the recordings are.
         decode: decode every recording to its end, which takes long.
         num_workers: threads that decode.
         progress: show progress bars.

@@ -56,7 +56,7 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
 
     Args:
         path: of the file.
-        faults: if given, what is wrong with a query is added to it and the query left out; otherwise it is raised.
+        faults: if given, what is wrong with a query is added to it and the query skipped; otherwise it is raised.
 
     Raises:
         MomentFileError: if the file is missing, empty or not in one of the forms; for a query without a
@@ -129,7 +129,7 @@ def checked_span(
     place: str, name: str, value: Any, duration: float, *, latest_start: float | None = None
 ) -> tuple[float, float]:
     """
-    Start and end of a span that lies in a recording of ``duration`` seconds.
+    Start and end of a span that is in a recording of ``duration`` seconds.
 
     Args:
         place: file and line, for messages.
@@ -222,7 +222,7 @@ def _castella_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def as_float(value: float) -> float:
-    """A number as a float; whole numbers that are too large for one are infinite, as ``1e999`` is in JSON."""
+    """A number as a float; integers that are too large for one are infinite, as ``1e999`` is in JSON."""
     try:
         return float(value)
     except OverflowError:

@@ -221,7 +221,7 @@ def _short(name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Names come from users and data sets: they shall neither end a cell nor become markup.
+    # Names come from users and datasets: they shall neither end a cell nor become markup.
     for markup in ("\\", "|", "*", "_", "<", "`", "]("):
         text = text.replace(markup, f"\\{markup}")
     return " ".join(text.split())

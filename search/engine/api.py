@@ -33,7 +33,7 @@ MOUNTED_AT, VERSION = "/api", "/v1"
 MOST_BYTES = 1_000_000
 # Times as much is read of a request that is refused.
 DRAINED = 20
-# Questions answered, and recordings embedded, at the same time; others wait their turn.
+# Number of queries answered, and of recordings embedded, at the same time; others wait.
 QUESTIONS, RECORDINGS = 2, 1
 STATUS_OF: Mapping[type[SearchError], int] = {
     IndexChangedError: 412,
@@ -109,7 +109,7 @@ def make_api(index: ResidentIndex, token: str) -> FastAPI:
     Asks = Annotated[Access, Depends(access)]
 
     async def work(limiter: anyio.CapacityLimiter, call: Callable[[], dict[str, Any]]) -> JSONResponse:
-        # Waiting takes no thread: a long recording holds up no question.
+        # Waiting requests use no thread: a long recording does not delay queries.
         return JSONResponse(await anyio.to_thread.run_sync(call, limiter=limiter))
 
     @api.post(f"{VERSION}/search", response_model=FoundSounds)
@@ -155,7 +155,7 @@ def make_api(index: ResidentIndex, token: str) -> FastAPI:
 
 class LimitedBody:
     """
-    Refuses requests whose body is longer than any question.
+    Refuses requests whose body is longer than any query.
 
     Args:
         app: an ASGI application.
@@ -172,7 +172,7 @@ class LimitedBody:
             return
         told = dict(scope["headers"]).get(b"content-length", b"0")
         if not told.isdigit() or int(told) > self.limit:
-            # Some clients read no answer before they have sent everything.
+            # Some clients read no response before they have sent everything.
             taken = 0
             while taken <= DRAINED * self.limit:
                 message = await receive()

@@ -1,4 +1,4 @@
-"""The JSON API's requests and answers, version 1; names and defaults are those of [`SoundIndex`]."""
+"""The JSON API's requests and results, version 1; names and defaults are those of [`SoundIndex`]."""
 
 from typing import Annotated, Any, Literal
 
@@ -73,7 +73,7 @@ class SearchAddress(SearchRequest):
 
 
 class SimilarRequest(FilteredRequest):
-    """Find the sounds that are most similar to a recording, or to a part of it; itself is left out."""
+    """Find the sounds that are most similar to a recording, or to a part of it; itself is skipped."""
 
     path: Path
     start: Seconds = Field(0.0, ge=0, description="Of the part, seconds.")

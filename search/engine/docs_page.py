@@ -17,7 +17,7 @@ STYLE = (
 
 def docs_page(schema: Mapping[str, Any], mounted_at: str) -> str:
     """
-    HTML of an OpenAPI description: each request with its fields, and the models of the answers.
+    HTML of an OpenAPI description: each request with its fields, and the models of the results.
 
     Args:
         schema: OpenAPI 3.1, as a dictionary.

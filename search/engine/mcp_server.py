@@ -35,7 +35,7 @@ def mcp_parts(
     index: ResidentIndex,
 ) -> tuple[list[BaseRoute], Callable[[], AbstractAsyncContextManager[None]]]:
     """
-    Routes of the MCP server, and the context that has to be open while the application runs.
+    Routes of the MCP server, and the context that must be open while the application runs.
 
     Its tools reach the sounds of the index alone, never other files.
 

@@ -35,7 +35,7 @@ class EngineAddress:
         pid: of its process.
         token: lets the user's own programs ask about any file that the user can read.
         index: directory of the index, links resolved.
-        options: what its answers depend on besides the index; see [`engine_options`].
+        options: what its results depend on besides the index; see [`engine_options`].
         version: of auricle.
     """
 
@@ -56,7 +56,7 @@ def engine_options(
 
     Args:
         text_tower: directory of an exported text tower, or None.
-        template: of short questions; None is the default.
+        template: of short queries; None is the default.
         trust_remote_code: whether the model's own code may run.
     """
     return {

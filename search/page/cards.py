@@ -16,11 +16,11 @@ MOST_COPIES = 50
 
 def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> str:
     """
-    The head of an answer: rank, name, path, metadata, moment and score.
+    The head of a result: rank, name, path, metadata, moment and score.
 
     Args:
         rank: from 1.
-        hit: the answer.
+        hit: the result.
         note: about what can be played of it.
         view: as of [`Asked`].
     """
@@ -64,9 +64,9 @@ def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
     A player that stands at the moment, with a picture of the sound in which the moment is marked.
 
     Args:
-        sound: what is played of the answer.
+        sound: what is played of the result.
         address: where the page fetches it.
-        hit: the answer.
+        hit: the result.
     """
     start, end = sound.start, sound.start + hit.end - hit.start
     name = escape(Path(hit.path).name)
@@ -83,10 +83,10 @@ def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
 
 def actions_html(hit: Hit, files: FileAddress, *, reveal: bool) -> str:
     """
-    What can be done with an answer's file: copy its path, show it in its folder, save or drag out it or its moment.
+    What can be done with a result's file: copy its path, show it in its folder, save or drag out it or its moment.
 
     Args:
-        hit: the answer.
+        hit: the result.
         files: where the page fetches them.
         reveal: whether the page is this machine's own, which can show the folder.
     """

@@ -67,7 +67,7 @@ class FilterValues(NamedTuple):
 
     @property
     def least_score(self) -> float | None:
-        """Of answers; None if none is asked for."""
+        """Of results; None if none is asked for."""
         return None if self.least is None or self.least <= -1 else self.least
 
     @property

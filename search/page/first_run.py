@@ -41,9 +41,9 @@ class Progress:
     How far indexing is.
 
     Attributes:
-        running: whether it goes on.
+        running: whether it continues.
         share: of the sound that is done, 0 to 1.
-        told: what is done, for people.
+        told: what is done, for display.
         error: why it ended before its end; or empty.
     """
 
@@ -114,7 +114,7 @@ class Library:
 
     def start(self, folder: str, model: str = "") -> None:
         """
-        Begins to index a folder in a thread of its own.
+        Begins to index a folder in its own thread.
 
         Args:
             folder: as it was typed.
@@ -190,7 +190,7 @@ def checked_folder(typed: str) -> str:
         typed: a path, perhaps from the home folder on (`~`).
 
     Raises:
-        SearchError: if it is no folder that can be read, or a whole disk.
+        SearchError: if it is not a folder that can be read, or a whole disk.
     """
     text = (typed or "").strip()
     if not text:

@@ -64,7 +64,7 @@ class OwnPagesOnly:
 def is_foreign(method: str, headers: Mapping[str, str], *, framing: bool = False) -> bool:
     """
     Whether a browser sends a request on behalf of another origin, by its Fetch Metadata (W3C, Sec-Fetch-Site) or,
-    without those, by ``Origin``. Programs that are no browsers send neither, and are not foreign.
+    without those, by ``Origin``. Programs that are not browsers send neither, and are not foreign.
 
     A link on another site may lead to the page.
 

@@ -27,11 +27,11 @@ def build_page(
     Args:
         gr: Gradio.
         library: whose index is asked; its folder keeps marks and saved searches.
-        sounds: gets the answers; the application that serves the page has to have its routes.
+        sounds: gets the results; the application that serves the page has to have its routes.
         uploads: visitors may add sounds to this folder, which then belongs to the index; None lets nobody.
     """
     listen = Listener(gr, library, sounds)
-    # What was uploaded to ask by it lies in a cache: after a day, and at the end, it goes.
+    # What was uploaded to ask by it is in a cache: after a day, and at the end, it goes.
     with gr.Blocks(title="Auricle", delete_cache=(3600, 86_400)) as page:
         gr.Markdown("# Search your sounds\nWrite what you want to hear, or give a sound.", elem_id="title")
         trouble = gr.Markdown(visible=False, elem_id="trouble")
@@ -118,7 +118,7 @@ def build_page(
             after = gr.Button("More answers", size="sm", visible=False, elem_id="next")
         outputs += [before, after, back, earlier, learn, marked, state, asked_line, note]
 
-        # Players get addresses of sounds that lie where they lay: nothing is left for Gradio to copy.
+        # Players get addresses of sounds that are where they lay: nothing is left for Gradio to copy.
         shown = {"outputs": outputs, "postprocess": False}
         asked = [sentence, negative, names, *fields]
         restored = {"outputs": [*outputs, *asked], "postprocess": False}
@@ -146,7 +146,7 @@ def build_page(
             noted = {"outputs": [mark, marked, note], "show_progress": "hidden", **PRIVATE}
             good.click(listen.mark(place, fits=True), [state], **noted)
             bad.click(listen.mark(place, fits=False), [state], **noted)
-        # Whoever pressed a button far down would not see that other answers have come.
+        # Scroll up: a user who pressed a button at the bottom would not see the new results.
         for step in moved:
             step.success(None, None, None, js=TO_THE_ANSWERS)
         spectrograms.change(None, [spectrograms], None, js="(on) => window.auricle.spectrograms(on)")

@@ -23,7 +23,7 @@ class Listener:
     Args:
         gr: Gradio.
         library: whose index is asked.
-        sounds: gets the answers.
+        sounds: gets the results.
     """
 
     def __init__(self, gr: Any, library: Library, sounds: AnsweredSounds):
@@ -45,7 +45,7 @@ class Listener:
             return offered(self.gr, self.library.found)
 
     def trouble(self) -> Any:
-        """What has to be done before questions can be answered."""
+        """What must be done before queries can be answered."""
         index = self.library.found
         missing = "" if index is None else index.missing_model
         return self.gr.update(
@@ -89,7 +89,7 @@ class Listener:
     # ------------------------------------------------------------------------------------ asking
 
     def ask(self, answers: Answers, sentence: str, unwanted: str, names: bool, *filters: Any) -> list[Any]:
-        """The answers to a sentence."""
+        """The results of a sentence."""
         asked = Asked(
             sentence=sentence or "",
             unwanted=unwanted or "",
@@ -99,7 +99,7 @@ class Listener:
         return self.answer(answers.then(asked))
 
     def ask_by_sound(self, answers: Answers, path: str | None, *filters: Any) -> list[Any]:
-        """The answers to an uploaded sound."""
+        """The results of an uploaded sound."""
         with self.told():
             if not path:
                 raise SearchError("Upload or record a sound first.")
@@ -117,7 +117,7 @@ class Listener:
         return answer
 
     def back(self, answers: Answers) -> list[Any]:
-        """The question before, with what stood in its fields."""
+        """The previous query, with the contents of its fields."""
         with self.told():
             before = answers.before()
             if before is None:
@@ -125,7 +125,7 @@ class Listener:
         return self._again(before)
 
     def again(self, answers: Answers, told: str | None) -> list[Any]:
-        """An earlier question, by its words, with what stood in its fields."""
+        """An earlier query, by its words, with the contents of its fields."""
         with self.told():
             found = next((asked for asked in answers.history if asked.told == told), None)
             if found is None:
@@ -144,7 +144,7 @@ class Listener:
     # ---------------------------------------------------------------------------------- learning
 
     def mark(self, place: int, *, fits: bool) -> Callable[[Answers], list[Any]]:
-        """Marks an answer, or takes the same mark back; gives the card's mark, the number of marks, and a note."""
+        """Marks a result, or takes the same mark back; gives the card's mark, the number of marks, and a note."""
 
         def answer(answers: Answers) -> list[Any]:
             with self.told():
@@ -157,7 +157,7 @@ class Listener:
         return answer
 
     def view(self, view: str) -> Callable[..., list[Any]]:
-        """The present question's answers, refined by marks, or what to mark next."""
+        """The results of the current query, refined by marks, or what to mark next."""
 
         def answer(answers: Answers) -> list[Any]:
             with self.told():
@@ -168,7 +168,7 @@ class Listener:
         return answer
 
     def open_search(self, answers: Answers, name: str | None, *filters: Any) -> list[Any]:
-        """A saved search's answers, refined by its marks."""
+        """A saved search's results, refined by its marks."""
         with self.told():
             if not (name or "").strip():
                 raise SearchError("Choose a saved search.")
@@ -176,7 +176,7 @@ class Listener:
         return self.answer(answers.then(asked))
 
     def save(self, answers: Answers, name: str) -> list[Any]:
-        """Saves the present question; gives the list of saved searches, an empty name, and a note."""
+        """Saves the current query; gives the list of saved searches, an empty name, and a note."""
         with self.told():
             kept = save_search(self.library.index, answers.asked, name)
             return [self.saved(), "", f"Saved as **{plain(kept)}**."]
@@ -188,10 +188,10 @@ class Listener:
 
     def hit(self, answers: Answers, place: int) -> Hit:
         """
-        The answer of a card.
+        The result of a card.
 
         Raises:
-            SearchError: if the answers are forgotten.
+            SearchError: if the server no longer has the results.
         """
         if answers.first + place >= len(answers.groups):
             raise SearchError("These answers are not kept any more: ask again.")
@@ -205,7 +205,7 @@ class Listener:
         return [*self.answer(answers), *fields, *asked.filters.on_page()]
 
     def answer(self, answers: Answers) -> list[Any]:
-        """The answers to the present question, as [`shown`]."""
+        """The results of the current query, as [`shown`]."""
         asked = answers.asked
         filters = asked.filters
         with self.told():
@@ -240,7 +240,7 @@ class Listener:
     def shown(self, answers: Answers) -> list[Any]:
         """
         Card, content and mark of each place; buttons that turn the page or lead back, history; the row of what learns
-        from marks and its line; state, question, note.
+        from marks and its line; state, query, note.
         """
         update = self.gr.update
         updates: list[Any] = []

@@ -1,4 +1,4 @@
-"""Showing an answer's file in the file manager of this machine, for who sits at it."""
+"""Shows a result's file in the file manager of this machine."""
 
 import ipaddress
 import os
@@ -48,7 +48,7 @@ def reveal(path: str) -> None:
     Opens the file manager at a file.
 
     Raises:
-        SearchError: if the file is gone, there is no file manager, or it ends with an error.
+        SearchError: if the file is missing, there is no file manager, or it ends with an error.
     """
     if not os.path.isfile(path):
         raise SearchError(f"{path}: is gone.")

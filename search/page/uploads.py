@@ -60,7 +60,7 @@ def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
             shutil.copyfile(source, copied[-1])
         report = index.update([folder], progress=False)
     finally:
-        # What is no sound inside would be told of at every update; and of an update that failed, some may be there.
+        # Otherwise every update would report files that are not audio; a failed update may leave some of them.
         indexed = _indexed(index)
         for path in copied:
             if str(path) not in indexed:

@@ -1,4 +1,4 @@
-"""Why no file is an answer: which filter leaves none, and what an index has that is near it."""
+"""Explains an empty result: which filter matches no file, and the nearest values in the index."""
 
 import difflib
 import json
@@ -33,7 +33,7 @@ def empty_because(files: Mapping[str, np.ndarray], filters: Filters, names: Mapp
 
     Args:
         files: of the index, as [`IndexContents.files`] gives them.
-        filters: as the question had them.
+        filters: as the query had them.
         names: how the person who reads it calls each field of [`Filters`]; such as `OPTIONS`.
 
     Returns:

@@ -70,7 +70,7 @@ def unchanged_entry(store: Store, path: str) -> FileEntry | None:
         status = os.stat(path)
         entry = store.entries([path]).get(path)
     except OSError:
-        # It is gone, which the one who reads it will say.
+        # If the file is missing, reading it raises the error.
         return None
     same = entry is not None and (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
     return entry if same else None

@@ -98,12 +98,12 @@ def match_window(starts: np.ndarray, ends: np.ndarray, start: float, end: float)
 
 def match_marks(store: Store, marks: Iterable[Mark], query: np.ndarray | None = None) -> MatchedMarks:
     """
-    Finds the windows that marks are of, wherever their files lie now.
+    Finds the windows that marks are of, wherever their files are now.
 
     Args:
         store: of the index.
         marks: in the order in which they were set, as [`MarkTable.changes`] gives them.
-        query: vector ``(width,)`` of the question, for marks without a moment: theirs is the file's best window.
+        query: vector ``(width,)`` of the query, for marks without a moment: theirs is the file's best window.
             Without it that is the window nearest to the whole file.
 
     Raises:

@@ -100,7 +100,7 @@ def record_text(record: Mapping[str, Any]) -> bytes:
     """
     The content of ``index.json``, in the newest version.
 
-    Settings that an earlier program does not know are left out where they have their defaults: it then reads the
+    Settings that an earlier program does not know are skipped where they have their defaults: it then reads the
     index as before.
     """
     settings = {

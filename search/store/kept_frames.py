@@ -33,7 +33,7 @@ class KeptFrames:
         width: of the vectors.
 
     Raises:
-        StoreError: if the index lies in an object store.
+        StoreError: if the index is in an object store.
     """
 
     def __init__(self, index: IndexFolder, kind: str, width: int):

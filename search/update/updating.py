@@ -1,4 +1,4 @@
-"""An index brought up to date with folders: what lies there, what is embedded, and one report of both."""
+"""Updates an index from folders: finds the files, embeds them, and reports both."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ def update_from_folders(
         store: the index.
         roots: absolute paths of folders or files.
         embed_files, progress, hear, check: as of [`update_index`].
-        prune: take a folder's files out even if it is gone, or no sound at all is left in it.
+        prune: remove a folder's files even if the folder is missing or has no audio files left.
 
     Raises:
         FileNotFoundError: for a root that does not exist.

@@ -82,8 +82,8 @@ class CaptionClusters:
         sizes: captions of each cluster; none is empty.
         top_words: the words that tell each cluster from the others, best first.
         source: of the captions' vectors: name, fingerprint, prompt.
-        outliers_before: share of captions that the clustering itself left out, 0 to 1.
-        outliers_after: share still without a cluster of their own; 0, each is assigned to one.
+        outliers_before: share of captions that the clustering left without a cluster, 0 to 1.
+        outliers_after: share still without their own cluster; 0, each is assigned to one.
         libraries: versions of what made them.
     """
 
@@ -147,7 +147,7 @@ class CaptionClusters:
         }
 
     def save(self, directory: str | os.PathLike[str]) -> None:
-        """Writes ``clusters.json`` and ``labels.parquet``, in one swap; clusters that lie there are replaced."""
+        """Writes ``clusters.json`` and ``labels.parquet``, in one swap; clusters that are there are replaced."""
         target = checked_target(directory)
 
         def write(fresh: Path) -> None:

@@ -63,7 +63,7 @@ def locate_text_encoder(name: str) -> EncoderSource:
 
     Raises:
         PretrainedError: if the packaged weights do not have the published hash, or ``name`` looks like a path
-            and is no directory with a config.
+            and is not a directory with a config.
     """
     if Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():

@@ -38,7 +38,7 @@ class MomentSplit:
     Attributes:
         queries: with their true moments.
         paths: by ``vid`` the recording's file.
-        remarks: what a reader should know: rounding, what was left out.
+        remarks: notes for the reader, such as rounding and skipped rows.
     """
 
     queries: tuple[MomentQuery, ...]

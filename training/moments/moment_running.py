@@ -120,7 +120,7 @@ class _Run:
             return AuricleForMomentRetrieval(config)
 
     def _embedded(self) -> dict[str, Path]:
-        """Frames of all recordings by path; those without are left out of their splits, and told."""
+        """Frames of all recordings by path; unreadable recordings are removed from their splits and reported."""
         durations = {}
         for split in self.splits.values():
             durations |= split.durations()

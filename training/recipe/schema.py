@@ -30,7 +30,7 @@ class AudioSection(Settings):
 
     @property
     def pretrained_source(self) -> str | None:
-        """Where the weights come from; None for random ones, whether asked for or left out."""
+        """Where the weights come from; None for random ones, whether requested or by default."""
         return None if self.pretrained == RANDOM_WEIGHTS else self.pretrained
 
 
@@ -111,7 +111,7 @@ class AugmentationSection(Settings):
 
     @property
     def is_on(self) -> bool:
-        """Whether training sees anything but the data sets' own clips and captions."""
+        """Whether training sees anything but the datasets' own clips and captions."""
         return self.edits_captions or self.mixes is not None
 
     @property

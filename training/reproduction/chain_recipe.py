@@ -54,7 +54,7 @@ class NeedSection(_Section):
 
 
 class RowsSection(_Section):
-    """Published size of a data set, for an estimate of the time before it is there."""
+    """Published size of a dataset, for an estimate of the time before it is there."""
 
     rows: int = Field(ge=1, description="Captions of its training rows.")
     captions: float = Field(default=1.0, ge=1, description="Captions a clip.")
@@ -252,7 +252,7 @@ class Chain:
 
 
 def bank_dir(teacher: str, out: Path) -> Path:
-    """Where the bank of a run's model lies."""
+    """Where the bank of a run's model is."""
     return out / "banks" / teacher
 
 
@@ -296,12 +296,12 @@ def _check_names(path: str | os.PathLike[str], section: ChainSection) -> None:
 
 
 def field_value(stage: Stage, field: str) -> Any:
-    """The value of a field such as ``data.clotho.path``; None also for a data set that the recipe does not read."""
+    """The value of a field such as ``data.clotho.path``; None also for a dataset that the recipe does not read."""
     value: Any = stage
     for part in field.split("."):
         value = getattr(value, part, None)
     parts = field.split(".")
-    # A place of a data set counts only if the recipe reads that data set.
+    # A place of a dataset counts only if the recipe reads that dataset.
     if parts[0] == "data" and parts[-1] == "path" and parts[1] not in stage.data.sources:
         return None
     return value

@@ -12,12 +12,12 @@ from .step_making import CardWriter, make_step, remove_run
 from .step_states import State, Workplace, state_of
 
 LOCK = "reproduce.lock"
-# Longer than data workers need to notice that their killed trainer is gone: they hold its lock until then.
+# Longer than data workers need to notice that their trainer was killed: they hold its lock until then.
 LOCK_SECONDS = 10.0
 
 
 class ReproductionError(ValueError):
-    """A chain that cannot begin or go on; the message names the step and what to do."""
+    """A chain that cannot begin or continue; the message names the step and what to do."""
 
 
 def run_chain(
@@ -31,7 +31,7 @@ def run_chain(
     """
     Makes every step that is not done.
 
-    A step whose recorded inputs are unchanged is skipped. If they changed, it is made anew; a training is made anew
+    A step whose recorded inputs are unchanged is skipped. If they changed, it is rebuilt; a training is rebuilt
     only with ``retrain``, because it costs hours. Called again after a kill, trainings resume from their last
     checkpoint.
 
@@ -40,7 +40,7 @@ def run_chain(
         place: the chain with its places.
         write_card: writes the model card of a run's directory.
         say: called with a line for each step.
-        retrain: delete outdated trainings and train them anew.
+        retrain: delete outdated trainings and retrain them.
 
     Returns:
         The lines of the results table.

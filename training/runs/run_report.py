@@ -104,7 +104,7 @@ def read_run(
         progress: show progress bars.
 
     Raises:
-        ValueError: if the directory is no run, has logged nothing yet, or the data have no such split.
+        ValueError: if the directory is not a run, has logged nothing yet, or the data have no such split.
         ImportError: if scikit-learn is not installed.
     """
     record = read_json(run_dir / "run.json")

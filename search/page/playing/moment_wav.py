@@ -1,4 +1,4 @@
-"""The moment of an answer as a WAV file of its own, with what the recording has: rate, channels, depth."""
+"""The moment of a result as a WAV file, with the recording's sampling rate, channels and bit depth."""
 
 import re
 from io import BytesIO
