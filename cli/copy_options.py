@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GROUP_COPIES = typer.Option(
     "--group-copies/--no-group-copies",
     help="Show files of identical content as one result. Default: on for printed results; with --json and --export, "
-    "each file is a result of its own.",
+    "each file is a separate result.",
 )
 NEAR_COPIES = typer.Option(
     min=-1.0,

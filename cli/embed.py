@@ -47,7 +47,7 @@ def embed(
     rows: Annotated[
         str | None,
         typer.Option(
-            help="With --from: what the vectors belong to. A CSV file with the columns row_id, clip_id, source, split, "
+            help="With --from: the rows of the vectors. A CSV file with the columns row_id, clip_id, source, split, "
             "caption and file_name, or a dataset, whose row and clip ids then are the ids of the vectors."
         ),
     ] = None,
@@ -102,7 +102,7 @@ def embed(
         with one_line_errors(ValueError):
             if chosen:
                 raise ValueError(
-                    "--from takes vectors as they are; --window, --precision, --dims and --engine need MODEL."
+                    "--from imports vectors without a model; --window, --precision, --dims and --engine need MODEL."
                 )
         _import_vectors(arrays, rows, out, extra, data, model_name=model_name, progress=progress)
         return
@@ -204,7 +204,7 @@ def _import_vectors(
     _show_bank(bank)
     for name, count in unused.items():
         if count:
-            typer.echo(f"{count} vectors of {name} belong to no row and are left out", err=True)
+            typer.echo(f"{count} vectors of {name} belong to no row and are skipped", err=True)
 
 
 def _embed_folder(

@@ -54,7 +54,7 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
         if reason is None:
             raise
         where = getattr(error, "filename", None) or place
-        told = f"error: {where}: cannot write ({reason}). What was written before is kept; make room and run the same"
+        told = f"error: {where}: cannot write ({reason}). Files written so far are kept; free space and run the same"
         typer.echo(printable(f"{told} command again."), err=True)
         raise typer.Exit(2) from error
 

@@ -44,7 +44,7 @@ def index(
         Literal["float16", "int8"] | None,
         typer.Option(
             help="New index: also keep a vector a second (frames), so that `auricle moments` does not read the sound. "
-            "Says before it starts how much disk that takes."
+            "The command prints the disk space needed before it starts."
         ),
     ] = None,
     watch: Annotated[

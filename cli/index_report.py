@@ -38,7 +38,7 @@ def show_report(report: "IndexReport", json_file: Path | None) -> None:
         if (path, reason) in lost:
             what = "removed, since it has changed and is no longer readable,"
         elif (path, reason) in kept:
-            what = "kept as it was, since it is not accessible,"
+            what = "kept unchanged, because it is not accessible,"
         typer.echo(one_line(f"  {what} {path}: {reason}"), err=True)
     for path, reason in report.field_faults:
         typer.echo(one_line(f"  indexed without some metadata {path}: {reason}"), err=True)

@@ -46,7 +46,7 @@ def refine(
         str | None,
         typer.Option(
             help="Query of the search. Creates the search, or replaces its query and filters; its marks stay. Filters "
-            "given beside it are saved, too."
+            "given with it are saved, too."
         ),
     ] = None,
     like: Annotated[
@@ -298,7 +298,7 @@ def _list(sounds: "SoundIndex", searches: "Sequence[SavedSearch]", as_json: bool
         if not rows:
             typer.echo("no saved searches; create one with: auricle refine NAME --question TEXT")
         for row in rows:
-            asked = repr(row["question"]) if row["question"] else "by marks alone"
+            asked = repr(row["question"]) if row["question"] else "by marks only"
             told = f"{row['name']}: {asked}, {row['fits']} fit, {row['misfits']} do not"
             typer.echo(one_line(told + (f", filters {row['filters']}" if row["filters"] else "")))
 

@@ -28,7 +28,7 @@ def reproduce(
         bool,
         typer.Option(
             "--plan",
-            help="List what is missing, with sizes, times and commands, then all steps, and exit. Exit code 1 if "
+            help="List missing inputs, with sizes, times and commands, then all steps, and exit. Exit code 1 if "
             "something is missing, else 0.",
         ),
     ] = False,
@@ -66,7 +66,7 @@ def reproduce(
     retrain: Annotated[
         bool,
         typer.Option(
-            "--retrain", help="Delete outdated trainings and train them anew. Otherwise they are an error."
+            "--retrain", help="Delete outdated trainings and train them again. Otherwise they are an error."
         ),
     ] = False,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,

@@ -37,7 +37,7 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
                 raise ConversionError(f"{path}: no such file; all parts of a checkpoint are needed.")
             if _is_whole(path):
                 raise ConversionError(
-                    f"{path}: is a whole checkpoint, not a part of one; give that file alone."
+                    f"{path}: is a whole checkpoint, not a part of one; give only that file."
                 )
         return _complete(_in_order(paths))
     (path,) = paths

@@ -108,7 +108,7 @@ def _read_torch_zip(path: Path) -> Any:
     except zipfile.BadZipFile as error:
         raise ConversionError(
             f"{path}: the file is truncated or corrupt: the table of contents at its end is missing. Download it "
-            "again and compare the size; if it is one of several parts, put the others beside it."
+            "again and compare the size; if it is one of several parts, put the others next to it."
         ) from error
     if any(name.endswith("constants.pkl") for name in names):
         raise ConversionError(f"{path}: is a TorchScript program, not a checkpoint: it holds code.")

@@ -117,9 +117,7 @@ def plan_retrieval(checkpoint: Checkpoint) -> RetrievalPlan:
     if not checkpoint.settings:
         notes.append("the file has no hyper_parameters: patchout and dropout are the publisher's defaults")
     if setting(checkpoint.settings, "projection_dropout", 0.0):
-        notes.append(
-            "projection_dropout is left out: the publisher's code also applies dropout in evaluation"
-        )
+        notes.append("projection_dropout is ignored: the publisher's code also applies dropout in evaluation")
     config = AuricleConfig(
         audio_config=audio.config,
         text_config=_text_config(text, publisher, checkpoint),

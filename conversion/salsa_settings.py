@@ -56,8 +56,8 @@ def check_salsa(checkpoint: Checkpoint) -> None:
     settings, name = checkpoint.settings, checkpoint.name
     if not settings:
         raise ConversionError(
-            f"{name}: has no hyper_parameters, which say how salsa's captions and segments become embeddings; give "
-            "the whole checkpoint, not its state_dict alone."
+            f"{name}: has no hyper_parameters, which describe how salsa embeds captions and segments; give "
+            "the whole checkpoint, not only its state_dict."
         )
     for path, only, what in _FIXED:
         value = setting(settings, path, only)

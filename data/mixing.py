@@ -152,7 +152,7 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
         raise DataError(f"{path}: the file has no ids.")
     if others:
         logger.warning(
-            "%s: %d of %d lines hold no id and are skipped, the first one line %d: %r",
+            "%s: skipped %d of %d lines without an id; the first is line %d: %r",
             path,
             len(others),
             len(others) + len(found),

@@ -117,7 +117,7 @@ def clip_windows(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:
         yield encoder.mix(samples, name=_name_of(clip))
         given += 1
     if not given:
-        raise AudioReadError(f"{_name_of(clip)}: holds no sample.")
+        raise AudioReadError(f"{_name_of(clip)}: contains no samples.")
 
 
 def _pieces(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:

@@ -44,7 +44,7 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
     if not repository or not own:
         raise EncoderError(f"{name}: write owner/name@revision, with a branch, a tag or a commit.")
     if revision is not None and revision != own:
-        raise EncoderError(f"{name}: names another revision than the one given beside it, {revision!r}.")
+        raise EncoderError(f"{name}: the name contains another revision than the argument, {revision!r}.")
     return repository, own
 
 

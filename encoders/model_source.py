@@ -41,7 +41,7 @@ def read_model_type(directory: Path) -> str | None:
     except (OSError, ValueError) as error:
         raise EncoderError(f"{directory}: config.json cannot be loaded ({_first_line(error)})") from error
     if not isinstance(config, dict):
-        raise EncoderError(f"{directory}: config.json cannot be loaded (it holds no JSON object)")
+        raise EncoderError(f"{directory}: config.json cannot be loaded (not a JSON object)")
     kind = config.get("model_type")
     return kind if isinstance(kind, str) else None
 
@@ -86,7 +86,7 @@ def unfit_model(name: str, directory: Path) -> str:
     """
     config = read_json(directory / "config.json")
     if config is None and not (directory / "modules.json").is_file():
-        return f"{name}: holds no saved model (no config.json, modules.json or adapter_config.json)."
+        return f"{name}: not a saved model (no config.json, modules.json or adapter_config.json)."
     kind = _kind(directory, config or {})
     return f"{name}: holds {kind}, which does not embed sounds and sentences; accepted are {ACCEPTED}."
 

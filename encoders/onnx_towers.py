@@ -85,7 +85,7 @@ class OnnxTextTower:
             caption, name or caption_normalization_of(self.record["normalize_captions"])
         )
         if not words.strip():
-            raise ValueError(f"{caption[:50]!r} holds no word to search for.")
+            raise ValueError(f"{caption[:50]!r} contains no words to search for.")
         return words
 
 
@@ -165,9 +165,7 @@ def read_any_record(directory: str | os.PathLike[str]) -> dict[str, Any]:
         known = record["format"] == "auricle onnx" and record["version"] == 1
         _ = record["towers"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{directory}: holds no export of `auricle export` ({RECORD_FILE}: {error})."
-        ) from error
+        raise ValueError(f"{directory}: not written by `auricle export` ({RECORD_FILE}: {error}).") from error
     if not known:
         raise ValueError(f"{path}: is of another kind or version; export the model again.")
     return record
@@ -182,7 +180,7 @@ def read_record(directory: str | os.PathLike[str], tower: str) -> dict[str, Any]
     record = read_any_record(directory)
     towers = record["towers"]
     if tower not in towers or not (Path(directory) / towers[tower]["file"]).is_file():
-        raise ValueError(f"{directory}: holds no exported {tower} tower, only {sorted(towers)}.")
+        raise ValueError(f"{directory}: no exported {tower} tower found, only {sorted(towers)}.")
     return record
 
 

@@ -54,7 +54,7 @@ def read_relevance(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise RelevanceError(f"{path}: is not a CSV file in UTF-8 ({error}).") from error
     if not found:
-        raise RelevanceError(f"{path}: holds no query.")
+        raise RelevanceError(f"{path}: contains no query.")
     return found
 
 

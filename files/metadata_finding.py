@@ -44,7 +44,7 @@ def find_metadata_files(folder: str | os.PathLike[str]) -> FoundMetadata:
         exact = os.path.join(folder, name)
         if exact in fitting:
             found.paths.append(exact)
-            reason = f"not read, since {name} is beside it and has priority"
+            reason = f"not read, because {name} in the same folder has priority"
             found.ignored += [(path, reason) for path in fitting if path != exact]
         elif len(fitting) == 1:
             found.paths += fitting

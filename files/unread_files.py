@@ -68,7 +68,7 @@ class Unread:
 
 NOT_READ = "with endings that are not read"
 NOT_HERE = "of sound or video that this installation cannot read"
-MAC_SIDECARS = "that macOS wrote beside sounds (AppleDouble, '._' before the name)"
+MAC_SIDECARS = "that macOS wrote next to audio files (AppleDouble, '._' before the name)"
 
 
 def ending_of(path: str) -> str:

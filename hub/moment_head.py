@@ -48,7 +48,7 @@ def collect_moment_run(
     run_dir = Path(run_dir)
     check_repo_id(repo_id)
     if not is_moment_run(run_dir):
-        raise PublishError(f"{run_dir}: is no run of a moment head.")
+        raise PublishError(f"{run_dir}: not a training run of a moment head.")
     summary, results = read_json(run_dir / STAGE / "stage.json"), read_json(run_dir / "results.json")
     model_dir = run_dir / STAGE / "model"
     if summary is None or results is None or not (model_dir / "config.json").is_file():

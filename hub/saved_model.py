@@ -77,7 +77,7 @@ def collect_saved_model(
         )
     if model_type == MOMENT_HEAD:
         raise PublishError(
-            f"{directory}: is a moment head; publish its run, which says what it was trained on and how well it finds: "
+            f"{directory}: is a moment head; publish its run, which records its training data and evaluation: "
             "auricle push RUN OWNER/NAME"
         )
     _check_record(record, directory)

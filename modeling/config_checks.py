@@ -108,5 +108,5 @@ def refuse_impossible_prefixes(matryoshka_dims: Iterable[int] | None, projection
     ascending = all(shorter < longer for shorter, longer in pairwise(dims))
     if dims and not (ascending and dims[0] >= 1 and dims[-1] <= projection_dim):
         raise ValueError(
-            f"matryoshka_dims={dims} must be ascending whole numbers from 1 to projection_dim={projection_dim}."
+            f"matryoshka_dims={dims} must be ascending integers from 1 to projection_dim={projection_dim}."
         )

@@ -192,7 +192,7 @@ def _clips_of_array(array: Any) -> list[Any]:
         )
     if not len(array):
         raise ValueError(
-            f"audio has the shape {tuple(array.shape)}: it holds no clip; give at least one sound."
+            f"audio has the shape {tuple(array.shape)}: it contains no clip; give at least one clip."
         )
     return list(array)
 

@@ -326,7 +326,7 @@ def _as_float_array(audio: Any, name: str) -> np.ndarray:
     except ValueError as error:
         raise AudioReadError(f"{name}: its rows have different lengths") from error
     if array.size == 0:
-        raise AudioReadError(f"{name}: it holds no samples (shape {array.shape})")
+        raise AudioReadError(f"{name}: it contains no samples (shape {array.shape})")
     if array.dtype in (np.int16, np.int32):
         return array.astype(np.float64) / -float(np.iinfo(array.dtype).min)
     if not np.issubdtype(array.dtype, np.floating):

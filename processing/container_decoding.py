@@ -107,7 +107,7 @@ class ContainerDecoder:
         frame = next(self._decoding, None)
         if frame is None:
             raise AudioReadError(
-                f"{self._source.name}: the file holds no samples that can be decoded: it is empty, damaged or "
+                f"{self._source.name}: the file contains no samples that can be decoded: it is empty, damaged or "
                 "truncated"
             )
         self._waiting = frame

@@ -116,7 +116,7 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
         kinds = sorted({stream.type for stream in container.streams if stream.type})
         if not kinds:
             raise AudioReadError(f"{source.name}: the file is damaged or truncated: no track is found in it")
-        raise AudioReadError(f"{source.name}: the file holds no sound, only {' and '.join(kinds)}")
+        raise AudioReadError(f"{source.name}: the file contains no audio, only {' and '.join(kinds)}")
     if len(tracks) > 1:
         notes.append(f"holds {len(tracks)} sound tracks, of which the first is read")
     track = tracks[0]

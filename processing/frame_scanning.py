@@ -208,7 +208,7 @@ class FrameScan:
                 self._candidates += 1
                 if self._candidates > MOST_CANDIDATES:
                     raise AudioReadError(
-                        f"{self._source.name}: the file is damaged: from byte {start} on it holds no frames of "
+                        f"{self._source.name}: the file is damaged: from byte {start} on it contains no frames of "
                         "sound"
                     )
                 header = stream.reader(piece, place)

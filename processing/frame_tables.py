@@ -170,10 +170,10 @@ def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True)
     scan = FrameScan(source, stream)
     count = len(scan.positions)
     if not count:
-        raise AudioReadError(f"{source.name}: the file holds no whole frame of sound")
+        raise AudioReadError(f"{source.name}: the file contains no complete audio frame")
     if scan.skipped > (stream.end - stream.first) // 2:
         raise AudioReadError(
-            f"{source.name}: the file is damaged: {scan.skipped} of {stream.end - stream.first} bytes are no frames"
+            f"{source.name}: the file is damaged: {scan.skipped} of {stream.end - stream.first} bytes are not frames"
         )
     infos = {}
     if is_layer_three:

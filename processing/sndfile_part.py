@@ -116,7 +116,7 @@ class SndfilePart:
         if file.format == "MP3":
             raise UnknownToSndfile(f"{self._source.name}: MPEG audio is read frame by frame")
         if file.frames <= 0:
-            raise AudioReadError(f"{self._source.name}: the file holds no samples")
+            raise AudioReadError(f"{self._source.name}: the file contains no samples")
         if file.frames >= _UNKNOWN_FRAMES:
             raise OpenLength(f"{self._source.name}: its header leaves the length open")
 

@@ -131,8 +131,8 @@ def identify(source: SoundSource, start: int = 0) -> SoundFormat:
     head = source.read_at(start, 512)
     if head[:4] in _APPLE_DOUBLE:
         raise AudioReadError(
-            f"{source.name}: is an AppleDouble file, which macOS writes beside a file of the same name without "
-            "'._'; it holds no sound"
+            f"{source.name}: is an AppleDouble file, which macOS writes next to a file of the same name without "
+            "'._'; it contains no audio"
         )
     for first, eighth, container, demuxer in _SNDFILE_STARTS:
         if head.startswith(first) and head[8 : 8 + len(eighth)] == eighth:

@@ -151,7 +151,7 @@ def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecode
         end = layout.data_start + layout.data_size
         stream = find_stream(source, layout.data_start, end)
         if stream is None:
-            raise AudioReadError(f"{source.name}: the file is damaged: it holds no frames of MPEG audio")
+            raise AudioReadError(f"{source.name}: the file is damaged: it contains no frames of MPEG audio")
         decoder: SoundDecoder = FrameDecoder(source, stream)
     elif known:
         rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None

@@ -20,7 +20,7 @@ def notes_of_rest(rest: int) -> list[str]:
     """Remark for the user on unknown bytes after a sound: neither a tag, padding nor another file."""
     if rest <= _SMALL_REST:
         return []
-    return [f"{rest} bytes behind the end of its sound are neither sound nor a known chunk"]
+    return [f"{rest} bytes after the end of its audio are neither audio nor a known chunk"]
 
 
 class SoundSource:

@@ -64,7 +64,7 @@ class RayCluster:
             except (ConnectionError, ValueError, RuntimeError, OSError) as error:
                 first = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 raise SearchError(
-                    f"--ray {address}: no Ray cluster answers there ({first[:200]})."
+                    f"--ray {address}: cannot connect to a Ray cluster ({first[:200]})."
                 ) from error
         resources = ray.cluster_resources()
         self.nodes = sum(node["Alive"] for node in ray.nodes())

@@ -125,7 +125,7 @@ CATALOG: dict[str, Fetchable] = {
         ),
         Fetchable(
             "audiocaps",
-            "AudioCaps, captions alone",
+            "AudioCaps, captions only",
             (
                 "AudioCaps (Kim, Kim, Lee and Kim, NAACL 2019), https://github.com/cdjkim/audiocaps",
                 "For academic use. The clips are excerpts of YouTube videos, which belong to their uploaders.",
@@ -158,7 +158,7 @@ CATALOG: dict[str, Fetchable] = {
         ),
         Fetchable(
             "exclusions",
-            "Freesound ids that training for DCASE 2025 Task 6 must leave out",
+            "Freesound ids that training for DCASE 2025 Task 6 must exclude",
             ("A list of the DCASE 2025 challenge, https://github.com/CPJKU/dcase2025_task6_baseline",),
             (
                 _dcase(

@@ -86,7 +86,7 @@ def make_moment_recordings(
     """
     if "label" not in table.column_names:
         raise GeneratedMomentsError(
-            "the clips have no column 'label', which says which of them a query means."
+            "the clips have no column 'label', which is needed to match clips and queries."
         )
     clips: dict[str, list[str]] = {}
     captions: dict[str, list[str]] = {}
@@ -187,7 +187,7 @@ def _clip(path: str, rate: int, known: dict[str, np.ndarray]) -> np.ndarray:
     if path not in known:
         samples = without_silent_ends(np.asarray(load_waveform(path, sampling_rate=rate)), rate)
         if not len(samples):
-            raise GeneratedMomentsError(f"{path}: holds no sound.")
+            raise GeneratedMomentsError(f"{path}: contains no audio.")
         known[path] = samples
     return known[path]
 

@@ -271,7 +271,7 @@ def prepared_sentence(sentence: str) -> str:
         ValueError: if it contains no letter or digit.
     """
     if not any(letter.isalnum() for letter in sentence):
-        raise ValueError(f"{sentence!r}: holds no word to embed.")
+        raise ValueError(f"{sentence!r}: contains no words to embed.")
     return sentence.strip()
 
 

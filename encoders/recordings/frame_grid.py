@@ -83,7 +83,7 @@ def embed_frame_grid(
             middles.append(cut.start / rate + (np.arange(len(rows[-1])) + 0.5) * own)
     vectors, duration = np.concatenate(rows), samples / rate
     if not samples:
-        raise AudioReadError(f"{name}: holds no sound.")
+        raise AudioReadError(f"{name}: contains no audio.")
     if not np.isfinite(vectors).all():
         raise AudioReadError(f"{name}: its samples are too large: the model's numbers overflow.")
     if step > own * (1 + 1e-6):

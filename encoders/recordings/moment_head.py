@@ -63,7 +63,7 @@ class MomentHead:
             kind = record.get("model_type") if isinstance(record, dict) else None
             if kind != AuricleMomentConfig.model_type:
                 raise EncoderError(
-                    f"{name}: is no moment head: config.json names model_type {kind!r}, not "
+                    f"{name}: not a moment head: config.json has model_type {kind!r}, not "
                     f"{AuricleMomentConfig.model_type!r}."
                 )
         try:

@@ -306,7 +306,7 @@ def _count_better(
 def _checked_cutoffs(name: str, cutoffs: Sequence[int]) -> tuple[int, ...]:
     for value in cutoffs:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}: {value!r} is not a whole number of at least 1")
+            raise ValueError(f"{name}: {value!r} is not an integer of at least 1")
     return tuple(int(value) for value in cutoffs)
 
 

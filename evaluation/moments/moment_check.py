@@ -106,7 +106,7 @@ def check_moments(
                 if fault:
                     undecodable.append((vid, fault))
                 elif abs(length - durations[vid]) > ROUNDING_SECONDS + 1e-6:
-                    other.append((vid, f"lasts {length:.3f} s, but its queries say {durations[vid]:g} s"))
+                    other.append((vid, f"lasts {length:.3f} s, but its queries give {durations[vid]:g} s"))
         checks.append(
             MomentSplitCheck(
                 split,

@@ -86,11 +86,11 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
         twice += len(query.moments) - len(set(query.moments))
         queries.append(query)
     if not queries and not faults:
-        raise MomentFileError(f"{path}: holds no queries.")
+        raise MomentFileError(f"{path}: contains no queries.")
     remarks = []
     if behind:
         remarks.append(
-            f"{path}: {behind} true moments end behind their recording by at most one second (rounding)."
+            f"{path}: {behind} true moments end up to one second after their recording (rounding)."
         )
     if twice:
         remarks.append(
@@ -160,7 +160,7 @@ def checked_span(
         or end > duration + ROUNDING_SECONDS
     ):
         raise MomentFileError(
-            f"{place}: {name} [{start:g}, {end:g}] lies outside the recording of {duration:g} s."
+            f"{place}: {name} [{start:g}, {end:g}] is outside the recording of {duration:g} s."
         )
     return start, end
 

@@ -58,7 +58,7 @@ def moment_splits(name: str, directory: str | os.PathLike[str]) -> dict[str, Pat
         MomentFileError: for another name, a directory that does not exist, or one without any split.
     """
     if name not in MOMENT_SOURCES:
-        raise MomentFileError(f"unknown data set of moments {name!r}; expected one of {[*MOMENT_SOURCES]}.")
+        raise MomentFileError(f"unknown moments dataset {name!r}; expected one of {[*MOMENT_SOURCES]}.")
     folder, source = Path(directory), MOMENT_SOURCES[name]
     if not folder.is_dir():
         raise MomentFileError(f"{folder}: directory not found.")

@@ -18,7 +18,7 @@ PATH = "/mcp"
 INSTRUCTIONS = (
     "Search a library of sound recordings by what they sound like. Describe the sound itself in a short English "
     "sentence, such as 'rain on a tin roof'. Results are absolute paths with the start and end of the best moment in "
-    "seconds; the score is a cosine similarity, the percentile tells how many common questions fit less."
+    "seconds; the score is a cosine similarity, the percentile is the share of common queries with a lower score."
 )
 
 Query = Annotated[str, Field(description="A short sentence that describes the sound.")]

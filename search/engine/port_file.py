@@ -108,7 +108,8 @@ class EngineRegistration:
             status = os.lstat(folder)
             if not stat.S_ISDIR(status.st_mode) or not is_private(status):
                 raise SearchError(
-                    f"{folder}: is not a folder of this user alone (mode 0700); commands do not use this engine."
+                    f"{folder}: must be a folder that only this user can access (mode 0700); "
+                    "commands do not use this engine."
                 )
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -220,7 +221,7 @@ def _taken(path: Path) -> str:
         where = f"process {address.pid}, http://{address.host}:{address.port}"
     except (OSError, ValueError, TypeError):
         where = "it is starting"
-    return f"another engine of this index answers the commands ({where}); they do not use this one."
+    return f"another engine already serves this index ({where}); commands use that one."
 
 
 __all__ = [

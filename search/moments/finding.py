@@ -77,7 +77,7 @@ def find_moments(
     if edges not in (None, *EDGES):
         raise SearchError(f"edges={edges!r} is not one of {', '.join(map(repr, EDGES))}.")
     if min_percentile is not None and not 0 <= min_percentile <= 100:
-        raise SearchError(f"min_percentile={min_percentile:g} has to be from 0 to 100.")
+        raise SearchError(f"min_percentile={min_percentile:g} must be from 0 to 100.")
     if edges in (None, "dense"):
         recording = _kept(store, path) if hop_seconds is None else None
         if recording is None and (edges == "dense" or encoder.embeds_short_windows):

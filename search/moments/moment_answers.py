@@ -139,7 +139,7 @@ def _reached(ious: np.ndarray) -> dict[str, float]:
 def _check_duration(path: str | os.PathLike[str], duration: float, query: MomentQuery) -> None:
     if abs(duration - query.duration) > ROUNDING_SECONDS + 1e-6:
         raise SearchError(
-            f"{path}: lasts {duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
+            f"{path}: lasts {duration:.3f} s, but query {query.qid!r} gives {query.duration:g} s."
         )
 
 
@@ -198,7 +198,7 @@ def _by_recording(queries: Sequence[MomentQuery]) -> Iterator[tuple[str, list[Mo
 
 def _recordings(folder: Path, wanted: set[str]) -> dict[str, Path]:
     if not folder.is_dir():
-        raise SearchError(f"{folder}: is no directory of recordings.")
+        raise SearchError(f"{folder}: not a directory of recordings.")
     found = find_recording_files(folder, wanted).found
     missing = sorted(wanted - found.keys())
     if missing:

@@ -9,7 +9,7 @@ from .playing.player import Playable, clock
 from .playing.sounds import FileAddress, SoundAddress
 
 LONGEST_CHIP = 120
-LEARNED_SCORE = "probability of fitting by a probe; otherwise the cosine similarity to the moved question"
+LEARNED_SCORE = "probability of fitting by a probe; otherwise the cosine similarity to the moved query"
 # Copies whose paths stand on a card.
 MOST_COPIES = 50
 
@@ -36,7 +36,7 @@ def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> 
         share = f"{hit.percentile:.0f}"
         fit += (
             f'<div class="hit-bar"><div style="width: {share}%"></div></div>'
-            f'<div class="hit-note">fits better than {share} % of common questions</div>'
+            f'<div class="hit-note">fits better than {share} % of common queries</div>'
         )
     return (
         f'<div class="hit" data-view="{view}" data-path="{escape(hit.path)}"><div class="hit-rank">{rank}</div>'

@@ -19,8 +19,8 @@ MOST_VALUES = 50
 LABELS = {
     "glob": "Folder or path",
     "tag": "Tag",
-    "min_duration": "At least so many seconds:",
-    "max_duration": "At most so many seconds:",
+    "min_duration": "Minimum duration:",
+    "max_duration": "Maximum duration:",
     "license": "License",
     "metadata": "Metadata",
     "file_type": "File type",
@@ -176,9 +176,9 @@ def filter_components(gr: Any, found: Facets) -> tuple[list[Any], list[Any]]:
         info="All of them have to hold. Or write NAME=VALUE.",
     )
     with gr.Row():
-        shortest = gr.Number(0, label="At least so many seconds", minimum=0)
-        longest = gr.Number(0, label="At most so many seconds (0: any)", minimum=0)
-        least = gr.Slider(-1, 1, -1, step=0.01, label="Score of at least")
+        shortest = gr.Number(0, label="Minimum duration (s)", minimum=0)
+        longest = gr.Number(0, label="Maximum duration (s, 0: any)", minimum=0)
+        least = gr.Slider(-1, 1, -1, step=0.01, label="Minimum score")
     fields = [tag, folder, shortest, longest, least, license, metadata, file_type]
     return fields, [tag, folder, license, metadata, file_type]
 

@@ -128,7 +128,7 @@ def check_place(host: str, port: int | None) -> None:
         if error.errno == errno.EACCES:
             raise SearchError(f"--port {port}: this user may not use it; give one above 1023.") from error
         raise SearchError(
-            f"--host {host}: is no address of this machine ({error.strerror or error})."
+            f"--host {host}: not an address of this machine ({error.strerror or error})."
         ) from error
 
 

@@ -36,7 +36,7 @@ class MarksOfQuestion(NamedTuple):
     def told(self) -> str:
         """Their number, for display."""
         if not self.fits:
-            return "No marks yet: say of some answers whether they fit."
+            return "No marks yet. Mark results with Fits or Does not fit."
         fit = sum(self.fits.values())
         return f"Marked: {fit:,} fit, {len(self.fits) - fit:,} do not."
 
@@ -132,7 +132,7 @@ def save_search(index: SoundIndex, asked: Asked, name: str) -> str:
     searches = SavedSearches(index)
     name = (name or "").strip()
     if not (asked.search or asked.question.strip()):
-        raise SearchError("Ask a question first.")
+        raise SearchError("Enter a query first.")
     if name in searches:
         raise SearchError(f"There is a saved search {name!r} already: choose another name.")
     filters = {key: value for key, value in asked.filters.conditions().items() if value}

@@ -48,9 +48,7 @@ class Listener:
         """What must be done before queries can be answered."""
         index = self.library.found
         missing = "" if index is None else index.missing_model
-        return self.gr.update(
-            value=f"**No question can be answered.** {plain(missing)}", visible=bool(missing)
-        )
+        return self.gr.update(value=f"**Search is not available.** {plain(missing)}", visible=bool(missing))
 
     def opened(self) -> list[Any]:
         """Of a page that is opened: trouble, saved searches, the parts of the first run, and the filters' choices."""
@@ -102,7 +100,7 @@ class Listener:
         """The results of an uploaded sound."""
         with self.told():
             if not path:
-                raise SearchError("Upload or record a sound first.")
+                raise SearchError("Upload or record audio first.")
         return self.answer(answers.then(Asked("sound", path=path, filters=FilterValues.of(filters))))
 
     def more_like(self, place: int) -> Callable[..., list[Any]]:
@@ -121,7 +119,7 @@ class Listener:
         with self.told():
             before = answers.before()
             if before is None:
-                raise SearchError("There are no answers to go back to.")
+                raise SearchError("There is no previous query.")
         return self._again(before)
 
     def again(self, answers: Answers, told: str | None) -> list[Any]:
@@ -129,7 +127,7 @@ class Listener:
         with self.told():
             found = next((asked for asked in answers.history if asked.told == told), None)
             if found is None:
-                raise SearchError("This question is not kept any more: ask it again.")
+                raise SearchError("This query has expired: enter it again.")
         return self._again(answers.then(found))
 
     def turn(self, by: int) -> Callable[[Answers], list[Any]]:
@@ -162,7 +160,7 @@ class Listener:
         def answer(answers: Answers) -> list[Any]:
             with self.told():
                 if not answers.trail:
-                    raise SearchError("Ask a question first.")
+                    raise SearchError("Enter a query first.")
             return self.answer(answers.then(replace(answers.asked, view=view)))
 
         return answer
@@ -194,7 +192,7 @@ class Listener:
             SearchError: if the server no longer has the results.
         """
         if answers.first + place >= len(answers.groups):
-            raise SearchError("These answers are not kept any more: ask again.")
+            raise SearchError("These results have expired: search again.")
         return answers.groups[answers.first + place].hit
 
     def _again(self, answers: Answers) -> list[Any]:
@@ -211,7 +209,7 @@ class Listener:
         with self.told():
             index = self.library.index
             if not len(index):
-                raise SearchError("There are no sounds yet: add some first.")
+                raise SearchError("The library is empty. Add recordings first.")
             conditions, least = filters.conditions(), filters.least_score
 
             learned = None if asked.view == "answers" else refinement(index, asked)
@@ -291,7 +289,7 @@ def _why_empty(
     told = index.why_empty(names=LABELS, **conditions)
     if not told and least is not None:
         best = find(1, None)
-        told = [f"Score of at least {least:g}: the best file scores {best[0].score:.3f}."] if best else []
+        told = [f"Minimum score {least:g}: the best file scores {best[0].score:.3f}."] if best else []
     return " ".join(told)
 
 

@@ -149,7 +149,7 @@ class Answers:
         """The query and the range of results on screen, in Markdown."""
         told = f"**{plain(self.asked.told)}**"
         if not self.groups:
-            return f"{told}: Nothing fits. {plain(self.why)}".rstrip()
+            return f"{told}: No results. {plain(self.why)}".rstrip()
         if self.more:
             what = f"{self.files:,} files (the best {len(self.groups)} are shown)"
         elif self.files > len(self.groups):

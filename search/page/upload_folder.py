@@ -95,7 +95,7 @@ class TotalUploadLimit:
         length = int(told) if told.isdigit() else None
         there = self.folder.size() + self._coming
         if length is None or there + length > self.limit:
-            said = f"At most {self.limit // 1_000_000:,} MB can be uploaded in all until the server is started anew."
+            said = f"At most {self.limit // 1_000_000:,} MB can be uploaded in all until the server is restarted."
             status = 411 if length is None else 413
             await PlainTextResponse(said, status_code=status)(scope, receive, send)
             return

@@ -63,7 +63,7 @@ def check_top(top: int) -> None:
         SearchError: for a number of results that is not an integer, or below 1.
     """
     if isinstance(top, bool) or not isinstance(top, Integral):
-        raise SearchError(f"top={top!r}: must be a whole number of results.")
+        raise SearchError(f"top={top!r}: must be an integer.")
     if top < 1:
         raise SearchError(f"top={top}: must be 1 or more.")
 

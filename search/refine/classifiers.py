@@ -160,7 +160,7 @@ def fit_scorer(
         ImportError: if scikit-learn is needed and not installed.
     """
     if query is None and not len(fits):
-        raise ValueError("there is neither a question nor a mark")
+        raise ValueError("there is neither a query nor a mark")
     if uses_probe(fits) and (len(weak) or not fits.all()):
         return fit_probe(vectors, fits, weak)
     method = "rocchio" if len(fits) else "question"

@@ -278,13 +278,13 @@ def _moment_of(question: str) -> tuple[str, float | None, float | None]:
     """Path and moment of a query by a sound, as it is kept; raises SearchError."""
     place, _, moment = question.removeprefix(SOUND).rpartition("#t=")
     if not question.startswith(SOUND):
-        raise SearchError(f"{question!r} names no sound.")
+        raise SearchError(f"{question!r} does not name a recording.")
     if not place:
         return moment, None, None
     try:
         start, end = map(float, moment.split(","))
     except ValueError as error:
-        raise SearchError(f"{question!r} names no sound.") from error
+        raise SearchError(f"{question!r} does not name a recording.") from error
     return place, start, end
 
 

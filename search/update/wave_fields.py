@@ -179,7 +179,7 @@ def _add_bext(content: bytes, found: FieldReader) -> None:
     texts["coding_history"] = decoded(content[_BEXT_BYTES:])
     noise = [name.replace("_", " ") for name, text in texts.items() if has_controls(text)]
     if noise:
-        found.fault(f"its bext chunk is damaged: no text stands in its {', '.join(noise)}")
+        found.fault(f"its bext chunk is damaged: no text in its {', '.join(noise)}")
     for name, text in texts.items():
         if not has_controls(text):
             found.add(name, text)

@@ -80,7 +80,7 @@ def test_one_split_of_a_recipe(place, tmp_path):
     ("model", "dataset", "options", "message"),
     [
         ("none", "sounds", [], "not a directory"),
-        ("sounds", "sounds", [], "holds no saved model"),
+        ("sounds", "sounds", [], "not a saved model"),
         ("model", "none", [], "no such file or directory; expected a recipe"),
         ("model", "sounds", ["--split", "dev"], "no split 'dev'; the splits are"),
         ("model", "sounds", ["--stage", "first"], "--stage can only be used with a recipe"),

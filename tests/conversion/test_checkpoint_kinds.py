@@ -73,7 +73,7 @@ FOREIGN = {
         "text_model.embeddings.word_embeddings.weight": (2, 2),
     },
     "MS-CLAP": {"caption_encoder.base.x": (2,), "audio_encoder.base.x": (2,)},
-    "a text encoder alone": {"embeddings.word_embeddings.weight": (2, 2), "encoder.layer.0.x": (2,)},
+    "only a text encoder": {"embeddings.word_embeddings.weight": (2, 2), "encoder.layer.0.x": (2,)},
 }
 
 

@@ -274,7 +274,7 @@ TEXT_FORMS = [
     ),
 ]
 REFUSED_TEXT = [
-    ("a sentence without a word", [lambda: ["rain", " ?! "]], r"text\[1\] is ' \?! ': it holds no word"),
+    ("a sentence without a word", [lambda: ["rain", " ?! "]], r"text\[1\] is ' \?! ': it contains no word"),
     ("an empty sequence", [list], "give at least one sentence"),
     (
         "`bytes`, a dict, an item that is no `str`",

@@ -170,7 +170,7 @@ class CaptionClusters:
         except ValueError as error:
             raise ClusterError(f"clusters {path}: {error}") from error
         if not isinstance(info, dict) or info.get("format") != FORMAT:
-            raise ClusterError(f"clusters {path}: holds no {INFO} of `auricle cluster`.")
+            raise ClusterError(f"clusters {path}: no {INFO} found; not written by `auricle cluster`.")
         if info.get("version") != VERSION:
             raise ClusterError(
                 f"clusters {path}: version {info.get('version')!r}, but this program reads {VERSION}."

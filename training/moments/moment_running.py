@@ -128,7 +128,7 @@ class _Run:
         for path, seconds in durations.items():
             if path in places and abs(read_frames(places[path]).duration - seconds) > ROUNDING_SECONDS + 1e-6:
                 bad[path] = (
-                    f"{path}: lasts {read_frames(places[path]).duration:.3f} s, but its queries say {seconds:g} s."
+                    f"{path}: lasts {read_frames(places[path]).duration:.3f} s, but its queries give {seconds:g} s."
                 )
         if bad:
             self._remark(f"{len(bad)} recordings cannot be used, first {next(iter(bad.values()))}")

@@ -157,14 +157,14 @@ class DataSection(Settings):
     wavcaps: WavCapsSection = Field(default_factory=WavCapsSection, description="For source: wavcaps.")
     hub: HubSection = Field(default_factory=HubSection, description="For source: hub.")
     exclude: ExcludeSection = Field(
-        default_factory=ExcludeSection, description="Recordings that training leaves out."
+        default_factory=ExcludeSection, description="Recordings that training excludes."
     )
     cache_dir: str | None = Field(None, description="Directory for rendered scenes and decoded audio.")
     cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")
     check_audio: bool | float = Field(
         True,
-        description="Decode every clip once before training and leave out bad ones. A number from 0 to 1 decodes that "
-        "share of each split's clips, drawn by the seed; bad ones among the others are left out when training "
+        description="Decode every clip once before training and skip unreadable ones. A number from 0 to 1 decodes "
+        "that share of each split's clips, drawn by the seed; unreadable ones among the others are skipped when training "
         "comes to them.",
     )
     max_bad_share: float = Field(

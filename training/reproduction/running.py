@@ -105,7 +105,7 @@ def _run_step(
     if state.kind == "outdated" and step.kind == "train":
         _refuse_outdated(step, place, state, retrain)
         remove_run(step.run, place)
-    said = {"begun": "resuming", "outdated": f"made anew ({'; '.join(state.reasons)})", "to do": "running"}
+    said = {"begun": "resuming", "outdated": f"repeated ({'; '.join(state.reasons)})", "to do": "running"}
     say(f"{title}: {said[state.kind]}")
     make_step(step, place, write_card)
 
@@ -115,7 +115,7 @@ def _refuse_outdated(step: Step, place: Workplace, state: State, retrain: bool) 
         directory = Path(place.out, "runs", step.run.name)
         raise ReproductionError(
             f"step {step.name!r}: was made from something else than there is today: {'; '.join(state.reasons)}. Bring "
-            f"that back, or train it anew with --retrain, which deletes {directory}."
+            f"that back, or train it again with --retrain, which deletes {directory}."
         )
 
 

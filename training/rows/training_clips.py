@@ -173,7 +173,7 @@ class TrainingClips(TorchDataset):
 
     def _note_unreadable(self, clip: int, reason: str) -> None:
         self.unreadable[clip] = reason
-        logger.warning("left out of training: %s", reason)
+        logger.warning("skipped in training: %s", reason)
         if self.unreadable_log is not None:
             # A short line in one write: several worker processes append to the same file.
             self.unreadable_log.parent.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,7 @@ def read_run(
     """
     record = read_json(run_dir / "run.json")
     if record is None:
-        raise ValueError(f"{run_dir}: holds no run.json, so it is not a training run.")
+        raise ValueError(f"{run_dir}: no run.json found; not a training run.")
     recipe = Recipe.model_validate(record["recipe"])
     stages = resolve_stages(recipe)
     logs = [(stage.name, _log(run_dir / stage.name)) for stage in stages]

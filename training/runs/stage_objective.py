@@ -207,7 +207,7 @@ class _Maker:
         if world()[0] != 0 or model is None or files is None or not Path(model).is_dir():
             return
         if model_files_fingerprint(model, self.digests) != files:
-            logger.warning("%s: its model %s has changed since; it is used as it is", what, model)
+            logger.warning("%s: its model %s has changed since; the bank is used unchanged", what, model)
 
     def _tell(self, what: str, reason: str) -> None:
         if self.has_begun:

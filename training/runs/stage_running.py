@@ -270,7 +270,7 @@ def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:
     then = processes_of_checkpoint(checkpoint)
     if then != now:
         raise RecipeError(
-            f"{checkpoint} was written by {then} processes and cannot go on with {now}: batches would differ. "
+            f"{checkpoint} was written by {then} processes and cannot resume with {now}, because batches would differ. "
             f"Start {then}, or choose another --output_dir."
         )
 

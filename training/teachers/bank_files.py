@@ -176,7 +176,7 @@ class TeacherBank:
     def _check(self) -> None:
         where = f"teacher bank {self.name}"
         if not self.rows.num_rows:
-            raise BankError(f"{where}: holds no rows; embed a data set with `auricle embed`.")
+            raise BankError(f"{where}: contains no rows; embed a dataset with `auricle embed`.")
         shapes = {AUDIO: self.audio.shape, CAPTIONS: self.captions.shape}
         for name, array in ((AUDIO, self.audio), (CAPTIONS, self.captions)):
             if array.ndim != 2 or array.dtype != np.float32:
@@ -253,7 +253,7 @@ def _read_info(directory: Path) -> dict[str, Any]:
     if info is None:
         raise BankError(f"{where}: has no {INFO}, so it is not a bank, or was not finished; embed again.")
     if not isinstance(info, dict) or info.get("format") != FORMAT:
-        raise BankError(f"{where}: {INFO} does not say that it is of the format {FORMAT!r}.")
+        raise BankError(f"{where}: {INFO} does not name the format {FORMAT!r}.")
     if info.get("version") != VERSION:
         raise BankError(
             f"{where}: has the format version {info.get('version')!r}; this program reads {VERSION}; embed again."

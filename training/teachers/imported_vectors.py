@@ -211,7 +211,7 @@ def read_rows(path: str | os.PathLike[str]) -> list[ImportedRow]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise BankError(f"{path}: is not a CSV file in UTF-8 ({error}).") from error
     if not rows:
-        raise BankError(f"{path}: holds no rows.")
+        raise BankError(f"{path}: contains no rows.")
     return rows
 
 

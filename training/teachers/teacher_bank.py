@@ -307,7 +307,7 @@ def _why_missing(bank: TeacherBank, row: Mapping[str, Any]) -> str:
         if row_id == row["row_id"]:
             return f"The bank has a row of this id as one of {source!r}, split {split!r}."
     parts = ", ".join(f"{part['source']!r} {part['split']!r} ({part['rows']} rows)" for part in bank.splits)
-    return f"It holds {parts}; embed this data set with `auricle embed`."
+    return f"It contains {parts}; embed this dataset with `auricle embed`."
 
 
 def _collect_rows(tables: Mapping[str, Dataset], encoder: AudioTextEncoder) -> dict[str, list]:
@@ -323,7 +323,7 @@ def _collect_rows(tables: Mapping[str, Dataset], encoder: AudioTextEncoder) -> d
         try:
             encoder.prepare_texts([caption])
         except ValueError as error:
-            raise BankError(f"row {row_id!r}: its caption {caption!r} holds no word to embed.") from error
+            raise BankError(f"row {row_id!r}: its caption {caption!r} contains no words to embed.") from error
     return columns
 
 

@@ -145,7 +145,7 @@ class AnsweredSounds:
 
         sound = self._asked_for(request)
         if sound is None:
-            return PlainTextResponse("There is no such sound.", status_code=404)
+            return PlainTextResponse("Recording not found.", status_code=404)
         headers = NO_SNIFFING
         if sound.begin is None:
             return FileResponse(sound.path, media_type=sound.media_type, headers=headers)
@@ -163,7 +163,7 @@ class AnsweredSounds:
                 return JSONResponse(sound_peaks(sound.path, sound.begin or 0.0, sound.seconds))
         except OSError:
             pass
-        return PlainTextResponse("There is no such sound.", status_code=404)
+        return PlainTextResponse("Recording not found.", status_code=404)
 
     def _respond_spectrogram(self, request: "Request") -> "Response":
         from starlette.responses import PlainTextResponse, Response
@@ -176,14 +176,14 @@ class AnsweredSounds:
                 return Response(found.png, media_type="image/png", headers=highest)
         except OSError:
             pass
-        return PlainTextResponse("There is no such sound.", status_code=404)
+        return PlainTextResponse("Recording not found.", status_code=404)
 
     def _respond_file(self, request: "Request") -> "Response":
         from starlette.responses import FileResponse, PlainTextResponse
 
         moment = self.moment(request.path_params["token"])
         if moment is None:
-            return PlainTextResponse("There is no such sound.", status_code=404)
+            return PlainTextResponse("Recording not found.", status_code=404)
         # To be saved, whatever is in it: never shown.
         name = Path(moment.path).name.encode("utf-8", "replace").decode()
         return FileResponse(
@@ -200,7 +200,7 @@ class AnsweredSounds:
                 return Response(wav, media_type="audio/wav", headers=NO_SNIFFING)
         except OSError:
             pass
-        return PlainTextResponse("There is no such sound.", status_code=404)
+        return PlainTextResponse("Recording not found.", status_code=404)
 
     def _convert(self, sound: Playable) -> bytes:
         """

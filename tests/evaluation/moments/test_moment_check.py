@@ -122,7 +122,7 @@ def test_a_split_that_is_not_there_is_named(castella):
     assert "no split 'val'" in check("castella", castella, "--split", "val").output
     with pytest.raises(MomentFileError, match=r"no split 'val'; the splits are \['train', 'test'\]"):
         load_moments("castella", castella, "val")
-    with pytest.raises(MomentFileError, match="unknown data set of moments 'x'"):
+    with pytest.raises(MomentFileError, match="unknown moments dataset 'x'"):
         moment_splits("x", castella)
     with pytest.raises(MomentFileError, match="directory not found"):
         moment_splits("castella", castella / "nowhere")

@@ -102,7 +102,7 @@ def test_the_status_is_that_of_the_index(running):
     [
         ("search", {"query": " "}, 400, "The query is empty; it has no word to search for."),
         ("search", {}, 422, "query: is missing."),
-        ("search", {"query": "a", "tags": "b"}, 422, "tags: is no field of this request; see /api/v1."),
+        ("search", {"query": "a", "tags": "b"}, 422, "tags: not a field of this request; see /api/v1."),
         ("search", {"query": "a", "top": 2.5}, 422, "top=2.5: input should be a valid integer"),
         ("search", {"query": "a", "top": 0}, 422, "top=0: input should be greater than or equal to 1."),
         ("search", {"query": "a", "top": 10**9}, 422, "top=1000000000: input should be less than"),
@@ -166,9 +166,7 @@ def test_files_outside_the_index_are_for_who_has_the_token(running):
 def test_a_wrong_token_is_refused(running, sent):
     for path, body in (("search", {"query": "rain"}), ("status", None)):
         status, answer = ask(running.url, f"api/v1/{path}", body, Authorization=sent)
-        assert status == 401 and answer == {
-            "error": "the token is wrong; it stands in the engine's port file."
-        }
+        assert status == 401 and answer == {"error": "the token is wrong; it is in the engine's port file."}
 
 
 def test_other_web_sites_ask_and_read_nothing(running):

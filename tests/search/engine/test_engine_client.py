@@ -193,7 +193,7 @@ def test_of_two_engines_the_first_one_keeps_its_port_file(running, at_home):
 def test_a_folder_that_others_can_read_is_told(running, own_folder):
     own_folder.mkdir()
     own_folder.chmod(0o755)
-    with pytest.raises(SearchError, match=r"is not a folder of this user alone \(mode 0700\)"):
+    with pytest.raises(SearchError, match=r"must be a folder that only this user can access \(mode 0700\)"):
         EngineRegistration(running.root / "index")
 
 

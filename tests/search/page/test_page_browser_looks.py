@@ -144,7 +144,7 @@ def test_a_first_run_explains_itself_and_indexes_a_folder(tmp_path, width, heigh
             bar = "const bar = document.querySelector('#progress [role=progressbar]'); return bar && bar.ariaValueNow"
             seen = until(lambda: driver.execute_script(bar), "a bar")
             assert 0 <= int(seen) <= 100
-            until(lambda: driver.execute_script(said, "40 files can be searched."), "the end")
+            until(lambda: driver.execute_script(said, "40 files are indexed."), "the end")
             until(lambda: not driver.execute_script(told), "the offer's going")
             keep_picture(driver, f"first_run_{width}.png")
             ask(driver, "rain")

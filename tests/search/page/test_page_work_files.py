@@ -149,7 +149,7 @@ def test_the_folder_is_shown_by_who_sits_here_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "is not installed" in client().post(address).text
     path.unlink()
-    with pytest.raises(SearchError, match="is gone"):
+    with pytest.raises(SearchError, match="no longer exists"):
         reveal(str(path))
     assert not Path("injected").exists()
 

@@ -218,7 +218,7 @@ DAMAGED = {
         chunk(b"LIST", info(INAM=b"x") + b"IART\xff\xff\xff\x0f"),
         "reaches beyond its end",
     ),
-    "ID3 of noise": (chunk(b"id3 ", b"\xff" * 40), "ID3 chunk is damaged: it holds no ID3 tag"),
+    "ID3 of noise": (chunk(b"id3 ", b"\xff" * 40), "ID3 chunk is damaged: it contains no ID3 tag"),
     "a long field": (
         chunk(b"LIST", info(ICMT=b"x" * 50_000)),
         "'comment' has 50,000 characters; the first 2,000",

@@ -149,7 +149,7 @@ def test_only_one_process_reports(two):
     _, done = two
     assert done.stdout.count("model: ") == 1
     assert done.stdout.count("'eval_runtime'") == 4
-    assert done.stderr.count("1 of 16 clips left out") == 1
+    assert done.stderr.count("skipped 1 of 16 clips") == 1
     assert "Warning" not in done.stderr
 
 
