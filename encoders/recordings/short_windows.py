@@ -142,7 +142,7 @@ def _windows(pieces: Iterable[np.ndarray], length: int, hop: float) -> Iterator[
     held = np.concatenate([held, *waiting] if len(held) else waiting) if waiting else held
     end = first + len(held)
     if not end:
-        raise AudioReadError("holds no sound.")
+        raise AudioReadError("contains no audio.")
     for _ in range(count, max(1, int(np.ceil(end / hop - 1e-6)))):
         yield held[max(0, end - length - first) :]
 

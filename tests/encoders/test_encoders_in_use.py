@@ -90,7 +90,7 @@ def test_its_sentences_are_clustered(place, kind):
     cosines = (vectors * pooled).sum(axis=1) / np.linalg.norm(pooled, axis=1)
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
     assert np.array_equal(vectors[0], vectors[2]) and source["fingerprint"] == encoder.fingerprint
-    with pytest.raises(PretrainedError, match="takes captions as they are"):
+    with pytest.raises(PretrainedError, match="takes captions without a prefix"):
         embed_captions_with(str(place / kind), captions, prompt="query: ")
 
 

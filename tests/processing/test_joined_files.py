@@ -176,7 +176,7 @@ def test_bytes_behind_a_sound_are_reported_and_padding_is_not(tmp_path, caplog, 
     np.testing.assert_array_equal(read_channels(path)[0], whole)
     read_channels(path)
     (text,) = told(caplog, path)
-    assert "bytes behind the end of its sound" in text
+    assert "bytes after the end of its audio" in text
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5])

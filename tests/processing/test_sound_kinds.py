@@ -66,7 +66,7 @@ def test_bytes_behind_the_sound_are_told_of(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         assert len(read_channels(path)[0]) == len(SOUND)
         read_channels(path)
-    assert sum("behind the end of its sound" in record.getMessage() for record in caplog.records) == 1
+    assert sum("after the end of its audio" in record.getMessage() for record in caplog.records) == 1
 
 
 @pytest.mark.parametrize("size", [0, 2**64 - 1])

@@ -165,8 +165,8 @@ class MomentRunDirectory:
         ]
         if told:
             raise RecipeError(
-                f"{self.path}: holds a run with another recipe ({'; '.join(told[:5])}). Choose another --output_dir, or "
-                "delete the directory."
+                f"{self.path}: holds a run with another recipe ({'; '.join(told[:5])}). Choose another --output_dir, "
+                "or delete the directory."
             )
 
 

@@ -164,7 +164,7 @@ class DataSection(Settings):
     check_audio: bool | float = Field(
         True,
         description="Decode every clip once before training and skip unreadable ones. A number from 0 to 1 decodes "
-        "that share of each split's clips, drawn by the seed; unreadable ones among the others are skipped when training "
+        "that share of each split's clips, drawn by the seed; other unreadable ones are skipped when training "
         "comes to them.",
     )
     max_bad_share: float = Field(

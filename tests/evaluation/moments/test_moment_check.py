@@ -50,7 +50,7 @@ def test_the_publishers_repository_is_clean(castella):
     assert result.exit_code == 0, result.output
     assert "train: 1 queries with 2 moments, 1 of 1 recordings" in result.output
     assert "test: 1 queries with 2 moments" in result.output and "all recordings are present" in result.output
-    assert "1 true moments end behind their recording" in result.output
+    assert "1 true moments end up to one second after" in result.output
     loaded = load_moments("castella", castella, "test")
     assert [(query.qid, query.vid, query.moments) for query in loaded.queries] == [
         ("b_2_1", "b_2", ((1.0, 3.0), (3.0, 5.0)))

@@ -110,7 +110,7 @@ def test_the_status_is_that_of_the_index(running):
         ("search", {"query": "a", "rank": "best"}, 422, "rank=\"best\": input should be 'window' or 'clip'."),
         ("search", {"query": "a" * 10_001}, 422, "query=\"aaa"),
         ("search", ["a"], 422, "the request=[\"a\"]"),
-        ("search", b'{"query', 422, "the request is no JSON"),
+        ("search", b'{"query', 422, "the request is not valid JSON"),
         ("search", b'{"query": "\xff"}', 400, ""),
         ("similar", {"path": "e.wav"}, 400, "path 'e.wav': must be absolute."),
         ("similar", {"path": "/x", "start": -1}, 422, "start=-1"),

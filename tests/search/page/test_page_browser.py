@@ -163,9 +163,7 @@ def test_an_index_without_its_model_says_what_to_do_when_the_page_opens(page, tm
             driver.get(running.local_url)
             text = "return (document.querySelector('#trouble') || { innerText: '' }).innerText"
             said = until(lambda: driver.execute_script(text), "saying so")
-            assert said.startswith(
-                f"No question can be answered. {tmp_path / 'gone'}: the model of this index"
-            )
+            assert said.startswith(f"Search is not available. {tmp_path / 'gone'}: the model of this index")
             assert "--model PATH" in said and overflow(driver) <= 0
     finally:
         running.close()

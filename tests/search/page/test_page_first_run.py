@@ -57,7 +57,7 @@ def test_a_folder_is_indexed_and_the_progress_told(made, tmp_path):
     assert len(library.index.search("a dog barks")) == 3
     # From now on the page makes no other folder heard.
     assert not library.takes_folder
-    with pytest.raises(SearchError, match="add others with auricle index FOLDER"):
+    with pytest.raises(SearchError, match="add recordings with auricle index FOLDER"):
         library.start(str(made))
 
 
@@ -98,15 +98,15 @@ def test_an_empty_index_says_how_to_add_and_others_may_not(made, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("", "Name a folder"),
-        ("  ", "Name a folder"),
-        ("sounds", "write the whole path"),
-        ("../sounds", "write the whole path"),
+        ("", "Enter a folder"),
+        ("  ", "Enter a folder"),
+        ("sounds", "enter the full path"),
+        ("../sounds", "enter the full path"),
         ("/nowhere/at/all", "there is no such folder"),
         ("/a\0b", "not a valid path"),
         ("/a\udc80b", "not a valid path"),
         (os.path.abspath(os.sep), "is a whole disk"),
-        (__file__, "is a file; name the folder"),
+        (__file__, "is a file; enter the folder"),
     ],
 )
 def test_what_is_no_folder_is_refused_in_one_line(typed, message):

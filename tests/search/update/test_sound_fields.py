@@ -210,7 +210,7 @@ DAMAGED = {
     ),
     "bext of noise": (
         chunk(b"bext", np.random.default_rng(0).integers(1, 256, 700, dtype=np.uint8).tobytes()),
-        "bext chunk is damaged: no text stands in its description, originator",
+        "bext chunk is damaged: no text in its description, originator",
     ),
     "bext beyond the end": (chunk(b"bext", bext(), size=5000), "bext chunk states 5,000 bytes"),
     "INFO of noise": (chunk(b"LIST", b"INFO" + b"\xff" * 40), "INFO chunk is damaged"),

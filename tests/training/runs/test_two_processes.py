@@ -180,5 +180,5 @@ def test_a_resume_with_another_number_of_processes_is_refused(folder, two):
         done = run_train(*arguments, code=2)
     finally:
         (run / "first" / "stage.json.kept").rename(run / "first" / "stage.json")
-    assert "written by 2 processes and cannot go on with 1" in done.stderr
+    assert "written by 2 processes and cannot resume with 1" in done.stderr
     assert torch.is_tensor(weights_of(run / "first" / "model")["audio_projection.weight"])
