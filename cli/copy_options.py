@@ -46,7 +46,7 @@ class Grouping:
             separate: without them, each file is its own result.
 
         Raises:
-            SearchError: for near copies where copies shall not be grouped.
+            SearchError: if near copies are requested but copies are not grouped.
         """
         if near_copies is not None and group_copies is False:
             from ..search.errors import SearchError

@@ -276,7 +276,7 @@ def similarities_of(
         trusted: whether remote code may run, for a model or an ensemble's members.
 
     Raises:
-        ValueError: for a model that cannot be loaded, or settings of one for what is none.
+        ValueError: if the model cannot be loaded, or model settings are given for something else.
     """
     from functools import partial
 

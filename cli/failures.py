@@ -116,7 +116,7 @@ def one_line(text: str) -> str:
 
 def quiet_libraries(*, download_bars: bool = False) -> None:
     """
-    Switches off messages of libraries about normal conditions; imports none of them.
+    Switches off libraries' messages about normal conditions, without importing the libraries.
 
     Args:
         download_bars: leave the Hub client's progress bars on.

@@ -1,4 +1,4 @@
-"""What the commands of an index share: options, opening the index, printing results."""
+"""Shared code of the index commands: options, opening the index, printing results."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence

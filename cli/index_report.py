@@ -1,4 +1,4 @@
-"""What `auricle index` says of an update: numbers, what was skipped, and counts by reason and extension."""
+"""The report of `auricle index`: totals, skipped files, and counts by reason and extension."""
 
 from collections import defaultdict
 from dataclasses import asdict
@@ -58,7 +58,7 @@ def report_as_json(report: "IndexReport") -> dict[str, Any]:
     """
     An update's report: numbers, and all that was skipped, is no longer readable, is not read or has a remark.
 
-    ``no_longer_readable`` says of each file whether what the index has of it is kept.
+    ``no_longer_readable`` states for each file whether its entry in the index is kept.
     """
     from ..files.reading_report import ReadingReport, paths_with_reasons
 

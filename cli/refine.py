@@ -115,7 +115,7 @@ def refine(
     Save a search, mark its results, and show results that learn from the marks.
 
     Create a search with --question, mark results with --fits and --misfit, and repeat. Results are printed in the form
-    that --fits and --misfit take. From the first mark on, the query moves towards windows that fit. From 20 marks on, a
+    that --fits and --misfit take. After the first mark, the query moves towards windows that fit. From 20 marks on, a
     linear probe ranks. Both use stored embeddings; the model runs only for a new query.
 
     Marks belong to the content of a file and stay valid when files are moved or renamed. `auricle detections` lists

@@ -76,7 +76,7 @@ def reproduce(
 
     The command trains all systems with all towers, embeds the training rows with each teacher once, evaluates
     every model with single and multiple annotations, searches the weights of the ensembles on the validation
-    split, and writes submission files, model cards and a table beside the report's metrics (OUT/results.md).
+    split, and writes submission files, model cards and a table next to the report's metrics (OUT/results.md).
 
     Run it with --plan first: it needs no GPU and downloads nothing.
 

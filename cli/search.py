@@ -91,9 +91,9 @@ def search(
 
     Each result has a score, a percentile, a time span and a path. The score is the cosine similarity, at most
     1. The percentile is the share of 48 common queries that score lower for this span. If no file is left, the
-    command says which filter leaves none and ends with exit code 3.
+    command names the filter that leaves no file and ends with exit code 3.
 
-    --from answers many queries at once, each as it would be alone. Empty lines are skipped and counted; a query that
+    --from runs many queries at once, with the same results as one by one. Empty lines are skipped and counted; a query that
     cannot be asked is reported and the others are answered.
 
     If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model

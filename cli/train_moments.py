@@ -1,4 +1,4 @@
-"""`auricle train` with a recipe that says ``task: moments``: trains a moment head."""
+"""`auricle train` with a recipe with ``task: moments``: trains a moment head."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, detected from the names of its weights."""
+"""Detects the kind of a checkpoint from the names of its weights."""
 
 from collections.abc import Collection
 
@@ -31,7 +31,7 @@ _FOREIGN = (
 
 def identify(names: Collection[str]) -> str | None:
     """
-    What the names of the weights belong to.
+    The kind of model that has weights of these names.
 
     Returns:
         ``"passt"``, ``"beats"`` or ``"eat"`` for an audio encoder, ``"retrieval"`` for a whole retrieval model in

@@ -54,7 +54,7 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
 @contextmanager
 def one_file(parts: Sequence[Path], near: Path, progress: bool = False) -> Iterator[Path]:
     """
-    The checkpoint as one file: itself, or its parts joined in a temporary file for as long as it is needed.
+    The checkpoint as one file: itself, or its parts joined in a temporary file.
 
     Args:
         parts: in order.

@@ -1,4 +1,4 @@
-"""What of a checkpoint goes where: the parts that all plans share."""
+"""Maps a checkpoint's weights to a model's: the code that all plans share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -121,7 +121,7 @@ def count_blocks(checkpoint: Checkpoint, prefix: str) -> int:
     Number of blocks named ``prefix.0``, ``prefix.1``, ...
 
     Raises:
-        ConversionError: if there is none, or one in between is missing.
+        ConversionError: if there are no layers, or one in between is missing.
     """
     numbers = {
         int(name[len(prefix) + 1 :].split(".", 1)[0])

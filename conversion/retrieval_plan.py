@@ -37,7 +37,7 @@ _DROPPED_OF_TEXT = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a publisher keeps what; names are prefixes of keys."""
+    """Layout of a publisher's checkpoint; names are prefixes of keys."""
 
     text: str
     audio_projection: str

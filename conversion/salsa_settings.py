@@ -1,4 +1,4 @@
-"""What salsa's settings (sacred's ``hyper_parameters``) may say for a model that these classes can hold."""
+"""Checks salsa's settings (sacred's ``hyper_parameters``): which of them these classes support."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -19,7 +19,7 @@ def arrow_column(table: Dataset, name: str) -> pa.ChunkedArray:
 
 def kept_rows(table: Dataset, is_kept: np.ndarray) -> Dataset:
     """
-    The rows of a table that a bool ``(rows,)`` array says, in their order; the same object if these are all.
+    The rows of a table where a bool ``(rows,)`` array is True, in their order; the same object if these are all.
 
     They are copied: `Dataset.select` would look up row by row whatever is asked for of them later.
     """

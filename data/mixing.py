@@ -85,13 +85,13 @@ def leave_out_recordings(
     """
     A training table without the recordings of the evaluation splits, by Freesound and YouTube id.
 
-    File names tell nothing: Clotho has one name in two splits for different recordings.
+    File names are not used: Clotho has one name in two splits for different recordings.
 
     Args:
         train: what is about to be trained on.
         evaluated: the other splits of the run.
         excluded_freesound_ids: further recordings, such as the challenge's list. Rows of a validation or test split
-            in ``train`` stay whatever the list says: they are there because the recipe names their split, as
+            in ``train`` stay regardless of the list: they are there because the recipe names their split, as
             retraining on the whole of a development set does.
 
     Returns:
@@ -127,7 +127,7 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
     """
     Freesound ids of a CSV file with a column ``sound_id``, such as DCASE's list of what training must omit.
 
-    A value that is not an integer excludes nothing: DCASE's list of 2025 says ``Not found`` in one line. Such lines
+    A value that is not an integer excludes nothing: DCASE's list of 2025 contains ``Not found`` in one line. Such lines
     are counted and logged.
 
     Raises:

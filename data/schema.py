@@ -50,7 +50,7 @@ _NO_WHITE_SPACE = r"[\pL\pN\pP]"
 
 
 class DataError(ValueError):
-    """A table, its metadata or too many of its recordings cannot be used. The message says where."""
+    """A table, its metadata or too many of its recordings cannot be used. The message names the place."""
 
 
 @dataclass(frozen=True, slots=True)

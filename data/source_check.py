@@ -23,7 +23,7 @@ from .sources import ClipListing
 @dataclass(frozen=True)
 class SplitCheck:
     """
-    What was found of one split.
+    Result of checking one split.
 
     Attributes:
         split: its name.
@@ -78,7 +78,7 @@ class SourceCheck:
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything named is there, decodes and occurs once; unlisted and unread files do no harm."""
+        """Whether all listed files exist, decode and occur once; other files do not matter."""
         return not self.shared and not any(
             one.missing or one.undecodable or one.duplicates or not all(row.used for row in one.rows)
             for one in self.splits

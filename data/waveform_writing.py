@@ -36,7 +36,7 @@ _BYTES_BETWEEN_SYNCS = 1 << 28
 @dataclass(frozen=True)
 class WaveformForm:
     """
-    What is kept of a clip.
+    The record of a clip.
 
     Attributes:
         sampling_rate: Hz.
@@ -51,7 +51,7 @@ class WaveformForm:
 
 def estimated_bytes(clips: Sequence[dict[str, Any]], form: WaveformForm) -> int:
     """
-    What the decoded clips take on disk: exact for up to 500 clips, else from 500 drawn at random.
+    Disk space of the decoded clips: exact for up to 500 clips, otherwise estimated from 500 random ones.
 
     Args:
         clips: audio references with ``path``, ``offset`` and ``duration``; files that cannot be read count 0.
@@ -86,7 +86,7 @@ def write_waveforms(
         and ``unreadable``, ``{place: reason}``.
 
     Raises:
-        DataError: if the disk has not enough room; before anything is decoded where the clips' headers tell.
+        DataError: if the disk has not enough room; before anything is decoded if the clips' headers give their lengths.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lengths, channels = _finished(directory, len(clips))

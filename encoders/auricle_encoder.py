@@ -1,4 +1,4 @@
-"""Our own dual encoder behind the encoders' interface."""
+"""Auricle's dual encoder with the encoder interface."""
 
 import hashlib
 import os
@@ -80,12 +80,12 @@ class AuricleEncoder(AudioTextEncoder):
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
-        """Whether files of a directory, and the model type in its ``config.json``, say that it is of this kind."""
+        """Whether a directory is of this kind, by its files and the model type in its ``config.json``."""
         return cls.directories_only(directory) or model_type == "auricle"
 
     @classmethod
     def directories_only(cls, directory: Path) -> bool:
-        """Whether a directory holds adapters alone."""
+        """Whether a directory contains only adapters."""
         return (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
 
     @classmethod
@@ -136,7 +136,7 @@ class AuricleEncoder(AudioTextEncoder):
     @classmethod
     def load_for_texts(cls, directory: Path, fingerprint: str) -> Self | None:
         """
-        Loads what embeds sentences alone, if a directory is as it was when its fingerprint was computed.
+        Loads only the text side, if the directory has not changed since its fingerprint was computed.
 
         Args:
             directory: of a saved model.
@@ -172,7 +172,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def text_fingerprint(self) -> str:
-        """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection behind it."""
+        """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection after it."""
         if self._float32_fingerprints is not None:
             return _of_int8(self._float32_fingerprints[1])
         return self._in_its_precision(text_fingerprint(self.model, self.processor))

@@ -150,7 +150,7 @@ class _ClipSums:
         return self.flush() if len(self.waiting) >= self.batch_size else []
 
     def close(self, index: int) -> list[tuple[int, np.ndarray]]:
-        """Says that a clip has no further window."""
+        """Notes that a clip has no further window."""
         self.closed.append(index)
         # Nothing may be waiting any more, and then no later batch would give this clip out.
         return [] if self.waiting else self._finished()

@@ -33,7 +33,7 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
 
     Args:
         name: a directory or a Hub id.
-        revision: given beside it.
+        revision: given separately.
 
     Raises:
         EncoderError: if both name a revision and they differ, or a part is empty.

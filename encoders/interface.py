@@ -16,7 +16,7 @@ class AudioTextEncoder(ABC):
     """
     A model that embeds recordings and sentences into one space, where their cosine is their similarity.
 
-    Search, evaluation, teacher banks, clusters, ensembles and the commands know models by this interface alone. A
+    Search, evaluation, teacher banks, clusters, ensembles and the commands use models only by this interface. A
     class for another kind of model implements the abstract members, is entered in ``loading.ENCODER_CLASSES``, and
     is tested by adding a case to ``tests/encoder_cases.py``.
 
@@ -36,7 +36,7 @@ class AudioTextEncoder(ABC):
     Attributes:
         name: the directory or Hub id that it was loaded from, without a revision; "" for a model made in memory.
         revision: commit of the Hub repository, or None for a directory.
-        license: of the weights, as the model's card names it; None if nothing says so.
+        license: of the weights, as the model's card names it; None if unknown.
         precision: of the weights: "float32", "bfloat16", "float16" or "int8".
         sampling_rate: Hz of the waveforms that it takes.
         window_seconds: length of a window; no waveform may be longer.
@@ -110,7 +110,7 @@ class AudioTextEncoder(ABC):
 
     @property
     def text_fingerprint(self) -> str:
-        """Like [`fingerprint`], of what [`pool_texts`] depends on alone."""
+        """Like [`fingerprint`], but only of the parts that [`pool_texts`] depends on."""
         return self.fingerprint
 
     @property
@@ -146,7 +146,7 @@ class AudioTextEncoder(ABC):
 
     def described(self) -> dict[str, Any]:
         """
-        How it embeds, for the record of a bank or a table: values for JSON.
+        Settings of the embedding, for the record of a bank or a table: JSON values.
 
         Returns:
             ``revision``, ``precision``, ``engine``, ``window_seconds``, ``embedding_dim`` and ``remote_code``.
@@ -173,7 +173,7 @@ class AudioTextEncoder(ABC):
         """
         Lets another engine compute from now on: for inference, on a CPU, in float32.
 
-        All engines give the same vectors to 1e-5 in any coordinate, and leave the fingerprint as it is. Each has the
+        All engines give the same vectors to 1e-5 in any coordinate, and do not change the fingerprint. Each has the
         encoders' promises: the same bits at any time.
 
         Args:
@@ -260,7 +260,7 @@ class AudioTextEncoder(ABC):
 
     def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
         """
-        A window's channels as one, from the samples of that window alone: float32 ``(samples,)``.
+        A window mixed to mono, using only the samples of that window: float32 ``(samples,)``.
 
         By default the mean over the channels that carry sound; see `processing.mix_channels`.
 
@@ -275,10 +275,10 @@ class AudioTextEncoder(ABC):
     @abstractmethod
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """
-        What a window's vector is projected from, and, as a mean over windows, a recording's: ``(windows, width)``.
+        Pooled rows: a window's vector is projected from its row, a recording's from the mean of its rows: ``(windows, width)``.
 
         Args:
-            waveforms: mono float32 ``(windows, window_samples)`` at ``sampling_rate``, zeros behind what is real.
+            waveforms: mono float32 ``(windows, window_samples)`` at ``sampling_rate``, padded with zeros.
             lengths: how many samples of each are real, at least 1.
         """
 
@@ -295,7 +295,7 @@ class AudioTextEncoder(ABC):
         Unit vectors ``(windows, embedding_dim)`` of windows shorter than the model's, all of one length.
 
         They are embedded as clips of that length: by default filled up with silence. A class whose model takes shorter
-        inputs gives them as they are, which costs less.
+        inputs returns them without copying, which is faster.
 
         Args:
             waveforms: mono float32 ``(windows, samples)`` at ``sampling_rate``, at most ``window_samples``.
@@ -351,7 +351,7 @@ class AudioTextEncoder(ABC):
 
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """
-        Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``; zeros behind what is real.
+        Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``; padded with zeros.
 
         Frame vectors are compared with one another and never ranked in one list with those of windows or clips.
 

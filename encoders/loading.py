@@ -129,7 +129,7 @@ def load_encoder(
 
 def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> AudioTextEncoder | None:
     """
-    What embeds sentences alone, of an Auricle model in float32 whose fingerprint is remembered.
+    Only the text side of an Auricle model in float32 whose fingerprint is saved.
 
     Its weights are mapped from disk, and those of the audio tower are not read.
 

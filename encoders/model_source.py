@@ -1,4 +1,4 @@
-"""What a model's directory or Hub repository says it is, read without loading the model."""
+"""Identifies the kind of a model's directory or Hub repository without loading the model."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def license_of(name: str | os.PathLike[str], revision: str | None = None) -> str
     The licence that a model's card names (``license`` of ``README.md``); None if there is no card or it names none.
 
     Args:
-        name: a directory, or a Hub id, whose card is taken from the cache alone.
+        name: a directory, or a Hub id, whose card is taken only from the cache.
         revision: of the Hub repository.
     """
     from huggingface_hub import metadata_load, try_to_load_from_cache
@@ -78,7 +78,7 @@ def license_of(name: str | os.PathLike[str], revision: str | None = None) -> str
 
 def unfit_model(name: str, directory: Path) -> str:
     """
-    One line that says what a model is and what would be accepted.
+    One line that describes a model and names what would be accepted.
 
     Args:
         name: as the user gave it.
@@ -93,10 +93,10 @@ def unfit_model(name: str, directory: Path) -> str:
 
 def needed_remote_code(directory: Path) -> list[str]:
     """
-    Classes that a model needs and that neither transformers nor sentence-transformers has, only its repository.
+    Classes that a model needs and that only its own repository defines, not transformers or sentence-transformers.
 
     Args:
-        directory: with the files that say what it is, those of its parts in folders of their own.
+        directory: with the model's describing files; those of its parts are in subfolders.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
@@ -109,7 +109,7 @@ def needed_remote_code(directory: Path) -> list[str]:
 
 
 def brings_remote_code(directory: Path) -> bool:
-    """Whether a library that may run a repository's code would find some there, needed or not."""
+    """Whether the directory contains code that a library with trust_remote_code would run."""
     return any(names for _, names in _brought_classes(directory))
 
 

@@ -48,7 +48,7 @@ class OnnxTextTower:
         Tokens of each caption before it is cut, special ones included.
 
         Raises:
-            ValueError: for a caption without a word.
+            ValueError: for a caption without words.
         """
         lengths = []
         for encoding in self._tokenizer.encode_batch([self.prepare(caption) for caption in captions]):
@@ -62,7 +62,7 @@ class OnnxTextTower:
         Unit vectors ``(captions, projection_dim)``, float32.
 
         Raises:
-            ValueError: for a caption without a word.
+            ValueError: for a caption without words.
         """
         prepared = [self.prepare(caption) for caption in captions]
         encodings = self._tokenizer.encode_batch(prepared)
@@ -72,10 +72,10 @@ class OnnxTextTower:
 
     def prepare(self, caption: str) -> str:
         """
-        A caption as it is tokenised.
+        A caption as text for the tokenizer.
 
         Raises:
-            ValueError: for a caption without a word.
+            ValueError: for a caption without words.
         """
         from ..processing.caption_form import caption_normalization_of, normalize_caption
 
@@ -154,10 +154,10 @@ class OnnxAudioTower:
 
 def read_any_record(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """
-    What `auricle export` wrote about a directory.
+    The record of `auricle export` about a directory.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if there is no valid record.
     """
     path = Path(directory) / RECORD_FILE
     try:
@@ -172,10 +172,10 @@ def read_any_record(directory: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def read_record(directory: str | os.PathLike[str], tower: str) -> dict[str, Any]:
-    """What `auricle export` wrote about a tower's directory.
+    """The record of `auricle export` about a tower's directory.
 
     Raises:
-        ValueError: if it is none, or without that tower.
+        ValueError: if there is no valid record, or no such tower in it.
     """
     record = read_any_record(directory)
     towers = record["towers"]

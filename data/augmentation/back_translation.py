@@ -74,7 +74,7 @@ def back_translate(
     Writes back-translations of every caption of a table.
 
     Killed at any moment and called again, it asks only what was not answered, and the file is that of an unbroken
-    job. Languages are a function of seed and row id alone.
+    job. Languages depend only on seed and row id.
 
     Args:
         table: rows of the project's schema; equal captions of different rows may take different languages.
@@ -88,7 +88,7 @@ def back_translate(
         progress: show a progress bar.
 
     Returns:
-        What was kept and what was not.
+        Counts of kept and rejected captions.
 
     Raises:
         DataError: for unknown languages, a number out of range, or a directory that cannot be written.

@@ -125,7 +125,7 @@ def write_mixes(
         progress: show progress bars.
 
     Returns:
-        What was kept and what was not; pairs with a sound that cannot be read are not.
+        Counts of kept and rejected pairs; pairs with an unreadable clip are rejected.
 
     Raises:
         DataError: if nothing is kept or the directory cannot be written.
@@ -203,7 +203,7 @@ def describe_mix(
     mix: Mix, sounds: Sequence[dict[str, Any]], levels: Sequence[_Level], sampling_rate: int
 ) -> dict[str, Any]:
     """
-    What a mix file holds.
+    Contents of a mix file.
 
     Args:
         mix: the pair.

@@ -24,12 +24,12 @@ class JobError(RuntimeError):
 @dataclass
 class JobSummary:
     """
-    What a job did.
+    Result of a job.
 
     Attributes:
         items: how many there were.
         kept: how many gave a caption.
-        asked: requests that were sent now; the others' answers were there.
+        asked: requests sent by this run; the other answers were in the journal.
         faults: how many items were left without a caption, by reason.
         errors: the first few reasons why requests were not answered.
     """
@@ -50,10 +50,10 @@ class JobSummary:
 
 class Asker:
     """
-    Asks a backend, or the journal where it knows the answer.
+    Takes answers from the journal, and otherwise from a backend.
 
     Args:
-        backend: what answers.
+        backend: that answers the requests.
         journal: where answers are kept.
         summary: counts what is sent.
         attempts: maximum number of requests for one item if its answers are rejected.
@@ -67,7 +67,7 @@ class Asker:
         self, request: TextRequest, fault_of: Callable[[str], AnswerFault | None]
     ) -> tuple[str | None, str]:
         """
-        A usable answer and "", or None and why there is none.
+        A usable answer and "", or None and the reason.
 
         Raises:
             BackendRefused: if nothing will be answered.
@@ -118,7 +118,7 @@ def run_job(
         items: what is worked on.
         work: called once an item.
         concurrency: how many at a time.
-        description: what the progress bar says.
+        description: text of the progress bar.
         progress: show it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a language model is asked, and what answers: requests with a hash, and the interface of backends."""
+"""Requests to a language model, with a hash, and the interface of the backends that answer them."""
 
 import hashlib
 import json
@@ -48,12 +48,12 @@ class BackendRefused(RuntimeError):
 
 class TextBackend(Protocol):
     """
-    What answers requests.
+    Interface of a backend that answers requests.
 
     Attributes:
-        settings: what decides its answers, for the requests' hash and the record.
+        settings: all that its answers depend on, for the requests' hash and the record.
         concurrency: how many requests it may be asked at once.
-        is_rule_based: whether no language model is behind it.
+        is_rule_based: whether it works by rules, without a language model.
     """
 
     settings: Mapping[str, str | int | float]

@@ -1,4 +1,4 @@
-"""What can be fetched: publishers' addresses, checksums where they give them, and terms."""
+"""Datasets that can be downloaded: publishers' addresses, checksums if published, and terms."""
 
 from dataclasses import dataclass, field
 
@@ -21,9 +21,9 @@ class PublishedFile:
 
     Attributes:
         name: path below the directory that it is fetched to.
-        url: where it is.
+        url: address.
         checksum: ``md5:...`` or ``sha256:...`` as the publisher states it, or None.
-        columns: what the header of a CSV file must hold; an answer without them is some other page.
+        columns: columns that the header of a CSV file must have; a response without them is another page.
         size: in bytes, where it is known beforehand.
     """
 
@@ -66,7 +66,7 @@ class Fetchable:
         name: as the command takes it.
         title: as people call it.
         terms: lines on whose it is and what may be done with it.
-        files: fetched as they are.
+        files: downloaded without unpacking.
         archives: fetched and unpacked.
         hub_repo: dataset on the Hub whose files are listed there, in place of the two above.
         afterwards: lines on what is still to be done.
@@ -189,7 +189,7 @@ def fetchable_named(name: str) -> Fetchable:
     An entry of the catalogue.
 
     Raises:
-        FetchError: if there is none of the name; the message lists them.
+        FetchError: for an unknown name; the message lists the known ones.
     """
     if name not in CATALOG:
         raise FetchError(f"unknown dataset {name!r}; these can be fetched: {', '.join(CATALOG)}.")

@@ -45,7 +45,7 @@ def http_client() -> Iterator[httpx.Client]:
 
 def remote_size(client: httpx.Client, url: str) -> int | None:
     """
-    Bytes of a file at its publisher's, or None if the server does not tell.
+    Size of a file at its publisher's in bytes; None if the server does not give it.
 
     Raises:
         FetchError: if the server cannot be reached, or has no such file.
@@ -81,13 +81,13 @@ def download(
         url: http or https.
         place: path of the file; an existing file is kept.
         client: of [`http_client`].
-        checksum: ``md5:...`` or ``sha256:...``; None checks the length alone.
+        checksum: ``md5:...`` or ``sha256:...``; None checks only the length.
         attempts: tries in a row that bring nothing new.
         wait: seconds before the second try; they double.
         progress: show a progress bar.
 
     Returns:
-        Whether anything was fetched; False if the file was there.
+        Whether anything was downloaded; False if the file existed.
 
     Raises:
         FetchError: if the server has no such file, keeps failing, the disk is too small, or the checksum is wrong,

@@ -25,14 +25,14 @@ RECORD = "fetched.json"
 @dataclass(frozen=True)
 class FetchPlan:
     """
-    What is still to be done.
+    The remaining work.
 
     Attributes:
         fetchable: with all of its files, also of the Hub.
         files: those that are missing, archives' parts included, each with its bytes; None where the server does not
             tell.
         archives: those that are not unpacked yet.
-        peak_bytes: what the disk must hold beside what is there.
+        peak_bytes: additional disk space needed.
         free_bytes: what it has.
     """
 
@@ -44,7 +44,7 @@ class FetchPlan:
 
     @property
     def download_bytes(self) -> int:
-        """Bytes to be fetched, as far as servers tell."""
+        """Bytes to download, as far as servers give sizes."""
         return sum(size or 0 for _, size in self.files)
 
 
@@ -63,7 +63,7 @@ def plan_fetch(
         fetchable: an entry of the catalogue.
         directory: target; it may contain a part of the dataset.
         collections: of WavCaps, those to fetch the sound of; None is all.
-        keep_archives: archives stay beside what is unpacked.
+        keep_archives: keep archives after unpacking.
         mirror: server that has the publishers' files under the same paths, such as ``http://mirror:8000``; None asks
             the publishers.
 
@@ -110,12 +110,12 @@ def fetch(
     Args:
         plan: of [`plan_fetch`], of the same directory.
         directory: is made.
-        keep_archives: archives stay beside what is unpacked.
+        keep_archives: keep archives after unpacking.
         progress: show progress bars.
         wait: seconds before a failed request is tried again; they double.
 
     Returns:
-        How many files were fetched, and how many were unpacked.
+        Number of downloaded and of unpacked files.
 
     Raises:
         FetchError: if the disk is too small, another process fetches to the directory, a file cannot be had, its

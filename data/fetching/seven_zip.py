@@ -35,7 +35,7 @@ def unpack_7z(archive: Path, target: Path, *, progress: bool = True) -> dict[str
         progress: show a progress bar.
 
     Returns:
-        How many files went to each folder, by the folder's path below the target.
+        Number of files by the folder's path below the target.
 
     Raises:
         FetchError: if py7zr is not installed, the archive is damaged or encrypted, or a file in it would land outside

@@ -31,11 +31,11 @@ class GeneratedMomentsError(ValueError):
 @dataclass(frozen=True)
 class MomentSettings:
     """
-    What generated recordings are like.
+    Settings of generated recordings.
 
     Attributes:
         recordings: how many.
-        seed: of all draws; each recording has generators of its own.
+        seed: of all draws; each recording has separate random generators.
         sampling_rate: Hz of the files.
         seconds: shortest and longest recording.
         queries: fewest and most queries a recording, each of another label.

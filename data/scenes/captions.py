@@ -91,7 +91,7 @@ def choose(options: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def is_background(relation: str, kinds: Sequence[str]) -> bool:
-    """Whether the second kind is what the first stands out from: of two lasting sounds neither is."""
+    """Whether the second kind is the background of the first; False for two lasting sounds."""
     return relation == "while" and not KINDS[kinds[0]].lasting
 
 

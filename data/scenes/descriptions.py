@@ -1,4 +1,4 @@
-"""What happens in a scene, in discrete terms, and which scenes belong to which split.
+"""Discrete descriptions of scenes, and the split of each scene.
 
 A scene is one event kind alone, one *then* another, or one *while* another continues. Splits are kept apart by
 the scene's core: its relation and its kinds in order (for a kind alone, also count, pitch and loudness). A
@@ -53,7 +53,7 @@ class Part:
 class SceneDescription:
     """`relation` is "alone" (one part), "then" (two in their order) or "while".
 
-    With "while" the second part lasts and surrounds the first; where both last, they stand in alphabetical
+    With "while" the second part lasts and surrounds the first; where both last, they are in alphabetical
     order.
     """
 
@@ -67,7 +67,7 @@ class SceneDescription:
 
     @property
     def core(self) -> str:
-        """What decides the split."""
+        """The part of a description that decides its split."""
         if self.relation == "alone":
             return self.key
         return f"{self.relation}: " + " | ".join(part.kind for part in self.parts)
@@ -89,11 +89,11 @@ def split_of(core: str, seed: int) -> str:
 
 
 def describe_scene(seed: int, split: str, index: int, overlap: bool = False) -> SceneDescription:
-    """The description of one scene, a function of the arguments alone.
+    """The description of one scene; it depends only on the arguments.
 
     In "validation" and "test" no two scenes have the same set of kinds, so that a caption tells a clip from
     every other one. Training scenes are drawn freely from what the split owns. With overlap the scenes of all
-    splits are, and from `OVERLAPPING_KINDS` alone, so that many have a kind or both in common.
+    splits are, and only from `OVERLAPPING_KINDS`, so that many have a kind or both in common.
 
     Raises:
         IndexError: An evaluation split has no scene of that number (see `capacity`).
@@ -108,7 +108,7 @@ def describe_scene(seed: int, split: str, index: int, overlap: bool = False) -> 
 
 
 def capacity(seed: int, split: str) -> int:
-    """How many scenes "validation" or "test" can have."""
+    """Maximum number of scenes in "validation" or "test"."""
     return len(_evaluation_order(seed, split))
 
 

@@ -1,4 +1,4 @@
-"""The event kinds that scenes are made of, and what can be said of each."""
+"""The event kinds of scenes, and the words for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

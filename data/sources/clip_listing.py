@@ -1,4 +1,4 @@
-"""What a dataset's metadata name of one split, and what of it is on this disk."""
+"""The clips that a dataset's metadata list for one split, and which of them exist on this disk."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from ..schema import CaptionedClip, DataError, build_table
 logger = logging.getLogger(__name__)
 
 Missing = Literal["error", "skip"]
-# Ids of the recordings that clips were cut from: what tells that two datasets hold the same sound.
+# Ids of the recordings that clips were cut from; they identify the same recording in two datasets.
 ID_COLUMNS = {"freesound_id": Value("string"), "youtube_id": Value("string")}
 _SHOWN = 5
 
@@ -47,7 +47,7 @@ class ClipListing:
 
     @property
     def named(self) -> int:
-        """How many clips the metadata name."""
+        """Number of clips that the metadata list."""
         return len(self.clips) + len(self.missing)
 
     def table(self, missing: Missing = "error") -> Dataset:

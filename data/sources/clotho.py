@@ -54,7 +54,7 @@ def load_clotho(folder: str | os.PathLike[str], *, split: str, missing: Missing 
 
 def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipListing:
     """
-    What Clotho's files name of one split, and what of it is there.
+    The clips that Clotho's files list for one split, and which of them exist.
 
     The caption files ``clotho_captions_{development,validation,evaluation}.csv`` are in the directory or in
     ``clotho_csv_files`` below it, and so may the metadata files ``clotho_metadata_*.csv``, which bring Freesound
@@ -62,7 +62,7 @@ def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipList
     or below ``clotho_audio_files`` or ``audio``.
 
     Raises:
-        DataError: if there is no such split, no folder with its clips, or a file is not as it should be; the
+        DataError: if there is no such split, no folder with its clips, or a file is invalid; the
             message names the file, the line and the column.
     """
     folder = Path(folder)

@@ -15,7 +15,7 @@ NUMBERED_CAPTION = re.compile(r"caption_(\d+)")
 
 
 class RowError(ValueError):
-    """What is wrong with one row, without file and line."""
+    """The fault of one row, without file and line."""
 
 
 def convert_numbers(name: str, records: Sequence[MetadataRow]) -> None:
@@ -84,7 +84,7 @@ def carried_columns(metadata: Path, columns: list[str], caption_columns: list[st
 def captions_of(row: MetadataRow, caption_columns: list[str]) -> list[str]:
     """
     Raises:
-        RowError: for one that is not as it should be, or if there is none.
+        RowError: for an invalid value, or if there is none.
     """
     captions: list[str] = []
     for name in caption_columns:

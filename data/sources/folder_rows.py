@@ -31,7 +31,7 @@ _SHOWN = 5
 
 
 class FaultyRowError(DataError):
-    """A row that cannot be used; the message says where it is."""
+    """An invalid row; the message names its line."""
 
 
 @dataclass

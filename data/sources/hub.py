@@ -34,7 +34,7 @@ def load_hub_dataset(
     """
     Reads a dataset with an audio column, as ``datasets.load_dataset`` finds it, into the project's table.
 
-    Sound that is within the dataset's own files is written beside the other caches as it is, encoded, once: a
+    Sound that is within the dataset's own files is written once, still encoded, next to the other caches: a
     table names files. Nothing is decoded, and no media library of ``datasets`` is needed.
 
     Args:

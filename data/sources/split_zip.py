@@ -72,7 +72,7 @@ def unpack_archive(
         progress: show a progress bar.
 
     Returns:
-        How many files were written, and how many were there already.
+        Number of files written, and of files that existed.
 
     Raises:
         DataError: if there is no archive or more than one, a part is missing, the archive is damaged or

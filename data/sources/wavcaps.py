@@ -66,7 +66,7 @@ def list_wavcaps_clips(
     folder: str | os.PathLike[str], *, split: str = "train", collections: Sequence[str] | None = None
 ) -> ClipListing:
     """
-    What WavCaps' JSON files name, and what of it is there.
+    The clips that WavCaps' JSON files list, and which of them exist.
 
     The JSON files are in ``json_files/<collection>``, ``json_files``, the collection's folder or the directory
     itself. A collection's clips are in any folder of its name, or its name and ``_flac``, at any depth: so do

@@ -39,7 +39,7 @@ def use_onnx_towers(
         cache_dir: where exports are kept; None is the package's cache.
 
     Raises:
-        EngineError: if a tower cannot be exported or kept, or its export answers otherwise.
+        EngineError: if a tower cannot be exported or kept, or its export gives different embeddings.
     """
     inputs = {"audio": _sounds(processor), "text": _sentences(processor)}
     segments = torch.export.Dim("segments", min=1)

@@ -29,7 +29,7 @@ SMALLEST_GAIN = 1.05
 
 
 def machine_key() -> str:
-    """What the times depend on: processor, threads of torch, versions of torch and ONNX Runtime."""
+    """The properties that the times depend on: processor, torch's threads, versions of torch and ONNX Runtime."""
     try:
         runtime = version("onnxruntime")
     except PackageNotFoundError:
