@@ -93,7 +93,7 @@ def search(
     1. The percentile is the share of 48 common queries that score lower for this span. If no file is left, the
     command names the filter that leaves no file and ends with exit code 3.
 
-    --from runs many queries at once, with the same results as one by one. Empty lines are skipped and counted; a query that
+    --from runs many queries at once, one result list each. Empty lines are skipped and counted; a query that
     cannot be asked is reported and the others are answered.
 
     If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model

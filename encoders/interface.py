@@ -275,7 +275,7 @@ class AudioTextEncoder(ABC):
     @abstractmethod
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """
-        Pooled rows: a window's vector is projected from its row, a recording's from the mean of its rows: ``(windows, width)``.
+        Pooled rows, from which vectors are projected; a recording's from the mean: ``(windows, width)``.
 
         Args:
             waveforms: mono float32 ``(windows, window_samples)`` at ``sampling_rate``, padded with zeros.

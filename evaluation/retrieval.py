@@ -25,7 +25,7 @@ class RetrievalSplit:
     The distinct clips and queries of a split.
 
     Attributes:
-        audio: one audio reference a clip.
+        audio: one audio reference per clip.
         clip_groups: the relevance column's value of each clip.
         captions: the distinct (caption, group) pairs' captions.
         caption_groups: their groups; a clip is relevant to the captions of its own group.

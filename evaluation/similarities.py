@@ -29,7 +29,7 @@ class SimilarityError(ValueError):
 @dataclass(frozen=True, eq=False)
 class Similarities:
     """
-    How similar every query of a split is to every clip.
+    Similarities of every query of a split to every clip.
 
     Attributes:
         scores: ``(queries, clips)``, higher is nearer: a float32 array, or the vectors that they come from.
@@ -107,7 +107,7 @@ class Similarities:
         write_json(target / INFO, {"format": FORMAT, "version": VERSION, **names})
 
     def score_tensors(self) -> dict[str, np.ndarray]:
-        """The scores as they are saved, float32: ``scores``, or ``query_vectors`` and ``clip_vectors``."""
+        """The arrays to save, float32: ``scores``, or ``query_vectors`` and ``clip_vectors``."""
         if isinstance(self.scores, InnerProducts):
             named = {"query_vectors": self.scores.row_vectors, "clip_vectors": self.scores.column_vectors}
         else:

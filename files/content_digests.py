@@ -40,8 +40,8 @@ class ContentDigests:
 
     A file is found again in two ways. By place: its path, size, times and inode are those that were recorded, and it
     is not opened. By content: its name, size, modification time and a hash of its first and last 16 KiB are those of
-    a file that was read before, as they are where a folder was moved or copied with its times. Anything else is read
-    whole. If the database cannot be written, digests are kept for this process alone.
+    a file that was read before, for example in a moved folder or a copy with its times. Anything else is read
+    whole. If the database cannot be written, digests are kept only for this process.
 
     Args:
         directory: where the database is, made if missing; None keeps digests in memory.
@@ -188,7 +188,7 @@ def directory_fingerprint(
     """
     A digest of a directory's files: of their names below it and their contents, wherever it is.
 
-    Code, model cards, hidden files and what trainers note beside a model are skipped: none changes what a model
+    Code, model cards, hidden files and trainers' logs are skipped: none changes what a model
     computes.
 
     Returns:

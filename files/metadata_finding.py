@@ -16,7 +16,7 @@ class FoundMetadata:
         paths: that are to be read, `metadata.csv` before `metadata.jsonl`.
         remarks: (path, remark) of those whose names differ from these in upper and lower case.
         ignored: (path, reason) of files ignored because a file of the exact name is next to them.
-        unclear: (path, reason) of several that fit alike, none exactly: none of them is read.
+        unclear: (path, reason) of several files that match equally well; none of them is read.
     """
 
     paths: list[str] = field(default_factory=list)

@@ -26,9 +26,9 @@ class SoundWalk:
 
     Attributes:
         sounds: by path the state of each file that has the ending of a sound, in the order of the walk.
-        unread: files that are not read and worth a word; see [`unread_reason`].
+        unread: files to report as not read; see [`unread_reason`].
         faults: (path, reason) of what could not be looked at: folders, links without a target, links in a circle,
-            pipes and devices with the ending of a sound.
+            pipes and devices with the extension of an audio file.
     """
 
     sounds: dict[str, os.stat_result] = field(default_factory=dict)
@@ -40,7 +40,7 @@ def walk_sounds(folder: str | os.PathLike[str], extensions: frozenset[str]) -> S
     """
     Looks for sounds in a folder and those below it.
 
-    Files `.ts` are sounds if they are MPEG transport streams; nothing is said of others, which are programs. Links to
+    Files `.ts` are audio if they are MPEG transport streams; others are programs and not reported. Links to
     folders are followed, but for circles and for links to what is in the folder anyway. Hidden files and
     folders are passed over, as are folders of links that an export made; in the folder of an index nothing is
     counted as not read.
@@ -80,7 +80,7 @@ def walk_sounds(folder: str | os.PathLike[str], extensions: frozenset[str]) -> S
 
 
 def regular_file(path: str) -> tuple[os.stat_result | None, str]:
-    """The state of a regular file, or None and why there is none: a link without a target, a pipe and others."""
+    """The state of a regular file, or None and the reason: a link without a target, a pipe and others."""
     try:
         status = os.stat(path)
     except OSError as error:

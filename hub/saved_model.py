@@ -46,7 +46,7 @@ def collect_saved_model(
     directory: str | os.PathLike[str], repo_id: str, *, license: str | None = None
 ) -> Publication:
     """
-    Everything that goes to the Hub of a model directory: model, processor, code, and a card that says what it is.
+    The published files of a model directory: model, processor, code, and a card that describes it.
 
     The card is made of ``conversion.json``, where `auricle convert` wrote the model. It claims that the weights are
     the publisher's only if their digest is still the recorded one.

@@ -101,7 +101,7 @@ def count_packed_weights(model: nn.Module) -> dict[str, int]:
 
 
 def lack_of_packing() -> str | None:
-    """Why this build of torch cannot pack linear layers; None if it can, and its kernels give the same results as torch."""
+    """Why this build of torch cannot pack linear layers; None if it can, with the same results."""
     if not torch.backends.mkldnn.is_available():
         return "this build of torch has no oneDNN"
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")):

@@ -17,7 +17,7 @@ class FrameGrid(NamedTuple):
     Attributes:
         vectors: unit length, ``(frames, embedding_dim)`` float32; frame i begins at ``i * frame_seconds``.
         frame_seconds: step of the frames.
-        duration: of the recording in seconds; the last frame may reach behind it.
+        duration: of the recording in seconds; the last frame may extend beyond it.
     """
 
     vectors: np.ndarray

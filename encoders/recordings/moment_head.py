@@ -1,4 +1,4 @@
-"""A trained moment head behind the encoder that it belongs to."""
+"""A trained moment head, applied to the encoder that it belongs to."""
 
 import os
 from pathlib import Path

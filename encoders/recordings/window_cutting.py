@@ -1,4 +1,4 @@
-"""How a stream of samples is cut into an index's windows and a model's segments."""
+"""Cuts a stream of samples into an index's windows and a model's segments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

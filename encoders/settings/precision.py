@@ -63,7 +63,7 @@ def compute_towers_in(precision: str, *towers: Any) -> None:
     """
     Lets towers compute their matrix products in half precision from now on.
 
-    Weights stay in float32, as do norms and sums where torch.autocast says so, and whatever a tower returns is
+    Weights stay in float32, as do norms and sums where torch.autocast keeps them there, and a tower's output is
     brought to float32: pooling, projections and unit length behind it are not rounded.
 
     Args:

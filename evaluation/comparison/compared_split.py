@@ -93,7 +93,7 @@ class ComparedSplit:
 
 def digest_of_split(table: Dataset, *, progress: bool = False) -> str:
     """
-    What a split is recognised by wherever it is: ids, captions, places within files, and the files' bytes.
+    Identifies a split in any directory: ids, captions, offsets within files, and the files' contents.
 
     A file that cannot be read counts with the reason.
 

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class ComparisonOptions:
     """
-    How systems are compared.
+    Settings of a comparison.
 
     Attributes:
         reference: what differences are taken from: ``first``, ``best`` (by the ranking metric) or a system's name.

@@ -1,4 +1,4 @@
-"""Moment retrieval measures: how well predicted time spans match the true moments of a query.
+"""Moment retrieval metrics: how well predicted time spans match the true moments of a query.
 
 The measures are those of DCASE 2026 Task 6 and of the video moment retrieval benchmarks before it
 (QVHighlights, Lei et al., 2021):
@@ -105,7 +105,7 @@ def query_moment_values(
         predicted: for each query ``(n, 2)`` or ``(n, 3)`` spans, the best first, possibly none; a third
             column, a score, is ignored.
         true: for each query ``(m, 2)`` true moments, at least one.
-        most_predictions: predictions behind the first so many do not count.
+        most_predictions: only the first predictions, up to this number, count.
 
     Returns:
         By measure ``(queries,)`` float64 in [0, 1]: ``R1@0.5``, ``R1@0.7``, ``mAP``, ``mAP@0.5``,

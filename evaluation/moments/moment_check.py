@@ -18,7 +18,7 @@ from .recording_files import find_recording_files
 @dataclass(frozen=True)
 class MomentSplitCheck:
     """
-    What was found of one split.
+    Result of checking one split.
 
     Attributes:
         split: its name.
@@ -64,7 +64,7 @@ class MomentCheck:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every query can be used and every recording is there once, decodes and has its length."""
+        """Whether every query is valid and every recording exists once, decodes and has its length."""
         return not self.shared and not any(
             one.faults or one.missing or one.twice or one.undecodable or one.other_length
             for one in self.splits

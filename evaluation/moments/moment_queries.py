@@ -51,7 +51,7 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
     recordings with ``yid``, ``duration`` and ``moments`` of ``local_caption`` and ``timestamps``; a query's
     ``qid`` then is ``{yid}_{place}``, counted from 1.
 
-    Times are kept as written. A moment may end up to one second behind the recording, since the published
+    Times are kept as written. A moment may end up to one second after the recording, since the published
     files round times to seconds; how many do is a remark, and so is every true moment that is listed twice.
 
     Args:
