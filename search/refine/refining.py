@@ -81,10 +81,10 @@ class Refinement:
     def summary(self) -> str:
         """One line: how many marks, and what ranks the results."""
         how = {
-            "question": "ranked by the question alone",
-            "rocchio": "ranked by the question, moved towards what fits (Rocchio)"
+            "question": "ranked by the query",
+            "rocchio": "ranked by the query, moved towards what fits (Rocchio)"
             if self.search.question
-            else "ranked by the marks alone (Rocchio)",
+            else "ranked by the marks (Rocchio)",
             "probe": "ranked by a linear probe",
         }[self.method]
         more = ""

@@ -99,7 +99,7 @@ def test_every_fault_is_listed_and_none_hides_another(tmp_path):
     )
     assert (val["missing"], val["twice"]) == (["gone"], ["double"])
     assert [name for name, _ in val["undecodable"]] == ["broken"]
-    assert val["other_length"] == [["short", "lasts 4.000 s, but its queries say 9 s"]]
+    assert val["other_length"] == [["short", "lasts 4.000 s, but its queries give 9 s"]]
     assert "1 true moments are listed twice" in result.output
     assert "short: test, val" in result.output or "short: val, test" in result.output
     assert "nobody.wav" in result.output and "queries that cannot be used: 5" in result.output

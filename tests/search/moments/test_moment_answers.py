@@ -99,7 +99,7 @@ def test_what_does_not_go_together_is_one_line(place, tmp_path):
         (("some.jsonl", queries, *audio), "go with a model"),
         ((place / "model", queries), "needs --audio"),
         ((place / "model", tmp_path / "other.jsonl", *audio), "1 of 1 recordings are missing, first 'none'"),
-        ((place / "model", tmp_path / "longer.jsonl", *audio), "lasts 9.000 s, but query 'one_1' says 12 s"),
+        ((place / "model", tmp_path / "longer.jsonl", *audio), "lasts 9.000 s, but query 'one_1' gives 12 s"),
         ((place / "model", queries, "--audio", tmp_path / "nowhere"), "not a directory of recordings"),
     ):
         first = tmp_path / arguments[0] if isinstance(arguments[0], str) else arguments[0]

@@ -243,7 +243,7 @@ def test_marks_refine_the_answers_and_a_search_is_saved(page, tmp_path):
         shown(driver, [group.hit for group in refined[:CARDS]])
         asked(driver, f"“{question}”, refined by marks: 1 to 10 of 14 sounds (16 files)")
         told = driver.find_element(By.ID, "marked").text
-        assert told.startswith("2 windows fit, 1 does not; ranked by the question, moved towards what fits")
+        assert told.startswith("2 windows fit, 1 does not; ranked by the query, moved towards what fits")
         assert [
             mark.get_attribute("data-mark")
             for mark in driver.find_elements(By.CSS_SELECTOR, ".card [data-mark]")
