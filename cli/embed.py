@@ -116,6 +116,10 @@ def embed(
             raise ValueError(
                 "give either --out DIR for a teacher bank or OUT.parquet for the embeddings of a folder, not both."
             )
+        if parquet is not None and (split is not None or stage is not None):
+            raise ValueError(
+                "OUT.parquet holds every recording of the folder; --split and --stage need --out DIR."
+            )
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
         from accelerate.utils import gather_object

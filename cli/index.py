@@ -44,7 +44,7 @@ def index(
         Literal["float16", "int8"] | None,
         typer.Option(
             help="New index: also keep a vector a second (frames), so that `auricle moments` does not read the sound. "
-            "The command prints the disk space needed before it starts."
+            "Says before it starts how much disk that takes."
         ),
     ] = None,
     watch: Annotated[
@@ -99,7 +99,7 @@ def index(
     that are not used and the number of other files by extension.
 
     An index has one model, window, hop, precision, number of dimensions and kind of frames. They are chosen when it
-    is made, and recorded; for others, make another index. Its engine is recorded too, and another one may continue with
+    is made, and recorded; for others, make another index. Its engine is recorded too, and another one may go on with
     it. Needs pip install 'auricle[search]'.
     """
     with one_line_errors():

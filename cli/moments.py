@@ -20,6 +20,8 @@ from .index_options import (
     show_hits,
 )
 
+NOTHING_ABOVE = ("No moment exceeds enough of the common queries; a lower --min-percentile shows more.",)
+
 
 def moments(
     file: Annotated[Path, typer.Argument(help="Recording. It need not be in the index.")],
@@ -87,7 +89,7 @@ def moments(
             unless=no_server or model is not None or head is not None,
         )
         if answered is not None:
-            show_hits(None, answered.hits, as_json, export, title=sentence)
+            show_hits(None, answered.hits, as_json, export, NOTHING_ABOVE, title=sentence)
             return
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
@@ -105,4 +107,4 @@ def moments(
                     "--hop, --edges and --min-percentile do not go with --head, which finds spans by itself."
                 )
             found = moments_by_head(sounds, head, file, sentence, top=top)
-        show_hits(sounds, found, as_json, export, title=sentence)
+        show_hits(sounds, found, as_json, export, NOTHING_ABOVE if head is None else (), title=sentence)

@@ -139,6 +139,15 @@ def test_commands_run_as_written(page, library, tmp_path, monkeypatch):
             assert isinstance(json.loads(done.stdout), list)
 
 
+def test_without_a_moment_the_option_is_named(library, tmp_path, monkeypatch):
+    monkeypatch.chdir(library)
+    index = ["--index", str(tmp_path / "sounds.auricle")]
+    run = CliRunner().invoke
+    assert run(app, ["index", "sounds", "--model", "model", *index]).exit_code == 0
+    done = run(app, ["moments", "sounds/bark.wav", "a car passes", *index, "--min-percentile", "100"])
+    assert (done.exit_code, done.stdout) == (3, "no results\n") and "--min-percentile" in done.stderr
+
+
 # Python that only compiles (tests/test_docs.py), by page and number of its block, with the reason.
 ONLY_COMPILED = {
     ("api.md", 0): "needs a running engine; tests/search/engine sends such requests",

@@ -96,7 +96,7 @@ def _near(files: Mapping[str, np.ndarray], single: Filters) -> str:
 def _near_values(wanted: str, held: Counter[str], what: str) -> str:
     found = _nearest(wanted, held)
     if found:
-        return f"near are {', '.join(f'{value!r} ({_count(held[value])})' for value in found)}"
+        return f"similar values: {', '.join(f'{value!r} ({_count(held[value])})' for value in found)}"
     if not held:
         return f"the index has no {what}"
     common = ", ".join(repr(value) for value, _ in held.most_common(MOST_NEAR))

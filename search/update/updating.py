@@ -1,4 +1,4 @@
-"""Updates an index from folders: finds the files, embeds them, and reports both."""
+"""An index brought up to date with folders: what lies there, what is embedded, and one report of both."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any

@@ -66,7 +66,7 @@ def test_nothing_fits_says_why(running):
         "why_empty": running.index.why_empty(names={"tag": "tag"}, tag="Rain"),
         "notes": [],
     }
-    assert "tag Rain matches no file of the index; near are 'rain'" in told["why_empty"][0]
+    assert "tag Rain matches no file of the index; similar values: 'rain'" in told["why_empty"][0]
     told = ask(running.url, "api/v1/search", {**asked, "labels": "options"})[1]
     assert told["why_empty"][0].startswith("--tag Rain matches")
     told = ask(running.url, "api/v1/search", {"query": "rain", "min_score": 5})[1]

@@ -29,10 +29,10 @@ def archive(request, tmp_path_factory):
 
 
 EMPTY = {
-    "tag": ({"tag": "berlin"}, "--tag berlin matches no file of the index; near are 'Berlin Wald' (1 file)."),
+    "tag": ({"tag": "berlin"}, "--tag berlin matches no file of the index; similar values: 'Berlin Wald' (1 file)."),
     "license": (
         {"license": "cc0"},
-        "--license cc0 matches no file of the index; near are 'CC0' (1 file).",
+        "--license cc0 matches no file of the index; similar values: 'CC0' (1 file).",
     ),
     "nothing near": (
         {"license": "proprietary"},
@@ -40,7 +40,7 @@ EMPTY = {
     ),
     "value": (
         {"metadata": {"place": "forest"}},
-        "--metadata place=forest matches no file of the index; near are 'Forest' (1 file).",
+        "--metadata place=forest matches no file of the index; similar values: 'Forest' (1 file).",
     ),
     "name": (
         {"metadata": {"Place": "Forest"}},
