@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..search.query.hits import Hit
     from ..search.refine import Refinement
     from ..search.refine.mark_files import ImportReport
+    from ..search.refine.mark_table import MarkTable
+    from ..search.refine.marks import Mark
     from ..search.refine.saved_searches import SavedSearch
     from ..search.sound_index import SoundIndex
 
@@ -185,6 +187,7 @@ def refine(
             # A search by marks alone.
             searches.save(name, filters=given)
         search = searches.get(name)
+        _report_unmarked(table, search, marks)
         table.extend(marks)
         if export_csv is not None:
             _export(sounds, export_csv, name)
@@ -220,6 +223,15 @@ def parse_moment(text: str) -> tuple[str, float | None, float | None]:
             f"{text}: the moment after #t= must be START,END in seconds, as in #t=10,15."
         ) from error
     return path, start, end
+
+
+def _report_unmarked(table: "MarkTable", search: "SavedSearch", marks: "Sequence[Mark]") -> None:
+    """Reports which of the moments to unmark have no mark."""
+    marked = [*table.of(search.name, search.question), *(mark for mark in marks if mark.fits is not None)]
+    for mark in marks:
+        if mark.fits is None and not any(mark.overlaps(other) for other in marked):
+            moment = "" if mark.start is None else f"#t={mark.start:g},{mark.end:g}"
+            typer.echo(f"{mark.path}{moment}: has no mark in {search.name!r}.", err=True)
 
 
 def _show(
@@ -323,6 +335,7 @@ def _show_marks(sounds: "SoundIndex", search: "SavedSearch", as_json: bool) -> N
 
 def _delete(sounds: "SoundIndex", search: "SavedSearch", yes: bool) -> None:
     from ..search.refine import MarkTable, SavedSearches
+    from ..search.refine.marked_index import counted
 
     count = len(MarkTable(sounds).of(search.name))
     if not yes and not typer.confirm(
@@ -330,7 +343,7 @@ def _delete(sounds: "SoundIndex", search: "SavedSearch", yes: bool) -> None:
     ):
         raise typer.Exit(1)
     SavedSearches(sounds).delete(search.name)
-    typer.echo(one_line(f"deleted {search.name!r} and {count} marks"))
+    typer.echo(one_line(f"deleted {search.name!r} and {counted(count, 'mark', 'marks')}"))
 
 
 def _import(sounds: "SoundIndex", path: Path, name: str) -> None:

@@ -81,8 +81,8 @@ class MarkTable:
             who: sets it; the user of this process if not given.
 
         Raises:
-            SearchError: if the index does not have the file, for a moment that is none, neither a name nor a
-                query, or a table that cannot be written.
+            SearchError: if the index does not have the file; for a moment that is not valid or starts after the
+                file's end; without a name and a query; for a table that cannot be written.
         """
         mark = self.make(search, path, start, end, fits, question, who)
         self._append([mark])
@@ -124,10 +124,15 @@ class MarkTable:
             raise SearchError(f"{os.fspath(path)}: {error}.") from error
         store = self.index.store
         own = checked_path(store, self.index._contents, path)
-        digest = digests_of(store, [own]).get(own)
-        if digest is None:
+        rows = store.file_rows(["path", "digest", "duration"], [own]).to_pylist()
+        if not rows:
             raise SearchError(
                 f"{os.fspath(path)}: not in the index {store.folder}; add it with auricle index."
+            )
+        digest, duration = rows[0]["digest"], rows[0]["duration"]
+        if start is not None and start >= duration:
+            raise SearchError(
+                f"{os.fspath(path)}: the moment starts at {start:g} s, but the file ends at {duration:.2f} s."
             )
         moment = (None, None) if start is None or end is None else (float(start), float(end))
         return Mark(

@@ -47,6 +47,14 @@ class Mark:
             return self.search == search
         return bool(question) and self.question.strip() == question.strip()
 
+    def overlaps(self, other: "Mark") -> bool:
+        """Whether both mark the same content at moments that overlap; a mark without times overlaps each."""
+        if (self.digest or self.path) != (other.digest or other.path):
+            return False
+        if self.start is None or other.start is None:
+            return True
+        return self.start < (other.end or 0.0) and other.start < (self.end or 0.0)
+
 
 TEXTS = ("path", "digest", "search", "question", "who", "when", "fingerprint")
 

@@ -54,7 +54,12 @@ def test_a_search_is_made_marked_and_listed(thirty):
     done = run(thirty, "refine", "dogs", "--marks")
     assert [line.split("  ")[1].strip() for line in done.stdout.splitlines()] == ["fits", "does not fit"]
     assert run(thirty, "refine").stdout == "dogs: 'a dog barks', 1 fit, 1 do not\n"
-    run(thirty, "refine", "dogs", "--unmark", first[0][1])
+    assert not run(thirty, "refine", "dogs", "--unmark", first[0][1]).stderr
+    again = run(thirty, "refine", "dogs", "--unmark", first[0][1])
+    assert again.stderr == f"{first[0][1]}: has no mark in 'dogs'.\n"
+    path = first[0][1].rpartition("#t=")[0]
+    late = run(thirty, "refine", "dogs", "--fits", f"{path}#t=900,901", code=2)
+    assert re.search(r"the moment starts at 900 s, but the file ends at \d+\.\d\d s", late.stderr)
     assert run(thirty, "refine").stdout == "dogs: 'a dog barks', 1 fit, 0 do not\n"
     # A new question keeps the marks.
     run(thirty, "refine", "dogs", "--question", "rain falls", "--tag", "more")
@@ -64,7 +69,7 @@ def test_a_search_is_made_marked_and_listed(thirty):
     }
     run(thirty, "refine", "dogs", "--delete", code=1, input="n\n")
     done = run(thirty, "refine", "dogs", "--delete", "--yes")
-    assert done.stdout == "deleted 'dogs' and 1 marks\n"
+    assert done.stdout == "deleted 'dogs' and 1 mark\n"
     assert run(thirty, "refine").stdout.startswith("no saved searches; create one with: auricle refine NAME")
 
 

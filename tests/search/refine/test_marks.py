@@ -149,6 +149,7 @@ def test_no_windows_match_nothing():
         ({"start": 2.0, "end": 1.0}, "start at 0 or later"),
         ({"start": 2.0}, "end is None"),
         ({"start": -1.0, "end": 1.0}, "start at 0 or later"),
+        ({"start": 600.0, "end": 601.0}, r"starts at 600 s, but the file ends at \d+\.\d\d s"),
         ({"start": float("nan"), "end": 1.0}, "expected seconds"),
         ({"fits": 1}, "True or False"),
     ],
