@@ -33,7 +33,7 @@ def update_from_folders(
         store: the index.
         roots: absolute paths of folders or files.
         embed_files, progress, hear, check: as of [`update_index`].
-        prune: remove a folder's files even if the folder is missing or has no audio files left.
+        prune: take a folder's files out even if it is gone, or no sound at all is left in it.
 
     Raises:
         FileNotFoundError: for a root that does not exist.
