@@ -8,11 +8,18 @@ other, and backslashes into slashes or back.
 
 import os
 import posixpath
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 How = Literal["same", "form", "case", "blanks"]
+
+_REFUSED_CHARACTERS = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+# Superscript digits count as digits there.
+_DEVICE_NAME = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.I
+)
 
 
 class NameMatch(NamedTuple):
@@ -127,4 +134,22 @@ def _lies_in(path: str, folder: str, separator: str = os.sep) -> bool:
     return path.startswith(folder.rstrip(separator) + separator)
 
 
-__all__ = ["NameMatch", "NameTable", "composed", "folded", "same_names"]
+def portable_name(name: str) -> str:
+    """
+    A file name that Linux, macOS and Windows accept, from any text.
+
+    Windows refuses some characters, dots and blanks at the end, and the names of devices with any extension
+    (Microsoft, "Naming Files, Paths, and Namespaces").
+
+    Args:
+        name: without folders.
+
+    Returns:
+        The same name, unless a system refuses it: refused characters become ``_``, dots and blanks at the end are
+        removed, and ``_`` precedes the name of a device. Not shortened; ``_`` for an empty name.
+    """
+    name = _REFUSED_CHARACTERS.sub("_", name).rstrip(". ")
+    return f"_{name}" if not name or _DEVICE_NAME.match(name) else name
+
+
+__all__ = ["NameMatch", "NameTable", "composed", "folded", "portable_name", "same_names"]

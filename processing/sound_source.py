@@ -12,6 +12,8 @@ class AudioReadError(ValueError):
     """A recording cannot be read. The message names the file (or array), the fault and the remedy."""
 
 
+# With the character that ends a path (Microsoft, "Maximum Path Length Limitation").
+WINDOWS_PATH_LIMIT = 260
 # Fewer bytes than this after a sound cannot be lost sound.
 _SMALL_REST = 4096
 
@@ -21,6 +23,16 @@ def notes_of_rest(rest: int) -> list[str]:
     if rest <= _SMALL_REST:
         return []
     return [f"{rest} bytes after the end of its audio are neither audio nor a known chunk"]
+
+
+def _long_path_hint(path: str | bytes, system: str = os.name) -> str:
+    """Why Windows may not find a file that exists: its limit of 260 characters, with the one at the end."""
+    if system != "nt" or len(path) < WINDOWS_PATH_LIMIT or os.fsdecode(path).startswith("\\\\?\\"):
+        return ""
+    return (
+        f"; the path has {len(path)} characters, and Windows finds longer ones than {WINDOWS_PATH_LIMIT - 1} only if "
+        "long paths are enabled (LongPathsEnabled). Move the file, or write the path with \\\\?\\ in front"
+    )
 
 
 class SoundSource:
@@ -89,7 +101,7 @@ class SoundSource:
                 raise AudioReadError(f"{self.name}: is not a regular file")
             file = open(path, "rb")  # noqa: SIM115
         except FileNotFoundError as error:
-            raise AudioReadError(f"{self.name}: no such file") from error
+            raise AudioReadError(f"{self.name}: no such file{_long_path_hint(path)}") from error
         except OSError as error:
             raise AudioReadError(f"{self.name}: the file cannot be read ({error.strerror})") from error
         except ValueError as error:  # a NUL in the name

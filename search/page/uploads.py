@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...files.file_names import portable_name
 from ...processing import supported_audio_extensions
 from ..errors import SearchError
 from ..sound_index import SoundIndex
@@ -74,7 +75,7 @@ def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
 def upload_name(path: str) -> str:
     """
     A name that a file may be kept under, from the one a visitor gave: without folders, characters that are not seen
-    and leading dots, and not too long.
+    and leading dots, not too long, and valid on Linux, macOS and Windows.
 
     Args:
         path: whose last part is the visitor's name.
@@ -86,7 +87,7 @@ def upload_name(path: str) -> str:
         stem, ending = ending, ""
     ending = _cut(dot + ending, NAME_BYTES // 2)
     stem = _cut(stem.lstrip(". "), NAME_BYTES - len(ending.encode())).strip()
-    return f"{stem or 'sound'}{ending}"
+    return portable_name(f"{stem or 'sound'}{ending}")
 
 
 def _cut(text: str, most: int) -> str:
