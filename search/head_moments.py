@@ -35,7 +35,7 @@ def moments_by_head(
         Hits whose ``score`` and ``cosine`` are the head's score in [0, 1]; they have no percentile.
 
     Raises:
-        SearchError: for an empty query, a file that cannot be read, or a head that is none or belongs to
+        SearchError: for an empty query, an unreadable file, or a head that is invalid or belongs to
             another model.
     """
     from ..encoders import EncoderError

@@ -25,7 +25,7 @@ def load_index_encoder(name: str, **options: Any) -> AudioTextEncoder:
         options: of [`load_encoder`].
 
     Raises:
-        SearchError: if there is none, or it cannot be loaded.
+        SearchError: if there is no model, or it cannot be loaded.
     """
     try:
         return load_encoder(name, **options)
@@ -125,7 +125,7 @@ def record_of(
     settings: EncoderSettings,
 ) -> dict[str, Any]:
     """
-    What an index keeps of how it is made.
+    The record of an index's settings.
 
     Args:
         model: directory or Hub id.
@@ -158,13 +158,13 @@ def record_of(
 
 
 def place_of(model: str) -> str:
-    """A directory as an absolute path, anything else as it is."""
+    """A directory as an absolute path; anything else unchanged."""
     return os.path.abspath(model) if os.path.isdir(model) else model
 
 
 def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
     """
-    Returns a hop, or None, as it is.
+    Checks a hop and returns it unchanged.
 
     Raises:
         SearchError: for a hop that is not above 0 and at most a window: parts of a recording would be missing.

@@ -1,4 +1,4 @@
-"""What search over an index really gives on a labelled split: similarities from the index's stored vectors."""
+"""Evaluates search over an index on a labelled split: similarities from the index's stored vectors."""
 
 import hashlib
 import os

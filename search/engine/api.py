@@ -50,7 +50,7 @@ DESCRIPTION = (
 
 class Access:
     """
-    What a request may ask, by its headers.
+    Permissions of a request, by its headers.
 
     Attributes:
         any_file: whether it may ask about files that are not in the index.
@@ -74,7 +74,7 @@ def api_routes(index: ResidentIndex, token: str) -> list[BaseRoute]:
 
 
 def make_api(index: ResidentIndex, token: str) -> FastAPI:
-    """The application behind [`api_routes`]."""
+    """The application of [`api_routes`]."""
     errors = {
         400: "Invalid query.",
         401: "The token is wrong.",

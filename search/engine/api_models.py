@@ -28,7 +28,7 @@ class Request(BaseModel):
 
 
 class FilteredRequest(Request):
-    """What narrows down the files; all conditions have to hold."""
+    """Filters of files; all conditions must hold."""
 
     glob: Text | None = Field(
         None, description="Pattern of the path, such as `*/rain/*`, also from an indexed folder on."

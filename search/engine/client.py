@@ -1,4 +1,4 @@
-"""How a command asks a running engine; imports neither torch nor numpy, so that it starts at once."""
+"""Sends a command's query to a running engine; imports neither torch nor numpy, so that it starts at once."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
 
 class EngineAnswer(NamedTuple):
     """
-    What an engine found.
+    Results of an engine.
 
     Attributes:
         hits: results, the best first.

@@ -21,7 +21,7 @@ def docs_page(schema: Mapping[str, Any], mounted_at: str) -> str:
 
     Args:
         schema: OpenAPI 3.1, as a dictionary.
-        mounted_at: what stands in front of its paths.
+        mounted_at: prefix of its paths.
     """
     models = schema["components"]["schemas"]
     parts = []

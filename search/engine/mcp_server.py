@@ -37,7 +37,7 @@ def mcp_parts(
     """
     Routes of the MCP server, and the context that must be open while the application runs.
 
-    Its tools reach the sounds of the index alone, never other files.
+    Its tools can access only files of the index.
 
     Args:
         index: that is asked.
@@ -142,7 +142,7 @@ def make_server(index: ResidentIndex) -> Any:
 
     @server.tool(annotations=reads)
     async def library_status() -> Status:
-        """Tell how many recordings the index has, and which model it was made with."""
+        """Return the number of recordings in the index and the model it was created with."""
         return Status(**await work(questions, index.status))
 
     return server

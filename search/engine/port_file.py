@@ -1,4 +1,4 @@
-"""Where commands find a running engine: a file for each index that only its user can read, and a lock beside it."""
+"""The file by which commands find a running engine: one per index, readable only by its user, with a lock."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ LOCK_SECONDS = 0.5
 @dataclass(frozen=True)
 class EngineAddress:
     """
-    What commands need to ask an engine.
+    Address and token that commands need to query an engine.
 
     Attributes:
         host, port: where it listens.
@@ -78,7 +78,7 @@ def runtime_folder() -> Path:
 
 
 def is_private(status: os.stat_result) -> bool:
-    """Whether a folder or file belongs to this user, and nobody else can read or write it."""
+    """Whether a folder or file belongs to this user, and no other user can read or write it."""
     return status.st_uid == os.getuid() and not stat.S_IMODE(status.st_mode) & 0o077
 
 
@@ -148,7 +148,7 @@ class EngineRegistration:
 
 
 def new_token() -> str:
-    """A token that nobody guesses."""
+    """A random token."""
     return secrets.token_urlsafe(32)
 
 

@@ -34,7 +34,7 @@ class FileNotAllowedError(SearchError):
 
 
 class NotAnsweringError(SearchError):
-    """No query can be answered at the moment; the message says what must be done."""
+    """The engine cannot answer queries at the moment; the message says what to do."""
 
 
 class ResidentIndex:

@@ -1,4 +1,4 @@
-"""Style and script of the page, and what it says of its keys."""
+"""Style and script of the page, and its list of keys."""
 
 from html import escape
 from importlib.resources import files
@@ -32,7 +32,7 @@ def style() -> str:
 
 
 def head() -> str:
-    """What stands in the page's head: its script."""
+    """The page's head: its script."""
     return f"<script>{_text('page.js')}</script>"
 
 

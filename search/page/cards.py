@@ -1,4 +1,4 @@
-"""What the page shows of one answer; every word of it escaped."""
+"""The card of one result; all text is escaped."""
 
 from html import escape
 from pathlib import Path
@@ -48,7 +48,7 @@ def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> 
 
 
 def copies_html(group: CopyGroup) -> str:
-    """The files that are the same sound, behind one line; nothing if there are none."""
+    """A collapsed list of the identical files; empty if there are none."""
     told = group.told()
     if not told:
         return ""
@@ -61,7 +61,7 @@ def copies_html(group: CopyGroup) -> str:
 
 def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
     """
-    A player that stands at the moment, with a picture of the sound in which the moment is marked.
+    A player positioned at the moment, with a picture of the recording in which the moment is marked.
 
     Args:
         sound: what is played of the result.
@@ -83,7 +83,7 @@ def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
 
 def actions_html(hit: Hit, files: FileAddress, *, reveal: bool) -> str:
     """
-    What can be done with a result's file: copy its path, show it in its folder, save or drag out it or its moment.
+    Actions on a result's file: copy its path, show it in its folder, save or drag it or its moment.
 
     Args:
         hit: the result.

@@ -29,7 +29,7 @@ Choices = list[tuple[str, str]]
 
 
 class FilterValues(NamedTuple):
-    """What stands in the filters of a page, as its components give it; those of an older page lack the last ones."""
+    """Values of a page's filters, as its components give them; an older page lacks the last ones."""
 
     tag: str | None = ""
     glob: str | None = ""
@@ -82,7 +82,7 @@ class FilterValues(NamedTuple):
 
 class Facets(NamedTuple):
     """
-    What the files of an index have that they can be chosen by; each choice as (label with the count, value).
+    Values that files of an index can be filtered by; each choice as (label with the count, value).
 
     Attributes:
         tags, licenses, file_types: values.
@@ -98,7 +98,7 @@ class Facets(NamedTuple):
 
 
 def facets(index: SoundIndex | None) -> Facets:
-    """What there is to choose from now; nothing without an index."""
+    """The current choices; empty without an index."""
     if index is None:
         return Facets([], [], [], [], [])
     rows = index.store.file_rows(["path", "root", "tags", "license", "metadata"]).to_pylist()

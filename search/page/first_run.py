@@ -1,4 +1,4 @@
-"""A library without sounds: a folder is indexed from the page, and the page says how far it is."""
+"""First run with an empty library: the page indexes a folder and shows the progress."""
 
 import os
 import threading
@@ -38,7 +38,7 @@ class NewIndex:
 @dataclass(frozen=True)
 class Progress:
     """
-    How far indexing is.
+    Progress of indexing.
 
     Attributes:
         running: whether it continues.
@@ -184,7 +184,7 @@ class Library:
 
 def checked_folder(typed: str) -> str:
     """
-    The absolute path of a folder that somebody typed.
+    The absolute path of a folder that the user typed.
 
     Args:
         typed: a path, perhaps from the home folder on (`~`).
@@ -213,7 +213,7 @@ def checked_folder(typed: str) -> str:
 
 
 def welcome(library: Library) -> str:
-    """What to do first, in Markdown."""
+    """Instructions for the first run, in Markdown."""
     index = library.found
     if not library.local:
         return "The library is empty."

@@ -97,7 +97,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bracketed(host: str) -> str:
-    """The host as it stands in an address: IPv6 in brackets."""
+    """The host as written in an address: IPv6 in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
@@ -110,7 +110,7 @@ def check_place(host: str, port: int | None) -> None:
         port: None is any.
 
     Raises:
-        SearchError: if not; the message says why, and what else to give.
+        SearchError: if not; the message gives the reason and the alternatives.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(

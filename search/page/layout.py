@@ -28,7 +28,7 @@ def build_page(
         gr: Gradio.
         library: whose index is asked; its folder keeps marks and saved searches.
         sounds: gets the results; the application that serves the page has to have its routes.
-        uploads: visitors may add sounds to this folder, which then belongs to the index; None lets nobody.
+        uploads: visitors may add sounds to this folder, which then belongs to the index; None disables uploads.
     """
     listen = Listener(gr, library, sounds)
     # What was uploaded to ask by it is in a cache: after a day, and at the end, it goes.

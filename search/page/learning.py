@@ -1,4 +1,4 @@
-"""Marks of a page's visitors, and the results that learn from them."""
+"""Marks of a page's visitors, and results refined by them."""
 
 from collections.abc import Mapping
 from html import escape
@@ -64,8 +64,8 @@ def set_mark(index: SoundIndex, asked: Asked, hit: Hit, fits: bool, *, who: str 
         index: gets the mark.
         asked: the query.
         hit: the result.
-        fits: what the person says.
-        who: says so; None is the user of this process.
+        fits: the user's mark.
+        who: the user's name; None is the user of this process.
 
     Returns:
         What is marked now.
@@ -110,7 +110,7 @@ def refinement(index: SoundIndex, asked: Asked) -> "Refinement":
     What a query has learned from its marks.
 
     Raises:
-        SearchError: if that cannot be said.
+        SearchError: if the refinement cannot be computed.
     """
     from ..refine.refining import refine
 

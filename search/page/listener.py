@@ -1,4 +1,4 @@
-"""What happens on the page: from what stands on it to what it shows next."""
+"""Event handlers of the page: from the values of its fields to its next state."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from .shown_answers import CARDS, MOST_ANSWERS, Answers, Asked, plain
 
 class Listener:
     """
-    Each method takes what stands on the page and gives what it shows next.
+    Each method takes the values of the page's fields and returns its next state.
 
     Args:
         gr: Gradio.
@@ -45,7 +45,7 @@ class Listener:
             return offered(self.gr, self.library.found)
 
     def trouble(self) -> Any:
-        """What must be done before queries can be answered."""
+        """The notice that search is not available, and the remedy."""
         index = self.library.found
         missing = "" if index is None else index.missing_model
         return self.gr.update(value=f"**Search is not available.** {plain(missing)}", visible=bool(missing))

@@ -1,4 +1,4 @@
-"""What a page shows to one visitor: a query, its results, and the queries before it."""
+"""State of a page for one visitor: a query, its results, and the queries before it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ class Asked:
         sentence, unwanted: of a query by a sentence.
         names: whether names count, too.
         path, start, end: of the sound, and of its moment (seconds).
-        filters: as they stood on the page.
+        filters: values of the page's filters.
         search: name of the saved search.
         view: the results, those that learned from marks, or what to mark next.
     """
@@ -168,7 +168,7 @@ class Answers:
 
 
 def shortened(text: str) -> str:
-    """What fits on a button."""
+    """The text shortened to fit on a button."""
     return text if len(text) <= LONGEST_QUESTION else f"{text[: LONGEST_QUESTION - 1]}…"
 
 

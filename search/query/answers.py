@@ -35,7 +35,7 @@ SHORTEST = 1e-12
 @dataclass(frozen=True)
 class Question:
     """
-    What is asked, as vectors.
+    A query as vectors.
 
     Attributes:
         vector: of the query, unit length, ``(width,)``.

@@ -112,7 +112,7 @@ def find_groups(
         near_cosine: of two whole files, from which on they are near copies, -1 to 1; None looks for none.
 
     Raises:
-        SearchError: for a cosine out of range, or a number of results that is none.
+        SearchError: for a cosine out of range, or an invalid number of results.
     """
     check_top(top)
     check_near_cosine(near_cosine)

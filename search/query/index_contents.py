@@ -1,4 +1,4 @@
-"""What an index holds, in memory: read once, and again when somebody has changed it."""
+"""Contents of an index in memory: read once, and again when the index has changed."""
 
 import threading
 import time

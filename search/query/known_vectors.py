@@ -1,4 +1,4 @@
-"""What an index has already of a file that is asked about: its path as it is stored, and its vectors."""
+"""Stored path and vectors of a query's file, if the index has it."""
 
 import os
 from collections.abc import Sequence

@@ -32,7 +32,7 @@ def check_template(template: str) -> str:
 
 def phrase_query(query: str, template: str = SHORT_QUERY_TEMPLATE) -> str:
     """
-    A query of one to four words within a phrase; a longer one as it is.
+    A query of one to four words within a phrase; a longer one unchanged.
 
     Captions, which models learn from, are sentences; people ask for "rain".
 

@@ -1,4 +1,4 @@
-"""What a query says is unwanted: words behind a hyphen."""
+"""Excluded words of a query: words after a hyphen."""
 
 import re
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ class LinearScorer:
         return self.scale * np.asarray(cosines, dtype=np.float64) + self.offset
 
     def score(self, cosines: np.ndarray) -> np.ndarray:
-        """What people see: of a probe the probability of fitting, 0 to 1; otherwise the cosine itself."""
+        """The displayed score: a probe's probability of fitting, 0 to 1; otherwise the cosine."""
         raw = self.raw(cosines)
         return 1.0 / (1.0 + np.exp(-raw)) if self.method == "probe" else raw
 
@@ -98,7 +98,7 @@ def midpoint(scores: np.ndarray, fits: np.ndarray, background: np.ndarray) -> fl
 
 
 def uses_probe(fits: np.ndarray) -> bool:
-    """Whether there are marks enough for [`fit_probe`]."""
+    """Whether there are enough marks for [`fit_probe`]."""
     return len(fits) >= PROBE_MARKS and int(fits.sum()) >= PROBE_FITS
 
 

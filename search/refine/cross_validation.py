@@ -1,4 +1,4 @@
-"""What precision a threshold has, estimated on marks that the classifier has not seen: pure functions."""
+"""Precision of a threshold, estimated on marks that the classifier has not seen: pure functions."""
 
 import math
 from collections.abc import Sequence

@@ -43,7 +43,7 @@ class ImportReport:
     verb: str = "imported"
 
     def lines(self) -> list[str]:
-        """What a person should know, one line each."""
+        """Remarks for the user, one line each."""
         told = [f"{counted(self.imported, 'mark', 'marks')} {self.verb}"]
         if self.known:
             told[0] += f", {self.known:,} known already"
@@ -94,7 +94,7 @@ def import_marks(index: MarkedIndex, path: Path, search: str = "") -> ImportRepo
             taken. Without it each mark keeps its search, which is made if it is not there.
 
     Raises:
-        SearchError: if the file cannot be read, or is none of marks; nothing is imported then.
+        SearchError: if the file cannot be read, or is not a file of marks; nothing is imported then.
     """
     found, report = read_marks(path)
     names = {mark.search for _, mark in found if mark.search}

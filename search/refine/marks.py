@@ -16,7 +16,7 @@ FORMAT, VERSION = "auricle marks", 1
 @dataclass(frozen=True)
 class Mark:
     """
-    What somebody said of a moment of a recording.
+    A user's mark of a moment of a recording.
 
     Attributes:
         path: of the file as it was when it was marked, absolute.
@@ -79,7 +79,7 @@ def read_mark(row: Any) -> Mark:
     A mark from a line's JSON.
 
     Raises:
-        ValueError: if it is none; the message says why.
+        ValueError: if it is not a mark; the message gives the reason.
     """
     if not isinstance(row, Mapping):
         raise ValueError("not a JSON object")

@@ -57,7 +57,7 @@ class MatchedMarks:
         return {(path, float(start), float(end)) for paths, start, end in rows for path in paths}
 
     def remarks(self) -> list[str]:
-        """What a person should know of them, one sentence each."""
+        """Remarks for the user, one sentence each."""
         told = []
         if self.contradictions:
             windows = counted(self.contradictions, "window is", "windows are")

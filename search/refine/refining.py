@@ -32,7 +32,7 @@ from .window_rows import hits_of, marked_mask, random_windows, unmarked_rows
 @dataclass(frozen=True)
 class Refinement:
     """
-    What a search has learned, ready to be asked; marks set later need a new one.
+    A search refined by its marks; later marks need a new one.
 
     Attributes:
         index: a [`SoundIndex`].
@@ -71,7 +71,7 @@ class Refinement:
         return {(path, float(start)): bool(fits) for paths, start, fits in rows for path in paths}
 
     def remarks(self) -> list[str]:
-        """What a person should know of the marks, one sentence each."""
+        """Remarks on the marks for the user, one sentence each."""
         told = self.matched.remarks()
         if self.unread:
             lines = counted(len(self.unread), "line of marks", "lines of marks")

@@ -54,7 +54,7 @@ class SavedSearch:
     sound: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """What is kept of it, as JSON holds it."""
+        """The saved search as JSON values."""
         row = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         vectors = None if self.vectors is None else [[float(one) for one in row] for row in self.vectors]
         return {**row, "filters": dict(self.filters), "vectors": vectors}

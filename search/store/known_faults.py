@@ -1,4 +1,4 @@
-"""Files that could not be read when they were last tried: told of again, and tried again once something changes."""
+"""Files that were unreadable when last tried: reported again, and tried again once something changes."""
 
 import hashlib
 import json

@@ -30,13 +30,13 @@ Method = Literal["umap-hdbscan", "bertopic", "kmeans"]
 
 
 class ClusterError(ValueError):
-    """Captions that cannot be clustered, or clusters that are of other captions; the message says which."""
+    """Captions that cannot be clustered, or clusters of other captions; the message names them."""
 
 
 @dataclass(frozen=True)
 class ClusterSettings:
     """
-    How captions are clustered.
+    Settings of the clustering.
 
     The report (arXiv 2509.16649) names UMAP, HDBSCAN and BERTopic and gives no setting: these are ours.
 
@@ -80,7 +80,7 @@ class CaptionClusters:
         rows: the columns row_id, clip_id, caption_digest and cluster.
         settings: how they were made.
         sizes: captions of each cluster; none is empty.
-        top_words: the words that tell each cluster from the others, best first.
+        top_words: the most characteristic words of each cluster, best first.
         source: of the captions' vectors: name, fingerprint, prompt.
         outliers_before: share of captions that the clustering left without a cluster, 0 to 1.
         outliers_after: share still without their own cluster; 0, each is assigned to one.

@@ -1,4 +1,4 @@
-"""The words that tell clusters of captions from one another."""
+"""Characteristic words of caption clusters."""
 
 from collections.abc import Sequence
 

@@ -26,12 +26,12 @@ class Item:
     One thing that a chain needs.
 
     Attributes:
-        what: what it is.
+        what: description.
         place: where it must be, or where it is installed.
         size: in words.
         missing: what of it is missing, in words; empty if it is there.
         get: commands that bring it.
-        notes: what a person must know beside, its terms among it.
+        notes: further remarks for the user, such as terms.
         wanted_by: systems that need it, and ``the banks`` of their teachers.
         is_required: whether the chain stops without it; a model of the Hub is downloaded at its first use.
         time: an estimate of how long it takes to get, in words; empty if nothing is known.

@@ -1,4 +1,4 @@
-"""What a stage needs before it begins: published weights, augmentation jobs, lists of ids; checked before any step."""
+"""Inputs that a stage needs: published weights, augmentation jobs, lists of ids; checked before the first step."""
 
 import shlex
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class MissingInput:
     Attributes:
         stage: the stage's name.
         field: the recipe's field that asks for it.
-        message: one line that says what is missing and how to get it.
+        message: one line that names the missing input and how to get it.
     """
 
     stage: str

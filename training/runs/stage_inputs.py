@@ -36,7 +36,7 @@ Inputs = dict[str, dict[str, Any]]
 @dataclass(frozen=True)
 class Differences:
     """
-    What became of recorded inputs.
+    Comparison of recorded inputs with the current ones.
 
     Attributes:
         changed: a phrase for each that has another content now.

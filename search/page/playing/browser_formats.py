@@ -1,4 +1,4 @@
-"""Which sound files a browser plays as they are, detected from their content."""
+"""Detects from their content which audio files a browser plays without conversion."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _COVER = 0x400
 
 def browser_media_type(source: SoundSource) -> str | None:
     """
-    The media type of a file that browsers play as it is; None for one that must be converted.
+    The media type of a file that browsers play without conversion; None for one that must be converted.
 
     Tried in Chromium. Played are WAV (PCM, float32, A-law, mu-law), MP3, FLAC, Vorbis and Opus in Ogg and WebM, and
     AAC in MP4; the name's ending says nothing. Also converted is what browsers play, but not well: rates and

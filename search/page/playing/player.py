@@ -1,4 +1,4 @@
-"""What the page plays of a result: the file as it is, all of it as a WAV file, or a part around the moment."""
+"""Audio that the page plays for a result: the original file, a WAV conversion, or a part around the moment."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -28,7 +28,7 @@ class Playable:
         path: of the file; None if it cannot be read.
         begin: seconds from the file's begin to that of the part that is played; None for the file as it is.
         start: seconds from the begin of what is played to the moment.
-        note: what to tell about it, or empty.
+        note: remark for the user, or empty.
         seconds: length of the part; None for all behind ``begin``.
         media_type: of what is played.
     """
