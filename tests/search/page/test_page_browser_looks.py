@@ -54,7 +54,7 @@ def page(tmp_path_factory):
 def open_all(driver) -> None:
     """Opens everything that can be opened on the page."""
     driver.execute_script(
-        "for (const name of ['More about', 'Filters', 'View']) "
+        "for (const name of ['More options', 'Filters', 'View']) "
         "[...document.querySelectorAll('button')].find(button => button.innerText.includes(name)).click();"
     )
     until(lambda: driver.find_elements(By.CSS_SELECTOR, "#keys"), "the keys")
