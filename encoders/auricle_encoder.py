@@ -397,7 +397,7 @@ class AuricleEncoder(AudioTextEncoder):
 
 
 def _of_int8(fingerprint: str) -> str:
-    # A separate class: another way to quantise gets another number.
+    # A class of its own: another way to quantise is another number.
     return hashlib.sha256(f"{fingerprint} linear layers in int8, form 1".encode()).hexdigest()
 
 

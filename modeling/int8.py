@@ -41,7 +41,7 @@ def quantize_linear_layers(model: nn.Module, keep: tuple[str, ...] = ("grep_line
 
     Args:
         model: float32, on the CPU.
-        keep: last parts of names of layers that stay unchanged; BEATs' gates are small and sensitive.
+        keep: last parts of names of layers that stay as they are; BEATs' gates are small and sensitive.
 
     Returns:
         The copy, in evaluation mode.
