@@ -255,7 +255,7 @@ def test_a_saved_model_loads_and_anything_else_is_refused(section, tmp_path, tex
     again = load_model(str(tmp_path / "saved"))
     for name, value in again.model.state_dict().items():
         assert torch.equal(value, built.model.state_dict()[name]), name
-    with pytest.raises(PretrainedError, match="no config.json"):
+    with pytest.raises(PretrainedError, match="config.json is missing"):
         load_model(str(tmp_path))
     with pytest.raises(PretrainedError, match="'bert'"):
         load_model(str(text_dir))

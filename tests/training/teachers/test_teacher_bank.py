@@ -329,7 +329,7 @@ def test_the_first_missing_row_is_named(built, bank, tables, tmp_path):
     )
     expected = (
         r"half: row 'sounds/train/train_001.wav#0' of 'sounds', split 'train', is not in it "
-        r"\(4 of 10 rows are not\). It holds 'sounds' 'train' \(6 rows\)"
+        r"\(4 of 10 rows are not\). It contains 'sounds' 'train' \(6 rows\)"
     )
     with pytest.raises(BankError, match=expected):
         AlignedTeachers.align([bank, half], None, tables["train"])
