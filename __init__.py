@@ -3,7 +3,7 @@ Auricle: language-based audio retrieval. Write a sentence, get the sounds it des
 
     from auricle import AuricleModel, AuricleProcessor, SoundIndex, load_encoder
 
-Names are looked up when they are first used: `import auricle` alone imports no torch, transformers or numpy.
+Names are looked up when they are first used: `import auricle` itself imports neither torch nor transformers nor numpy.
 """
 
 from typing import TYPE_CHECKING

@@ -1,1 +1,1 @@
-"""The commands behind `auricle ...`, one thin module each."""
+"""The commands of `auricle`, one thin module each."""

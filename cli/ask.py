@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AskError(ValueError):
-    """The folder of a query does not exist or holds no audio files."""
+    """The folder of a query does not exist or contains no audio files."""
 
 
 def ask(
@@ -88,7 +88,7 @@ def ask(
 
 
 def find_sounds(folder: Path) -> "SoundWalk":
-    """The sounds below a folder, as `auricle index` finds them, and what else lies there."""
+    """The sounds below a folder, as `auricle index` finds them, and what else is there."""
     from ..files.sound_walking import walk_sounds
     from ..processing import supported_audio_extensions
 

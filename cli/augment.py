@@ -19,7 +19,7 @@ augment = typer.Typer(
 
 
 class Backend(StrEnum):
-    """What generates the captions."""
+    """The backend that generates the captions."""
 
     rules = "rules"
     openai = "openai"

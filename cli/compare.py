@@ -62,9 +62,9 @@ def compare(
 
     The command keeps the similarities and figures of every finished model in --cache-dir. If it is stopped,
     call it again: it takes finished models from there, and computes a model again if its weights or the
-    dataset changed. Speed is always measured anew.
+    dataset changed. Speed is always measured again.
 
-    A model that fails does not stop the others: its row says why, and the exit code is 1.
+    A model that fails does not stop the others: its row gives the reason, and the exit code is 1.
     """
     with one_line_errors():
         from ..data import unique_clips

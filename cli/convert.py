@@ -10,7 +10,7 @@ from .failures import one_line_errors
 
 
 class Kind(StrEnum):
-    """What can be converted."""
+    """Kinds of checkpoints that can be converted."""
 
     passt = "passt"
     beats = "beats"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GROUP_COPIES = typer.Option(
     "--group-copies/--no-group-copies",
     help="Show files of identical content as one result. Default: on for printed results; with --json and --export, "
-    "each file is a result of its own.",
+    "each file is a separate result.",
 )
 NEAR_COPIES = typer.Option(
     min=-1.0,
@@ -43,10 +43,10 @@ class Grouping:
 
         Args:
             group_copies, near_copies: the options; None is not given.
-            separate: without them, each file is a result of its own.
+            separate: without them, each file is its own result.
 
         Raises:
-            SearchError: for near copies where copies shall not be grouped.
+            SearchError: if near copies are requested but copies are not grouped.
         """
         if near_copies is not None and group_copies is False:
             from ..search.errors import SearchError
@@ -60,7 +60,7 @@ class Grouping:
         self, ask: "Callable[[int], list[Hit]]", top: int, sounds: "SoundIndex | None" = None
     ) -> "tuple[list[Hit], Sequence[CopyGroup] | None]":
         """
-        Results of a question, and the same with their copies where those are grouped.
+        Results of a query, and the same with their copies where those are grouped.
 
         Args:
             ask: gives so many results at most.

@@ -164,7 +164,7 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            help="What to fetch: clotho, audiocaps (captions alone), wavcaps, exclusions (the list of Freesound ids "
+            help="What to fetch: clotho, audiocaps (captions only), wavcaps, exclusions (the list of Freesound ids "
             "that DCASE 2025 excludes), or relevance (the multi-annotation of DCASE 2025)."
         ),
     ],

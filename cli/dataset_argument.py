@@ -51,7 +51,7 @@ def load_dataset_argument(
         would hold some clips of it out.
 
     Raises:
-        DatasetArgumentError: if the argument is none of these, or there is no such split or stage.
+        DatasetArgumentError: if the argument has another form, or the split or stage does not exist.
         RecipeError: if the recipe is not valid.
         DataError: if the data are not as they should be.
     """

@@ -47,7 +47,7 @@ def embed(
     rows: Annotated[
         str | None,
         typer.Option(
-            help="With --from: what the vectors belong to. A CSV file with the columns row_id, clip_id, source, split, "
+            help="With --from: the rows of the vectors. A CSV file with the columns row_id, clip_id, source, split, "
             "caption and file_name, or a dataset, whose row and clip ids then are the ids of the vectors."
         ),
     ] = None,
@@ -102,7 +102,7 @@ def embed(
         with one_line_errors(ValueError):
             if chosen:
                 raise ValueError(
-                    "--from takes vectors as they are; --window, --precision, --dims and --engine need MODEL."
+                    "--from imports vectors without a model; --window, --precision, --dims and --engine need MODEL."
                 )
         _import_vectors(arrays, rows, out, extra, data, model_name=model_name, progress=progress)
         return
@@ -115,6 +115,10 @@ def embed(
         if (parquet is None) == (out is None):
             raise ValueError(
                 "give either --out DIR for a teacher bank or OUT.parquet for the embeddings of a folder, not both."
+            )
+        if parquet is not None and (split is not None or stage is not None):
+            raise ValueError(
+                "OUT.parquet holds every recording of the folder; --split and --stage need --out DIR."
             )
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
@@ -204,7 +208,7 @@ def _import_vectors(
     _show_bank(bank)
     for name, count in unused.items():
         if count:
-            typer.echo(f"{count} vectors of {name} belong to no row and are left out", err=True)
+            typer.echo(f"{count} vectors of {name} belong to no row and are skipped", err=True)
 
 
 def _embed_folder(

@@ -12,7 +12,7 @@ TRUST_REMOTE_CODE = typer.Option(
 WINDOW = typer.Option(
     "--window",
     metavar="SECONDS",
-    help="Length of a window, at most what the model takes. Default: the model's own length.",
+    help="Length of a window, at most the model's maximum. Default: the model's own length.",
 )
 PRECISION = typer.Option(
     "--precision",

@@ -18,7 +18,7 @@ Name = tuple[str, str]
 
 
 class Method(StrEnum):
-    """How the weights are found."""
+    """How the weights are chosen."""
 
     systems_then_models = "systems-then-models"
     models_then_systems = "models-then-systems"

@@ -64,20 +64,20 @@ def evaluate(
         str | None,
         typer.Option(
             help="With --index: 'split' ranks the files of the split only; 'index' ranks all files of the index, and "
-            "those that are not of the split are wrong answers. [default: split]"
+            "clips outside the split count as wrong results. [default: split]"
         ),
     ] = None,
     skip_missing: Annotated[
         bool,
         typer.Option(
             "--skip-missing",
-            help="With --index: leave out clips that are not in the index. Otherwise they are an error.",
+            help="With --index: skip clips that are not in the index. Otherwise they are an error.",
         ),
     ] = False,
     training: Annotated[
         str | None,
         typer.Option(
-            help="Training dataset. The command checks that its train split holds no clip of the evaluated split."
+            help="Training dataset. The command checks that its train split contains no clip of the evaluated split."
         ),
     ] = None,
     window: Annotated[float | None, WINDOW] = None,
@@ -276,7 +276,7 @@ def similarities_of(
         trusted: whether remote code may run, for a model or an ensemble's members.
 
     Raises:
-        ValueError: for a model that cannot be loaded, or settings of one for what is none.
+        ValueError: if the model cannot be loaded, or model settings are given for something else.
     """
     from functools import partial
 

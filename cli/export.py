@@ -10,7 +10,7 @@ from .failures import one_line_errors, printable, quiet_libraries
 
 
 class Towers(StrEnum):
-    """What is exported."""
+    """Parts of the model to export."""
 
     both = "both"
     text = "text"

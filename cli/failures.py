@@ -37,7 +37,7 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
     """
     Prints one line if the disk is full, a quota or a limit on files is reached, or the directory becomes read-only.
 
-    Libraries report it each in an own way: by an `OSError`, or by its text in an error of their own.
+    Some libraries raise an `OSError`, others raise their own error with the text of it.
 
     Args:
         place: what was being written.
@@ -54,7 +54,7 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
         if reason is None:
             raise
         where = getattr(error, "filename", None) or place
-        told = f"error: {where}: cannot write ({reason}). What was written before is kept; make room and run the same"
+        told = f"error: {where}: cannot write ({reason}). Files written so far are kept; free space and run the same"
         typer.echo(printable(f"{told} command again."), err=True)
         raise typer.Exit(2) from error
 
@@ -116,7 +116,7 @@ def one_line(text: str) -> str:
 
 def quiet_libraries(*, download_bars: bool = False) -> None:
     """
-    Switches off messages of libraries about normal conditions; imports none of them.
+    Switches off libraries' messages about normal conditions, without importing the libraries.
 
     Args:
         download_bars: leave the Hub client's progress bars on.

@@ -7,13 +7,13 @@ if TYPE_CHECKING:
     from ..search.page.first_run import NewIndex
     from ..search.sound_index import SoundIndex
 
-# Of a folder of recordings, the index lies beside it.
+# For a folder of recordings, the index is next to the folder.
 ENDING = ".auricle"
 
 
 def index_of(place: str) -> str:
     """
-    The index that a name stands for: itself, or of a folder of recordings the index beside it.
+    The index of a name: the index directory itself, or the index next to a folder of recordings.
 
     Args:
         place: a directory or URI.
@@ -25,7 +25,7 @@ def index_of(place: str) -> str:
 
 
 def holds_recordings(place: str) -> bool:
-    """Whether a path is a folder with files that are not an index, not even a damaged one."""
+    """Whether a path is a folder with files that are neither an index nor a damaged one."""
     folder = Path(place)
     if "://" in place or not folder.is_dir() or not folder.name:
         return False

@@ -139,7 +139,7 @@ def index(
                         **process,
                     )
                 except SearchError as error:
-                    # Another model is no answer to a window or precision that was chosen.
+                    # A window or precision that was chosen is for this model: do not fall back to another one.
                     if model is None and (window, precision, dims, engine) == (None,) * 4:
                         raise SearchError(f"{error} {OTHER_MODELS}") from error
                     raise
@@ -164,7 +164,7 @@ def index(
                     interrupts.check()
                     if reported is None:
                         raise
-                    # With --watch, go on: a disk may return, another writer may finish.
+                    # With --watch, keep trying: a disk may return, another writer may finish.
                     typer.echo(printable(f"error: {error}"), err=True)
                 if watch is None:
                     break

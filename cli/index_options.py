@@ -1,4 +1,4 @@
-"""What the commands of an index share: options, opening the index, printing results."""
+"""Shared code of the index commands: options, opening the index, printing results."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..search.sound_index import Hit, SoundIndex
 
 DEFAULT_INDEX = "sounds.auricle"
-# Exit code of a question that nothing fits; errors have 2.
+# Exit code of a query that nothing fits; errors have 2.
 NO_RESULTS = 3
 # Copies of a result whose paths are printed.
 NAMED_COPIES = 5
@@ -154,12 +154,12 @@ def why_none(
     sounds: "SoundIndex", filters: Mapping[str, Any], min_score: float | None, ask: "Callable[..., list[Hit]]"
 ) -> list[str]:
     """
-    Why a question has no results, one sentence each.
+    Why a query has no results, one sentence each.
 
     Args:
         sounds: the index.
-        filters: of the question.
-        min_score: of the question, or None.
+        filters: of the query.
+        min_score: of the query, or None.
         ask: asks it again, with other values of ``top`` and ``min_score``.
     """
     from ..search.engine.resident_index import why_none as find_why

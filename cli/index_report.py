@@ -1,4 +1,4 @@
-"""What `auricle index` says of an update: numbers, what was skipped, and counts by reason and extension."""
+"""The report of `auricle index`: totals, skipped files, and counts by reason and extension."""
 
 from collections import defaultdict
 from dataclasses import asdict
@@ -38,7 +38,7 @@ def show_report(report: "IndexReport", json_file: Path | None) -> None:
         if (path, reason) in lost:
             what = "removed, since it has changed and is no longer readable,"
         elif (path, reason) in kept:
-            what = "kept as it was, since it is not accessible,"
+            what = "kept unchanged, because it is not accessible,"
         typer.echo(one_line(f"  {what} {path}: {reason}"), err=True)
     for path, reason in report.field_faults:
         typer.echo(one_line(f"  indexed without some metadata {path}: {reason}"), err=True)
@@ -58,7 +58,7 @@ def report_as_json(report: "IndexReport") -> dict[str, Any]:
     """
     An update's report: numbers, and all that was skipped, is no longer readable, is not read or has a remark.
 
-    ``no_longer_readable`` says of each file whether what the index has of it is kept.
+    ``no_longer_readable`` states for each file whether its entry in the index is kept.
     """
     from ..files.reading_report import ReadingReport, paths_with_reasons
 

@@ -13,8 +13,8 @@ class Interrupts(AbstractContextManager["Interrupts"]):
     Takes SIGINT: raises KeyboardInterrupt at once, and remembers it.
 
     Python can only raise where its own code runs. In a finalizer, a callback of a library or an import that a bare
-    ``except`` guards, the exception is dropped, and a command that runs until it is interrupted would go on. [`check`]
-    then raises it again. Outside the main thread, where signals cannot be taken, nothing is remembered.
+    ``except`` guards, the exception is dropped, and a command that runs until it is interrupted would continue.
+    [`check`] then raises it again. Outside the main thread, where signals cannot be taken, nothing is remembered.
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ OPEN_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 class LazyCommand(TyperCommand):
     """
-    Stands in the help for a command whose module is not imported yet.
+    Placeholder in the help for a command whose module is not imported yet.
 
     Args:
         name: as typed.
@@ -40,7 +40,7 @@ class LazyCommand(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """A group of [`LazyCommand`]s: it lists them as they are and loads the one that is called or completed."""
+    """A group of [`LazyCommand`]s: it lists them without importing and loads the one that is called or completed."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -99,7 +99,7 @@ def build_command(target: Callable | typer.Typer, name: str, *, open_options: bo
 
 def show_text_as_written(command: Any) -> None:
     """
-    Makes the help of a command, of its options and of its subcommands show its text as it is written.
+    Makes the help of a command, its options and its subcommands show the text exactly as written.
 
     Typer reads help as markup, in which ``'auricle[app]'`` loses its brackets, and keeps the line ends of a
     docstring, at which a narrow terminal would break twice. Here brackets stay, and a paragraph is one line.

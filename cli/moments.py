@@ -20,6 +20,8 @@ from .index_options import (
     show_hits,
 )
 
+NOTHING_ABOVE = ("No moment exceeds enough of the common queries; a lower --min-percentile shows more.",)
+
 
 def moments(
     file: Annotated[Path, typer.Argument(help="Recording. It need not be in the index.")],
@@ -68,7 +70,7 @@ def moments(
     """
     Find the times in a recording that a sentence describes.
 
-    The result is a ranked list of time spans, or none if the sentence fits no better than common questions do.
+    The result is a ranked list of time spans, or none if the sentence fits no better than common queries do.
 
     If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
     is loaded. --model does without it.
@@ -87,7 +89,7 @@ def moments(
             unless=no_server or model is not None or head is not None,
         )
         if answered is not None:
-            show_hits(None, answered.hits, as_json, export, title=sentence)
+            show_hits(None, answered.hits, as_json, export, NOTHING_ABOVE, title=sentence)
             return
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
@@ -105,4 +107,4 @@ def moments(
                     "--hop, --edges and --min-percentile do not go with --head, which finds spans by itself."
                 )
             found = moments_by_head(sounds, head, file, sentence, top=top)
-        show_hits(sounds, found, as_json, export, title=sentence)
+        show_hits(sounds, found, as_json, export, NOTHING_ABOVE if head is None else (), title=sentence)

@@ -1,4 +1,4 @@
-"""`auricle search --from`: the questions of a file, answered together."""
+"""`auricle search --from`: the queries of a file, answered together."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ NAMED_LINES = 10
 class QuestionFile(NamedTuple):
     """
     Attributes:
-        lines: numbers of the lines that hold a question, from 1.
+        lines: numbers of the lines that hold a query, from 1.
         questions: theirs.
         empty: numbers of the lines that hold none.
     """
@@ -33,10 +33,10 @@ class QuestionFile(NamedTuple):
 
 def read_questions(path: Path) -> QuestionFile:
     """
-    Reads one question a line, UTF-8; "-" is the standard input.
+    Reads one query per line (UTF-8); "-" is the standard input.
 
     Raises:
-        SearchError: for a file that cannot be read, is no UTF-8, or holds no question.
+        SearchError: for a file that cannot be read, is not UTF-8, or contains no query.
     """
     from ..search.errors import SearchError
 
@@ -44,7 +44,7 @@ def read_questions(path: Path) -> QuestionFile:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise SearchError(f"--from {path}: cannot be read: {error.strerror or error}.") from error
-    # Other signs that Unicode counts as line ends may stand within a question.
+    # A query may contain other characters that Unicode counts as line ends.
     rows = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
     found = QuestionFile([], [], [])
     for number, row in enumerate(rows if content else [], start=1):
@@ -73,18 +73,18 @@ def answer_file(
     export: Path | None,
 ) -> None:
     """
-    Prints the answers to every question of a file, and reports lines without one, and those that is not valid.
+    Prints the results of every query of a file, and reports empty and invalid lines.
 
     Args:
         sounds: the index.
         path: of the file.
         options: of [`SoundIndex.search_many`].
-        as_json: print one line of JSON a question: ``line``, ``query``, ``results``, perhaps ``error``.
+        as_json: print one line of JSON a query: ``line``, ``query``, ``results``, perhaps ``error``.
         export: also write all answers to this ``.csv`` or ``.jsonl`` file; or None.
 
     Raises:
-        SearchError: for a file that cannot be used, another ending of the export, or no question that can be asked.
-        typer.Exit: with code `NO_RESULTS` if no question has results.
+        SearchError: for a file that cannot be used, an unknown extension of the export, or no valid query.
+        typer.Exit: with code `NO_RESULTS` if no query has results.
     """
     from tqdm.auto import tqdm
 

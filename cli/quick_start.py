@@ -1,6 +1,6 @@
 """
-Questions to a running engine, without what a command line costs: reading options by typer takes several times as long
-as the answer.
+Queries to a running engine without typer, which takes several times as long to read options
+as the engine takes to answer.
 """
 
 import inspect
@@ -44,15 +44,15 @@ def ask_at_once(arguments: Sequence[str]) -> int | None:
 
 def simple_arguments(command: Callable[..., None], arguments: Sequence[str]) -> dict[str, Any] | None:
     """
-    What typer would call a command with.
+    The arguments that typer would pass to a command.
 
     Args:
         command: a function whose parameters are annotated for typer.
-        arguments: behind its name.
+        arguments: those after the command's name.
 
     Returns:
         Value by parameter; None for anything that is not plain: an unknown or repeated option, a value that is empty,
-        begins with a hyphen or is none of its type, a switch that the environment sets.
+        begins with a hyphen or has the wrong type, a switch that the environment sets.
     """
     positional: list[tuple[str, Any]] = []
     options: dict[str, tuple[str, Any]] = {}

@@ -36,7 +36,7 @@ def show_reading(report: "ReadingReport", json_file: Path | None = None) -> None
 
 
 def why_no_sounds(walk: "SoundWalk") -> str:
-    """What lies in a folder without sounds, to stand behind a message."""
+    """Describes a folder without audio files, to be appended to a message."""
     from ..files.unread_files import unread_lines
 
     links = "".join(f"; {path}: {reason}" for path, reason in walk.faults[:3])

@@ -48,7 +48,7 @@ def refine(
         str | None,
         typer.Option(
             help="Query of the search. Creates the search, or replaces its query and filters; its marks stay. Filters "
-            "given beside it are saved, too."
+            "given with it are saved, too."
         ),
     ] = None,
     like: Annotated[
@@ -117,7 +117,7 @@ def refine(
     Save a search, mark its results, and show results that learn from the marks.
 
     Create a search with --question, mark results with --fits and --misfit, and repeat. Results are printed in the form
-    that --fits and --misfit take. From the first mark on, the query moves towards windows that fit. From 20 marks on, a
+    that --fits and --misfit take. After the first mark, the query moves towards windows that fit. From 20 marks on, a
     linear probe ranks. Both use stored embeddings; the model runs only for a new query.
 
     Marks belong to the content of a file and stay valid when files are moved or renamed. `auricle detections` lists
@@ -310,7 +310,7 @@ def _list(sounds: "SoundIndex", searches: "Sequence[SavedSearch]", as_json: bool
         if not rows:
             typer.echo("no saved searches; create one with: auricle refine NAME --question TEXT")
         for row in rows:
-            asked = repr(row["question"]) if row["question"] else "by marks alone"
+            asked = repr(row["question"]) if row["question"] else "by marks only"
             told = f"{row['name']}: {asked}, {row['fits']} fit, {row['misfits']} do not"
             typer.echo(one_line(told + (f", filters {row['filters']}" if row["filters"] else "")))
 

@@ -28,7 +28,7 @@ def reproduce(
         bool,
         typer.Option(
             "--plan",
-            help="List what is missing, with sizes, times and commands, then all steps, and exit. Exit code 1 if "
+            help="List missing inputs, with sizes, times and commands, then all steps, and exit. Exit code 1 if "
             "something is missing, else 0.",
         ),
     ] = False,
@@ -66,7 +66,7 @@ def reproduce(
     retrain: Annotated[
         bool,
         typer.Option(
-            "--retrain", help="Delete outdated trainings and train them anew. Otherwise they are an error."
+            "--retrain", help="Delete outdated trainings and train them again. Otherwise they are an error."
         ),
     ] = False,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
@@ -76,13 +76,13 @@ def reproduce(
 
     The command trains all systems with all towers, embeds the training rows with each teacher once, evaluates
     every model with single and multiple annotations, searches the weights of the ensembles on the validation
-    split, and writes submission files, model cards and a table beside the report's metrics (OUT/results.md).
+    split, and writes submission files, model cards and a table next to the report's metrics (OUT/results.md).
 
     Run it with --plan first: it needs no GPU and downloads nothing.
 
     You can stop the command at any moment. If you run it again, it skips every step whose inputs have not changed,
     and resumes an unfinished training from its last checkpoint. If the inputs of a training have changed, the
-    command stops and names them; --retrain trains it anew. Other outdated steps are made again. docs/reproduce.md
+    command stops and names them; --retrain trains them again. Other outdated steps are repeated. docs/reproduce.md
     describes data, steps and files.
     """
     with one_line_errors():

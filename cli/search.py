@@ -40,7 +40,7 @@ def search(
     sentence: Annotated[
         str | None,
         typer.Argument(
-            help="Query: a sentence that describes the sound. A word with a hyphen in front is unwanted, as in "
+            help="Query: a sentence that describes the sound. A hyphen in front excludes a word, as in "
             '"rain -thunder"; several words: \'rain -"a police car"\'.'
         ),
     ] = None,
@@ -49,7 +49,7 @@ def search(
         Path | None,
         typer.Option(
             "--from",
-            help="Answer every line of this text file (UTF-8; - for standard input) in place of one query. With "
+            help="Run every line of this text file (UTF-8; - for standard input) as a query. With "
             "--json, one JSON line a query; --export takes .csv or .jsonl.",
         ),
     ] = None,
@@ -91,9 +91,9 @@ def search(
 
     Each result has a score, a percentile, a time span and a path. The score is the cosine similarity, at most
     1. The percentile is the share of 48 common queries that score lower for this span. If no file is left, the
-    command says which filter leaves none and ends with exit code 3.
+    command names the filter that leaves no file and ends with exit code 3.
 
-    --from answers many queries at once, each as it would be alone. Empty lines are skipped and counted; a query that
+    --from runs many queries at once, one result list each. Empty lines are skipped and counted; a query that
     cannot be asked is reported and the others are answered.
 
     If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
@@ -139,7 +139,7 @@ def search(
         if questions is not None:
             if group_copies or near_copies is not None:
                 raise SearchError(
-                    "with --from, each file is a result of its own: leave out --group-copies and --near-copies."
+                    "with --from, each file is a separate result: omit --group-copies and --near-copies."
                 )
             options = {**how, "top": top, "min_score": min_score}
             answer_file(sounds, questions, options, as_json=as_json, export=export)

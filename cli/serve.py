@@ -24,8 +24,8 @@ def serve(
         typer.Argument(
             metavar="INDEX",
             envvar="AURICLE_INDEX",
-            help="Index: a directory or a URI such as s3://bucket/index; or a folder of recordings, whose index lies "
-            "beside it and ends in .auricle.",
+            help="Index: a directory or a URI such as s3://bucket/index; or a folder of recordings, whose index is "
+            "next to it and ends in .auricle.",
         ),
     ] = DEFAULT_INDEX,
     host: Annotated[
@@ -48,9 +48,7 @@ def serve(
     ] = False,
     api_only: Annotated[
         bool,
-        typer.Option(
-            "--api-only", help="Serve the JSON API without the page. Needs 'auricle[engine]' alone."
-        ),
+        typer.Option("--api-only", help="Serve the JSON API without the page. Needs only 'auricle[engine]'."),
     ] = False,
 ) -> None:
     """

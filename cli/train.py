@@ -34,7 +34,7 @@ def train(
     """
     Train a model with a recipe.
 
-    A recipe that says task: moments trains a moment head.
+    A recipe with task: moments trains a moment head.
 
     The command runs all stages in order, or one stage. You can set any field of the recipe with an option: by
     its full name (--training.epochs 3), by its short name if it occurs in one section only (--epochs 3), or
@@ -101,7 +101,7 @@ def _run(recipe: "Recipe", stage: str | None, progress: bool, push_to_hub: str |
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """What a recipe, its data, its models or its training may say, each in one line."""
+    """Errors of a recipe, its data, its models or its training, each with a one-line message."""
     from ..conversion.finite_weights import NonFiniteWeightsError
     from ..data import DataError
     from ..encoders import EncoderError

@@ -1,4 +1,4 @@
-"""`auricle train` with a recipe that says ``task: moments``: trains a moment head."""
+"""`auricle train` with a recipe with ``task: moments``: trains a moment head."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def train_moment_head(
 
 
 def _push(run_dir: str, repo_id: str) -> None:
-    """Pushes the head. If the push fails, the error is printed; the head lies in the run."""
+    """Pushes the head. If the push fails, the error is printed; the head is in the run."""
     from ..hub.moment_head import collect_moment_run
     from ..hub.publishing import PublishError, publish
 

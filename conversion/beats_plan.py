@@ -46,7 +46,7 @@ def plan_beats(checkpoint: Checkpoint) -> KeyPlan:
     """
     Config and weights of a BEATs.
 
-    The config is taken from the file alone: the published class's defaults describe another model.
+    The config is taken only from the file: the published class's defaults describe another model.
 
     Raises:
         ConversionError: if settings are missing or ask for another architecture, or the layers' shared position

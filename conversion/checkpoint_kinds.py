@@ -1,4 +1,4 @@
-"""What a checkpoint holds, detected from the names of its weights."""
+"""Detects the kind of a checkpoint from the names of its weights."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,7 @@ RETRIEVAL_TEXTS = {"text_embedding_model.": "DCASE 2025 baseline", "sentence_emb
 # Beginnings of names that tell models of others, and what to do with such a file instead.
 _FOREIGN = (
     (("audio_branch.",), "LAION CLAP", "use the model that transformers loads as ClapModel"),
-    (("audio_model.audio_encoder.",), "CLAP in transformers' form", "it loads as ClapModel as it is"),
+    (("audio_model.audio_encoder.",), "CLAP in transformers' form", "ClapModel loads it directly"),
     (("caption_encoder.", "audio_encoder."), "MS-CLAP", "its architecture is not supported"),
     (
         ("audio_projection.weight", "text_projection.weight", "audio_model.", "text_model."),
@@ -21,17 +21,17 @@ _FOREIGN = (
     ),
     (
         ("embeddings.word_embeddings.",),
-        "a text encoder alone",
+        "only a text encoder",
         "give it to a recipe as model.text.pretrained",
     ),
-    (("roberta.embeddings.",), "a text encoder alone", "give it to a recipe as model.text.pretrained"),
-    (("bert.embeddings.",), "a text encoder alone", "give it to a recipe as model.text.pretrained"),
+    (("roberta.embeddings.",), "only a text encoder", "give it to a recipe as model.text.pretrained"),
+    (("bert.embeddings.",), "only a text encoder", "give it to a recipe as model.text.pretrained"),
 )
 
 
 def identify(names: Collection[str]) -> str | None:
     """
-    What the names of the weights belong to.
+    The kind of model that has weights of these names.
 
     Returns:
         ``"passt"``, ``"beats"`` or ``"eat"`` for an audio encoder, ``"retrieval"`` for a whole retrieval model in
@@ -81,7 +81,7 @@ def check_kind(wanted: str, names: Collection[str], file: str) -> None:
         )
     asked = TOWERS.get(wanted, "a retrieval model")
     if found is not None:
-        alone = ", an audio encoder alone" if wanted == RETRIEVAL else ""
+        alone = ", only an audio encoder" if wanted == RETRIEVAL else ""
         raise ConversionError(
             f"{file}: is a checkpoint of {TOWERS[found]}{alone}, not of {asked}; run `auricle convert {found}` "
             "on it."
@@ -99,14 +99,12 @@ def check_kind(wanted: str, names: Collection[str], file: str) -> None:
 
 
 def _wrapped(names: Collection[str]) -> str:
-    """A hint where most keys, but not all, lie below one name."""
+    """A hint where most keys, but not all, are below one name."""
     heads = [name.split(".", 1)[0] for name in names if "." in name]
     most = max(set(heads), key=heads.count, default=None)
     if most is None or not len(names) / 2 < heads.count(most) < len(names):
         return ""
-    return (
-        f" {heads.count(most)} of its {len(names)} keys begin with '{most}.': save those alone, without it."
-    )
+    return f" {heads.count(most)} of its {len(names)} keys begin with '{most}.': save only those, without the prefix."
 
 
 __all__ = [

@@ -24,7 +24,7 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
     The files that make up one checkpoint, in order.
 
     Args:
-        paths: the whole file; or one of its parts, whose others lie beside it; or all parts.
+        paths: the whole file; or one of its parts, with the others next to it; or all parts.
 
     Raises:
         ConversionError: if a part is missing, or among several files one is whole by itself.
@@ -37,7 +37,7 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
                 raise ConversionError(f"{path}: no such file; all parts of a checkpoint are needed.")
             if _is_whole(path):
                 raise ConversionError(
-                    f"{path}: is a whole checkpoint, not a part of one; give that file alone."
+                    f"{path}: is a whole checkpoint, not a part of one; give only that file."
                 )
         return _complete(_in_order(paths))
     (path,) = paths
@@ -54,11 +54,11 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
 @contextmanager
 def one_file(parts: Sequence[Path], near: Path, progress: bool = False) -> Iterator[Path]:
     """
-    The checkpoint as one file: itself, or its parts joined in a temporary file for as long as it is needed.
+    The checkpoint as one file: itself, or its parts joined in a temporary file.
 
     Args:
         parts: in order.
-        near: a directory on the disk that the joined file is to lie on.
+        near: a directory on the disk that the joined file is to be on.
         progress: show a bar.
 
     Raises:

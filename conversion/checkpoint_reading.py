@@ -55,7 +55,7 @@ def read_checkpoint(path: str | Path) -> Any:
         Usually a dict. Objects of settings classes are turned into plain dicts, lists and values.
 
     Raises:
-        ConversionError: if the file is missing, is no checkpoint, is damaged or truncated, or asks for code.
+        ConversionError: if the file is missing, is not a checkpoint, is damaged or truncated, or asks for code.
     """
     path = Path(path)
     if not path.exists():
@@ -85,7 +85,7 @@ def read_checkpoint(path: str | Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Containers and inert values as plain dicts, lists and values; tensors stay as they are."""
+    """Containers and inert values as plain dicts, lists and values; tensors stay unchanged."""
     if isinstance(value, InertValue):
         if isinstance(value.state, Mapping):
             # OmegaConf keeps the contents of a container and the value of a node under these names.
@@ -108,7 +108,7 @@ def _read_torch_zip(path: Path) -> Any:
     except zipfile.BadZipFile as error:
         raise ConversionError(
             f"{path}: the file is truncated or corrupt: the table of contents at its end is missing. Download it "
-            "again and compare the size; if it is one of several parts, put the others beside it."
+            "again and compare the size; if it is one of several parts, put the others next to it."
         ) from error
     if any(name.endswith("constants.pkl") for name in names):
         raise ConversionError(f"{path}: is a TorchScript program, not a checkpoint: it holds code.")

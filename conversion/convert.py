@@ -30,14 +30,14 @@ RECORD_NAME = "conversion.json"
 @dataclass
 class ConversionReport:
     """
-    What was converted.
+    Report of a conversion.
 
     Attributes:
         tower: ``"passt"``, ``"beats"`` or ``"eat"``, or ``"retrieval"`` for a whole retrieval model.
         source_sha256: of the checkpoint file, hexadecimal; of its joined parts if it came in parts.
         weights_sha256: of the written ``model.safetensors``; None if nothing was written.
         parameters: number of weights, the fixed tables included.
-        dropped: published name of each tensor that was left out, to the reason.
+        dropped: published name of each tensor that was omitted, to the reason.
         notes: what was done to the names of the weights, and what a user should know, a sentence each.
     """
 
@@ -62,7 +62,7 @@ def load_published(
     Args:
         tower: ``"passt"``, ``"beats"`` or ``"eat"``.
         checkpoint: the publisher's file.
-        attention_heads: where the file does not tell and it is not one for every 64 channels.
+        attention_heads: needed if the file does not give it and it differs from one per 64 channels.
         pooling: how an EAT's tokens become one vector.
 
     Returns:
@@ -229,7 +229,7 @@ def refuse_other_weights(before: Mapping[str, str], after: Mapping[str, str], di
 
 
 def write_record(report: ConversionReport, sources: Sequence[Path], directory: Path, **more: Any) -> None:
-    """Completes the report with the digest of the written weights, and writes it beside them."""
+    """Completes the report with the digest of the written weights, and writes it next to them."""
     report.weights_sha256 = sha256_of(directory / "model.safetensors")
     record = {
         "tower": report.tower,

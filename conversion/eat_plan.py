@@ -29,7 +29,7 @@ def plan_eat(
 
     Args:
         checkpoint: of EAT, in either published form.
-        heads: number of attention heads where the file does not tell and it is not one for every 64 channels.
+        heads: number of attention heads, if the file does not give it and it differs from one per 64 channels.
         pooling: of the config.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Weights that are numbers: those of a diverged training are neither saved nor passed on."""
+"""Checks that weights are finite: weights of a diverged training are neither saved nor published."""
 
 import os
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def check_finite_weights(weights: Mapping[str, torch.Tensor], where: str) -> Non
 
     Args:
         weights: tensors by name, on any device; those of integers are always finite.
-        where: what the message begins with.
+        where: start of the error message.
 
     Raises:
         NonFiniteWeightsError: naming how many tensors hold NaN or infinity, and the first of them.

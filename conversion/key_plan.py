@@ -1,4 +1,4 @@
-"""What of a checkpoint goes where: the parts that all plans share."""
+"""Maps a checkpoint's weights to a model's: the code that all plans share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Checkpoint:
 
     Attributes:
         name: what messages call it.
-        weights: tensors by their published names; values that are no tensors are kept as they are.
+        weights: tensors by their published names; values that are not tensors are kept unchanged.
         settings: the file's own description of the model, or an empty dict.
     """
 
@@ -38,7 +38,7 @@ class KeyPlan:
     Attributes:
         config: of the model.
         tensors: float32 tensors by our names.
-        dropped: published name to the reason why it is left out.
+        dropped: published name to the reason why it is omitted.
         published_name: our name of a tensor to the published one, for messages.
     """
 
@@ -56,7 +56,7 @@ def take_apart(contents: Any, name: str, settings_keys: tuple[str, ...] = ("cfg"
         contents: a flat dict of tensors, or a dict with them under ``model`` (or ``state_dict``) and settings
             beside them.
         name: the file's, for messages.
-        settings_keys: where the settings may lie, the first that is there; those of fairseq by default.
+        settings_keys: where the settings may be, the first that is there; those of fairseq by default.
 
     Raises:
         ConversionError: if there are no weights.
@@ -84,10 +84,10 @@ def split_dropped(
 
     Args:
         weights: by published name.
-        reasons: prefix of names that are left out, to why.
+        reasons: prefix of names that are omitted, to why.
 
     Returns:
-        The remaining weights in float32 and, by name, why each of the others is left out.
+        The remaining weights in float32 and, by name, why each of the others is omitted.
     """
     kept, dropped = {}, {}
     for name, value in weights.items():
@@ -121,7 +121,7 @@ def count_blocks(checkpoint: Checkpoint, prefix: str) -> int:
     Number of blocks named ``prefix.0``, ``prefix.1``, ...
 
     Raises:
-        ConversionError: if there is none, or one in between is missing.
+        ConversionError: if there are no layers, or one in between is missing.
     """
     numbers = {
         int(name[len(prefix) + 1 :].split(".", 1)[0])

@@ -10,7 +10,7 @@ def without_wrappers(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
     """
     Takes off what torch.compile and modules around the model add to the names of its weights.
 
-    ``_orig_mod.`` goes wherever it stands. ``net.``, ``model.`` and ``module.`` go if every key begins with it.
+    ``_orig_mod.`` is removed everywhere; ``net.``, ``model.`` and ``module.`` if every key begins with it.
 
     Returns:
         The checkpoint with the model's own names, and what was done, a sentence each.

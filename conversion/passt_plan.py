@@ -9,7 +9,7 @@ DROPPED = {
 }
 NUM_MEL_BINS = 128
 PATCH_SIZE = 16
-# Strides that checkpoints were published with; the position grids tell them apart.
+# Strides that checkpoints were published with; the position grids distinguish them.
 STRIDES = (10, 12, 14, 16, 20)
 FULL_SEGMENT_FRAMES = 1000
 

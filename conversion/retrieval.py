@@ -100,7 +100,7 @@ def convert_retrieval(
 
 
 def _name_of(parts: Sequence[Path]) -> str:
-    """What messages call the checkpoint; where its joined parts lie for a while means nothing to anyone."""
+    """Name of the checkpoint in messages: the given path, not the temporary file of the joined parts."""
     return f"{parts[0]} and {len(parts) - 1} more parts" if len(parts) > 1 else str(parts[0])
 
 

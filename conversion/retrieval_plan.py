@@ -37,7 +37,7 @@ _DROPPED_OF_TEXT = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a publisher keeps what; names are prefixes of keys."""
+    """Layout of a publisher's checkpoint; names are prefixes of keys."""
 
     text: str
     audio_projection: str
@@ -104,7 +104,7 @@ def plan_retrieval(checkpoint: Checkpoint) -> RetrievalPlan:
         if ours is not None:
             tensors[ours] = value
         elif name != "tau" and not name.startswith((RETRIEVAL_AUDIO, layout.text)):
-            # Nothing is left out without a reason: the comparison with the model names it.
+            # Nothing is omitted without a reason: the comparison with the model names it.
             tensors[name] = value
     temperature = _temperature(checkpoint)
     learned = _is_learned(checkpoint, publisher)
@@ -117,9 +117,7 @@ def plan_retrieval(checkpoint: Checkpoint) -> RetrievalPlan:
     if not checkpoint.settings:
         notes.append("the file has no hyper_parameters: patchout and dropout are the publisher's defaults")
     if setting(checkpoint.settings, "projection_dropout", 0.0):
-        notes.append(
-            "projection_dropout is left out: the publisher's code also applies dropout in evaluation"
-        )
+        notes.append("projection_dropout is ignored: the publisher's code also applies dropout in evaluation")
     config = AuricleConfig(
         audio_config=audio.config,
         text_config=_text_config(text, publisher, checkpoint),

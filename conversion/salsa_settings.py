@@ -1,4 +1,4 @@
-"""What salsa's settings (sacred's ``hyper_parameters``) may say for a model that these classes can hold."""
+"""Checks salsa's settings (sacred's ``hyper_parameters``): which of them these classes support."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -56,8 +56,8 @@ def check_salsa(checkpoint: Checkpoint) -> None:
     settings, name = checkpoint.settings, checkpoint.name
     if not settings:
         raise ConversionError(
-            f"{name}: has no hyper_parameters, which say how salsa's captions and segments become embeddings; give "
-            "the whole checkpoint, not its state_dict alone."
+            f"{name}: has no hyper_parameters, which describe how salsa embeds captions and segments; give "
+            "the whole checkpoint, not only its state_dict."
         )
     for path, only, what in _FIXED:
         value = setting(settings, path, only)

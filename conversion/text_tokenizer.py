@@ -24,7 +24,7 @@ def load_text_tokenizer(location: str | os.PathLike[str], config: PreTrainedConf
         The tokenizer, and what a user should know, a sentence each.
 
     Raises:
-        ConversionError: if there is none, or its tokens are not the tower's.
+        ConversionError: if there is no tokenizer, or its tokens are not the tower's.
     """
     location = os.fspath(location)
     tokenizer = _load(location, config.model_type)

@@ -71,7 +71,7 @@ def check_audio(
     share: float = 1.0,
     seed: int = 0,
 ) -> tuple[Dataset, AudioCheckReport]:
-    """Decode the distinct clips of a table, or a sample of them, and leave out the rows of those that are unusable.
+    """Decode the distinct clips of a table, or a sample of them, and omit the rows of those that are unusable.
 
     Each bad clip is logged as one warning, and each remark on a good one; a summary line and counts by reason and
     ending follow. The scan always reaches the end.

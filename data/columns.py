@@ -19,7 +19,7 @@ def arrow_column(table: Dataset, name: str) -> pa.ChunkedArray:
 
 def kept_rows(table: Dataset, is_kept: np.ndarray) -> Dataset:
     """
-    The rows of a table that a bool ``(rows,)`` array says, in their order; the same object if these are all.
+    The rows of a table where a bool ``(rows,)`` array is True, in their order; the same object if these are all.
 
     They are copied: `Dataset.select` would look up row by row whatever is asked for of them later.
     """
@@ -32,7 +32,7 @@ def as_dataset(rows: pa.Table, features: Features) -> Dataset:
     """
     A table of Arrow as one of `datasets`, with the types of the features.
 
-    Left to itself, `datasets` would serialise all of a table in memory to tell it apart from others.
+    Left to itself, `datasets` would serialise all of a table in memory to distinguish it from others.
     """
     info = DatasetInfo(features=features)
     table = Dataset(rows.cast(features.arrow_schema), info=info, fingerprint=generate_random_fingerprint())

@@ -1,4 +1,4 @@
-"""Several data sets as one: their tables joined, what they share with evaluation left out, rows by weight."""
+"""Several datasets as one: joins their tables, removes clips shared with evaluation, weights their rows."""
 
 import csv
 import logging
@@ -85,13 +85,13 @@ def leave_out_recordings(
     """
     A training table without the recordings of the evaluation splits, by Freesound and YouTube id.
 
-    File names tell nothing: Clotho has one name in two splits for different recordings.
+    File names are not used: Clotho has one name in two splits for different recordings.
 
     Args:
         train: what is about to be trained on.
         evaluated: the other splits of the run.
         excluded_freesound_ids: further recordings, such as the challenge's list. Rows of a validation or test split
-            in ``train`` stay whatever the list says: they are there because the recipe names their split, as
+            in ``train`` stay regardless of the list: they are there because the recipe names their split, as
             retraining on the whole of a development set does.
 
     Returns:
@@ -125,13 +125,13 @@ def leave_out_recordings(
 
 def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
     """
-    Freesound ids of a CSV file with a column ``sound_id``, such as DCASE's list of what training must leave out.
+    Freesound ids of a CSV file with a column ``sound_id``, such as DCASE's list of what training must omit.
 
-    A value that is no whole number excludes nothing: DCASE's list of 2025 says ``Not found`` in one line. Such lines
+    A value that is not an integer excludes nothing: DCASE's list of 2025 contains ``Not found`` in one line. Such lines
     are counted and logged.
 
     Raises:
-        DataError: if the file cannot be read, has no such column, or holds no id.
+        DataError: if the file cannot be read, has no such column, or contains no id.
     """
     path = Path(path)
     try:
@@ -152,7 +152,7 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
         raise DataError(f"{path}: the file has no ids.")
     if others:
         logger.warning(
-            "%s: %d of %d lines hold no id and are skipped, the first one line %d: %r",
+            "%s: skipped %d of %d lines without an id; the first is line %d: %r",
             path,
             len(others),
             len(others) + len(found),
@@ -163,19 +163,19 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
 
 class EpochRows:
     """
-    Which rows an epoch sees, where data sets weigh differently.
+    Which rows an epoch sees, where datasets weigh differently.
 
-    A data set of n rows and weight w gives every epoch round(w n) rows: each row as often as w is whole, and of the
+    A dataset of n rows and weight w gives every epoch round(w n) rows: each row as often as w is whole, and of the
     rest another part each epoch, so that over epochs all its rows are seen equally often. It is a function of seed
     and epoch alone.
 
     Args:
-        sources: the data set of each row.
-        weights: of each row, above 0, one number a data set; None weighs all rows 1.
+        sources: the dataset of each row.
+        weights: of each row, above 0, one number a dataset; None weighs all rows 1.
         seed: of the choice.
 
     Raises:
-        DataError: if a weight leaves a data set no row an epoch.
+        DataError: if a weight leaves a dataset no row an epoch.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class EpochRows:
         weight_of_row = np.ones(len(sources)) if weights is None else np.asarray(weights, dtype=np.float64)
         if len(weight_of_row) != len(sources):
             raise ValueError(f"{len(sources)} rows, but {len(weight_of_row)} weights.")
-        # A number for each pair of data set and weight, in the order in which the pairs first occur.
+        # A number for each pair of dataset and weight, in the order in which the pairs first occur.
         weight_numbers = np.unique(weight_of_row, return_inverse=True)[1]
         pairs = numbered(sources) * (len(sources) + 1) + weight_numbers
         group_of_row = numbered(pa.chunked_array([pa.array(pairs, pa.int64())]))

@@ -6,10 +6,10 @@ column     type                        meaning
 row_id     string                      unique over every table, stable: `<clip_id>#<caption index>`
 clip_id    string                      `<source>/<split>/<name>`; rows of one clip share it, and are each
                                        other's positives
-audio      {path, offset, duration}    where the sound lies: absolute path, start in seconds (0.0 where the
+audio      {path, offset, duration}    where the sound is: absolute path, start in seconds (0.0 where the
                                        clip starts with the file), length in seconds (null: to the end)
 caption    string                      one sentence, not blank
-source     string                      the data set's name
+source     string                      the dataset's name
 split      string                      "train", "validation", "test", ...
 license    string                      of the clip, as an SPDX name where it has one; "unknown" otherwise
 =========  ==========================  =================================================================
@@ -50,7 +50,7 @@ _NO_WHITE_SPACE = r"[\pL\pN\pP]"
 
 
 class DataError(ValueError):
-    """A table, its metadata or too many of its recordings cannot be used. The message says where."""
+    """A table, its metadata or too many of its recordings cannot be used. The message names the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class CaptionedClip:
     """One clip with all its captions, before it becomes rows.
 
     Attributes:
-        source: Name of the data set.
+        source: Name of the dataset.
         split: Split the clip belongs to.
-        name: What tells the clip apart within source and split, e.g. its file name with forward slashes.
+        name: What distinguishes the clip within source and split, e.g. its file name with forward slashes.
         path: The audio file; made absolute in the rows.
         captions: One or more sentences.
         license: Of the clip.
@@ -102,7 +102,7 @@ def build_table(rows: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
     """Make a table of rows (see `CaptionedClip.rows`) and validate it.
 
     Args:
-        rows: Mappings with the schema's columns; `offset` and `duration` within `audio` may be left out.
+        rows: Mappings with the schema's columns; `offset` and `duration` within `audio` are optional.
         extra_columns: Feature of each further column; where `None`, every key of the first row that the
             schema does not know becomes a column of inferred type.
 

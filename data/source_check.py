@@ -1,4 +1,4 @@
-"""Checking a data set before anything is trained on it: what is missing, undecodable, double or left over."""
+"""Checks a dataset before training: missing, unreadable, duplicate and unused files."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ from .sources import ClipListing
 @dataclass(frozen=True)
 class SplitCheck:
     """
-    What was found of one split.
+    Result of checking one split.
 
     Attributes:
         split: its name.
@@ -57,13 +57,13 @@ class SplitCheck:
 @dataclass(frozen=True)
 class SourceCheck:
     """
-    What was found of a data set.
+    Result of checking a dataset.
 
     Attributes:
         splits: one entry a split.
         shared: recordings that occur in more than one split: (id, the clips), the id being that of Freesound or
             YouTube, or ``same file`` for files of the same bytes.
-        unread: files in the folders that are no sounds that can be read; see [`unread_reason`].
+        unread: files in the folders that are not sounds that can be read; see [`unread_reason`].
         skipped: (path, reason) of links without a target, pipes and folders that could not be looked at.
         remarks: (path, remark) of sounds that were decoded all the same; see `FileRemarks`.
         remark_counts: the remarks by kind and ending, as lines.
@@ -78,7 +78,7 @@ class SourceCheck:
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything named is there, decodes and occurs once; unlisted and unread files do no harm."""
+        """Whether all listed files exist, decode and occur once; other files do not matter."""
         return not self.shared and not any(
             one.missing or one.undecodable or one.duplicates or not all(row.used for row in one.rows)
             for one in self.splits

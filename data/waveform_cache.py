@@ -27,7 +27,7 @@ class WaveformCache:
     """
     16-bit waveforms of clips, read by index.
 
-    16 bits are what nearly all recordings hold; the rounding of louder formats lies at -96 dB and serves
+    16 bits are what nearly all recordings hold; the rounding of louder formats is at -96 dB and serves
     training only. Evaluation and search read the files themselves.
 
     Args:
@@ -101,7 +101,7 @@ class WaveformCache:
             resampler: of the feature extractor.
             cache_dir: see [`cache_root`].
             contents: a digest of what is in the clips' files, in their order: a cache that was made of other contents
-                under the same names, sizes and times is made anew. None, or a cache from before they were recorded,
+                under the same names, sizes and times is rebuilt. None, or a cache from before they were recorded,
                 compares no contents.
             progress: show a progress bar.
 

@@ -36,7 +36,7 @@ _BYTES_BETWEEN_SYNCS = 1 << 28
 @dataclass(frozen=True)
 class WaveformForm:
     """
-    What is kept of a clip.
+    The record of a clip.
 
     Attributes:
         sampling_rate: Hz.
@@ -51,7 +51,7 @@ class WaveformForm:
 
 def estimated_bytes(clips: Sequence[dict[str, Any]], form: WaveformForm) -> int:
     """
-    What the decoded clips take on disk: exact for up to 500 clips, else from 500 drawn at random.
+    Disk space of the decoded clips: exact for up to 500 clips, otherwise estimated from 500 random ones.
 
     Args:
         clips: audio references with ``path``, ``offset`` and ``duration``; files that cannot be read count 0.
@@ -69,10 +69,10 @@ def write_waveforms(
     clips: Sequence[dict[str, Any]], form: WaveformForm, directory: Path, progress: bool
 ) -> dict[str, Any]:
     """
-    Decodes the clips into ``directory``, going on where a killed call stopped.
+    Decodes the clips into ``directory``, continuing where a killed call stopped.
 
     A clip counts as finished once its length is noted, and its length is noted after its samples are written:
-    what lies behind the last noted clip is cut off and decoded again. Whether or not it was killed, the file
+    what follows the last recorded clip is cut off and decoded again. Whether or not it was killed, the file
     holds the same bytes.
 
     Args:
@@ -86,7 +86,7 @@ def write_waveforms(
         and ``unreadable``, ``{place: reason}``.
 
     Raises:
-        DataError: if the disk has not enough room; before anything is decoded where the clips' headers tell.
+        DataError: if the disk has not enough room; before anything is decoded if the clips' headers give their lengths.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lengths, channels = _finished(directory, len(clips))

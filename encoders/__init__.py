@@ -1,6 +1,6 @@
-"""Encoders: whatever embeds sounds and sentences into one space, behind one interface.
+"""Encoders: models that embed audio and text into one space, with one interface.
 
-Whoever needs vectors asks `load_encoder` for an `AudioTextEncoder`; only this room knows what a model is made of.
+Other rooms call `load_encoder` for an `AudioTextEncoder`; only this room depends on model classes.
 """
 
 from typing import TYPE_CHECKING, Any

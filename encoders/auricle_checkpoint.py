@@ -36,7 +36,7 @@ def load_pretrained(
         model, processor = _load_adapted(Path(name))
         return quantize_linear_layers(model) if int8 else model, processor
     if local and not (Path(name) / "config.json").is_file():
-        raise ValueError(f"{name}: holds no saved model (no config.json).")
+        raise ValueError(f"{name}: not a saved model (config.json is missing).")
     with named_fault(name, "config.json" if local else "not a directory, and from the Hub it"):
         kind = AuricleConfig.get_config_dict(name, revision=revision)[0].get("model_type")
     if kind != AuricleConfig.model_type:

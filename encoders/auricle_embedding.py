@@ -39,7 +39,7 @@ def embed_clips(
         batch_size: segments that the audio tower sees at a time; bounds the memory, not the result.
         progress: show a progress bar.
         description: what the bar calls the sounds.
-        skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+        skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
         num_workers: threads that read the next clips and compute their features meanwhile; 0 does so in the
             caller's.
 
@@ -173,7 +173,7 @@ def embed_frames(
         frame_seconds: of a frame.
 
     Returns:
-        float32 ``(windows, frames of a window, width)``; zeros behind the real samples.
+        float32 ``(windows, frames of a window, width)``; padded with zeros.
     """
     config, extractor = model.config.audio_config, processor.feature_extractor
     real = extractor.at_least_shortest(lengths)
@@ -203,7 +203,7 @@ def embed_frames(
 
 
 def token_counts(tokenizer: Any, sentences: list[str]) -> list[int]:
-    """How many tokens each sentence has, without padding or cutting."""
+    """Number of tokens of each sentence, without padding or truncation."""
     # Quiet: that a caption is longer than the model's limit is what is asked here.
     options = {"padding": False, "truncation": False, "verbose": False}
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -241,8 +241,8 @@ def frame_weights(
     """
     Weights that average a segment's columns of patches into its frames.
 
-    A frame is the mean of the columns whose centres lie in it. Columns that reach into padding are left out; a frame
-    that has none of its own takes the nearest one.
+    A frame is the mean of the columns whose centres are in it. Columns that reach into padding do not count; a frame
+    without such a column takes the nearest one.
 
     Args:
         audio_config: of the tower: ``patch_size`` and, where it has one, ``time_stride``, in mel frames.

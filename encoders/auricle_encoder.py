@@ -1,4 +1,4 @@
-"""Our own dual encoder behind the encoders' interface."""
+"""Auricle's dual encoder with the encoder interface."""
 
 import hashlib
 import os
@@ -81,12 +81,12 @@ class AuricleEncoder(AudioTextEncoder):
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
-        """Whether files of a directory, and the model type in its ``config.json``, say that it is of this kind."""
+        """Whether a directory is of this kind, by its files and the model type in its ``config.json``."""
         return cls.directories_only(directory) or model_type == "auricle"
 
     @classmethod
     def directories_only(cls, directory: Path) -> bool:
-        """Whether a directory holds adapters alone."""
+        """Whether a directory contains only adapters."""
         return (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
 
     @classmethod
@@ -120,7 +120,7 @@ class AuricleEncoder(AudioTextEncoder):
             license=license_of(name, revision),
             tower_precision=precision if precision in HALF else "float32",
         )
-        # Of adapters the weights lie in another directory too.
+        # Weights of adapters are in a second directory.
         encoder.loaded_files = None if cls.directories_only(Path(name)) else files
         if window_seconds not in (None, encoder.window_seconds):
             raise EncoderError(
@@ -137,14 +137,14 @@ class AuricleEncoder(AudioTextEncoder):
     @classmethod
     def load_for_texts(cls, directory: Path, fingerprint: str) -> Self | None:
         """
-        Loads what embeds sentences alone, if a directory is as it was when its fingerprint was computed.
+        Loads only the text side, if the directory has not changed since its fingerprint was computed.
 
         Args:
             directory: of a saved model.
             fingerprint: that it has to have.
 
         Returns:
-            The encoder, which cannot embed sounds; None if the whole model has to be loaded.
+            The encoder, which cannot embed sounds; None if the whole model must be loaded.
         """
         if known_fingerprint(directory) != fingerprint:
             return None
@@ -173,7 +173,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def text_fingerprint(self) -> str:
-        """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection behind it."""
+        """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection after it."""
         if self._float32_fingerprints is not None:
             return of_int8(self._float32_fingerprints[1], self._int8_form)
         return self._in_its_precision(text_fingerprint(self.model, self.processor))

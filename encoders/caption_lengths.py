@@ -1,4 +1,4 @@
-"""How many captions are longer than a model reads."""
+"""Counts captions that are longer than a model's limit."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -38,7 +38,7 @@ class CaptionLengths:
 
 
 def describe(record: dict[str, Any]) -> str:
-    """What [`CaptionLengths.as_record`] holds as one sentence."""
+    """[`CaptionLengths.as_record`] as one sentence."""
     return (
         f"{record['cut']:,} of {record['captions']:,} captions ({100 * record['share']:.1f} %) are longer than the "
         f"{record['limit']} tokens that the model reads and are cut; the longest has {record['longest']}"

@@ -33,7 +33,7 @@ def named_fault(name: str, part: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first, with the line behind it where the first one only announces it."""
+    """The first line of an error, with the next line if the first one ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
@@ -42,7 +42,7 @@ def check_complete(name: str, report: Mapping[str, Any]) -> None:
     """
     Checks the loading report of transformers (``output_loading_info=True``).
 
-    The loader draws missing weights at random and goes on; the answers would be noise.
+    The loader draws missing weights at random and continues; the results would be noise.
 
     Raises:
         ValueError: if tensors are missing or of another shape; the message counts them and names one.
@@ -59,8 +59,8 @@ def check_complete(name: str, report: Mapping[str, Any]) -> None:
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """
-    Leaves out what transformers warns of while it loads, such as a table of all tensors that a part of a model does
-    not need; [`check_complete`] says what is missing.
+    Omits what transformers warns of while it loads, such as a table of all tensors that a part of a model does
+    not need; [`check_complete`] reports missing weights.
     """
     logger = logging.getLogger("transformers")
     level = logger.level

@@ -31,7 +31,7 @@ def embed_clips(
     """
     Unit vectors of clips: of each, the projected mean of its consecutive windows' pooled rows.
 
-    Windows lie one behind the other from the clip's start. What is left over at the end is a window of its own,
+    Windows follow each other from the clip's start. The remainder at the end is a separate window,
     padded as the encoder pads, if it lasts ``min_tail_seconds`` or there is no other window.
 
     Args:
@@ -41,7 +41,7 @@ def embed_clips(
         batch_size: windows that the model sees at a time, of one clip or of several.
         progress: show a progress bar.
         description: what the bar calls the clips.
-        skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+        skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
         num_workers: threads that decode the first windows of the next clips meanwhile; 0 decodes in the caller's.
 
     Returns:
@@ -117,7 +117,7 @@ def clip_windows(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:
         yield encoder.mix(samples, name=_name_of(clip))
         given += 1
     if not given:
-        raise AudioReadError(f"{_name_of(clip)}: holds no sample.")
+        raise AudioReadError(f"{_name_of(clip)}: contains no samples.")
 
 
 def _pieces(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:
@@ -150,7 +150,7 @@ class _ClipSums:
         return self.flush() if len(self.waiting) >= self.batch_size else []
 
     def close(self, index: int) -> list[tuple[int, np.ndarray]]:
-        """Says that a clip has no further window."""
+        """Notes that a clip has no further window."""
         self.closed.append(index)
         # Nothing may be waiting any more, and then no later batch would give this clip out.
         return [] if self.waiting else self._finished()

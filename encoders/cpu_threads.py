@@ -1,4 +1,4 @@
-"""How many threads torch uses where it computes on the CPU."""
+"""Number of threads that torch uses on the CPU."""
 
 import os
 
@@ -7,7 +7,7 @@ import torch
 
 def choose_cpu_threads(wanted: int | None) -> int | None:
     """
-    The number of threads to set, or None to leave torch as it is.
+    The number of threads to set, or None to keep torch's setting.
 
     A small model's step is hundreds of short parallel regions, and each ends when the slowest thread does. With
     one thread a core, any other busy process (a data worker, a browser) stalls every one of them: measured on two

@@ -1,4 +1,4 @@
-"""The public model that an index is made with where nobody names one."""
+"""The public model that a new index uses by default."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ DEFAULT_MODEL = "laion/clap-htsat-unfused"
 @dataclass(frozen=True)
 class Download:
     """
-    What the Hub says of a repository before anything large is fetched.
+    The Hub's description of a repository, read before anything large is downloaded.
 
     Attributes:
         license: as its card names it, or None.

@@ -1,4 +1,4 @@
-"""Where a model's files lie: a directory, or a repository of the Hub at one commit."""
+"""Where a model's files are: a directory, or a repository of the Hub at one commit."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class ModelFiles:
     Attributes:
         name: a directory or a Hub id, without a revision.
         revision: commit of the Hub repository, 40 hexadecimal digits; None for a directory.
-        directory: where the files lie that say what it is; of a repository, in the cache.
+        directory: where the model's describing files are; for a repository, in the cache.
         reachable: whether a repository's further files can be fetched; if not, the cache holds all that there is.
     """
 
@@ -29,11 +29,11 @@ class ModelFiles:
 
 def split_revision(name: str, revision: str | None = None) -> tuple[str, str | None]:
     """
-    ``owner/name@revision`` as (id, revision); a directory's name is left as it is.
+    ``owner/name@revision`` as (id, revision); a directory's name is left unchanged.
 
     Args:
         name: a directory or a Hub id.
-        revision: given beside it.
+        revision: given separately.
 
     Raises:
         EncoderError: if both name a revision and they differ, or a part is empty.
@@ -44,7 +44,7 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
     if not repository or not own:
         raise EncoderError(f"{name}: write owner/name@revision, with a branch, a tag or a commit.")
     if revision is not None and revision != own:
-        raise EncoderError(f"{name}: names another revision than the one given beside it, {revision!r}.")
+        raise EncoderError(f"{name}: the name contains another revision than the argument, {revision!r}.")
     return repository, own
 
 
@@ -105,7 +105,7 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
         try:
             directory, reachable = snapshot_download(name, revision=revision, allow_patterns=patterns), True
         except Exception as error:
-            # The client takes the cache if nobody answers, but not if an answer breaks off.
+            # The client uses the cache if the server does not respond, but not if a response is cut off.
             if not _is_broken_connection(error):
                 raise
             directory = snapshot_download(name, revision=revision, local_files_only=True)

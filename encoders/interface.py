@@ -16,7 +16,7 @@ class AudioTextEncoder(ABC):
     """
     A model that embeds recordings and sentences into one space, where their cosine is their similarity.
 
-    Search, evaluation, teacher banks, clusters, ensembles and the commands know models by this interface alone. A
+    Search, evaluation, teacher banks, clusters, ensembles and the commands use models only by this interface. A
     class for another kind of model implements the abstract members, is entered in ``loading.ENCODER_CLASSES``, and
     is tested by adding a case to ``tests/encoder_cases.py``.
 
@@ -36,11 +36,11 @@ class AudioTextEncoder(ABC):
     Attributes:
         name: the directory or Hub id that it was loaded from, without a revision; "" for a model made in memory.
         revision: commit of the Hub repository, or None for a directory.
-        license: of the weights, as the model's card names it; None if nothing says so.
+        license: of the weights, as the model's card names it; None if unknown.
         precision: of the weights: "float32", "bfloat16", "float16" or "int8".
         sampling_rate: Hz of the waveforms that it takes.
         window_seconds: length of a window; no waveform may be longer.
-        min_tail_seconds: what is left over at a recording's end makes a window of its own from this length on.
+        min_tail_seconds: shortest remainder at a recording's end that becomes a window.
         embedding_dim: width of the vectors.
         max_text_tokens: tokens of a sentence that count; None without a limit.
         num_parameters: weights that vectors depend on; None if the class does not count them.
@@ -90,7 +90,7 @@ class AudioTextEncoder(ABC):
 
     @classmethod
     def directories_only(cls, directory: Path) -> bool:
-        """Whether a model whose describing files lie there loads from a directory only, not by its Hub id."""
+        """Whether a model whose describing files are there loads from a directory only, not by its Hub id."""
         return False
 
     # ------------------------------------------------------------------------------------- what it is
@@ -110,7 +110,7 @@ class AudioTextEncoder(ABC):
 
     @property
     def text_fingerprint(self) -> str:
-        """Like [`fingerprint`], of what [`pool_texts`] depends on alone."""
+        """Like [`fingerprint`], but only of the parts that [`pool_texts`] depends on."""
         return self.fingerprint
 
     @property
@@ -146,7 +146,7 @@ class AudioTextEncoder(ABC):
 
     def described(self) -> dict[str, Any]:
         """
-        How it embeds, for the record of a bank or a table: values for JSON.
+        Settings of the embedding, for the record of a bank or a table: JSON values.
 
         Returns:
             ``revision``, ``precision``, ``engine``, ``window_seconds``, ``embedding_dim`` and ``remote_code``.
@@ -187,7 +187,7 @@ class AudioTextEncoder(ABC):
         """
         Lets another engine compute from now on: for inference, on a CPU, in float32.
 
-        All engines give the same vectors to 1e-5 in any coordinate, and leave the fingerprint as it is. Each has the
+        All engines give the same vectors to 1e-5 in any coordinate, and do not change the fingerprint. Each has the
         encoders' promises: the same bits at any time.
 
         Args:
@@ -207,7 +207,7 @@ class AudioTextEncoder(ABC):
         Sentences in the form in which they are tokenised.
 
         Raises:
-            ValueError: for a sentence that holds no word; the message shows it.
+            ValueError: for a sentence that contains no word; the message shows it.
         """
 
     def count_tokens(self, sentences: Sequence[str]) -> list[int] | None:
@@ -215,7 +215,7 @@ class AudioTextEncoder(ABC):
         Tokens of each sentence before it is cut to ``max_text_tokens``, special ones included; None if not known.
 
         Raises:
-            ValueError: for a sentence that holds no word.
+            ValueError: for a sentence that contains no word.
         """
         return None
 
@@ -232,7 +232,7 @@ class AudioTextEncoder(ABC):
             progress: show a progress bar.
 
         Raises:
-            ValueError: for a sentence that holds no word.
+            ValueError: for a sentence that contains no word.
         """
 
     def pool_texts(
@@ -274,7 +274,7 @@ class AudioTextEncoder(ABC):
 
     def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
         """
-        A window's channels as one, from the samples of that window alone: float32 ``(samples,)``.
+        A window mixed to mono, using only the samples of that window: float32 ``(samples,)``.
 
         By default the mean over the channels that carry sound; see `processing.mix_channels`.
 
@@ -289,10 +289,10 @@ class AudioTextEncoder(ABC):
     @abstractmethod
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """
-        What a window's vector is projected from, and, as a mean over windows, a recording's: ``(windows, width)``.
+        Pooled rows, from which vectors are projected; a recording's from the mean: ``(windows, width)``.
 
         Args:
-            waveforms: mono float32 ``(windows, window_samples)`` at ``sampling_rate``, zeros behind what is real.
+            waveforms: mono float32 ``(windows, window_samples)`` at ``sampling_rate``, padded with zeros.
             lengths: how many samples of each are real, at least 1.
         """
 
@@ -309,7 +309,7 @@ class AudioTextEncoder(ABC):
         Unit vectors ``(windows, embedding_dim)`` of windows shorter than the model's, all of one length.
 
         They are embedded as clips of that length: by default filled up with silence. A class whose model takes shorter
-        inputs gives them as they are, which costs less.
+        inputs returns them without copying, which is faster.
 
         Args:
             waveforms: mono float32 ``(windows, samples)`` at ``sampling_rate``, at most ``window_samples``.
@@ -332,7 +332,7 @@ class AudioTextEncoder(ABC):
         """
         Unit vectors ``(clips, embedding_dim)`` of whole clips, as published figures are computed.
 
-        By default of consecutive windows, with what is left over at the end as a padded window of its own
+        By default of consecutive windows, with the remainder at the end as a separate padded window
         ([`clip_embedding.embed_clips`]).
 
         Args:
@@ -341,7 +341,7 @@ class AudioTextEncoder(ABC):
             batch_size: windows that the model sees at a time; bounds the memory, not the result.
             progress: show a progress bar.
             description: what the bar calls the clips.
-            skip_unreadable: leave a clip that cannot be read at zeros and go on, instead of raising.
+            skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
             num_workers: threads that decode the next clips meanwhile; the vectors are the same bits. 0 decodes in
                 the caller's.
 
@@ -365,7 +365,7 @@ class AudioTextEncoder(ABC):
 
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """
-        Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``; zeros behind what is real.
+        Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``; padded with zeros.
 
         Frame vectors are compared with one another and never ranked in one list with those of windows or clips.
 

@@ -129,7 +129,7 @@ def load_encoder(
 
 def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> AudioTextEncoder | None:
     """
-    What embeds sentences alone, of an Auricle model in float32 whose fingerprint is remembered.
+    Only the text side of an Auricle model in float32 whose fingerprint is saved.
 
     Its weights are mapped from disk, and those of the audio tower are not read.
 
@@ -138,7 +138,7 @@ def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> Au
         fingerprint: that it has to have.
 
     Returns:
-        The encoder, which gives the whole model's vectors bit by bit; None if the whole model has to be loaded.
+        The encoder, which gives the whole model's vectors bit by bit; None if the whole model must be loaded.
     """
     place = Path(directory)
     if not place.is_dir() or read_model_type(place) != "auricle":
@@ -165,7 +165,7 @@ def _use_engine(encoder: AudioTextEncoder, engine: str, device: Any) -> None:
 
 
 def _fastest(encoder: AudioTextEncoder, device: Any) -> str:
-    """What is fastest for an encoder; an engine whose export would have to be made first is none."""
+    """The fastest engine for an encoder, among those that need no export first."""
     candidates = [
         name
         for name in encoder.ready_engines

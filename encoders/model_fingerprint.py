@@ -1,5 +1,5 @@
 """
-What tells two dual encoders apart: a digest of everything that an embedding depends on.
+Identifies a dual encoder: a digest of everything that an embedding depends on.
 
 A change of what it covers is also a new form in `engines.known_fingerprints`.
 """
@@ -37,7 +37,7 @@ def model_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
 
     It covers the weights and their precision, the settings of both towers, of pooling, front end, segmenting,
     caption normalisation and tokenizer. It does not cover names, paths, library versions, dropout, patchout, the
-    temperature or cluster heads: none of them changes an embedding. Nor does it cover the code.
+    temperature or cluster heads: none of them changes an embedding. It does not cover the code either.
 
     Args:
         model: on any device.
@@ -84,7 +84,7 @@ def text_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
 
 def count_parameters(model: AuricleModel, towers: Collection[str] = ("audio", "text")) -> int:
     """
-    How many weights the embeddings of some towers depend on: without cluster heads and the temperature.
+    Number of weights that the embeddings of some towers depend on, without cluster heads and temperature.
 
     Args:
         model: on any device; layers that were quantised count with their weights.
@@ -138,7 +138,7 @@ def _changed_settings(config: PreTrainedConfig) -> dict[str, Any]:
     """
     The settings of a library's encoder that are not its defaults.
 
-    A later version of the library may give the encoder another field; that alone must not make another model.
+    A later version of the library may give the encoder another field; this must not change the fingerprint.
     """
     defaults = _own_settings(type(config)())
     values = _own_settings(config)

@@ -1,4 +1,4 @@
-"""What a model's directory or Hub repository says it is, read without loading the model."""
+"""Identifies the kind of a model's directory or Hub repository without loading the model."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def read_model_type(directory: Path) -> str | None:
     ``model_type`` of a directory's ``config.json``; None without that file.
 
     Raises:
-        EncoderError: if the file is no JSON object.
+        EncoderError: if the file is not a JSON object.
     """
     path = directory / "config.json"
     if not path.is_file():
@@ -41,7 +41,7 @@ def read_model_type(directory: Path) -> str | None:
     except (OSError, ValueError) as error:
         raise EncoderError(f"{directory}: config.json cannot be loaded ({_first_line(error)})") from error
     if not isinstance(config, dict):
-        raise EncoderError(f"{directory}: config.json cannot be loaded (it holds no JSON object)")
+        raise EncoderError(f"{directory}: config.json cannot be loaded (not a JSON object)")
     kind = config.get("model_type")
     return kind if isinstance(kind, str) else None
 
@@ -51,7 +51,7 @@ def license_of(name: str | os.PathLike[str], revision: str | None = None) -> str
     The licence that a model's card names (``license`` of ``README.md``); None if there is no card or it names none.
 
     Args:
-        name: a directory, or a Hub id, whose card is taken from the cache alone.
+        name: a directory, or a Hub id, whose card is taken only from the cache.
         revision: of the Hub repository.
     """
     from huggingface_hub import metadata_load, try_to_load_from_cache
@@ -78,7 +78,7 @@ def license_of(name: str | os.PathLike[str], revision: str | None = None) -> str
 
 def unfit_model(name: str, directory: Path) -> str:
     """
-    One line that says what a model is and what would be accepted.
+    One line that describes a model and names what would be accepted.
 
     Args:
         name: as the user gave it.
@@ -86,17 +86,17 @@ def unfit_model(name: str, directory: Path) -> str:
     """
     config = read_json(directory / "config.json")
     if config is None and not (directory / "modules.json").is_file():
-        return f"{name}: holds no saved model (no config.json, modules.json or adapter_config.json)."
+        return f"{name}: not a saved model (no config.json, modules.json or adapter_config.json)."
     kind = _kind(directory, config or {})
     return f"{name}: holds {kind}, which does not embed sounds and sentences; accepted are {ACCEPTED}."
 
 
 def needed_remote_code(directory: Path) -> list[str]:
     """
-    Classes that a model needs and that neither transformers nor sentence-transformers has, only its repository.
+    Classes that a model needs and that only its own repository defines, not transformers or sentence-transformers.
 
     Args:
-        directory: with the files that say what it is, those of its parts in folders of their own.
+        directory: with the model's describing files; those of its parts are in subfolders.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
@@ -109,7 +109,7 @@ def needed_remote_code(directory: Path) -> list[str]:
 
 
 def brings_remote_code(directory: Path) -> bool:
-    """Whether a library that may run a repository's code would find some there, needed or not."""
+    """Whether the directory contains code that a library with trust_remote_code would run."""
     return any(names for _, names in _brought_classes(directory))
 
 
@@ -140,7 +140,7 @@ def _foreign(types: Any) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """A file's contents; None if there is no such file, or it is no JSON."""
+    """A file's contents; None if there is no such file, or it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

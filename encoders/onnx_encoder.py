@@ -1,4 +1,4 @@
-"""Exported ONNX towers behind the encoders' interface."""
+"""Exported ONNX towers with the encoder interface."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,15 @@ class OnnxEncoder(AudioTextEncoder):
     The towers that `auricle export` wrote, run by the ONNX runtime on the CPU.
 
     Each tower is loaded when first used. Sentences need neither torch nor transformers; sounds go through the
-    project's own front end, which needs both. A directory may hold one tower alone: asking for the other one is an
-    error that says so. ``fingerprint`` is that of the model that was exported.
+    project's own front end, which needs both. A directory may contain only one tower: using the other one raises an
+    error. ``fingerprint`` is that of the exported model.
 
     Args:
         directory: written by `auricle export`.
         num_threads: of the runtime; None leaves it to it.
 
     Raises:
-        EncoderError: if the directory holds no export.
+        EncoderError: if the directory contains no export.
         ImportError: if onnxruntime is not installed.
     """
 
@@ -73,7 +73,7 @@ class OnnxEncoder(AudioTextEncoder):
         Loads an export; precision and windows are those that it was exported with.
 
         Raises:
-            EncoderError: if the directory holds no export, or one in another precision or of other windows.
+            EncoderError: if the directory contains no export, or one in another precision or of other windows.
         """
         encoder = cls(name)
         # float32 is what is asked for where nobody chose.
@@ -139,7 +139,7 @@ class OnnxEncoder(AudioTextEncoder):
 
     @property
     def precision(self) -> str:
-        """What `auricle export` was asked for."""
+        """The options of `auricle export`."""
         return "int8" if self.record["int8"] else "float32"
 
     @property

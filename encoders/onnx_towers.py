@@ -21,7 +21,7 @@ class OnnxTextTower:
 
     Raises:
         ImportError: if onnxruntime is not installed.
-        ValueError: if the directory holds no exported text tower.
+        ValueError: if the directory contains no exported text tower.
     """
 
     def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):
@@ -48,7 +48,7 @@ class OnnxTextTower:
         Tokens of each caption before it is cut, special ones included.
 
         Raises:
-            ValueError: for a caption without a word.
+            ValueError: for a caption without words.
         """
         lengths = []
         for encoding in self._tokenizer.encode_batch([self.prepare(caption) for caption in captions]):
@@ -62,7 +62,7 @@ class OnnxTextTower:
         Unit vectors ``(captions, projection_dim)``, float32.
 
         Raises:
-            ValueError: for a caption without a word.
+            ValueError: for a caption without words.
         """
         prepared = [self.prepare(caption) for caption in captions]
         encodings = self._tokenizer.encode_batch(prepared)
@@ -72,10 +72,10 @@ class OnnxTextTower:
 
     def prepare(self, caption: str) -> str:
         """
-        A caption as it is tokenised.
+        A caption as text for the tokenizer.
 
         Raises:
-            ValueError: for a caption without a word.
+            ValueError: for a caption without words.
         """
         from ..processing.caption_form import caption_normalization_of, normalize_caption
 
@@ -85,7 +85,7 @@ class OnnxTextTower:
             caption, name or caption_normalization_of(self.record["normalize_captions"])
         )
         if not words.strip():
-            raise ValueError(f"{caption[:50]!r} holds no word to search for.")
+            raise ValueError(f"{caption[:50]!r} contains no words to search for.")
         return words
 
 
@@ -99,7 +99,7 @@ class OnnxAudioTower:
 
     Raises:
         ImportError: if onnxruntime is not installed.
-        ValueError: if the directory holds no exported audio tower.
+        ValueError: if the directory contains no exported audio tower.
     """
 
     def __init__(self, directory: str | os.PathLike[str], num_threads: int | None = None):
@@ -154,10 +154,10 @@ class OnnxAudioTower:
 
 def read_any_record(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """
-    What `auricle export` wrote about a directory.
+    The record of `auricle export` about a directory.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if there is no valid record.
     """
     path = Path(directory) / RECORD_FILE
     try:
@@ -165,24 +165,22 @@ def read_any_record(directory: str | os.PathLike[str]) -> dict[str, Any]:
         known = record["format"] == "auricle onnx" and record["version"] == 1
         _ = record["towers"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{directory}: holds no export of `auricle export` ({RECORD_FILE}: {error})."
-        ) from error
+        raise ValueError(f"{directory}: not written by `auricle export` ({RECORD_FILE}: {error}).") from error
     if not known:
         raise ValueError(f"{path}: is of another kind or version; export the model again.")
     return record
 
 
 def read_record(directory: str | os.PathLike[str], tower: str) -> dict[str, Any]:
-    """What `auricle export` wrote about a tower's directory.
+    """The record of `auricle export` about a tower's directory.
 
     Raises:
-        ValueError: if it is none, or without that tower.
+        ValueError: if there is no valid record, or no such tower in it.
     """
     record = read_any_record(directory)
     towers = record["towers"]
     if tower not in towers or not (Path(directory) / towers[tower]["file"]).is_file():
-        raise ValueError(f"{directory}: holds no exported {tower} tower, only {sorted(towers)}.")
+        raise ValueError(f"{directory}: no exported {tower} tower found, only {sorted(towers)}.")
     return record
 
 

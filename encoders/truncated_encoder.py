@@ -145,7 +145,7 @@ class TruncatedEncoder(AudioTextEncoder):
         return self._cut(self.encoder.embed_short_windows(waveforms))
 
     def embed_frames(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-        """Cut; zeros stay behind what is real."""
+        """Truncated; the padding stays zero."""
         frames = self.encoder.embed_frames(waveforms, lengths)
         cut = self._cut(frames.reshape(-1, frames.shape[-1]))
         return cut.reshape(*frames.shape[:-1], self.truncate_dim)

@@ -1,4 +1,4 @@
-"""How well sounds are found: retrieval metrics. Imported when first used: torch takes its time."""
+"""Retrieval metrics and the evaluation protocol. Imported when first used: torch takes its time."""
 
 from typing import Any
 

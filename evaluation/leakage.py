@@ -22,8 +22,8 @@ def find_leaks(train: Dataset, test: Dataset) -> list[Leak]:
     """
     Test clips that are in the training table too.
 
-    Two clips are the same recording if they have the same ``freesound_id`` (where both have one), lie in the
-    same file, or lie in files of the same bytes. File names alone say nothing: Clotho has one name in two
+    Two clips are the same recording if they have the same ``freesound_id`` (where both have one), are in the
+    same file, or are in files of the same bytes. File names do not count: Clotho has one name in two
     splits for different recordings.
 
     Args:

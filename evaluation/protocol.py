@@ -10,7 +10,7 @@ from .metrics.inner_products import ranks_of
 from .metrics.retrieval_metrics import query_metrics_from_ranks
 from .similarities import Similarities
 
-# Results are also told apart by how many clips fit a query: (name, fewest, most).
+# Results are also distinguished by how many clips fit a query: (name, fewest, most).
 AMBIGUITY = (("1", 1, 1), ("2-3", 2, 3), ("4+", 4, None))
 RECALL_AT = (1, 5, 10)
 MAP_AT = (10, 16)
@@ -68,7 +68,7 @@ def evaluate_similarities(
     * ``single``: the one clip that a caption was written for is right; every caption is a query, also five of
     one clip.
     * ``multi``: the annotated queries, every clip that fits is right; mAP@16 of these is the task's ranking metric.
-    * ``multi_by_relevant``: the same, told apart by the number of fitting clips.
+    * ``multi_by_relevant``: the same, distinguished by the number of fitting clips.
 
     Every figure has a 95 % bootstrap interval over its queries.
 

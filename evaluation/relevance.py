@@ -29,7 +29,7 @@ def read_relevance(path: str | os.PathLike[str]) -> dict[str, list[str]]:
 
     Raises:
         RelevanceError: naming the line: a column is missing, a query is empty or occurs twice, or the file
-            names are no list of at least one text, or hold one twice.
+            names are not a list of at least one string, or hold one twice.
     """
     path = Path(path)
     found: dict[str, list[str]] = {}
@@ -54,7 +54,7 @@ def read_relevance(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise RelevanceError(f"{path}: is not a CSV file in UTF-8 ({error}).") from error
     if not found:
-        raise RelevanceError(f"{path}: holds no query.")
+        raise RelevanceError(f"{path}: contains no query.")
     return found
 
 
@@ -76,7 +76,7 @@ def match_relevance(
         For each annotated query its place among ``captions`` and the rising places of its clips among ``clip_ids``.
 
     Raises:
-        RelevanceError: naming the first query that is no caption of the split, or the first clip that it does
+        RelevanceError: naming the first query that is not a caption of the split, or the first clip that it does
         not hold.
     """
     place_of_query: dict[str, int] = {}

@@ -25,7 +25,7 @@ class RetrievalSplit:
     The distinct clips and queries of a split.
 
     Attributes:
-        audio: one audio reference a clip.
+        audio: one audio reference per clip.
         clip_groups: the relevance column's value of each clip.
         captions: the distinct (caption, group) pairs' captions.
         caption_groups: their groups; a clip is relevant to the captions of its own group.
@@ -41,7 +41,7 @@ class RetrievalSplit:
         """
         Reads a split's table.
 
-        Clips are told apart by ``clip_id``. With ``relevance_column="clip_id"`` every caption is a query of
+        Clips are distinguished by ``clip_id``. With ``relevance_column="clip_id"`` every caption is a query of
         its own; with a coarser column, such as a class, equal captions of one group are one query.
 
         Raises:

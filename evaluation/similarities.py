@@ -29,17 +29,17 @@ class SimilarityError(ValueError):
 @dataclass(frozen=True, eq=False)
 class Similarities:
     """
-    How similar every query of a split is to every clip.
+    Similarities of every query of a split to every clip.
 
     Attributes:
         scores: ``(queries, clips)``, higher is nearer: a float32 array, or the vectors that they come from.
-        query_ids: row id of each query; every caption of a clip is a query of its own.
+        query_ids: row id of each query; every caption of a clip is its own query.
         queries: the captions.
         clip_ids: the distinct clips.
         clip_of_query: int64 ``(queries,)``, the place of the clip that the caption was written for.
-        source: the data set's name.
+        source: the dataset's name.
         split: the split's.
-        name: what the scores are of, for people.
+        name: what the scores are of, for display.
         origin: how they were made, for the record.
     """
 
@@ -107,7 +107,7 @@ class Similarities:
         write_json(target / INFO, {"format": FORMAT, "version": VERSION, **names})
 
     def score_tensors(self) -> dict[str, np.ndarray]:
-        """The scores as they are saved, float32: ``scores``, or ``query_vectors`` and ``clip_vectors``."""
+        """The arrays to save, float32: ``scores``, or ``query_vectors`` and ``clip_vectors``."""
         if isinstance(self.scores, InnerProducts):
             named = {"query_vectors": self.scores.row_vectors, "clip_vectors": self.scores.column_vectors}
         else:
@@ -156,7 +156,7 @@ def compute_similarities(
 
     Args:
         encoder: on any device.
-        table: one split of the schema; clips are told apart by ``clip_id``.
+        table: one split of the schema; clips are distinguished by ``clip_id``.
         name: what the scores are of.
         batch_size: segments, or captions, at a time.
         progress: show progress bars.
@@ -191,7 +191,7 @@ def weighted_sum(members: Sequence[Similarities], weights: Sequence[float], name
     """
     The weighted sum of several systems' similarities (AISTAT report, arXiv 2509.16649, ensembles).
 
-    Weights are taken as they are: their scale moves no rank.
+    Weights are used unchanged: their scale moves no rank.
 
     Raises:
         SimilarityError: if there are no members, weights of another number, not finite, negative or all 0, or

@@ -34,7 +34,7 @@ def classify_sounds(
 
     Raises:
         ValueError: for fewer than two labels, a label twice, a template without ``{}``, a scale that is not above 0,
-            or no scale for an encoder that has none of its own.
+            or no scale for an encoder without one.
         AudioReadError: for a sound that cannot be read.
     """
     labels = list(labels)

@@ -1,7 +1,7 @@
 """Files on disk: JSON and directories that a kill never leaves half written, CSV cells that no spreadsheet runs.
 
-Also the rule by which names of files are compared, metadata files beside sounds, which files are passed over, digests
+Also the comparison of file names, metadata files next to audio files, which files are skipped, digests
 of contents that are computed once, and the lock of a directory.
 
-Nothing of sound or models comes in here.
+No code about audio or models belongs here.
 """

@@ -1,11 +1,11 @@
-"""Where what can be made again is kept: decoded sound, rendered scenes, digests of files."""
+"""Directory of the cache: decoded audio, rendered scenes, digests of files."""
 
 import os
 from pathlib import Path
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where generated and decoded sound is kept: the argument, ``$AURICLE_CACHE`` or ``~/.cache/auricle``."""
+    """Directory of generated and decoded audio: the argument, ``$AURICLE_CACHE`` or ``~/.cache/auricle``."""
     return Path(cache_dir or os.environ.get("AURICLE_CACHE") or Path.home() / ".cache" / "auricle")
 
 

@@ -22,7 +22,7 @@ _WAIT_SECONDS = 60.0
 # File systems count time in steps; a file written over within one of them looks as it did.
 _TIME_STEP_NS = 100_000_000
 _NEVER = -1
-# Fewer than SQLite's older limit on the values of one question.
+# Below SQLite's older limit of values in one statement.
 _AT_ONCE = 900
 _A_TASK = 32
 # Each time waits for the disk; what a killed process had not kept is read again.
@@ -40,11 +40,11 @@ class ContentDigests:
 
     A file is found again in two ways. By place: its path, size, times and inode are those that were recorded, and it
     is not opened. By content: its name, size, modification time and a hash of its first and last 16 KiB are those of
-    a file that was read before, as they are where a folder was moved or copied with its times. Anything else is read
-    whole. If the database cannot be written, digests are kept for this process alone.
+    a file that was read before, for example in a moved folder or a copy with its times. Anything else is read
+    whole. If the database cannot be written, digests are kept only for this process.
 
     Args:
-        directory: where the database lies, made if missing; None keeps digests in memory.
+        directory: where the database is, made if missing; None keeps digests in memory.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None):
@@ -186,13 +186,13 @@ def directory_fingerprint(
     directory: str | os.PathLike[str], digests: ContentDigests | None = None
 ) -> str | None:
     """
-    A digest of a directory's files: of their names below it and their contents, wherever it lies.
+    A digest of a directory's files: of their names below it and their contents, wherever it is.
 
-    Code, model cards, hidden files and what trainers note beside a model are left out: none changes what a model
+    Code, model cards, hidden files and trainers' logs are skipped: none changes what a model
     computes.
 
     Returns:
-        64 hexadecimal digits; None if there is no such directory, it holds no file, or one cannot be read.
+        64 hexadecimal digits; None if there is no such directory, it contains no file, or one cannot be read.
     """
     root = Path(directory)
     files = sorted(_content_files(root))

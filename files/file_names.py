@@ -1,5 +1,5 @@
 """
-One rule for comparing names of files, wherever one that somebody wrote must be found on a disk.
+One rule for comparing file names, used wherever a written name is looked up on a disk.
 
 The same text may be stored in two ways: macOS stores "é" as "e" and an accent (Unicode form NFD), other systems and
 most keyboards as one character (NFC; Unicode Standard Annex 15). Programs that pack and unpack change one into the
@@ -8,21 +8,28 @@ other, and backslashes into slashes or back.
 
 import os
 import posixpath
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 How = Literal["same", "form", "case", "blanks"]
 
+_REFUSED_CHARACTERS = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+# Superscript digits count as digits there.
+_DEVICE_NAME = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.I
+)
+
 
 class NameMatch(NamedTuple):
     """
-    What a written name stands for.
+    The files that a written name means.
 
     Attributes:
         how: ``"same"``: character by character; ``"form"``: in another Unicode form, or with backslashes for
             slashes; ``"case"``: with upper for lower case or back; ``"blanks"``: without the blanks at its ends.
-        names: the files, as they are stored; several where none fits better than the others.
+        names: the stored names of the files; several if none matches better than the others.
     """
 
     how: How
@@ -30,7 +37,7 @@ class NameMatch(NamedTuple):
 
     @property
     def is_certain(self) -> bool:
-        """Whether the name is the same text as the file's; otherwise a person must be told."""
+        """Whether the name is the same text as the file's; otherwise the user must be informed."""
         return self.how in ("same", "form")
 
     def told(self, written: str, stored: str) -> str:
@@ -51,7 +58,7 @@ def folded(text: str) -> str:
 
 
 def same_names(one: str, other: str) -> bool:
-    """Whether two names are the same text, in whatever Unicode form."""
+    """Whether two names are the same text in any Unicode form."""
     return composed(one) == composed(other)
 
 
@@ -64,7 +71,7 @@ class NameTable:
     blanks at its ends. A blank is part of a name: one that is there with it is taken first.
 
     Args:
-        names: as they are stored, relative or absolute.
+        names: stored names, relative or absolute.
     """
 
     def __init__(self, names: Iterable[str]):
@@ -74,11 +81,11 @@ class NameTable:
 
     def find(self, name: str, folder: str = "") -> NameMatch | None:
         """
-        The files that a written name stands for; None if there is none.
+        The files that a written name means; None if there is none.
 
         Args:
-            name: as it is written.
-            folder: that it is relative to, as it is stored; what fits only loosely has to lie in it.
+            name: as written.
+            folder: stored name of the folder that it is relative to; loose matches must be in it.
         """
         target = _joined(folder, name)
         stored = self._names.get(target)
@@ -127,4 +134,22 @@ def _lies_in(path: str, folder: str, separator: str = os.sep) -> bool:
     return path.startswith(folder.rstrip(separator) + separator)
 
 
-__all__ = ["NameMatch", "NameTable", "composed", "folded", "same_names"]
+def portable_name(name: str) -> str:
+    """
+    A file name that Linux, macOS and Windows accept, from any text.
+
+    Windows refuses some characters, dots and blanks at the end, and the names of devices with any extension
+    (Microsoft, "Naming Files, Paths, and Namespaces").
+
+    Args:
+        name: without folders.
+
+    Returns:
+        The same name, unless a system refuses it: refused characters become ``_``, dots and blanks at the end are
+        removed, and ``_`` precedes the name of a device. Not shortened; ``_`` for an empty name.
+    """
+    name = _REFUSED_CHARACTERS.sub("_", name).rstrip(". ")
+    return f"_{name}" if not name or _DEVICE_NAME.match(name) else name
+
+
+__all__ = ["NameMatch", "NameTable", "composed", "folded", "portable_name", "same_names"]

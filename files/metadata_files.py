@@ -1,5 +1,5 @@
 """
-`metadata.csv` and `metadata.jsonl` beside sounds, read strictly: each row is used, or reported with its line.
+`metadata.csv` and `metadata.jsonl` next to audio files, read strictly: each row is used, or reported with its line.
 
 They are laid out as `datasets` has them for folders of sounds: a column ``file_name``, and any others.
 """
@@ -29,7 +29,7 @@ class MetadataFileError(ValueError):
     None of a file's rows can be used; the message names what is wrong, without the file.
 
     Attributes:
-        line: where it is wrong, the first being 1; None if that is no place.
+        line: where it is wrong, from 1; None if the error has no line.
     """
 
     def __init__(self, reason: str, line: int | None = None):
@@ -42,7 +42,7 @@ class MetadataRow:
     """
     Attributes:
         line: that it begins in, the first of the file being 1.
-        values: by column; texts as they are written, or what JSON holds.
+        values: by column; strings as written, or JSON values.
     """
 
     line: int
@@ -50,7 +50,7 @@ class MetadataRow:
 
     @property
     def name(self) -> str:
-        """What the column ``file_name`` holds."""
+        """The value of the column ``file_name``."""
         return self.values[FILE_NAME]
 
 
@@ -64,7 +64,7 @@ class RowFault:
         line: that the row begins in.
         reason: what is wrong with it.
         used: whether the row is used all the same.
-        name: the ``file_name`` of a row that is not used, as far as it can be told.
+        name: the ``file_name`` of an unused row, if known.
     """
 
     file: str
@@ -82,7 +82,7 @@ class RowFault:
 @dataclass
 class MetadataTable:
     """
-    What a metadata file holds.
+    Contents of a metadata file.
 
     Attributes:
         file: its path.
@@ -123,7 +123,7 @@ def read_metadata_file(path: str | os.PathLike[str], meanings: re.Pattern[str]) 
     out, and the next line begins a new one. Columns with a meaning are found whatever the case of their letters.
 
     Args:
-        path: the file; its ending says what it is.
+        path: the file; its extension decides the format.
         meanings: fits the columns that have a meaning, ``file_name`` among them, in lower case.
 
     Raises:
@@ -157,10 +157,10 @@ def with_meanings(columns: Sequence[str], meanings: re.Pattern[str]) -> list[str
     """
     The columns, each that has a meaning written as the meaning is.
 
-    Exact names go first: beside ``license``, a column ``License`` is one of its own.
+    Exact names have priority: next to ``license``, a column ``License`` is a separate column.
 
     Args:
-        columns: as they are written.
+        columns: as written.
         meanings: fits names that have one, in lower case.
     """
     taken = set(columns)

@@ -15,8 +15,8 @@ class FoundMetadata:
     Attributes:
         paths: that are to be read, `metadata.csv` before `metadata.jsonl`.
         remarks: (path, remark) of those whose names differ from these in upper and lower case.
-        ignored: (path, reason) of those beside which one of the exact name lies.
-        unclear: (path, reason) of several that fit alike, none exactly: none of them is read.
+        ignored: (path, reason) of files ignored because a file of the exact name is next to them.
+        unclear: (path, reason) of several files that match equally well; none of them is read.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ def find_metadata_files(folder: str | os.PathLike[str]) -> FoundMetadata:
         exact = os.path.join(folder, name)
         if exact in fitting:
             found.paths.append(exact)
-            reason = f"not read, since {name} is beside it and has priority"
+            reason = f"not read, because {name} in the same folder has priority"
             found.ignored += [(path, reason) for path in fitting if path != exact]
         elif len(fitting) == 1:
             found.paths += fitting

@@ -1,4 +1,4 @@
-"""Which file each row of a metadata file speaks of, and what must be told of the others."""
+"""Matches rows of a metadata file to audio files, and reports the others."""
 
 from dataclasses import dataclass, field
 
@@ -14,11 +14,11 @@ class MatchedRows:
     The rows of one metadata file.
 
     Attributes:
-        by_name: by the name of a file, as it is stored, the row that speaks of it.
+        by_name: the row of each file, by the file's stored name.
         unmatched: rows that speak of no file.
-        repeated: told of rows that speak of a file, or of none, of which a better or later row does.
-        unclear: told of rows that fit several files alike, with these files.
-        loose: told of rows that are used, but differ from the file's name in case or blanks.
+        repeated: called with rows that another row, better or later, replaces.
+        unclear: called with rows that match several files equally well, and these files.
+        loose: called with rows that are used, but differ from the file's name in case or blanks.
     """
 
     by_name: dict[str, MetadataRow] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Files read in threads, ahead of whoever takes what was read, in their order."""
+"""Reads files in threads, ahead of the consumer and in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ def read_ahead(
     read: Callable[[Given], Read], items: Iterable[Given], num_workers: int, *, ahead: int | None = None
 ) -> Iterator[Read]:
     """
-    What a function makes of each item, in the order of the items.
+    The function's result for each item, in the order of the items.
 
     Decoders, resamplers and hashes let other threads run, so that threads are enough. Other than with an executor's
     ``map``, items are taken as they are needed: neither they nor results pile up.

@@ -1,4 +1,4 @@
-"""What every command that reads sounds reports at its end: what was skipped, not read, or read with a remark."""
+"""The report of every command that reads audio: files skipped, not read, or read with a remark."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,9 +13,9 @@ class ReadingReport:
     Attributes:
         skipped: (path, reason) of sounds that could not be read, and of links, pipes and folders that could not be
             looked at.
-        unread: files among the sounds that are no sounds that can be read; see [`unread_reason`].
+        unread: files among the sounds that are not sounds that can be read; see [`unread_reason`].
         remarks: (path, remark) of sounds that were read all the same: several sound tracks, channels that cancel,
-            bytes behind the sound, a repaired header.
+            bytes after the audio, a repaired header.
     """
 
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -47,7 +47,7 @@ def listed_lines(what: str, pairs: Sequence[tuple[str, str]], shown: int) -> lis
     ``"  note on PATH: reason"`` for the first files, and how many more there are.
 
     Args:
-        what: before the path, such as ``"note on"``.
+        what: text before the path, such as ``"note on"``.
         pairs: (path, reason).
         shown: files at most.
     """

@@ -13,10 +13,10 @@ CHECKPOINT_MARKER = "complete.json"
 
 def replace_directory(target: Path, write: Callable[[Path], None]) -> None:
     """
-    Writes a directory beside its place and then swaps it in.
+    Writes a directory under a temporary name and then swaps it in.
 
     Args:
-        target: where it shall be; an old one there is replaced.
+        target: path of the directory; an old one is replaced.
         write: fills the directory it is given.
     """
     recover_directory(target)
@@ -46,7 +46,7 @@ def mark_checkpoint_complete(checkpoint: Path, processes: int = 1) -> None:
 
 
 def processes_of_checkpoint(checkpoint: Path) -> int:
-    """How many processes trained together when a complete checkpoint was written."""
+    """Number of processes that trained together when a complete checkpoint was written."""
     return read_json(checkpoint / CHECKPOINT_MARKER)["processes"]
 
 
@@ -80,7 +80,7 @@ def _step_of(checkpoint: Path) -> int:
 
 
 def remove_incomplete_checkpoints(directory: Path) -> None:
-    """Deletes what a kill in the middle of saving left behind."""
+    """Deletes leftovers of a save that was killed."""
     for path in directory.glob("checkpoint-*"):
         if not (path / CHECKPOINT_MARKER).is_file():
             shutil.rmtree(path)

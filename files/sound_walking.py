@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from .unread_files import Unread, is_index, unread_among, unread_reason
 
-# Lies in a folder of links that an export made: its sounds are found where they are.
+# Marks a folder of links that an export wrote: its recordings are found at their own places.
 LINKS_MARK = ".auricle-links"
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -22,13 +22,13 @@ _KINDS = (
 @dataclass
 class SoundWalk:
     """
-    What lies below a folder.
+    Contents of a folder and its subfolders.
 
     Attributes:
         sounds: by path the state of each file that has the ending of a sound, in the order of the walk.
-        unread: files that are not read and worth a word; see [`unread_reason`].
+        unread: files to report as not read; see [`unread_reason`].
         faults: (path, reason) of what could not be looked at: folders, links without a target, links in a circle,
-            pipes and devices with the ending of a sound.
+            pipes and devices with the extension of an audio file.
     """
 
     sounds: dict[str, os.stat_result] = field(default_factory=dict)
@@ -40,8 +40,8 @@ def walk_sounds(folder: str | os.PathLike[str], extensions: frozenset[str]) -> S
     """
     Looks for sounds in a folder and those below it.
 
-    Files `.ts` are sounds if they are MPEG transport streams; nothing is said of others, which are programs. Links to
-    folders are followed, but for circles and for links to what lies in the folder anyway. Hidden files and
+    Files `.ts` are audio if they are MPEG transport streams; others are programs and not reported. Links to
+    folders are followed, but for circles and for links to what is in the folder anyway. Hidden files and
     folders are passed over, as are folders of links that an export made; in the folder of an index nothing is
     counted as not read.
 
@@ -80,7 +80,7 @@ def walk_sounds(folder: str | os.PathLike[str], extensions: frozenset[str]) -> S
 
 
 def regular_file(path: str) -> tuple[os.stat_result | None, str]:
-    """The state of a regular file, or None and why there is none: a link without a target, a pipe and others."""
+    """The state of a regular file, or None and the reason: a link without a target, a pipe and others."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -92,7 +92,7 @@ def regular_file(path: str) -> tuple[os.stat_result | None, str]:
 
 
 def _is_source_code(path: str) -> bool:
-    """Whether a file `.ts` is no MPEG transport stream; programs in TypeScript have the same ending."""
+    """Whether a file `.ts` is not an MPEG transport stream; programs in TypeScript have the same ending."""
     if PurePath(path).suffix.lower() != ".ts":
         return False
     try:
@@ -118,7 +118,7 @@ def _fault_of(path: str, error: OSError) -> str:
 
 
 def _folders(start: str, note: object) -> Iterator[tuple[str, list[str]]]:
-    """(folder, names of what is no folder in it) of all that are walked through."""
+    """(folder, names of what is not a folder in it) of all that are walked through."""
     seen: set[tuple[int, int]] = set()
     real_start = os.path.realpath(start)
 
@@ -146,12 +146,12 @@ def _folders(start: str, note: object) -> Iterator[tuple[str, list[str]]]:
 
 
 def below(path: str, roots: Iterable[str]) -> bool:
-    """Whether a path is one of the roots, or lies in one."""
+    """Whether a path is one of the roots, or is in one."""
     return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
 def printable_path(path: str) -> str:
-    """A path whose bytes that are no text are written as escapes."""
+    """A path as text; bytes that are not valid text are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 

@@ -6,7 +6,7 @@ FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
 
 def harmless_cell(text: str) -> str:
     """
-    The text, behind an apostrophe where a spreadsheet would run it as a formula: names of files, tags and questions
+    The text, after an apostrophe if a spreadsheet would run it as a formula: names of files, tags and queries
     come from other people. Numbers with a sign are none.
 
     Args:

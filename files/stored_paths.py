@@ -10,8 +10,8 @@ def path_as_stored(path: str | os.PathLike[str]) -> str:
     The absolute path, with each name as its folder lists it.
 
     On macOS and Windows ``Sounds/RAIN.wav`` opens a file that is stored as ``sounds/rain.wav``; on macOS, either
-    Unicode form of a name does. Where case matters, and for what does not exist, the path stays as it is. Links are not
-    resolved.
+    Unicode form of a name does. Where case matters, and for what does not exist, the path stays unchanged. Links are
+    not resolved.
 
     Args:
         path: absolute or relative.

@@ -1,4 +1,4 @@
-"""Files among sounds that are not read: which of them are worth a word, and a count by reason and ending."""
+"""Files that are not read: which of them to report, and a count by reason and extension."""
 
 import os
 import re
@@ -68,7 +68,7 @@ class Unread:
 
 NOT_READ = "with endings that are not read"
 NOT_HERE = "of sound or video that this installation cannot read"
-MAC_SIDECARS = "that macOS wrote beside sounds (AppleDouble, '._' before the name)"
+MAC_SIDECARS = "that macOS wrote next to audio files (AppleDouble, '._' before the name)"
 
 
 def ending_of(path: str) -> str:
@@ -79,16 +79,16 @@ def ending_of(path: str) -> str:
 
 
 def is_apple_double(name: str) -> bool:
-    """Whether a name, without folders, is that of what macOS writes beside a file on other disks."""
+    """Whether a file name is that of an AppleDouble file, which macOS writes on other disks."""
     return name.startswith(APPLE_DOUBLE)
 
 
 def unread_reason(name: str, readable: frozenset[str]) -> str | None:
     """
-    Why a file among sounds is not read; None if it is, or nobody expects it to be.
+    The reason why a file is not read; None if it is read, or need not be reported.
 
-    Not a word is said of hidden files, and of texts, tables, pictures, playlists, annotations, sums and what
-    programs write beside sounds. Sound and video that cannot be read here, AppleDouble files of sounds, and all
+    Not reported: hidden files, texts, tables, pictures, playlists, annotations, checksums and what
+    programs write next to audio files. Audio and video that cannot be read here, AppleDouble files of sounds, and all
     other endings are counted.
 
     Args:
@@ -118,7 +118,7 @@ def unread_among(folder: str, names: Iterable[str], readable: frozenset[str]) ->
 
 
 def is_index(names: Iterable[str]) -> bool:
-    """Whether files of these names are those of an index of sounds."""
+    """Whether these file names are those of an index."""
     held = set(names)
     return _INDEX in held and bool(held & _BESIDE_AN_INDEX)
 

@@ -1,4 +1,4 @@
-"""An augmentation job as a data set on the Hub: one table, one record, one card."""
+"""An augmentation job as a dataset on the Hub: one table, one record, one card."""
 
 import json
 import os
@@ -36,9 +36,9 @@ _IN_CARD = (
 
 def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> Publication:
     """
-    What is published of a finished job: the table, the record and the card.
+    The published files of a finished job: the table, the record and the card.
 
-    Sounds stay behind: they are made again from the sources, whose licences may not allow passing them on. So do
+    Audio is not published: it can be rebuilt from the sources, whose licences may not allow sharing. Nor are
     answers that were not used, and paths.
 
     Args:

@@ -35,7 +35,7 @@ _PUBLISHED = {
 class LicenseFinding:
     """
     Attributes:
-        license: the Hub's name of the licence that fits, ``other`` where none can be told.
+        license: the Hub's name of the licence that fits; ``other`` if unknown.
         warnings: what a person should look at before publishing.
     """
 

@@ -32,12 +32,12 @@ NOT_SETTINGS = ("top_words", "sizes", "source", "libraries", "number", "num_clus
 
 
 class CardError(ValueError):
-    """A run that a card cannot be made of; the message says what it lacks."""
+    """A run without the data for a card; the message names what is missing."""
 
 
 def write_model_card(run_dir: Path) -> Path:
     """
-    Writes the card of a finished run beside its model.
+    Writes the card of a finished run into its model's directory.
 
     Args:
         run_dir: directory of a run, see [`RunDirectory`].
@@ -63,11 +63,11 @@ def render_model_card(
     Args:
         run_dir: directory of a run.
         stage: whose model; the last one's if not given.
-        repo_id: where it will lie on the Hub, for the examples; a placeholder if not given.
+        repo_id: where it will be on the Hub, for the examples; a placeholder if not given.
         license: the Hub's name of a licence; derived from data and encoders if not given.
 
     Raises:
-        CardError: if the directory is no run, the stage is not finished, or the template has an unknown field.
+        CardError: if the directory is not a run, the stage is not finished, or the template has an unknown field.
     """
     run_dir = Path(run_dir)
     record = _record(run_dir)
@@ -229,7 +229,7 @@ def _interval_args(interval: list[float] | None) -> dict[str, list[float]] | Non
 
 
 def architecture_citations(audio_config: Mapping[str, Any]) -> list[str]:
-    """What to cite for an audio tower's architecture, by its config."""
+    """Citation of an audio tower's architecture, by its config."""
     kind = str(audio_config["model_type"]).removeprefix("auricle_")
     return [CITATIONS[kind]] if kind in CITATIONS else []
 

@@ -48,7 +48,7 @@ def collect_moment_run(
     run_dir = Path(run_dir)
     check_repo_id(repo_id)
     if not is_moment_run(run_dir):
-        raise PublishError(f"{run_dir}: is no run of a moment head.")
+        raise PublishError(f"{run_dir}: not a training run of a moment head.")
     summary, results = read_json(run_dir / STAGE / "stage.json"), read_json(run_dir / "results.json")
     model_dir = run_dir / STAGE / "model"
     if summary is None or results is None or not (model_dir / "config.json").is_file():
@@ -82,7 +82,7 @@ def render_moment_card(
 
     Args:
         run_dir: of the run.
-        repo_id: where it will lie on the Hub; a placeholder if not given.
+        repo_id: where it will be on the Hub; a placeholder if not given.
         license: the Hub's name of a licence; ``other`` if not given.
     """
     run_dir = Path(run_dir)

@@ -7,7 +7,7 @@ from typing import Any
 from ..modeling import AuricleModel
 from ..processing import AuricleProcessor
 
-# MTEB marks tasks whose data a model was trained on; by the names that data sets have here.
+# MTEB marks tasks whose data a model was trained on; by the names that datasets have here.
 TASKS_OF_SOURCE = {
     "clotho": (
         "ClothoA2TRetrieval",

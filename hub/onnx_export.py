@@ -1,4 +1,4 @@
-"""Both towers as ONNX files that answer like the model they were made from."""
+"""Exports both towers to ONNX files, with the same embeddings as the model."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _SEGMENTS = (1, 2, 5)
 
 
 class ExportError(RuntimeError):
-    """A model that cannot be exported, or whose export answers otherwise."""
+    """A model that cannot be exported, or whose export gives different embeddings."""
 
 
 class _TextTower(nn.Module):
@@ -62,7 +62,7 @@ def export_onnx(
     int8: bool = False,
 ) -> dict[str, Any]:
     """
-    Writes ``text_tower.onnx`` and ``audio_tower.onnx``, checked against the model, beside its processor.
+    Writes ``text_tower.onnx`` and ``audio_tower.onnx``, checked against the model, and its processor.
 
     The text tower takes ``input_ids`` and ``attention_mask`` int64 ``(captions, tokens)`` and gives ``text_embeds``
     ``(captions, projection_dim)`` of unit length. The audio tower takes ``input_features`` ``(segments, frames, mel
@@ -72,12 +72,12 @@ def export_onnx(
     Args:
         name: a saved model, directory or Hub id.
         out: a directory, made if missing.
-        towers: which ones; the text tower alone is enough to ask an index.
+        towers: to export; the text tower is enough to query an index.
         int8: quantise weights to 8 bits, with activations quantised as they come.
 
     Returns:
-        What ``onnx.json`` holds: the model's fingerprint and, by tower, file, bytes, the largest difference and the
-        lowest cosine of its answers and the model's.
+        Contents of ``onnx.json``: the model's fingerprint and, by tower, file, bytes, the largest difference and the
+        lowest cosine of its results and the model's.
 
     Raises:
         ImportError: if onnx, onnxscript or onnxruntime is not installed.
@@ -176,7 +176,7 @@ def _quantize(path: Path) -> None:
     # Seven bits for weights: processors without 8-bit dot products overflow in between otherwise.
     quantize_dynamic(path, fresh, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
     fresh.replace(path)
-    # Weights of more than 2 GB lie in a file of their own.
+    # Weights of more than 2 GB are in a separate file.
     path.with_name(f"{path.name}.data").unlink(missing_ok=True)
 
 

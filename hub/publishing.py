@@ -64,7 +64,7 @@ _LOCAL_PATH = re.compile(rb"(?<![\w/.:])/(?:home|Users|root|mnt|data|scratch|tmp
 
 
 class PublishError(ValueError):
-    """Something that cannot be published; the message says why. Nothing was uploaded."""
+    """Raised if something cannot be published; the message gives the reason. Nothing was uploaded."""
 
 
 @dataclass
@@ -107,10 +107,10 @@ def collect_run(
         stage: whose model; the last one's if not given.
         license: for the card in place of the one derived from data and encoders.
         allow_unevaluated: publish a run without a test split.
-        adapter_of: publish the LoRA adapters alone, on top of this model's Hub id.
+        adapter_of: publish only the LoRA adapters, on top of this model's Hub id.
 
     Raises:
-        PublishError: if the run is none, not finished or not evaluated, has no adapters where they are asked for,
+        PublishError: if it is not a run, not finished or not evaluated, has no adapters although they are requested,
             its weights hold NaN or infinity, the name cannot be a repository's, or a file holds a path of this machine.
     """
     run_dir = Path(run_dir)
@@ -262,7 +262,7 @@ def _refuse_other_weights(
 
 
 def model_files(model_dir: Path) -> dict[str, Path | bytes]:
-    """What a model directory gives to the Hub, by name; settings without the places that parts were loaded from."""
+    """The published files of a model directory, by name; settings without the paths that parts were loaded from."""
     allowed = (path for path in sorted(model_dir.iterdir()) if _ALLOWED.fullmatch(path.name))
     return {path.name: as_json(_settings(path)) if _is_settings(path) else path for path in allowed}
 

@@ -46,7 +46,7 @@ def collect_saved_model(
     directory: str | os.PathLike[str], repo_id: str, *, license: str | None = None
 ) -> Publication:
     """
-    Everything that goes to the Hub of a model directory: model, processor, code, and a card that says what it is.
+    The published files of a model directory: model, processor, code, and a card that describes it.
 
     The card is made of ``conversion.json``, where `auricle convert` wrote the model. It claims that the weights are
     the publisher's only if their digest is still the recorded one.
@@ -57,7 +57,7 @@ def collect_saved_model(
         license: the Hub's name of a licence; that of the publisher's encoders if not given, otherwise ``other``.
 
     Raises:
-        PublishError: if it is no model of these classes, is a stage of a run, its weights are missing or hold NaN or
+        PublishError: if it is not a model of these classes, is a stage of a run, its weights are missing or hold NaN or
             infinity, the record of its conversion is damaged, the name cannot be a repository's, or a file holds a
             path of this machine.
     """
@@ -77,7 +77,7 @@ def collect_saved_model(
         )
     if model_type == MOMENT_HEAD:
         raise PublishError(
-            f"{directory}: is a moment head; publish its run, which says what it was trained on and how well it finds: "
+            f"{directory}: is a moment head; publish its run, which records its training data and evaluation: "
             "auricle push RUN OWNER/NAME"
         )
     _check_record(record, directory)

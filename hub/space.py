@@ -38,8 +38,8 @@ Write a sentence or upload a recording: [{model_id}](https://huggingface.co/{mod
 recordings that fit.
 
 Put your recordings in `sounds/`, with an optional `metadata.csv` (`file_name`, `license`, `tags` and any other
-columns), or add them on the page. Everybody who opens the page can hear what is added there. It is deleted when the
-Space restarts.
+columns), or add them on the page. Everyone who opens the page can hear the recordings that are added there.
+They are deleted when the Space restarts.
 """
 _SOUNDS = """Put recordings here, also in subfolders. The page searches them after the next start of the Space.
 """

@@ -1,4 +1,4 @@
-"""A run's captions as a data set on the Hub: ids, captions, licences; no sounds, no paths."""
+"""A run's captions as a dataset on the Hub: ids, captions, licences; no sounds, no paths."""
 
 import io
 from pathlib import Path
@@ -21,11 +21,11 @@ def collect_training_table(run_dir: str | Path, repo_id: str, *, progress: bool 
 
     Args:
         run_dir: of `train.py`; its data must be where they were.
-        repo_id: of the data set, ``owner/name``.
+        repo_id: of the dataset, ``owner/name``.
         progress: show progress bars while tables are read.
 
     Raises:
-        PublishError: if the directory is no run, or the name cannot be a repository's.
+        PublishError: if the directory is not a run, or the name cannot be a repository's.
         DataError: if the data are not where they were.
     """
     check_repo_id(repo_id)

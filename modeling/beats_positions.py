@@ -22,7 +22,7 @@ class WeightNormalisedConv(nn.Module):
         self.weight_v = nn.Parameter(torch.zeros(width, width // groups, kernel_size))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """``(segments, tokens, width)`` to the same shape; beyond either end lie zeros."""
+        """``(segments, tokens, width)`` to the same shape; both ends are padded with zeros."""
         length, kernel_size = tokens.shape[1], self.weight_v.shape[2]
         norm = torch.linalg.vector_norm(self.weight_v.float(), dim=(0, 1), keepdim=True)
         weight = (self.weight_v.float() * (self.weight_g.float() / norm)).to(self.weight_v.dtype)

@@ -43,7 +43,7 @@ class ClusterHead(nn.Module):
         return self.output(self.hidden(pooled).relu())
 
     def draw_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draws both layers anew, see [`ClusterHeadLayer`]."""
+        """Draws both layers again, see [`ClusterHeadLayer`]."""
         self.hidden.draw_weights(generator)
         self.output.draw_weights(generator)
 

@@ -37,7 +37,7 @@ class FieldNameChecks:
 
 
 def misspelt_fields(config_class: type, names: Iterable[str]) -> dict[str, str]:
-    """The names that are no field of a config class but nearly the name of one, and the one that was meant."""
+    """Misspelt field names of a config class, with the field that was probably meant."""
     fields = list(config_class.__dataclass_fields__)
     known = {*fields, *config_class.attribute_map}
     found = {}
@@ -50,11 +50,11 @@ def misspelt_fields(config_class: type, names: Iterable[str]) -> dict[str, str]:
 
 def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> None:
     """
-    Raises for a keyword that is no field of the config but nearly the name of one.
+    Raises for a keyword that is nearly, but not exactly, the name of a config field.
 
     Args:
         config: the config being built.
-        extra: names of the keywords that are no fields.
+        extra: names of the keywords that are not fields.
 
     Raises:
         ValueError: names the keyword and the field that was probably meant.
@@ -69,7 +69,7 @@ def refuse_numbers_below_one(config: PreTrainedConfig, fields: Iterable[str]) ->
 
     Args:
         config: the config being built.
-        fields: names of its fields that hold whole numbers.
+        fields: names of its fields that hold integers.
 
     Raises:
         ValueError: names the field and its value.
@@ -108,5 +108,5 @@ def refuse_impossible_prefixes(matryoshka_dims: Iterable[int] | None, projection
     ascending = all(shorter < longer for shorter, longer in pairwise(dims))
     if dims and not (ascending and dims[0] >= 1 and dims[-1] <= projection_dim):
         raise ValueError(
-            f"matryoshka_dims={dims} must be ascending whole numbers from 1 to projection_dim={projection_dim}."
+            f"matryoshka_dims={dims} must be ascending integers from 1 to projection_dim={projection_dim}."
         )

@@ -111,7 +111,7 @@ def _build_text_config(given: dict | PreTrainedConfig | None) -> PreTrainedConfi
             "attention_probs_dropout_prob": 0.2,
         }
     if isinstance(given, PreTrainedConfig):
-        # A copy: the caller's own object stays as it is.
+        # A copy: the caller's own object stays unchanged.
         config = copy.deepcopy(given)
     else:
         values = dict(given)

@@ -1,4 +1,4 @@
-"""Configuration of the moment head: frames of a recording and a question in, spans of time out."""
+"""Configuration of the moment head: frames of a recording and a query in, spans of time out."""
 
 import math
 from typing import Literal
@@ -15,7 +15,7 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
     Settings of [`AuricleForMomentRetrieval`].
 
     Args:
-        frame_dim: width of the frame vectors and of the question vectors: the encoder's ``embedding_dim``.
+        frame_dim: width of the frame vectors and of the query vectors: the encoder's ``embedding_dim``.
         frame_seconds: step of the frames in seconds. Finer frames of an encoder are averaged to it.
         decoder: ``"dense"`` predicts a span at every frame; ``"queries"`` predicts a fixed number of spans with
             learned queries, as QD-DETR does (Moon et al., CVPR 2023).
@@ -26,9 +26,9 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
         max_frames: frames seen at once; a longer recording is read in parts that overlap by half.
         same_span_iou: of two spans with at least this intersection over union the better one is kept.
         vote_iou: a kept span's edges are the score-weighted mean over spans of the same part with at least this
-            intersection over union; 1 leaves them as they are.
+            intersection over union; 1 leaves them unchanged.
         hidden_dropout_prob: in training.
-        encoder_name, encoder_fingerprint: the encoder that the frames and questions come from. A head means
+        encoder_name, encoder_fingerprint: the encoder that the frames and queries come from. A head means
             nothing on the vectors of another one.
     """
 

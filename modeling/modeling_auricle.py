@@ -63,7 +63,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
     Each tower is followed by one linear projection into the shared space and by L2 normalisation; retrieval
     ranks by the dot product. A clip is the mean of its segments' vectors, taken before the projection, so
-    what a clip's embedding is does not depend on what else lies in the batch.
+    what a clip's embedding is does not depend on what else is in the batch.
     """
 
     _auto_class = "AutoModel"
@@ -117,7 +117,7 @@ class AuricleModel(AuriclePreTrainedModel):
             generator: CPU generator of the new weights, the audio head's first; None draws from torch's own.
 
         Raises:
-            ValueError: for another number of clusters; the model stays as it was.
+            ValueError: for another number of clusters; the model stays unchanged.
         """
         num_clusters = operator.index(num_clusters)
         refuse_impossible_cluster_count(num_clusters)
@@ -188,7 +188,7 @@ class AuricleModel(AuriclePreTrainedModel):
         """
         Frame features before the projection, ``(segments, columns, audio hidden_size)``; padding's mean nothing.
 
-        Once projected, their cosines lie on another scale than those of segments: never rank the two in one list.
+        Once projected, their cosines are on another scale than those of segments: never rank the two in one list.
         """
         outputs = self._run_audio_model(input_features, audio_attention_mask)
         return self.audio_model.token_columns(outputs.last_hidden_state)
@@ -360,7 +360,7 @@ class AuricleModel(AuriclePreTrainedModel):
         if embeds is None:
             raise ValueError("nothing to embed: give input_features, input_ids, or both.")
 
-        # Where the towers lie on different devices, all that is compared comes to the sounds'; where weights are
+        # Where the towers are on different devices, all that is compared comes to the sounds'; where weights are
         # loaded for each step, those of a module at rest have no device to speak of.
         scale = self.current_logit_scale(embeds.device).to(embeds.device)
         output = AuricleOutput(
@@ -397,7 +397,7 @@ def _unit_length(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _no_pooler(text_config) -> dict[str, bool]:
-    """Leaves out the text model's own pooler where its class can do without; we pool ourselves."""
+    """Omits the text model's own pooler where its class can do without; we pool ourselves."""
     model_class = MODEL_MAPPING.get(type(text_config), None)
     if model_class is not None and "add_pooling_layer" in inspect.signature(model_class.__init__).parameters:
         return {"add_pooling_layer": False}

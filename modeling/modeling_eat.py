@@ -27,7 +27,7 @@ class FixedPositions(nn.Module):
     The position table, which is not trained.
 
     A buffer that is saved: pre-training rounded the published table to half precision, so it is not the one
-    that could be computed anew.
+    that could be computed again.
     """
 
     def __init__(self, config: EatConfig):

@@ -1,4 +1,4 @@
-"""The moment head: a small transformer over frozen frame vectors and a question that predicts spans of time."""
+"""The moment head: a small transformer over frozen frame vectors and a query that predicts spans of time."""
 
 import math
 from dataclasses import dataclass
@@ -148,11 +148,11 @@ class MomentPreTrainedModel(PreTrainedModel):
 
 class AuricleForMomentRetrieval(MomentPreTrainedModel):
     """
-    Finds when, in a recording, a question's sound is heard.
+    Finds when, in a recording, a query's sound is heard.
 
-    It sees the frame vectors of a frozen encoder, one every ``frame_seconds``, and the question's vector of the same
-    encoder. Frames, the question and their product are joined at each frame and pass a transformer. A dense head
-    then predicts at each frame whether it lies in a moment, how far that moment's ends are, and how good this
+    It sees the frame vectors of a frozen encoder, one every ``frame_seconds``, and the query's vector of the same
+    encoder. Frames, the query and their product are joined at each frame and pass a transformer. A dense head
+    then predicts at each frame whether it is in a moment, how far that moment's ends are, and how good this
     span is (after Zhang et al., ActionFormer, ECCV 2022, and Li et al., Generalized Focal Loss, NeurIPS 2020). A
     head with learned queries predicts a set of spans (after Moon et al., QD-DETR, CVPR 2023).
     """
@@ -191,7 +191,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         **kwargs: Any,
     ) -> MomentOutput:
         """
-        Predicts spans of pairs of a recording and a question.
+        Predicts spans of pairs of a recording and a query.
 
         Args:
             frames: unit vectors ``(pairs, frames, frame_dim)``, one each ``frame_seconds``.
@@ -237,7 +237,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         self, frames: torch.Tensor, question: torch.Tensor, *, duration: float | None = None, top: int = 10
     ) -> list[tuple[float, float, float]]:
         """
-        The moments of one recording that a question means, in bounded memory however long it is.
+        The moments of one recording that a query means, in bounded memory however long it is.
 
         Args:
             frames: unit vectors ``(frames, frame_dim)`` of the whole recording, one each ``frame_seconds``.
@@ -246,7 +246,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
             top: spans at most.
 
         Returns:
-            ``(start, end, score)`` in seconds, the best first; scores lie in [0, 1].
+            ``(start, end, score)`` in seconds, the best first; scores are in [0, 1].
 
         Raises:
             ValueError: if shapes do not fit or there is no frame.

@@ -23,7 +23,7 @@ def generalized_iou(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """
     Generalised intersection over union of spans (Rezatofighi et al., CVPR 2019) in one dimension.
 
-    The IoU less the share of the smallest span around both that neither covers: below 0 for spans that lie apart,
+    The IoU less the share of the smallest span around both that neither covers: below 0 for spans that are apart,
     so that a loss of it has a gradient there.
 
     Args:
@@ -67,7 +67,7 @@ def best_spans(
         if vote_iou < 1:
             weights = torch.where(ious >= vote_iou, scores, scores.new_zeros(()))
             total = weights.sum()
-            # A score of 0 has no weight: the span stays as it is.
+            # A score of 0 has no weight: the span stays unchanged.
             voted.append((weights[:, None] * spans).sum(dim=0) / total if total > 0 else spans[place])
         else:
             voted.append(spans[place])
@@ -89,7 +89,7 @@ def parts_of(frames: int, at_once: int) -> list[tuple[int, int, int, int]]:
 
     Returns:
         ``(first, end, own first, own end)``: parts overlap by half, their own frames divide the recording, and
-        lie at least a quarter of a part from an edge inside the recording.
+        are at least a quarter of a part from an edge inside the recording.
     """
     if frames <= at_once:
         return [(0, frames, 0, frames)]

@@ -18,7 +18,7 @@ class SquarePatchGeometry:
     """
     Patch counts and their checks, for configs with ``num_mel_bins``, ``num_frames`` and ``patch_size``.
 
-    Patches lie side by side unless the config has ``frequency_stride`` and ``time_stride``.
+    Patches are side by side unless the config has ``frequency_stride`` and ``time_stride``.
     """
 
     @property

@@ -26,11 +26,11 @@ class PatchSelection:
 
 def draw_kept(count: int, dropped: int, generator: torch.Generator | None = None) -> torch.Tensor | None:
     """
-    Draws which of ``count`` items stay when ``dropped`` of them are left out.
+    Draws which of ``count`` items stay when ``dropped`` of them are omitted.
 
     Args:
         count: number of items.
-        dropped: items to leave out; at least one item always stays, however short the segment is.
+        dropped: items to omit; at least one item always stays, however short the segment is.
         generator: CPU generator to draw from; None takes torch's global one.
 
     Returns:
@@ -104,7 +104,7 @@ def keep_patches(
         time_major: flatten column after column instead of row after row.
 
     Returns:
-        ``(segments, kept patches, hidden_size)``; patch ``(row, column)`` lies at ``row * columns + column``,
+        ``(segments, kept patches, hidden_size)``; patch ``(row, column)`` is at ``row * columns + column``,
         or at ``column * rows + row`` with ``time_major``.
     """
     if selection is not None and selection.time is not None:
@@ -123,7 +123,7 @@ def kept_positions(
     rows: int, columns: int, selection: PatchSelection | None, device: torch.device | None = None
 ) -> torch.Tensor | None:
     """
-    Where the patches that stay lie in the whole grid, flattened column after column.
+    Where the patches that stay are in the whole grid, flattened column after column.
 
     For towers whose positions are counted over the flattened tokens, so that a patch keeps its own number.
 

@@ -30,7 +30,7 @@ def as_clip_list(audio: Any) -> list[Any]:
 
     Arrays and tensors are read as in all of transformers: ``(samples,)`` is one clip and ``(batch, samples)`` a
     batch of mono clips. Channels take a third axis, ``(batch, channels, samples)``, or a dict with ``array``. A
-    sequence (list, tuple, column of a data set, series) holds one clip an item; a flat sequence of numbers is one
+    sequence (list, tuple, column of a dataset, series) holds one clip an item; a flat sequence of numbers is one
     clip.
 
     Raises:
@@ -84,7 +84,7 @@ def to_waveform(
         float32 ``(samples,)``, or ``(samples, channels)`` where several are kept; never empty.
 
     Raises:
-        AudioReadError: if the sound cannot be read or holds no usable samples.
+        AudioReadError: if the sound cannot be read or contains no usable samples.
         ValueError: if a bare array comes without a rate, or the type is not known.
     """
     name = f"audio[{position}]"
@@ -192,7 +192,7 @@ def _clips_of_array(array: Any) -> list[Any]:
         )
     if not len(array):
         raise ValueError(
-            f"audio has the shape {tuple(array.shape)}: it holds no clip; give at least one sound."
+            f"audio has the shape {tuple(array.shape)}: it contains no clip; give at least one clip."
         )
     return list(array)
 
@@ -201,7 +201,7 @@ def _refuse_channels_last(shape: tuple[int, int]) -> None:
     """
     Raises for two axes that look like (samples, channels), as soundfile gives them.
 
-    A batch of clips of a few samples each is no sound, but neither may one clip with channels become thousands.
+    A batch of clips of a few samples each is not sound, but neither may one clip with channels become thousands.
     """
     rows, columns = shape
     if 0 < columns <= MAX_CHANNELS and rows > columns:
@@ -231,7 +231,7 @@ def _from_mapping(
         if own_rate is None:
             raise ValueError(f"{name} has an 'array' but no 'sampling_rate'.")
         return from_array(clip["array"], int(own_rate))
-    # The usual row of the Hub holds both; its path is a bare name that lies in no directory here.
+    # The usual row of the Hub holds both; its path is a bare name that is in no directory here.
     source = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
     if source is not None:
         span = {"offset": clip.get("offset") or 0.0, "duration": clip.get("duration")}

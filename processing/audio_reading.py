@@ -38,7 +38,7 @@ def supported_audio_extensions() -> frozenset[str]:
     """Lower-case file extensions, with the dot, of the formats that the installed decoders read.
 
     By them sound is looked for in folders; what a file is, its content alone decides. Headerless formats (RAW)
-    are left out: nothing in such a file tells its rate.
+    are omitted: nothing in such a file tells its rate.
 
     Raises:
         ImportError: Neither `soundfile` nor `av` is installed.
@@ -261,7 +261,7 @@ def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
     Args:
         audio: Array, tensor or (nested) list of (samples,), (channels, samples) or (samples, channels): of
             two axes the shorter one holds the channels, of which there may be at most 32. Floating-point
-            values are taken as they are (full scale at -1 and 1); int16 and int32 are PCM and scaled so.
+            values are used unchanged (full scale at -1 and 1); int16 and int32 are PCM and scaled so.
         name: What error messages call the sound.
 
     Returns:
@@ -326,7 +326,7 @@ def _as_float_array(audio: Any, name: str) -> np.ndarray:
     except ValueError as error:
         raise AudioReadError(f"{name}: its rows have different lengths") from error
     if array.size == 0:
-        raise AudioReadError(f"{name}: it holds no samples (shape {array.shape})")
+        raise AudioReadError(f"{name}: it contains no samples (shape {array.shape})")
     if array.dtype in (np.int16, np.int32):
         return array.astype(np.float64) / -float(np.iinfo(array.dtype).min)
     if not np.issubdtype(array.dtype, np.floating):

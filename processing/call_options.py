@@ -69,7 +69,7 @@ def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         flat.pop(name, None)
     for name, given in nested.items():
         for key in sorted(given.keys() & flat.keys()):
-            raise ValueError(f"{key!r} is given twice: as a keyword of its own and within {name}.")
+            raise ValueError(f"{key!r} is given twice: as a separate keyword and within {name}.")
     unknown = (flat.keys() | common.keys()) - TEXT_KEYWORDS - AUDIO_KEYWORDS
     if unknown:
         raise ValueError(f"unknown arguments {sorted(unknown)} for AuricleProcessor.")

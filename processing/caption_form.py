@@ -7,7 +7,7 @@ What is done to a caption is a setting with a name, saved with a model and part 
   those of ASCII; runs of white space made one. The default of new models.
 * ``"auricle-1"``: lower case; ASCII punctuation removed; runs of white space made one. The report's form, and that
   of directories saved with ``normalize_captions: true``.
-* ``"publisher"``: lower case; ASCII punctuation removed; white space left as it is. The form of the challenge's
+* ``"publisher"``: lower case; ASCII punctuation removed; white space left unchanged. The form of the challenge's
   published checkpoints.
 * ``"none"``: only outer white space is removed. That of directories saved with ``normalize_captions: false``.
 

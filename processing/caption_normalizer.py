@@ -62,7 +62,7 @@ def with_caption_normalization(tokenizer: Any, normalization: str) -> Any:
 
     Returns:
         The tokenizer itself if it is as wanted, else a copy. A tokenizer written in Python, or one with words of
-        the user's that are looked for before normalisation, stays as it is: there the processor alone normalises.
+        the user's that are looked for before normalisation, stays unchanged: there the processor alone normalises.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -124,7 +124,7 @@ def _copy_with(tokenizer: Any, backend: Any, split_special_tokens: bool) -> PreT
     """
     The tokenizer on another backend, as the class that is loaded from `tokenizer.json` as it is.
 
-    The classes of single models make their backend anew from the vocabulary, without the file's normalizer.
+    The classes of single models rebuild their backend from the vocabulary, without the file's normalizer.
     """
     special = {
         name: token

@@ -5,9 +5,9 @@ import numpy as np
 from .file_remarks import add_remark
 
 DOWNMIXES = ("mean", "active")
-# A channel whose RMS lies below -90 dB of full scale carries no sound: 16-bit dither lies lower.
+# A channel whose RMS is below -90 dB of full scale carries no sound: 16-bit dither is lower.
 _SOUNDING_POWER = 10.0 ** (-90 / 10)
-# Channels cancel where their mean lies more than 20 dB below the loudest of them.
+# Channels cancel where their mean is more than 20 dB below the loudest of them.
 _CANCELLED = 10.0 ** (-20 / 10)
 
 
@@ -25,7 +25,7 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
     One channel of a stretch of sound, from the samples of that stretch alone.
 
     ``"mean"`` averages all channels, as the published encoders do. ``"active"`` averages those whose RMS in this
-    stretch is above -90 dBFS, so that silent channels do not make a sound quieter; where that mean lies more than
+    stretch is above -90 dBFS, so that silent channels do not make a sound quieter; where that mean is more than
     20 dB below the loudest channel, as of a channel and its inverse, the loudest channel is taken.
 
     Args:
@@ -92,7 +92,7 @@ def _may_cancel(samples: np.ndarray, mean: np.ndarray) -> bool:
 
 
 def total_power(samples: np.ndarray) -> float:
-    """The sum of squares of float32 ``(samples, channels)`` in float32, without a copy of what lies in columns."""
+    """The sum of squares of float32 ``(samples, channels)`` in float32, without a copy of what is in columns."""
     if samples.flags.c_contiguous:
         flat = samples.reshape(-1)
         return float(np.dot(flat, flat))

@@ -20,7 +20,7 @@ _FIXED_FRAMES = {"aac": 1024, "alac": 4096, "mp3float": 1152, "mp3": 1152, "ac3"
 # Decoded before a place that was sought, so that overlaps, predictors and bit reservoirs are what they would be.
 _SETTLING_SECONDS = 1.0
 _ANCHOR_SECONDS = 2.0
-# Joined files of these run on as one, and their time stamps begin anew: a stamp may stand for two places.
+# Joined files of these formats decode as one, and their time stamps start again: a stamp may mean two places.
 _RESTARTING = frozenset({"mpegts", "mpeg", "ogg"})
 _MOST_BAD_SHARE = 0.05
 _SOME_BAD = 3
@@ -43,7 +43,7 @@ class KnownPlaces:
     restart: bool = False
 
     def note(self, stamp: int | None, sample: int, distance: float) -> None:
-        """Keeps a place if it lies behind the last one by at least ``distance`` samples."""
+        """Keeps a place that is at least ``distance`` samples after the last one."""
         if stamp is None:
             return
         if self.samples and sample > self.samples[-1] and stamp <= self.stamps[-1]:
@@ -80,7 +80,7 @@ class ContainerDecoder:
         notes: what a user should know about the file.
 
     Raises:
-        AudioReadError: if the file holds no sound, is encrypted, in an unknown codec, damaged or truncated.
+        AudioReadError: if the file contains no sound, is encrypted, in an unknown codec, damaged or truncated.
         ImportError: PyAV is not installed.
     """
 
@@ -107,7 +107,7 @@ class ContainerDecoder:
         frame = next(self._decoding, None)
         if frame is None:
             raise AudioReadError(
-                f"{self._source.name}: the file holds no samples that can be decoded: it is empty, damaged or "
+                f"{self._source.name}: the file contains no samples that can be decoded: it is empty, damaged or "
                 "truncated"
             )
         self._waiting = frame
@@ -116,7 +116,7 @@ class ContainerDecoder:
     # --------------------------------------------------------------------------------------- length
 
     def _stated_length(self) -> int | None:
-        """Samples where the container states them exactly: the encoder's padding lies behind them."""
+        """Number of samples, where the container states it exactly: the encoder's padding follows them."""
         tag = str(self._container.metadata.get("iTunSMPB", "")).split()
         if self._demuxer == "mov" and len(tag) > 3:
             try:

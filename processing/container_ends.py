@@ -1,4 +1,4 @@
-"""Where a file of a container ends by the sizes that its parts state, whatever lies behind."""
+"""Finds where a container's file ends, by the sizes that its parts state."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -104,7 +104,7 @@ def _asf_end(source: SoundSource, start: int) -> int | None:
 
 
 def _wavpack_end(source: SoundSource, start: int) -> int | None:
-    """Blocks (WavPack 4 file format, block header) up to one that begins a file anew."""
+    """Blocks (WavPack 4 file format, block header) up to one that begins a new file."""
     place = start
     last = -1
     for _ in range(_MOST_PIECES):
@@ -236,7 +236,7 @@ def _w64_end(source: SoundSource, start: int) -> int | None:
 
 
 def _voc_end(source: SoundSource, start: int) -> int | None:
-    """Blocks of a type, three bytes of size and content, up to the one of type 0, which many leave out."""
+    """Blocks of a type, three bytes of size and content, up to the one of type 0, which many files lack."""
     place = start + int.from_bytes(source.read_at(start + 20, 2), "little")
     for _ in range(_MOST_PIECES):
         head = source.read_at(place, 4)

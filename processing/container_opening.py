@@ -73,7 +73,7 @@ def open_container(source: SoundSource, demuxer: str) -> tuple[Any, Any, list[st
         PyAV's container and stream, and what a user should know about the file.
 
     Raises:
-        AudioReadError: if the file holds no sound, is encrypted, truncated, damaged, or in an unknown codec.
+        AudioReadError: if the file contains no sound, is encrypted, truncated, damaged, or in an unknown codec.
         ImportError: PyAV is not installed.
     """
     library = require_av()
@@ -116,7 +116,7 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
         kinds = sorted({stream.type for stream in container.streams if stream.type})
         if not kinds:
             raise AudioReadError(f"{source.name}: the file is damaged or truncated: no track is found in it")
-        raise AudioReadError(f"{source.name}: the file holds no sound, only {' and '.join(kinds)}")
+        raise AudioReadError(f"{source.name}: the file contains no audio, only {' and '.join(kinds)}")
     if len(tracks) > 1:
         notes.append(f"holds {len(tracks)} sound tracks, of which the first is read")
     track = tracks[0]
@@ -133,7 +133,7 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
             stream.discard = av.stream.Discard.all
     context.thread_count = 1
     if context.name == "alac" and container.format.name == "caf":
-        # Its last packet holds no padding that could be taken off, as FFmpeg would do by the packet table.
+        # Its last packet contains no padding that could be taken off, as FFmpeg would do by the packet table.
         context.flags2 |= _SKIP_MANUAL
     return track, notes
 
@@ -141,7 +141,7 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
 def _codec_tag(context: Any) -> str:
     try:
         return str(context.codec_tag)
-    except (AttributeError, UnicodeDecodeError):  # no codec, or a number that is no four letters
+    except (AttributeError, UnicodeDecodeError):  # no codec, or a number that is not four letters
         return ""
 
 

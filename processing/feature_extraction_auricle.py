@@ -42,7 +42,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
 
     A clip becomes ``ceil(length / segment_seconds)`` segments (a remainder of less than ``min_tail_seconds``
     makes none); its last one is filled up to the full segment, whatever else is in the batch. Segments of all
-    clips lie one after another in ``input_features`` and ``segment_counts`` says how many belong to each clip:
+    clips follow each other in ``input_features`` and ``segment_counts`` says how many belong to each clip:
     nothing is padded to the longest clip and nothing is random. What a segment becomes depends on nothing but
     its own samples.
 
@@ -55,7 +55,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         sampling_rate: rate in Hz that sounds are resampled to.
         padding_value: what fills the last segment's waveform.
         segment_seconds: length of a segment in seconds.
-        min_tail_seconds: a shorter remainder behind a clip's last full segment is left out; 0 keeps all.
+        min_tail_seconds: a shorter remainder behind a clip's last full segment is omitted; 0 keeps all.
         n_fft, hop_length, win_length: of the spectrogram, in samples.
         fmin, fmax: range of the mel filters in Hz.
         preemphasis: share of the previous sample that is subtracted from each one.
@@ -210,7 +210,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         lengths: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
-        Log-mel of segments, on the device they lie on.
+        Log-mel of segments, on the device they are on.
 
         Args:
             segments: float32 ``(segments, samples)``.
@@ -299,7 +299,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         Raises:
             ValueError: for a bare array without a rate, one that can be read in two ways, or an unknown type or
                 keyword; the message names the clip.
-            AudioReadError: for a sound that cannot be read or holds no usable samples.
+            AudioReadError: for a sound that cannot be read or contains no usable samples.
         """
         unknown = set(kwargs) - _WITHOUT_EFFECT
         if unknown:

@@ -1,4 +1,4 @@
-"""Where a file ends by its own structure: what lies behind is another file, a tag, or nothing that is read."""
+"""Where a file ends by its own structure; a tag, another file or unread bytes may follow."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class FileExtents:
 
     Attributes:
         files: first byte and byte behind the last of each.
-        rest: bytes behind the last one that are no tag, no padding and no file of the kind.
+        rest: bytes after the last one that are neither a tag, padding nor a file of the kind.
         missing: bytes that the last one declares and that are not there.
     """
 

@@ -14,7 +14,7 @@ from .frame_scanning import FoundStream
 from .frame_tables import FrameTable, Link, frame_table
 from .sound_source import AudioReadError, SoundSource, notes_of_rest
 
-# Two frames settle overlap and filter bank; before them lie the bytes that a layer III frame may reach back to.
+# Two frames settle overlap and filter bank; before them are the bytes that a layer III frame may reach back to.
 _SETTLING = {"mp3float": 2, "mp2float": 2, "mp1float": 2, "ac3": 3}
 # Of AAC so many that SBR has its header, which need not be in every frame.
 _AAC_SETTLING = 26
@@ -127,7 +127,7 @@ class FrameDecoder:
             frame += number
 
     def _decode_into(self, room: np.ndarray, context: Any, link: Link, frame: int, many: int) -> Any:
-        """Decodes frames into their place; returns the context to go on with."""
+        """Decodes frames into their place; returns the context to continue with."""
         size = self._frame_samples
         data = self._bytes_of(link.first + frame, link.first + frame + many)
         decoded = _decode(context, b"".join(data))
@@ -135,7 +135,7 @@ class FrameDecoder:
             for place, one in enumerate(decoded):
                 self._put(room[place * size : (place + 1) * size], one)
             return context
-        # A decoder that meets bad frames in a packet leaves them out: alone, each one's place is known.
+        # A decoder that meets bad frames in a packet omits them: alone, each one's place is known.
         context = self._warm_context(link, frame)
         for place, one in enumerate(data):
             decoded = _decode(context, one)

@@ -96,11 +96,11 @@ class FrameScan:
 
     Attributes:
         positions: first byte of each frame.
-        skipped: bytes between frames that are no tags.
-        behind: bytes behind the last frame that are no tags and no padding.
+        skipped: bytes between frames that are not tags.
+        behind: bytes after the last frame that are neither tags nor padding.
 
     Raises:
-        AudioReadError: if the stream goes on at another sampling rate or codec, or in no frames.
+        AudioReadError: if the sampling rate or codec changes within the stream, or no more frames follow.
     """
 
     def __init__(self, source: SoundSource, stream: FoundStream):
@@ -133,7 +133,7 @@ class FrameScan:
                 break
             if remember:
                 self._note_marks(base, data)
-            # Behind the last header of a piece lies what may mark its frame.
+            # The bytes after a piece's last header may mark its frame.
             rest = 0 if base + len(data) >= end else 64
             last = min(len(data), end - base) - HEADER_BYTES - rest
             place = 0
@@ -208,7 +208,7 @@ class FrameScan:
                 self._candidates += 1
                 if self._candidates > MOST_CANDIDATES:
                     raise AudioReadError(
-                        f"{self._source.name}: the file is damaged: from byte {start} on it holds no frames of "
+                        f"{self._source.name}: the file is damaged: from byte {start} on it contains no frames of "
                         "sound"
                     )
                 header = stream.reader(piece, place)

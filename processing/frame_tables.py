@@ -26,7 +26,7 @@ _LONGEST_FRAME = 8192
 @dataclass(frozen=True)
 class Link:
     """
-    Frames that one encoder wrote: a file of its own, of which several may be joined.
+    Frames that one encoder wrote as one file; several such files may be joined.
 
     Attributes:
         first: index of its first frame that holds sound.
@@ -68,7 +68,7 @@ class FrameTable:
         count: frames.
         links: in their order.
         first: byte of frame 0, without a scan.
-        behind: bytes behind the last frame that are no tags and no padding.
+        behind: bytes after the last frame that are neither tags nor padding.
         missing: frames that Xing, Info or VBRI frames declare and that are not there.
     """
 
@@ -170,10 +170,10 @@ def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True)
     scan = FrameScan(source, stream)
     count = len(scan.positions)
     if not count:
-        raise AudioReadError(f"{source.name}: the file holds no whole frame of sound")
+        raise AudioReadError(f"{source.name}: the file contains no complete audio frame")
     if scan.skipped > (stream.end - stream.first) // 2:
         raise AudioReadError(
-            f"{source.name}: the file is damaged: {scan.skipped} of {stream.end - stream.first} bytes are no frames"
+            f"{source.name}: the file is damaged: {scan.skipped} of {stream.end - stream.first} bytes are not frames"
         )
     infos = {}
     if is_layer_three:
@@ -186,7 +186,7 @@ def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True)
 
 def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | None:
     """
-    The table of a stream of constant bit rate, whose frames lie where arithmetic says; None if they do not.
+    The table of a stream of constant bit rate, whose frame positions can be computed; None if they cannot.
 
     With an Info frame its count and the size of the file must agree as well. Without one every probe must be met:
     three bytes too many or too few, or one frame of another size, shift all that follow.

@@ -26,7 +26,7 @@ class FrontEnd:
             end itself.
         min_samples: a shorter segment is filled up with zeros to this.
         masks_padding: whether the tower takes a mask of real frames.
-        trained_frames: frames that a ten-second segment is filled up to; None leaves it as it is.
+        trained_frames: frames that a ten-second segment is filled up to; None leaves it unchanged.
     """
 
     sampling_rate: int

@@ -45,7 +45,7 @@ class WavLayout:
         data_size: bytes of samples that are to be read.
         rebuilt: whether libsndfile must be given another header.
         following: first byte of another RIFF file that is joined to this one; None if there is none.
-        behind: bytes behind the samples that are no chunks.
+        behind: bytes behind the samples that are not chunks.
     """
 
     tag: int
@@ -116,7 +116,7 @@ def wav_layout(source: SoundSource, start: int = 0) -> WavLayout | None:
     elif size > present or long_form:
         open_end = size > present and size >= UNKNOWN_SIZE
     else:
-        # A 32-bit size that is no number, or ran over: then what is missing is a multiple of 4 GB.
+        # A 32-bit size that is not a number, or ran over: then what is missing is a multiple of 4 GB.
         ran_over = present - size >= _FOUR_GB - 65536 and (present - size) % _FOUR_GB < 65536
         open_end = size == 0xFFFF_FFFF or ran_over
     if open_end:

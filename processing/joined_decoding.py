@@ -11,7 +11,7 @@ from .sound_source import AudioReadError, SoundSource
 
 class JoinedDecoder:
     """
-    Several sounds, each with a decoder of its own, of which one is open at a time.
+    Several sounds, each with its own decoder, of which one is open at a time.
 
     Args:
         source: the file.

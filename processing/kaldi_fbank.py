@@ -84,7 +84,7 @@ def num_kaldi_frames(samples: int, win_length: int = 400, hop_length: int = 160)
 
 def without_mean(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """
-    Waveforms whose real samples have the mean 0; what lies behind them is not defined.
+    Waveforms whose real samples have the mean 0; the values after them are undefined.
 
     Args:
         waveforms: float32 ``(clips, samples)``, zeros behind each clip's end.

@@ -19,7 +19,7 @@ def kaldi_mel_bank(
     """
     Triangular mel filters as Kaldi defines them.
 
-    Triangles of peak 1 whose corners lie evenly on ``mel(f) = 1127 ln(1 + f / 700)`` and whose sides are
+    Triangles of peak 1 whose corners are evenly spaced on ``mel(f) = 1127 ln(1 + f / 700)`` and whose sides are
     straight on the mel axis. The weight of the Nyquist bin is zero.
 
     Args:

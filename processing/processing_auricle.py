@@ -58,7 +58,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
             if caption_normalization not in (None, older):
                 raise ValueError(
                     f"normalize_captions={normalize_captions} means caption_normalization={older!r}, but that is "
-                    f"{caption_normalization!r}; give caption_normalization alone."
+                    f"{caption_normalization!r}; give only caption_normalization."
                 )
             caption_normalization = older
         self.caption_normalization = caption_normalization or NEWEST_CAPTION_NORMALIZATION
@@ -198,7 +198,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
                 raise ValueError(f"text[{index}] is a {type(sentence).__name__}, but must be a string.")
             words = normalize_caption(sentence, self.caption_normalization)
             if not words.strip():
-                raise ValueError(f"text[{index}] is {sentence[:50]!r}: it holds no word to search for.")
+                raise ValueError(f"text[{index}] is {sentence[:50]!r}: it contains no words to search for.")
             if not allow_file_names and looks_like_sound_file(sentence):
                 raise ValueError(
                     f"text[{index}] is {sentence[-80:]!r}, the name of a sound file: it would be embedded as "

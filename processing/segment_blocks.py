@@ -44,7 +44,7 @@ def iter_blocks(
     first = 0
     pieces = extractor.pieces(path, offset=offset, duration=duration)
     for samples in regroup(pieces, segments_per_block * length):
-        # Behind full segments such a rest is left out, as it is when the file is cut at once.
+        # After full segments such a remainder is omitted, as when the whole file is cut at once.
         if first and len(samples) < extractor.min_tail_samples:
             return
         segments, lengths = extractor.cut(samples, name=os.fspath(path)), extractor.real_samples(len(samples))

@@ -32,7 +32,7 @@ class SegmentCutting:
         """
         Cuts a waveform at the model's rate into segments, the last one filled up.
 
-        A remainder shorter than ``min_tail_seconds`` behind a full segment is left out: encoders pad files
+        A remainder shorter than ``min_tail_seconds`` behind a full segment is omitted: encoders pad files
         by some milliseconds, and a segment of nothing else would count as much as the sound itself.
 
         Args:
@@ -84,7 +84,7 @@ class SegmentCutting:
         return [length] * full + self.at_least_shortest([rest] if rest else [])
 
     def at_least_shortest(self, lengths: Sequence[int]) -> list[int]:
-        """Real samples of segments, each at least the tower's smallest input: what lies behind is silence."""
+        """Real samples of segments, each at least the tower's smallest input: silence follows them."""
         shortest = FRONT_ENDS[self.front_end].min_samples
         return [max(length, shortest) for length in lengths]
 

@@ -104,7 +104,7 @@ class SndfileDecoder:
         self._looked_behind = True
         begins = _flac_begins(self._source)
         if len(begins) > 1:
-            # The first one anew, since a search in it must not end in another.
+            # The first one again, since a search in it must not end in another.
             self.close()
             self._parts = parts_at(self._source, begins)
             self._check_parts()

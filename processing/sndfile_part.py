@@ -106,7 +106,7 @@ class SndfilePart:
 
     def _check(self, file: Any) -> None:
         for declared, present in _SHORT_CHUNK.findall(file.extra_info):
-            # Half a frame is no sound: a size that is a byte too large, as odd ones are, says nothing.
+            # Half a frame is not sound: sizes are often a byte too large, since odd ones are rounded up.
             missing = int(declared) - int(present)
             if missing >= file.channels * _WIDEST_SAMPLE and int(declared) < _UNKNOWN_CHUNK_SIZE:
                 raise AudioReadError(
@@ -116,7 +116,7 @@ class SndfilePart:
         if file.format == "MP3":
             raise UnknownToSndfile(f"{self._source.name}: MPEG audio is read frame by frame")
         if file.frames <= 0:
-            raise AudioReadError(f"{self._source.name}: the file holds no samples")
+            raise AudioReadError(f"{self._source.name}: the file contains no samples")
         if file.frames >= _UNKNOWN_FRAMES:
             raise OpenLength(f"{self._source.name}: its header leaves the length open")
 

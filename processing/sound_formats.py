@@ -131,8 +131,8 @@ def identify(source: SoundSource, start: int = 0) -> SoundFormat:
     head = source.read_at(start, 512)
     if head[:4] in _APPLE_DOUBLE:
         raise AudioReadError(
-            f"{source.name}: is an AppleDouble file, which macOS writes beside a file of the same name without "
-            "'._'; it holds no sound"
+            f"{source.name}: is an AppleDouble file, which macOS writes next to a file of the same name without "
+            "'._'; it contains no audio"
         )
     for first, eighth, container, demuxer in _SNDFILE_STARTS:
         if head.startswith(first) and head[8 : 8 + len(eighth)] == eighth:
@@ -175,7 +175,7 @@ def endings_of(sndfile_formats: set[str], has_ffmpeg: bool) -> frozenset[str]:
         sndfile_formats: names as libsndfile lists them; without it, empty.
         has_ffmpeg: whether PyAV is there.
     """
-    # Headerless formats are left out: nothing in such a file tells its rate.
+    # Headerless formats are omitted: nothing in such a file tells its rate.
     names = {name.lower() for name in sndfile_formats} - {"raw"} - _MPEG_ENDINGS
     for name, others in _SNDFILE_ALIASES.items():
         if name in names:

@@ -28,7 +28,7 @@ from .sound_source import AudioReadError, SoundSource, notes_of_rest
 
 # To be raised when files are read that were not, or read as they were not.
 READER_VERSION = 3
-# Half a frame of samples is no loss.
+# Half a frame of samples does not count as missing.
 _SMALL_LOSS = 16
 _REPAIRED = "its header leaves the length of the sound open: read to the end of the file"
 _REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au, "W64": rebuilt_w64}
@@ -76,7 +76,7 @@ def open_sound(source: SoundSource) -> SoundDecoder:
         source: the file; must stay open as long as the decoder.
 
     Raises:
-        AudioReadError: for a file that is no sound, is damaged, truncated, encrypted or holds no samples.
+        AudioReadError: for a file that is not sound, is damaged, truncated, encrypted or contains no samples.
         ImportError: the package that decodes such a file is not installed.
     """
     start = behind_tags(source) if source.read_at(0, 3) == b"ID3" else 0
@@ -151,7 +151,7 @@ def _open_wav(source: SoundSource, start: int, form: SoundFormat) -> SoundDecode
         end = layout.data_start + layout.data_size
         stream = find_stream(source, layout.data_start, end)
         if stream is None:
-            raise AudioReadError(f"{source.name}: the file is damaged: it holds no frames of MPEG audio")
+            raise AudioReadError(f"{source.name}: the file is damaged: it contains no frames of MPEG audio")
         decoder: SoundDecoder = FrameDecoder(source, stream)
     elif known:
         rebuilt = layout.true_header() if layout.rebuilt and layout.data_size >= layout.block else None
@@ -213,7 +213,7 @@ def _open_with_sndfile(
         if rebuilt is not None:
             part = SndfilePart(source, rebuilt.start, rebuilt.size, rebuilt.head)
             decoder = SndfileDecoder(source, [part])
-            # The header of a W64 file is right, and what follows its samples is no sound.
+            # The header of a W64 file is right, and what follows its samples is not sound.
             decoder.notes += [_REPAIRED] if repaired and form.container != "W64" else []
             return decoder
         return SndfileDecoder(source, [SndfilePart(source, start)])

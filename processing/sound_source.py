@@ -12,15 +12,27 @@ class AudioReadError(ValueError):
     """A recording cannot be read. The message names the file (or array), the fault and the remedy."""
 
 
-# Less than this behind a sound is no sound that was lost.
+# With the character that ends a path (Microsoft, "Maximum Path Length Limitation").
+WINDOWS_PATH_LIMIT = 260
+# Fewer bytes than this after a sound cannot be lost sound.
 _SMALL_REST = 4096
 
 
 def notes_of_rest(rest: int) -> list[str]:
-    """What a user should know of so many bytes behind a sound that are no tag, no padding and no further file."""
+    """Remark for the user on unknown bytes after a sound: neither a tag, padding nor another file."""
     if rest <= _SMALL_REST:
         return []
-    return [f"{rest} bytes behind the end of its sound are neither sound nor a known chunk"]
+    return [f"{rest} bytes after the end of its audio are neither audio nor a known chunk"]
+
+
+def _long_path_hint(path: str | bytes, system: str = os.name) -> str:
+    """Why Windows may not find a file that exists: its limit of 260 characters, with the one at the end."""
+    if system != "nt" or len(path) < WINDOWS_PATH_LIMIT or os.fsdecode(path).startswith("\\\\?\\"):
+        return ""
+    return (
+        f"; the path has {len(path)} characters, and Windows finds longer ones than {WINDOWS_PATH_LIMIT - 1} only if "
+        "long paths are enabled (LongPathsEnabled). Move the file, or write the path with \\\\?\\ in front"
+    )
 
 
 class SoundSource:
@@ -40,10 +52,10 @@ class SoundSource:
         file: the open binary file.
         size: bytes.
         path: as it was given; None for objects and bytes.
-        identity: tells the content of two paths apart, as far as the file system does; None for objects and bytes.
+        identity: distinguishes the content of two paths, as far as the file system does; None for objects and bytes.
 
     Raises:
-        AudioReadError: if there is no such file, it cannot be opened or read, is no regular file or holds nothing.
+        AudioReadError: if there is no such file, it cannot be opened or read, is not a regular file or is empty.
     """
 
     def __init__(self, source: Any, name: str | None = None):
@@ -89,7 +101,7 @@ class SoundSource:
                 raise AudioReadError(f"{self.name}: is not a regular file")
             file = open(path, "rb")  # noqa: SIM115
         except FileNotFoundError as error:
-            raise AudioReadError(f"{self.name}: no such file") from error
+            raise AudioReadError(f"{self.name}: no such file{_long_path_hint(path)}") from error
         except OSError as error:
             raise AudioReadError(f"{self.name}: the file cannot be read ({error.strerror})") from error
         except ValueError as error:  # a NUL in the name
@@ -110,7 +122,7 @@ class SoundSource:
             ) from error
 
     def stretch(self, start: int, end: int) -> "SoundSource":
-        """The bytes ``start`` to ``end`` as a sound of their own, which lives as long as this one."""
+        """The bytes ``start`` to ``end`` as their own sound, which lives as long as this one."""
         part = SoundSource(HeadedFile(self, start, end - start), self.name)
         part.identity = None if self.identity is None else (*self.identity, start, end)
         return part
@@ -153,7 +165,7 @@ class SoundSource:
 
 class HeadedFile(io.RawIOBase):
     """
-    A stretch of a file as a file of its own, behind a head that takes the place of a damaged one.
+    A stretch of a file as its own file, behind a head that takes the place of a damaged one.
 
     Args:
         source: read through its `read_at`.
@@ -199,7 +211,7 @@ def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[
     A decorator for functions of a [`SoundSource`] and hashable arguments that keeps what they return.
 
     Their result is kept in memory for as long as the file is the same one and neither its size nor its time
-    changes; of sounds without an identity nothing is kept. An error is raised anew each time.
+    changes; of sounds without an identity nothing is kept. An error is raised again each time.
 
     Args:
         files: of how many files results are kept at most.

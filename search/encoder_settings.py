@@ -1,4 +1,4 @@
-"""How the model of an index is to embed: window, precision and width, chosen when the index is made."""
+"""Settings of an index's model: window, precision and width, chosen when the index is created."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ INDEX_PRECISIONS = PRECISIONS
 @dataclass(frozen=True)
 class EncoderSettings:
     """
-    What a user chose; None is what the index has, and of a new one what the model has by itself.
+    The user's choices; None means the index's setting, or the model's default for a new index.
 
     Attributes:
         window_seconds: length of a window.
@@ -46,7 +46,7 @@ class EncoderSettings:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "EncoderSettings":
-        """What an index was made with."""
+        """The settings that an index was created with."""
         return cls(**{name: record["settings"][name] for name in cls.__dataclass_fields__})
 
     def options(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def remote_code_option(
     """
     Whether an index's model may run code of its repository, as an argument of [`load_encoder`].
 
-    That the index was made so says nothing about the one who asks it now: the permission is given each time.
+    The index does not record the user's permission: it must be given each time.
 
     Raises:
         SearchError: if the index was made with such code, and it is not trusted now.

@@ -1,4 +1,4 @@
-"""What the rooms of searching raise."""
+"""Exceptions of the search modules."""
 
 
 class SearchError(ValueError):
@@ -6,7 +6,7 @@ class SearchError(ValueError):
 
 
 class StoreError(SearchError):
-    """An index that cannot be opened or written; the message says why and what to do."""
+    """An index cannot be opened or written, or a query is invalid; the message gives the reason and the remedy."""
 
 
 __all__ = ["SearchError", "StoreError"]

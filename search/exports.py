@@ -47,7 +47,7 @@ def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
             text = moments(hits, title)
         except SearchError as error:
             raise SearchError(f"{out}: {error}") from error
-        # Names that are no UTF-8 keep their bytes.
+        # Names that are not UTF-8 keep their bytes.
         out.write_text(text, encoding="utf-8", errors="surrogateescape")
     elif kind == ".csv":
         write_answer_table(out, [asdict(hit) for hit in hits])
@@ -63,7 +63,7 @@ def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
 
 
 def write_answer_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes fields of answers as CSV; their metadata become columns, and tags one text."""
+    """Writes fields of results as CSV; their metadata become columns, and tags one text."""
     flat = [{**row, "tags": ";".join(row["tags"])} for row in rows]
     _write_csv(out, [_flat(row, row.pop("metadata")) for row in flat])
 
@@ -122,7 +122,7 @@ def _flat(row: dict[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _write_csv(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    # Names that are no UTF-8 keep their bytes.
+    # Names that are not UTF-8 keep their bytes.
     with open(out, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         harmless = [_harmless(row) for row in rows]
         names = list(dict.fromkeys(name for row in harmless for name in row)) or ["path"]
@@ -161,7 +161,7 @@ def _short_name(path: Path, taken: int) -> str:
     """A file's name, its stem cut so that it and so many more bytes are a name that disks take."""
     room = LONGEST_NAME - taken - len(os.fsencode(path.suffix))
     stem = os.fsencode(path.stem)
-    # Half of a letter at the cut is left out.
+    # An incomplete character at the cut is dropped.
     return (path.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")) + path.suffix
 
 

@@ -27,7 +27,7 @@ def moments_by_head(
     Args:
         sounds: the index, for its model, its template and what it knows of the file.
         head: directory or Hub id of the head.
-        path: any sound file, in the index or not; its frames are embedded anew.
+        path: any sound file, in the index or not; its frames are embedded again.
         query: the sentence.
         top: spans at most.
 
@@ -35,7 +35,7 @@ def moments_by_head(
         Hits whose ``score`` and ``cosine`` are the head's score in [0, 1]; they have no percentile.
 
     Raises:
-        SearchError: for an empty question, a file that cannot be read, or a head that is none or belongs to
+        SearchError: for an empty query, an unreadable file, or a head that is invalid or belongs to
             another model.
     """
     from ..encoders import EncoderError

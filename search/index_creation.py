@@ -25,7 +25,7 @@ def load_index_encoder(name: str, **options: Any) -> AudioTextEncoder:
         options: of [`load_encoder`].
 
     Raises:
-        SearchError: if there is none, or it cannot be loaded.
+        SearchError: if there is no model, or it cannot be loaded.
     """
     try:
         return load_encoder(name, **options)
@@ -64,7 +64,7 @@ def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable
         encoder.workers = workers
         return encoder
 
-    # A question then loads the text tower alone; see `IndexEncoder`.
+    # A query then loads the text tower alone; see `IndexEncoder`.
     load.for_texts = _load_text_encoder if engine in (None, "auto", "torch") else None  # type: ignore[attr-defined]
     return load
 
@@ -129,13 +129,13 @@ def record_of(
     settings: EncoderSettings,
 ) -> dict[str, Any]:
     """
-    What an index keeps of how it is made.
+    The record of an index's settings.
 
     Args:
         model: directory or Hub id.
         encoder: loaded from there.
         hop_seconds: from one window's start to the next one's; None is a window.
-        exact_windows: up to so many windows questions are exact.
+        exact_windows: up to so many windows queries are exact.
         settings: that the encoder was loaded with.
 
     Raises:
@@ -162,16 +162,16 @@ def record_of(
 
 
 def place_of(model: str) -> str:
-    """A directory as an absolute path, anything else as it is."""
+    """A directory as an absolute path; anything else unchanged."""
     return os.path.abspath(model) if os.path.isdir(model) else model
 
 
 def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
     """
-    Returns a hop, or None, as it is.
+    Checks a hop and returns it unchanged.
 
     Raises:
-        SearchError: for a hop that is not above 0 and at most a window: sound would be left out.
+        SearchError: for a hop that is not above 0 and at most a window: parts of a recording would be missing.
     """
     if hop_seconds is not None and not 0 < hop_seconds <= window_seconds:
         raise SearchError(

@@ -40,7 +40,7 @@ class IndexEncoder:
         record: what the index keeps of how it is made.
         loader: from a directory or Hub id, and options of [`load_encoder`], to an encoder.
         text_tower: directory of an exported text tower, which then embeds the sentences.
-        model: where the encoder lies now, if not where the record says.
+        model: where the encoder is now, if not where the record says.
         remember: called with that place and the commit once the encoder from there was found to be the index's.
         trust_remote_code: run code of the model's repository, if the index was made so.
 
@@ -159,7 +159,7 @@ class IndexEncoder:
         """
         Where the model is loaded from.
 
-        A repository may have moved on: the index goes on with the commit that it was made with.
+        A repository may have moved on: the index continues with the commit that it was made with.
         """
         if self._elsewhere:
             return self._elsewhere
@@ -198,7 +198,7 @@ class IndexEncoder:
         Unit vectors ``(sentences, width)``.
 
         Raises:
-            SearchError: for a sentence without a word, or that is no valid text.
+            SearchError: for a sentence without a word, or that is not valid text.
         """
         for sentence in sentences:
             if not sentence.strip():
@@ -218,7 +218,7 @@ class IndexEncoder:
             raise SearchError(str(error)) from error
 
     def _for_texts(self) -> AudioTextEncoder | None:
-        """The text side of the model alone, where the loader has it and nothing is loaded yet; for questions."""
+        """The text side of the model alone, where the loader has it and nothing is loaded yet; for queries."""
         load = getattr(self._loader, "for_texts", None)
         with self._lock:
             # A model at a new place is loaded whole, and the place remembered.

@@ -1,4 +1,4 @@
-"""What search over an index really gives on a labelled split: similarities from the index's stored vectors."""
+"""Evaluates search over an index on a labelled split: similarities from the index's stored vectors."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ class IndexedSplit:
     A split as an index has it.
 
     Attributes:
-        table: its rows; those of missing clips are left out.
+        table: its rows; those of missing clips are skipped.
         paths: of the index's file for each distinct clip of the table.
         missing: (clip id, reason) of the clips that the index does not have.
         clips: distinct clips of the split, missing ones included.
@@ -190,7 +190,7 @@ def index_record(index: SoundIndex) -> dict[str, Any]:
         ``directory``; ``model``, its ``fingerprint``, window, hop, width and the settings as in ``index.json``;
         ``generation``, the version of the table, which every change raises, and ``waiting_files``, those that are
         not in the table yet; numbers of ``files`` and ``windows``; ``contents``, a SHA-256 of the files' digests,
-        which is equal wherever the sounds lie; ``approximate``, whether search over it is.
+        which is equal wherever the sounds are; ``approximate``, whether search over it is.
     """
     store = index.store
     names = ("model", "fingerprint", "window_seconds", "hop_seconds", "width", "settings")

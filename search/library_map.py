@@ -43,8 +43,8 @@ class LibraryMap:
         path, tags, license, duration: of each file, ``(files,)``; seconds.
         place: ``(files, 2)`` float32.
         cluster: int64 ``(files,)``, 0 for the largest; -1 for files in none.
-        names: of each cluster, the common questions that fit it most beyond the others.
-        left_out: files that a limit left out.
+        names: of each cluster, the common queries that fit it most beyond the others.
+        left_out: number of files beyond the limit.
     """
 
     path: np.ndarray
@@ -105,7 +105,7 @@ def make_library_map(
 
 def write_library_map(out: Path, found: LibraryMap, title: str) -> None:
     """
-    Writes the map as one HTML file; it plays the files from where they lie, nothing is copied into it.
+    Writes the map as one HTML file; it plays the files from where they are, nothing is copied into it.
 
     Args:
         out: where, ending in ``.html``.
@@ -198,7 +198,7 @@ def _largest_first(labels: np.ndarray) -> np.ndarray:
 
 
 def _cluster_names(vectors: np.ndarray, cluster: np.ndarray, background: np.ndarray) -> tuple[str, ...]:
-    # How much better a question fits a cluster than the library: some questions fit everything well.
+    # How much better a query fits a cluster than the library: some queries fit everything well.
     cosines = vectors @ background.T
     usual = cosines.mean(0)
     names, count = [], int(cluster.max()) + 1

@@ -64,7 +64,7 @@ class RayCluster:
             except (ConnectionError, ValueError, RuntimeError, OSError) as error:
                 first = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 raise SearchError(
-                    f"--ray {address}: no Ray cluster answers there ({first[:200]})."
+                    f"--ray {address}: cannot connect to a Ray cluster ({first[:200]})."
                 ) from error
         resources = ray.cluster_resources()
         self.nodes = sum(node["Alive"] for node in ray.nodes())
@@ -148,7 +148,7 @@ class RayCluster:
         self._lance.dataset(uri).cleanup_old_versions(older_than=versions_stay)
 
     def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
-        """See [`Engine.nearest`]; an exact answer is this process's own."""
+        """See [`Engine.nearest`]; an exact result is this process's own."""
         if query.exact:
             return self._local.nearest(table, uri, query)
         self._pool()
@@ -171,7 +171,7 @@ class RayCluster:
         return found.select(list(query.columns)).cast(arrow.schema(fields))
 
     def _pool(self) -> None:
-        # A pool of its own for each call would start its processes anew each time, for many seconds.
+        # A new pool for each call would start its processes again each time, which takes many seconds.
         self._lance_ray.init_global_pool(self.nodes)
 
 

@@ -189,7 +189,7 @@ class SoundIndex:
 
         Args:
             roots: folders or files, or one.
-            prune: take a folder's files out even if it is gone, or no sound at all is left in it; otherwise they
+            prune: remove a folder's files even if the folder is missing or has no audio files left; otherwise they
                 stay, since it may be a disk that is not there.
             progress, check: show a bar, or call this; is called between files, and ends the update if it raises.
 
@@ -238,7 +238,7 @@ class SoundIndex:
 
     @cached_property
     def background_vectors(self) -> np.ndarray:
-        """Of the 48 common questions that scores are compared with, ``(48, width)``; see [`BACKGROUND_QUERIES`]."""
+        """Of the 48 common queries that scores are compared with, ``(48, width)``; see [`BACKGROUND_QUERIES`]."""
         return background_vectors(
             self.store.folder, self.store.record["width"], self.embed_texts, self.template
         )

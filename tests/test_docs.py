@@ -1,5 +1,6 @@
 """The documentation says what works: options exist, Python compiles, links lead somewhere."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -19,7 +20,11 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 
 
 def blocks(page: Path, kind: str) -> list[str]:
-    return [text for found, text in _BLOCK.findall(page.read_text(encoding="utf-8")) if found == kind]
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n".join("".join(cell["source"]) + "\n" for cell in cells)
+    return [block for found, block in _BLOCK.findall(text) if found == kind]
 
 
 def commands(page: Path):

@@ -63,6 +63,7 @@ def test_search_a_folder(place):
         "INDEX": str(place / "sounds.auricle"),
     }
     names = run_notebook(ROOT / "tutorials" / "search_a_folder.ipynb", settings)
+    assert names["learned"].fits == names["learned"].misfits == 1
     assert names["best"].path and (place / "results.csv").read_text("utf-8").count("\n") == 6
 
 

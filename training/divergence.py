@@ -1,4 +1,4 @@
-"""Stopping a training that diverged: at the first loss that is no number, before such weights are saved."""
+"""Stopping a training that diverged: at the first loss that is not a number, before such weights are saved."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class DivergenceGuard:
 
     Args:
         name: of the stage, for messages.
-        directory: where its checkpoints lie.
+        directory: where its checkpoints are.
         max_skipped_steps: in fp16, steps in a row that the loss scaler may skip.
     """
 
@@ -95,7 +95,7 @@ class DivergenceGuard:
 
 class GuardedTrainer(Trainer):
     """
-    transformers' Trainer, stopped at the first loss that is no number; such weights are never saved or evaluated.
+    transformers' Trainer, stopped at the first loss that is not a number; such weights are never saved or evaluated.
 
     Args:
         max_skipped_steps: in fp16, steps in a row that the loss scaler may skip.

@@ -30,7 +30,7 @@ def schedule_steps(
         epochs: epochs of the whole run.
         warmup_share: share of the steps with a linear rise, 0 to 1; counts where ``warmup_epochs`` is None.
         warmup_epochs: epochs with a linear rise.
-        cosine_end_epoch: epoch at which the cosine reaches its floor, which may lie behind the run's end; None is
+        cosine_end_epoch: epoch at which the cosine reaches its floor, which may be behind the run's end; None is
             the run's end.
     """
     steps_per_epoch = total_steps / epochs

@@ -201,7 +201,7 @@ class RetrievalTrainer(GuardedTrainer):
         """
         AdamW with own rates for towers and for projections; biases, norms and the temperature do not decay.
 
-        Cluster heads count as projections: like them, they start anew.
+        Cluster heads count as projections: like them, they start again.
         """
         if self.optimizer is None:
             optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)

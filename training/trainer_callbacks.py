@@ -45,7 +45,7 @@ class EvaluationBeforeSaving(TrainerCallback):
     """
     Evaluates an epoch before its last step's checkpoint is written, not after.
 
-    Otherwise a run killed between the two would go on from that checkpoint with the next epoch, and this one
+    Otherwise a run killed between the two would continue from that checkpoint with the next epoch, and this one
     could never become the best.
     """
 
@@ -94,10 +94,10 @@ class BestModelKeeper(TrainerCallback):
     """
     Keeps the model of the best validation figure, complete with processor, in its own directory.
 
-    Of equally good ones the first is kept; a figure that is no number never wins.
+    Of equally good ones the first is kept; NaN never wins.
 
     Args:
-        directory: where the best model lies.
+        directory: where the best model is.
         metric: its figure, without the ``eval_`` prefix; higher is better.
         processor: saved beside the weights; None for a model without one.
     """
@@ -133,7 +133,7 @@ def save_model(model: AuricleModel, processor: AuricleProcessor | None, director
     """
     Saves weights, config, processor and the code that they need into one loadable directory.
 
-    Of a model with adapters the merged weights, and the adapters alone in a folder of their own.
+    Of a model with adapters the merged weights, and the adapters alone in their own folder.
 
     Raises:
         NonFiniteWeightsError: if a weight is not a finite number.

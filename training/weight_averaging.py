@@ -86,7 +86,7 @@ class AveragingTrainer(RetrievalTrainer):
     """
     A [`RetrievalTrainer`] whose evaluations see averaged weights, and so whatever is saved during them.
 
-    Checkpoints hold both: training goes on with its own weights.
+    Checkpoints hold both: training continues with its own weights.
 
     Args:
         arguments: as of [`RetrievalTrainer`]; ``section.weight_averaging`` is the decay.

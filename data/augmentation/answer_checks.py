@@ -1,4 +1,4 @@
-"""Whether a language model's answer can be a caption: language, length, no refusal, no copy, no list."""
+"""Checks a language model's answer: language, length, no refusal, no copy, no list."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _REFUSAL = re.compile(
     r"cannot (?:assist|help|fulfil))\b",
     re.I,
 )
-# Words without a meaning of their own: the smallest sentence has some, and few of them in two languages.
+# Words without their own meaning: the smallest sentence has some, and few of them in two languages.
 _ENGLISH = frozenset(
     # ruff would have one line a word.
     "a an the and of to is are was were be been being with while as at by for from on into over then it its "  # noqa: SIM905
@@ -39,7 +39,7 @@ LONGEST_RATIO = 2.5
 
 
 class AnswerFault(StrEnum):
-    """Why an answer is of no use."""
+    """Reason why an answer is rejected."""
 
     EMPTY = "empty"
     REFUSAL = "refusal"
@@ -67,12 +67,12 @@ def find_fault(
     max_words: int = MAX_WORDS,
 ) -> AnswerFault | None:
     """
-    What is wrong with a cleaned answer, None if it may be used.
+    The fault of a cleaned answer; None if it is usable.
 
     Args:
         answer: see [`clean_answer`].
         sources: the caption, or captions, it was made from.
-        copies: whether one that says the same words as a source in the same order is a fault.
+        copies: whether an answer with the same words as a source in the same order is a fault.
         english: whether it must be English. Detected by the small words of English and of eight other languages and by
             the words it shares with the sources: enough for sentences that should be English, no more.
         max_words: the longest that is a caption.

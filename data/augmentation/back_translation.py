@@ -74,7 +74,7 @@ def back_translate(
     Writes back-translations of every caption of a table.
 
     Killed at any moment and called again, it asks only what was not answered, and the file is that of an unbroken
-    job. Languages are a function of seed and row id alone.
+    job. Languages depend only on seed and row id.
 
     Args:
         table: rows of the project's schema; equal captions of different rows may take different languages.
@@ -84,15 +84,15 @@ def back_translate(
         languages: codes to draw from, see `LANGUAGES`.
         per_caption: how many languages a caption takes, at most as many as there are.
         seed: of the languages.
-        attempts: how often an answer of no use is asked for anew.
+        attempts: maximum number of requests for one caption if its answers are rejected.
         progress: show a progress bar.
 
     Returns:
-        What was kept and what was not.
+        Counts of kept and rejected captions.
 
     Raises:
         DataError: for unknown languages, a number out of range, or a directory that cannot be written.
-        JobError: if the backend refuses or is gone.
+        JobError: if the backend refuses requests or cannot be reached.
     """
     _check(languages, per_caption)
     rows, captions = list(table["row_id"]), list(table["caption"])

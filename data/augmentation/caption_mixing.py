@@ -105,11 +105,11 @@ def write_mixes(
     progress: bool = True,
 ) -> JobSummary:
     """
-    Writes a captioned folder of mixed sounds: any recipe can train on it beside other data sets.
+    Writes a captioned folder of mixed sounds: any recipe can train on it together with other datasets.
 
     The sounds are small files that say what is mixed and how, read and rendered when they are needed; ``render``
-    stores them as FLAC instead. The shorter sound lies at a drawn place within the longer one. Levels are those of
-    the parts that sound, and gains are such that the sum of the peaks stays below full scale.
+    stores them as FLAC instead. The shorter sound starts at a random position within the longer one. Levels are
+    those of the parts that sound, and gains are such that the sum of the peaks stays below full scale.
 
     Args:
         table: rows of the project's schema.
@@ -121,15 +121,15 @@ def write_mixes(
         max_words: longest caption.
         sampling_rate: of the mixes, Hz.
         render: store the sounds.
-        attempts: how often an answer of no use is asked for anew.
+        attempts: maximum number of requests for one pair if its answers are rejected.
         progress: show progress bars.
 
     Returns:
-        What was kept and what was not; pairs with a sound that cannot be read are not.
+        Counts of kept and rejected pairs; pairs with an unreadable clip are rejected.
 
     Raises:
         DataError: if nothing is kept or the directory cannot be written.
-        JobError: if the backend refuses or is gone.
+        JobError: if the backend refuses requests or cannot be reached.
     """
     out, captions = Path(out), list(table["caption"])
     most = min(max_words, MAX_WORDS)
@@ -203,7 +203,7 @@ def describe_mix(
     mix: Mix, sounds: Sequence[dict[str, Any]], levels: Sequence[_Level], sampling_rate: int
 ) -> dict[str, Any]:
     """
-    What a mix file holds.
+    Contents of a mix file.
 
     Args:
         mix: the pair.

@@ -13,7 +13,7 @@ from .journal import Journal
 from .requests import BackendError, BackendRefused, TextBackend, TextRequest
 
 Item = TypeVar("Item")
-# So many requests one after another without an answer: the server is gone, and waiting for the rest tells nothing.
+# After this many failed requests in a row the server is down: waiting for the rest is useless.
 GIVE_UP_AFTER = 10
 
 
@@ -24,12 +24,12 @@ class JobError(RuntimeError):
 @dataclass
 class JobSummary:
     """
-    What a job did.
+    Result of a job.
 
     Attributes:
         items: how many there were.
         kept: how many gave a caption.
-        asked: requests that were sent now; the others' answers were there.
+        asked: requests sent by this run; the other answers were in the journal.
         faults: how many items were left without a caption, by reason.
         errors: the first few reasons why requests were not answered.
     """
@@ -41,7 +41,7 @@ class JobSummary:
     errors: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """One line for display."""
         share = self.kept / self.items if self.items else 0.0
         lines = [f"{self.kept} of {self.items} kept ({share:.1%}), {self.asked} requests sent now"]
         lines += [f"  {count} skipped: {reason}" for reason, count in sorted(self.faults.items())]
@@ -50,13 +50,13 @@ class JobSummary:
 
 class Asker:
     """
-    Asks a backend, or the journal where it knows the answer.
+    Takes answers from the journal, and otherwise from a backend.
 
     Args:
-        backend: what answers.
+        backend: that answers the requests.
         journal: where answers are kept.
         summary: counts what is sent.
-        attempts: how often an item may be asked for anew because its answer is of no use.
+        attempts: maximum number of requests for one item if its answers are rejected.
     """
 
     def __init__(self, backend: TextBackend, journal: Journal, summary: JobSummary, attempts: int = 3):
@@ -67,7 +67,7 @@ class Asker:
         self, request: TextRequest, fault_of: Callable[[str], AnswerFault | None]
     ) -> tuple[str | None, str]:
         """
-        A usable answer and "", or None and why there is none.
+        A usable answer and "", or None and the reason.
 
         Raises:
             BackendRefused: if nothing will be answered.
@@ -118,7 +118,7 @@ def run_job(
         items: what is worked on.
         work: called once an item.
         concurrency: how many at a time.
-        description: what the progress bar says.
+        description: text of the progress bar.
         progress: show it.
 
     Raises:

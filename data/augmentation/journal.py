@@ -1,4 +1,4 @@
-"""Answers as they come in, on disk: what was answered is never asked again, whenever the job was killed."""
+"""Saves answers to disk as they arrive, so that a resumed job sends no request twice."""
 
 import os
 import sqlite3
@@ -12,13 +12,13 @@ _TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT 
 
 class Journal:
     """
-    A file of answers by the hash of their request; to be used in a `with` block by one process.
+    A file of answers by the hash of their request. Use it in a `with` block, in one process.
 
     Args:
         path: a SQLite file, made if it is not there.
 
     Raises:
-        DataError: if the file is no journal, or another process holds it.
+        DataError: if the file is not a journal, or another process holds it.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -59,7 +59,7 @@ class Journal:
         return None if row is None else row[0]
 
     def put(self, key: str, answer: str) -> None:
-        """Keeps an answer; it is on its way to the disk when this returns, a killed process loses nothing."""
+        """Saves an answer; if the process is killed after this returns, nothing is lost."""
         self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, answer))
 
 

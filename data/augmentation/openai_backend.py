@@ -82,7 +82,7 @@ class OpenAIBackend:
                 messages=[{"role": "user", "content": request.prompt}],
                 temperature=float(self.settings["temperature"]),
                 max_tokens=int(self.settings["max_tokens"]),
-                # Asked anew, the same seed would give the same useless answer.
+                # Asked again, the same seed would give the same useless answer.
                 seed=int(self.settings["seed"]) + request.attempt,
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
@@ -100,7 +100,7 @@ class OpenAIBackend:
     def _without_key(self, error: Exception) -> str:
         text = " ".join(str(error).split()).rstrip(".")
         text = text.replace(self._key, "***") if self._key else text
-        # Servers repeat a key with its middle left out.
+        # Servers repeat a key with its middle masked.
         for end in range(min(len(self._key), 12), 3, -1):
             text = text.replace(self._key[:end], "***")
         return text[:300]

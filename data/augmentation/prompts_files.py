@@ -28,7 +28,7 @@ class Prompt:
     text: str
 
     def fill(self, **fields: str) -> str:
-        """The prompt with its fields filled in; braces in the values stay as they are."""
+        """The prompt with its fields filled in; braces in the values stay unchanged."""
         return self.text.format(**fields).strip()
 
 

@@ -1,4 +1,4 @@
-"""How near new captions are to those they were made from, as a text model sees it."""
+"""Similarity of new captions to their source captions, measured by a text model."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def similarity_to_sources(
     pairs: Sequence[tuple[str, Sequence[str]]], embed: Callable[[Sequence[str]], np.ndarray], seed: int = 0
 ) -> dict[str, Any]:
     """
-    Cosine similarity of captions and their sources, beside that of captions and other captions' sources.
+    Cosine similarity of captions and their sources, and of captions and the sources of other captions.
 
     Args:
         pairs: see [`caption_pairs`]; of more than 2,000, so many are drawn.
@@ -50,7 +50,7 @@ def similarity_to_sources(
 
     Returns:
         ``captions``, how many were compared; ``mean``, ``lowest_twentieth`` and ``to_others``, the mean similarity
-        to sources of other captions, which is what chance gives.
+        to sources of other captions, the value expected by chance.
 
     Raises:
         DataError: if there are no pairs.

@@ -1,4 +1,4 @@
-"""What a language model is asked, and what answers: requests with a hash, and the interface of backends."""
+"""Requests to a language model, with a hash, and the interface of the backends that answer them."""
 
 import hashlib
 import json
@@ -43,17 +43,17 @@ class BackendError(RuntimeError):
 
 
 class BackendRefused(RuntimeError):
-    """Nothing will be answered: the key or the model is refused. The message holds no key."""
+    """The server refuses the key or the model, so every request would fail. The message contains no key."""
 
 
 class TextBackend(Protocol):
     """
-    What answers requests.
+    Interface of a backend that answers requests.
 
     Attributes:
-        settings: what decides its answers, for the requests' hash and the record.
+        settings: all that its answers depend on, for the requests' hash and the record.
         concurrency: how many requests it may be asked at once.
-        is_rule_based: whether no language model is behind it.
+        is_rule_based: whether it works by rules, without a language model.
     """
 
     settings: Mapping[str, str | int | float]

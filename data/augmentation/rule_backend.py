@@ -1,4 +1,4 @@
-"""Paraphrases and merged captions by rules, offline: for tests and whoever has no language model."""
+"""Paraphrases and merged captions by rules, offline: for tests, and for use without a language model."""
 
 import re
 from collections.abc import Mapping
@@ -50,11 +50,11 @@ _PARTS = re.compile(r"\s*(?:,?\s+(?:while|as|and then|then|followed by)\s+)", re
 
 class RuleBackend:
     """
-    Answers by rules, always alike for one request.
+    Answers by rules; the same request always gets the same answer.
 
     A translation gives the sentence back, so that the way there and back is one paraphrase: some words exchanged,
     the parts of the sentence in another order, and a frame around it. What comes out is marked as rule-based; it is
-    no stand-in for the report's language model.
+    not equivalent to the report's language model.
     """
 
     is_rule_based = True

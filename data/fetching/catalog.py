@@ -1,4 +1,4 @@
-"""What can be fetched: publishers' addresses, checksums where they give them, and terms."""
+"""Datasets that can be downloaded: publishers' addresses, checksums if published, and terms."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from .download import FetchError
 
 _ZENODO = "https://zenodo.org/records/4783391/files"
 _AUDIOCAPS = "https://raw.githubusercontent.com/cdjkim/audiocaps/master/dataset"
-# The challenge's files lie in the repository of its baseline; the commit pins their content.
+# The challenge's files are in the repository of its baseline; the commit pins their content.
 _DCASE = (
     "https://raw.githubusercontent.com/CPJKU/dcase2025_task6_baseline/"
     "c78422fcbed579877919620a30075baccf82bf2b/resources"
@@ -21,9 +21,9 @@ class PublishedFile:
 
     Attributes:
         name: path below the directory that it is fetched to.
-        url: where it lies.
+        url: address.
         checksum: ``md5:...`` or ``sha256:...`` as the publisher states it, or None.
-        columns: what the header of a CSV file must hold; an answer without them is some other page.
+        columns: columns that the header of a CSV file must have; a response without them is another page.
         size: in bytes, where it is known beforehand.
     """
 
@@ -40,7 +40,7 @@ class Archive:
     Files that are unpacked, and removed then.
 
     Attributes:
-        kind: ``7z``, one file; or ``zip``, the parts of one archive in a folder of their own.
+        kind: ``7z``, one file; or ``zip``, the parts of one archive in their own folder.
         files: the archive's parts.
         target: folder below the directory that it is unpacked to; empty for the directory itself.
         unpacked_bytes: about how large its content is.
@@ -60,15 +60,15 @@ class Archive:
 @dataclass(frozen=True)
 class Fetchable:
     """
-    A data set, or a list that belongs to one.
+    A dataset, or a list that belongs to one.
 
     Attributes:
         name: as the command takes it.
         title: as people call it.
         terms: lines on whose it is and what may be done with it.
-        files: fetched as they are.
+        files: downloaded without unpacking.
         archives: fetched and unpacked.
-        hub_repo: data set on the Hub whose files are listed there, in place of the two above.
+        hub_repo: dataset on the Hub whose files are listed there, in place of the two above.
         afterwards: lines on what is still to be done.
     """
 
@@ -125,7 +125,7 @@ CATALOG: dict[str, Fetchable] = {
         ),
         Fetchable(
             "audiocaps",
-            "AudioCaps, captions alone",
+            "AudioCaps, captions only",
             (
                 "AudioCaps (Kim, Kim, Lee and Kim, NAACL 2019), https://github.com/cdjkim/audiocaps",
                 "For academic use. The clips are excerpts of YouTube videos, which belong to their uploaders.",
@@ -158,7 +158,7 @@ CATALOG: dict[str, Fetchable] = {
         ),
         Fetchable(
             "exclusions",
-            "Freesound ids that training for DCASE 2025 Task 6 must leave out",
+            "Freesound ids that training for DCASE 2025 Task 6 must exclude",
             ("A list of the DCASE 2025 challenge, https://github.com/CPJKU/dcase2025_task6_baseline",),
             (
                 _dcase(
@@ -189,7 +189,7 @@ def fetchable_named(name: str) -> Fetchable:
     An entry of the catalogue.
 
     Raises:
-        FetchError: if there is none of the name; the message lists them.
+        FetchError: for an unknown name; the message lists the known ones.
     """
     if name not in CATALOG:
         raise FetchError(f"unknown dataset {name!r}; these can be fetched: {', '.join(CATALOG)}.")

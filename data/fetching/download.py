@@ -1,4 +1,4 @@
-"""One file over HTTP: goes on where it was cut, and is in its place only once its checksum is right."""
+"""Downloads one file over HTTP: resumes partial downloads, and moves the file into place once its checksum is right."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def http_client() -> Iterator[httpx.Client]:
 
 def remote_size(client: httpx.Client, url: str) -> int | None:
     """
-    Bytes of a file at its publisher's, or None if the server does not tell.
+    Size of a file at its publisher's in bytes; None if the server does not give it.
 
     Raises:
         FetchError: if the server cannot be reached, or has no such file.
@@ -73,20 +73,21 @@ def download(
     """
     Fetches one file.
 
-    What has come lies in ``<place>.partial``. Cut connections and HTTP 408, 429 and 5xx are tried again from there,
-    with growing pauses; a later call goes on from there too, if the server knows ranges and still has the same file.
+    The part downloaded so far is in ``<place>.partial``. Cut connections and HTTP 408, 429 and 5xx are
+    tried again from there, with growing pauses. A later call also continues from there, if the server supports
+    ranges and still has the same file.
 
     Args:
         url: http or https.
         place: path of the file; an existing file is kept.
         client: of [`http_client`].
-        checksum: ``md5:...`` or ``sha256:...``; None checks the length alone.
+        checksum: ``md5:...`` or ``sha256:...``; None checks only the length.
         attempts: tries in a row that bring nothing new.
         wait: seconds before the second try; they double.
         progress: show a progress bar.
 
     Returns:
-        Whether anything was fetched; False if the file was there.
+        Whether anything was downloaded; False if the file existed.
 
     Raises:
         FetchError: if the server has no such file, keeps failing, the disk is too small, or the checksum is wrong,
@@ -109,7 +110,7 @@ def download(
             break
         except (_TryAgain, httpx.TransportError) as error:
             size = partial.stat().st_size if partial.is_file() else 0
-            # A server without ranges begins anew: only what was never had before counts as going on.
+            # A server without ranges starts from 0: only bytes that are new count as progress.
             failures = 0 if size > furthest else failures + 1
             furthest = max(size, furthest)
             if failures >= attempts:

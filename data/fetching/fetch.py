@@ -1,4 +1,4 @@
-"""A whole data set: what is missing of it, whether the disk holds it, then one file after another."""
+"""Downloads a dataset: finds the missing files, checks the disk space, then downloads one file after another."""
 
 import csv
 import json
@@ -25,14 +25,14 @@ RECORD = "fetched.json"
 @dataclass(frozen=True)
 class FetchPlan:
     """
-    What is still to be done.
+    The remaining work.
 
     Attributes:
         fetchable: with all of its files, also of the Hub.
         files: those that are missing, archives' parts included, each with its bytes; None where the server does not
             tell.
         archives: those that are not unpacked yet.
-        peak_bytes: what the disk must hold beside what is there.
+        peak_bytes: additional disk space needed.
         free_bytes: what it has.
     """
 
@@ -44,7 +44,7 @@ class FetchPlan:
 
     @property
     def download_bytes(self) -> int:
-        """Bytes to be fetched, as far as servers tell."""
+        """Bytes to download, as far as servers give sizes."""
         return sum(size or 0 for _, size in self.files)
 
 
@@ -61,14 +61,14 @@ def plan_fetch(
 
     Args:
         fetchable: an entry of the catalogue.
-        directory: where it goes, or lies in part.
+        directory: target; it may contain a part of the dataset.
         collections: of WavCaps, those to fetch the sound of; None is all.
-        keep_archives: archives stay beside what is unpacked.
+        keep_archives: keep archives after unpacking.
         mirror: server that has the publishers' files under the same paths, such as ``http://mirror:8000``; None asks
             the publishers.
 
     Raises:
-        FetchError: if a publisher cannot be reached or has no such file, or the mirror is no address.
+        FetchError: if a publisher cannot be reached or has no such file, or the mirror is not an address.
     """
     if mirror is not None and urlsplit(mirror).scheme not in ("http", "https"):
         raise FetchError(f"mirror {mirror!r} must begin with http:// or https://.")
@@ -105,17 +105,17 @@ def fetch(
     plan: FetchPlan, directory: Path, *, keep_archives: bool = False, progress: bool = True, wait: float = 1.0
 ) -> tuple[int, int]:
     """
-    Does what a plan says; called again after a kill, it goes on.
+    Carries out a plan. If it was interrupted, call it again to resume.
 
     Args:
         plan: of [`plan_fetch`], of the same directory.
         directory: is made.
-        keep_archives: archives stay beside what is unpacked.
+        keep_archives: keep archives after unpacking.
         progress: show progress bars.
         wait: seconds before a failed request is tried again; they double.
 
     Returns:
-        How many files were fetched, and how many were unpacked.
+        Number of downloaded and of unpacked files.
 
     Raises:
         FetchError: if the disk is too small, another process fetches to the directory, a file cannot be had, its
@@ -170,7 +170,7 @@ def _unpack(archive: Archive, directory: Path, progress: bool) -> dict[str, int]
 
 
 def _is_unpacked(archive: Archive, record: dict[str, dict], directory: Path) -> bool:
-    """Whether all of an archive's files were unpacked and still lie there."""
+    """Whether all of an archive's files were unpacked and still are there."""
     known = record.get(archive.name)
     if known is None or known["checksums"] != [file.checksum for file in archive.files]:
         return False

@@ -1,4 +1,4 @@
-"""Files of a data set on the Hub, with the checksums that the Hub states."""
+"""Files of a dataset on the Hub, with the checksums that the Hub states."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -17,7 +17,7 @@ def list_wavcaps(
     fetchable: Fetchable, *, collections: Sequence[str] | None = None, endpoint: str | None = None
 ) -> Fetchable:
     """
-    WavCaps with its files as they lie on the Hub: metadata, and one archive in parts a collection.
+    WavCaps with its files as they are on the Hub: metadata, and one archive in parts a collection.
 
     Args:
         fetchable: the entry of the catalogue.
@@ -27,7 +27,7 @@ def list_wavcaps(
     Raises:
         FetchError: if the Hub cannot be reached, or there is no such collection.
     """
-    # The data set is public: another server than the Hub gets no token.
+    # The dataset is public: another server than the Hub gets no token.
     api = HfApi(endpoint=endpoint, token=False if endpoint else None)
     try:
         entries = [

@@ -27,7 +27,7 @@ def unpack_7z(archive: Path, target: Path, *, progress: bool = True) -> dict[str
     """
     Unpacks a 7z archive with its folders.
 
-    All of it is unpacked beside its place first and moved there then: what lies in the target is whole.
+    The archive is unpacked into a temporary folder next to the target and then moved: files in the target are complete.
 
     Args:
         archive: the file.
@@ -35,7 +35,7 @@ def unpack_7z(archive: Path, target: Path, *, progress: bool = True) -> dict[str
         progress: show a progress bar.
 
     Returns:
-        How many files went to each folder, by the folder's path below the target.
+        Number of files by the folder's path below the target.
 
     Raises:
         FetchError: if py7zr is not installed, the archive is damaged or encrypted, or a file in it would land outside

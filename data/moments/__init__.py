@@ -1,4 +1,4 @@
 """Long recordings with moments at known times, generated from short captioned clips.
 
-What makes such recordings comes in here; files of queries and predictions lie in `evaluation/moments/`.
+Code that generates such recordings belongs here; files of queries and predictions are in `evaluation/moments/`.
 """

@@ -1,4 +1,4 @@
-"""Events of a generated recording: how long they last, where they lie, and the sound of one."""
+"""Events of a generated recording: how long they last, where they are, and the sound of one."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ SPREAD = 0.8
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
 CROSS_FADE_SECONDS = 0.05
 EDGE_FADE_SECONDS = 0.01
-# What lies this far below a clip's loudest 20 ms counts as silence at its ends.
+# At a clip's ends, sound this far below its loudest 20 ms counts as silence.
 SILENCE_DB = -45.0
 LEVEL_SECONDS = 0.02
 

@@ -31,15 +31,15 @@ class GeneratedMomentsError(ValueError):
 @dataclass(frozen=True)
 class MomentSettings:
     """
-    What generated recordings are like.
+    Settings of generated recordings.
 
     Attributes:
         recordings: how many.
-        seed: of all draws; each recording has generators of its own.
+        seed: of all draws; each recording has separate random generators.
         sampling_rate: Hz of the files.
         seconds: shortest and longest recording.
         queries: fewest and most queries a recording, each of another label.
-        events: fewest and most events of a query; they lie at least a second apart.
+        events: fewest and most events of a query; they are at least a second apart.
         snr_db: lowest and highest level of an event over the background, in dB.
     """
 
@@ -82,11 +82,11 @@ def make_moment_recordings(
         Path of ``moments.jsonl``.
 
     Raises:
-        GeneratedMomentsError: if the table has no labels or too few, or a clip holds no sound.
+        GeneratedMomentsError: if the table has no labels or too few, or a clip contains no sound.
     """
     if "label" not in table.column_names:
         raise GeneratedMomentsError(
-            "the clips have no column 'label', which says which of them a query means."
+            "the clips have no column 'label', which is needed to match clips and queries."
         )
     clips: dict[str, list[str]] = {}
     captions: dict[str, list[str]] = {}
@@ -187,7 +187,7 @@ def _clip(path: str, rate: int, known: dict[str, np.ndarray]) -> np.ndarray:
     if path not in known:
         samples = without_silent_ends(np.asarray(load_waveform(path, sampling_rate=rate)), rate)
         if not len(samples):
-            raise GeneratedMomentsError(f"{path}: holds no sound.")
+            raise GeneratedMomentsError(f"{path}: contains no audio.")
         known[path] = samples
     return known[path]
 

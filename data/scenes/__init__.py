@@ -1,4 +1,4 @@
-"""Generated sound scenes with true captions: the data set that needs no download."""
+"""Generated sound scenes with true captions: the dataset that needs no download."""
 
 from .claims import Claims, PartClaim, caption_fits, fitting_matrix
 from .dataset import SceneSettings, load_scenes

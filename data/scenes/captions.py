@@ -16,7 +16,7 @@ def write_captions(
 ) -> list[str]:
     """`count` different true sentences; the first one leaves nothing of the description out.
 
-    The others may leave out loudness and pitch, or say "several" for an exact count of three or more.
+    The others may omit loudness and pitch, or say "several" for an exact count of three or more.
     """
     captions: dict[str, None] = {}
     for _ in range(_ATTEMPTS):
@@ -91,7 +91,7 @@ def choose(options: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def is_background(relation: str, kinds: Sequence[str]) -> bool:
-    """Whether the second kind is what the first stands out from: of two lasting sounds neither is."""
+    """Whether the second kind is the background of the first; False for two lasting sounds."""
     return relation == "while" and not KINDS[kinds[0]].lasting
 
 

@@ -1,4 +1,4 @@
-"""What a caption says of a scene, and of which scenes it is true: the planted truth of overlapping captions."""
+"""Statements of a caption about a scene, and the scenes where they hold: ground truth of overlapping captions."""
 
 import json
 from collections import defaultdict
@@ -17,12 +17,12 @@ from .descriptions import Part, SceneDescription
 @dataclass(frozen=True)
 class PartClaim:
     """
-    What a caption says of one event. What is `None` is left open.
+    Statements of a caption about one event. `None` means that the caption does not mention it.
 
     Attributes:
         kind: The event kind.
         at_least: How often it happens, at least.
-        at_most: How often it happens, at most: equal to `at_least` where a number is said.
+        at_most: Maximum count; equal to `at_least` where the caption gives a number.
         pitch: "high" or "low".
         loudness: "loud" or "faint".
     """
@@ -34,7 +34,7 @@ class PartClaim:
     loudness: str | None = None
 
     def holds_for(self, part: Part) -> bool:
-        """Whether nothing of this is false of a part of a scene."""
+        """Whether all statements hold for a part of a scene."""
         return (
             self.kind == part.kind
             and self.at_least <= part.count
@@ -47,11 +47,11 @@ class PartClaim:
 @dataclass(frozen=True)
 class Claims:
     """
-    What a caption says.
+    Statements of a caption.
 
     Attributes:
         relation: "then" (the parts in this order), "while" (at the same time, in any order), or `None` where it is
-            left open how the parts lie to each other, or there is just one.
+            left open how the parts relate to each other, or there is just one.
         parts: The events that it names, one or two.
     """
 
@@ -70,7 +70,7 @@ class Claims:
 
 
 def content_to_json(description: SceneDescription) -> str:
-    """What happens in a scene as text, for a table's column; equal for equal scenes only."""
+    """A scene as text for a table's column; equal texts mean equal scenes."""
     return json.dumps(asdict(description))
 
 
@@ -82,9 +82,9 @@ def content_from_json(text: str) -> SceneDescription:
 
 def caption_fits(claims: Claims, scene: SceneDescription) -> bool:
     """
-    Whether a caption is true of a scene: nothing that it says is false there.
+    Whether a caption is true of a scene: all of its statements hold there.
 
-    What it does not say does not matter: a caption of one event is true of every scene that holds the event,
+    Unmentioned properties do not count: a caption of one event is true of every scene that holds the event,
     whatever else happens there.
     """
     if claims.relation not in (None, scene.relation):
@@ -99,7 +99,7 @@ def fitting_matrix(table: Dataset) -> np.ndarray:
     The planted truth of a table of overlapping scenes, from its columns `claims` and `content`.
 
     Returns:
-        bool (rows, clips): whether a row's caption is true of a clip. The clips stand as in `unique_clips`.
+        bool (rows, clips): whether a row's caption is true of a clip. The clips are in the order of `unique_clips`.
 
     Raises:
         DataError: A column is missing, or a value is not what the generated scenes have there.

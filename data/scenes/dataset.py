@@ -50,7 +50,7 @@ class SceneSettings:
         test_scenes: As for validation.
         seconds: Length of every scene, 3 to 30.
         sampling_rate: Hz, 16,000 to 48,000.
-        seed: A whole number, 0 or more. Another seed gives other scenes and another division of them.
+        seed: an integer, 0 or more. Another seed gives other scenes and another division of them.
         overlap: Scenes of few kinds under captions that leave things out, so that many captions are true of several
             clips, as in Clotho; the columns `content` (of a clip) and `claims` (of a caption) hold the planted
             truth of which are, see `fitting_matrix`.
@@ -76,7 +76,7 @@ class SceneSettings:
             raise DataError(f"sampling_rate is {self.sampling_rate!r}, but must be 16000 to 48000 Hz")
         for split in ("validation", "test"):
             most = capacity(self.seed, split)
-            # Overlapping scenes are not meant to be told apart.
+            # Overlapping scenes need not be distinguishable.
             if not self.overlap and self.scenes(split) > most:
                 raise DataError(
                     f"{split}_scenes is {self.scenes(split)}, but seed {self.seed} gives at most "
@@ -112,7 +112,7 @@ def load_scenes(
 
     Args:
         settings: Defaults to `SceneSettings()`.
-        cache_dir: Where the folder `scenes-<fingerprint>` lies; by default `$AURICLE_CACHE`, and failing
+        cache_dir: Where the folder `scenes-<fingerprint>` is; by default `$AURICLE_CACHE`, and failing
             that `~/.cache/auricle`.
         progress: Whether to show a progress bar while rendering.
 

@@ -1,6 +1,6 @@
-"""What happens in a scene, in discrete terms, and which scenes belong to which split.
+"""Discrete descriptions of scenes, and the split of each scene.
 
-A scene is one event kind alone, one *then* another, or one *while* another goes on. Splits are kept apart by
+A scene is one event kind alone, one *then* another, or one *while* another continues. Splits are kept apart by
 the scene's core: its relation and its kinds in order (for a kind alone, also count, pitch and loudness). A
 hash of the core decides the split, so that the same split owns a core whatever sizes are asked for.
 """
@@ -17,7 +17,7 @@ from .kinds import KINDS
 SPLITS = ("train", "validation", "test")
 _EVALUATION_PERCENT = 22  # of all cores, for each of validation and test
 _RELATIONS, _RELATION_SHARES = ("alone", "then", "while"), (0.22, 0.43, 0.35)
-# What overlapping scenes are made of: few kinds, so that many scenes share one, and such as are easily told apart.
+# What overlapping scenes are made of: few kinds, so that many scenes share one, and kinds that are easy to distinguish.
 OVERLAPPING_KINDS = (
     "beep",
     "bell",
@@ -53,7 +53,7 @@ class Part:
 class SceneDescription:
     """`relation` is "alone" (one part), "then" (two in their order) or "while".
 
-    With "while" the second part lasts and surrounds the first; where both last, they stand in alphabetical
+    With "while" the second part lasts and surrounds the first; where both last, they are in alphabetical
     order.
     """
 
@@ -67,7 +67,7 @@ class SceneDescription:
 
     @property
     def core(self) -> str:
-        """What decides the split."""
+        """The part of a description that decides its split."""
         if self.relation == "alone":
             return self.key
         return f"{self.relation}: " + " | ".join(part.kind for part in self.parts)
@@ -89,11 +89,11 @@ def split_of(core: str, seed: int) -> str:
 
 
 def describe_scene(seed: int, split: str, index: int, overlap: bool = False) -> SceneDescription:
-    """The description of one scene, a function of the arguments alone.
+    """The description of one scene; it depends only on the arguments.
 
     In "validation" and "test" no two scenes have the same set of kinds, so that a caption tells a clip from
     every other one. Training scenes are drawn freely from what the split owns. With overlap the scenes of all
-    splits are, and from `OVERLAPPING_KINDS` alone, so that many have a kind or both in common.
+    splits are, and only from `OVERLAPPING_KINDS`, so that many have a kind or both in common.
 
     Raises:
         IndexError: An evaluation split has no scene of that number (see `capacity`).
@@ -108,7 +108,7 @@ def describe_scene(seed: int, split: str, index: int, overlap: bool = False) -> 
 
 
 def capacity(seed: int, split: str) -> int:
-    """How many scenes "validation" or "test" can have."""
+    """Maximum number of scenes in "validation" or "test"."""
     return len(_evaluation_order(seed, split))
 
 
@@ -177,7 +177,7 @@ def _detailed(scene: SceneDescription, rng: np.random.Generator) -> SceneDescrip
         if scene.relation == "then":
             loudness = (None, "loud", "faint")[int(rng.choice(3, p=(0.7, 0.15, 0.15)))]
         else:
-            # What goes on in front must not drown in what surrounds it.
+            # The background must not mask a lasting sound in the foreground.
             loudness = ("loud", "faint")[position] if rng.random() < 0.2 else None
         parts.append(Part(part.kind, count, pitch, loudness))
     return SceneDescription(scene.relation, tuple(parts))

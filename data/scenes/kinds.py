@@ -1,4 +1,4 @@
-"""The event kinds that scenes are made of, and what can be said of each."""
+"""The event kinds of scenes, and the words for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class EventKind:
         make: (rng, seconds, rate, pitch) -> one event of at most `seconds`, float64 (samples,).
         countable: Comes as single strokes that can be counted.
         pitched: Can be high or low.
-        lasting: Goes on for as long as it is asked to, and can be the background of another event.
+        lasting: Has any requested duration, and can be the background of another event.
         noisy: Fills the spectrum so that two such kinds at once would hide each other.
     """
 

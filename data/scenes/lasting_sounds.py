@@ -1,4 +1,4 @@
-"""Sounds that go on: weather, machines, signals, animals and people.
+"""Continuous sounds: weather, machines, signals, animals and people.
 
 Every function takes (rng, seconds, rate, pitch) and returns `seconds` of it, float64 (samples,), of arbitrary
 level. `pitch` multiplies the frequencies where the kind has a pitch.

@@ -9,7 +9,7 @@ from .kinds import KINDS
 from .vocabulary import Vocabulary
 
 _ATTEMPTS = 60
-# How often a caption names just one of two events, says how the two lie to each other, and says the pitch, the
+# How often a caption names just one of two events, says how the two relate to each other, and says the pitch, the
 # loudness and the exact number of an event.
 _ONE_OF_TWO, _RELATION, _PITCH, _LOUDNESS, _NUMBER = 0.4, 0.5, 0.35, 0.35, 0.4
 
@@ -17,9 +17,9 @@ _ONE_OF_TWO, _RELATION, _PITCH, _LOUDNESS, _NUMBER = 0.4, 0.5, 0.35, 0.35, 0.4
 def write_overlapping_captions(
     description: SceneDescription, vocabulary: Vocabulary, rng: np.random.Generator, count: int
 ) -> list[tuple[str, Claims]]:
-    """`count` different sentences that are true of the scene, each with what it says.
+    """`count` different sentences that are true of the scene, each with its statements.
 
-    The first one says everything; the others leave out one of two events, the order, numbers, pitch or loudness.
+    The first one is complete; the others omit one of two events, the order, numbers, pitch or loudness.
     """
     found: dict[str, Claims] = {}
     for _ in range(_ATTEMPTS):
@@ -31,7 +31,7 @@ def write_overlapping_captions(
 
 
 def draw_claims(description: SceneDescription, rng: np.random.Generator, *, complete: bool) -> Claims:
-    """What a caption says of a scene; everything, if it shall be complete."""
+    """Statements of a caption about a scene; all of them if it is to be complete."""
     parts = list(description.parts)
     if not complete and len(parts) == 2 and rng.random() < _ONE_OF_TWO:
         parts = [parts[int(rng.integers(2))]]
@@ -41,7 +41,7 @@ def draw_claims(description: SceneDescription, rng: np.random.Generator, *, comp
 
 
 def put_into_words(claims: Claims, vocabulary: Vocabulary, rng: np.random.Generator) -> str:
-    """A sentence that says the claims and nothing else."""
+    """A sentence that makes exactly these statements."""
     phrases = [_phrase(part, vocabulary, rng) for part in claims.parts]
     relation = claims.relation or ("alone" if len(phrases) == 1 else "both")
     if relation == "both" and rng.random() < 0.5:

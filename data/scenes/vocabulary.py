@@ -15,12 +15,12 @@ class Vocabulary:
 
     Attributes:
         names: Noun phrases of each event kind.
-        counts: Words for 1 to 4; that of 1 stands where the article would.
+        counts: Words for 1 to 4; that of 1 replaces the article.
         several: Words for any count of 3 or more.
         loudness: Adjectives of "loud" and "faint".
         pitch: Adjectives of "high" and "low".
         templates: Sentences of each relation: "alone", "then", "while" (with {a} and {b} in either order),
-            "during" (with {front} and {back}) and "both", which leaves open how {a} and {b} lie to each other.
+            "during" (with {front} and {back}) and "both", which leaves open how {a} and {b} relate to each other.
     """
 
     names: dict[str, tuple[str, ...]]

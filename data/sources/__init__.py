@@ -1,4 +1,4 @@
-"""Where captioned sound comes from: published data sets by name, and captioned folders."""
+"""Sources of captioned audio: published datasets by name, and captioned folders."""
 
 from .audiocaps import is_audiocaps, list_audiocaps_clips, list_audiocaps_splits, load_audiocaps
 from .clip_listing import ID_COLUMNS, ClipListing

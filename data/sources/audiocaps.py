@@ -38,7 +38,7 @@ class _Excerpt:
         return f"{self.youtube_id}_{self.start}"
 
     def stems(self) -> Iterator[str]:
-        """File names without extension that downloaders give the excerpt, the most telling first."""
+        """File names without extension that downloaders give the excerpt, the most specific first."""
         seconds = float(self.start)
         end = seconds + CLIP_SECONDS
         for prefix in ("", "Y"):
@@ -72,10 +72,10 @@ def load_audiocaps(folder: str | os.PathLike[str], *, split: str, missing: Missi
     and test clips have five.
 
     Args:
-        folder: the data set's directory.
+        folder: the dataset's directory.
         split: ``train``, ``validation`` or ``test``.
-        missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` leaves them out with a warning:
-            many of the videos are gone.
+        missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` omits them with a warning:
+            many of the videos no longer exist.
 
     Returns:
         The project's table with a column ``youtube_id``. A row's id is
@@ -89,17 +89,17 @@ def load_audiocaps(folder: str | os.PathLike[str], *, split: str, missing: Missi
 
 def list_audiocaps_clips(folder: str | os.PathLike[str], *, split: str) -> ClipListing:
     """
-    What AudioCaps' CSV file names of one split, and what of it is there.
+    The clips that AudioCaps' CSV file lists for one split, and which of them exist.
 
-    ``train.csv``, ``val.csv`` and ``test.csv`` lie in the directory or in ``dataset``, ``dataset2.0``,
-    ``csv_files``, ``csv_files_v1`` or ``csv`` below it. The clips lie in a folder of the split's name, in the
+    ``train.csv``, ``val.csv`` and ``test.csv`` are in the directory or in ``dataset``, ``dataset2.0``,
+    ``csv_files``, ``csv_files_v1`` or ``csv`` below it. The clips are in a folder of the split's name, in the
     directory itself or below ``audio``, ``audios``, ``wav``, ``waveforms`` or ``audio_32000Hz``; or all in one of
     these. A clip of the video ``ID`` from second 30 may be called ``ID_30``, ``ID_30_40``, ``ID_30.000_40.000``,
     ``ID_30000_40000``, ``ID_000030``, ``ID``, each also with a ``Y`` before it, or by its ``audiocap_id``; with any
-    extension of a format that can be decoded. Each file must hold the ten seconds alone, not the whole video.
+    extension of a format that can be decoded. Each file must contain only the ten seconds, not the whole video.
 
     Raises:
-        DataError: if there is no such split, no folder with audio files, or the CSV file is not as it should be.
+        DataError: if there is no such split, no folder with audio files, or the CSV file is invalid.
     """
     folder = Path(folder)
     if split not in SPLITS:
@@ -140,7 +140,7 @@ def list_audiocaps_clips(folder: str | os.PathLike[str], *, split: str) -> ClipL
 def _find_csv(folder: Path, split: str) -> Path | None:
     for place in CSV_FOLDERS:
         path = folder / place / f"{SPLITS[split]}.csv"
-        # Other data sets have a train.csv too.
+        # Other datasets have a train.csv too.
         if path.is_file() and _names_excerpts(path):
             return path
     return None

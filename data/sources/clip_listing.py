@@ -1,4 +1,4 @@
-"""What a data set's metadata name of one split, and what of it is on this disk."""
+"""The clips that a dataset's metadata list for one split, and which of them exist on this disk."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from ..schema import CaptionedClip, DataError, build_table
 logger = logging.getLogger(__name__)
 
 Missing = Literal["error", "skip"]
-# Ids of the recordings that clips were cut from: what tells that two data sets hold the same sound.
+# Ids of the recordings that clips were cut from; they identify the same recording in two datasets.
 ID_COLUMNS = {"freesound_id": Value("string"), "youtube_id": Value("string")}
 _SHOWN = 5
 
@@ -47,7 +47,7 @@ class ClipListing:
 
     @property
     def named(self) -> int:
-        """How many clips the metadata name."""
+        """Number of clips that the metadata list."""
         return len(self.clips) + len(self.missing)
 
     def table(self, missing: Missing = "error") -> Dataset:
@@ -55,7 +55,7 @@ class ClipListing:
         The clips that are there, as the project's table with `ID_COLUMNS`.
 
         Args:
-            missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` leaves them out with a
+            missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` omits them with a
                 warning.
 
         Raises:
@@ -93,7 +93,7 @@ def audio_files(folders: Iterable[Path], *, recursive: bool = False) -> dict[str
     for folder in folders:
         for directory, _, names in os.walk(folder) if recursive else _top(folder):
             for name in names:
-                if name.startswith("._"):  # AppleDouble: what macOS writes beside a file is no sound
+                if name.startswith("._"):  # AppleDouble: what macOS writes beside a file is not sound
                     continue
                 stem, dot, extension = name.rpartition(".")
                 if dot and f".{extension.lower()}" in extensions and not is_apple_double(name):

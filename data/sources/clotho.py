@@ -15,7 +15,7 @@ SOURCE = "clotho"
 # The project's split names and the publishers'.
 SPLITS = {"train": "development", "validation": "validation", "test": "evaluation"}
 CAPTION_COLUMNS = tuple(f"caption_{number}" for number in range(1, 6))
-# Where people unpack the archives to, below the data set's directory; {} is the publishers' name of the split.
+# Where people unpack the archives to, below the dataset's directory; {} is the publishers' name of the split.
 CSV_FOLDERS = ("", "clotho_csv_files", "csv")
 AUDIO_FOLDERS = ("{}", "clotho_audio_files/{}", "audio/{}", "clotho_audio_{}", "clotho_audio_{}/{}", "audio")
 
@@ -37,9 +37,9 @@ def load_clotho(folder: str | os.PathLike[str], *, split: str, missing: Missing 
     See [`list_clotho_clips`] for the layout.
 
     Args:
-        folder: the data set's directory.
+        folder: the dataset's directory.
         split: ``train``, ``validation`` or ``test``: Clotho's development, validation and evaluation.
-        missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` leaves them out with a warning.
+        missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` omits them with a warning.
 
     Returns:
         The project's table with a column ``freesound_id`` (null where there are no metadata). A row's id is
@@ -54,15 +54,15 @@ def load_clotho(folder: str | os.PathLike[str], *, split: str, missing: Missing 
 
 def list_clotho_clips(folder: str | os.PathLike[str], *, split: str) -> ClipListing:
     """
-    What Clotho's files name of one split, and what of it is there.
+    The clips that Clotho's files list for one split, and which of them exist.
 
-    The caption files ``clotho_captions_{development,validation,evaluation}.csv`` lie in the directory or in
+    The caption files ``clotho_captions_{development,validation,evaluation}.csv`` are in the directory or in
     ``clotho_csv_files`` below it, and so may the metadata files ``clotho_metadata_*.csv``, which bring Freesound
-    ids and licences. The clips lie in ``development``, ``validation`` and ``evaluation``, in the directory itself
+    ids and licences. The clips are in ``development``, ``validation`` and ``evaluation``, in the directory itself
     or below ``clotho_audio_files`` or ``audio``.
 
     Raises:
-        DataError: if there is no such split, no folder with its clips, or a file is not as it should be; the
+        DataError: if there is no such split, no folder with its clips, or a file is invalid; the
             message names the file, the line and the column.
     """
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""A captioned folder: audio files beside one `metadata.csv` or `metadata.jsonl` that says what they hold."""
+"""A captioned folder: audio files and one `metadata.csv` or `metadata.jsonl` with their captions."""
 
 import logging
 import os
@@ -47,7 +47,7 @@ def load_captioned_folder(
       as `NameTable` says, and what fits only loosely is logged;
     * the captions, in one of three forms: `caption`; `caption_1`, `caption_2`, ... (cells may be blank as
       long as one in the row is not); `captions`, a list (JSON; in a CSV, the list written as JSON);
-    * `split`, if there is one, says which rows belong to which split;
+    * `split`, if present, assigns rows to splits;
     * `license`, if there is one, goes before the argument where it is not blank;
     * all others are carried through. In a CSV a column becomes integer or floating where every cell that is
       not blank is such a number; blank cells become null. A name that the table needs for itself gets
@@ -55,11 +55,11 @@ def load_captioned_folder(
 
     Args:
         folder: The directory with the metadata.
-        split: Rows to take where there is a `split` column, and the split they are said to belong to.
+        split: Rows to take where there is a `split` column, and the split that is recorded for them.
         caption_column: The column that holds the caption (or list of captions), if it is named otherwise.
         license: Of the clips.
-        source: Name of the data set; the folder's name by default.
-        missing: What to do about rows whose file is not there: "error", or "skip" to leave them out with a
+        source: Name of the dataset; the folder's name by default.
+        missing: What to do about rows whose file is not there: "error", or "skip" to omit them with a
             warning.
 
     Raises:
@@ -150,10 +150,10 @@ def list_folder_clips(
     source: str | None = None,
     strict: bool = False,
 ) -> ClipListing:
-    """What the metadata name of one split, and what of it is there; arguments as of `load_captioned_folder`.
+    """The clips that the metadata list for one split, and which exist; arguments as of `load_captioned_folder`.
 
     Args:
-        strict: Stop at the first row that cannot be used; otherwise the listing's `rows` tell of all.
+        strict: Stop at the first row that cannot be used; otherwise the listing's `rows` report all of them.
 
     Raises:
         DataError: Anything wrong with the folder or its metadata.

@@ -15,7 +15,7 @@ NUMBERED_CAPTION = re.compile(r"caption_(\d+)")
 
 
 class RowError(ValueError):
-    """What is wrong with one row, without file and line."""
+    """The fault of one row, without file and line."""
 
 
 def convert_numbers(name: str, records: Sequence[MetadataRow]) -> None:
@@ -72,7 +72,7 @@ def column_hint(columns: list[str], wanted: str) -> str:
 
 
 def carried_columns(metadata: Path, columns: list[str], caption_columns: list[str]) -> dict[str, str]:
-    """Metadata column -> table column, for the columns without a meaning of their own."""
+    """Metadata column -> table column, for the columns without their own meaning."""
     used = {"file_name", "split", "license", *caption_columns}
     renamed = {name: f"metadata_{name}" if name in SCHEMA else name for name in columns if name not in used}
     clashing = sorted(name for name in renamed.values() if list(renamed.values()).count(name) > 1)
@@ -84,7 +84,7 @@ def carried_columns(metadata: Path, columns: list[str], caption_columns: list[st
 def captions_of(row: MetadataRow, caption_columns: list[str]) -> list[str]:
     """
     Raises:
-        RowError: for one that is not as it should be, or if there is none.
+        RowError: for an invalid value, or if there is none.
     """
     captions: list[str] = []
     for name in caption_columns:

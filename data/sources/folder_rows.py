@@ -31,7 +31,7 @@ _SHOWN = 5
 
 
 class FaultyRowError(DataError):
-    """A row that cannot be used; the message says where it is."""
+    """An invalid row; the message names its line."""
 
 
 @dataclass
@@ -183,7 +183,7 @@ def written_name(row: MetadataRow) -> str:
 
 
 def _refuse_names_outside(table: MetadataTable) -> list[RowFault]:
-    """Takes rows whose file would lie outside the folder out of the table."""
+    """Takes rows whose file would be outside the folder out of the table."""
     faults, kept = [], []
     for row in table.rows:
         name = written_name(row).strip()
@@ -197,7 +197,7 @@ def _refuse_names_outside(table: MetadataTable) -> list[RowFault]:
 
 
 def _name_table(folder: Path, files: dict[str, None], rows: Sequence[MetadataRow]) -> NameTable:
-    """Names to find the rows' files among, those that lie behind links to folders included."""
+    """Names to find the rows' files among, those that are behind links to folders included."""
     names = NameTable(files)
     linked = []
     for written in map(written_name, rows):

@@ -1,4 +1,4 @@
-"""Any data set of the Hugging Face Hub, or a directory in one of its formats, with audio and captions."""
+"""Any dataset of the Hugging Face Hub, or a directory in one of its formats, with audio and captions."""
 
 import hashlib
 import os
@@ -32,20 +32,20 @@ def load_hub_dataset(
     progress: bool = True,
 ) -> Dataset:
     """
-    Reads a data set with an audio column, as ``datasets.load_dataset`` finds it, into the project's table.
+    Reads a dataset with an audio column, as ``datasets.load_dataset`` finds it, into the project's table.
 
-    Sound that lies within the data set's own files is written beside the other caches as it is, encoded, once: a
+    Sound that is within the dataset's own files is written once, still encoded, next to the other caches: a
     table names files. Nothing is decoded, and no media library of ``datasets`` is needed.
 
     Args:
         name: Hub id, or a local directory or file type that ``load_dataset`` takes.
-        split: of the data set.
+        split: of the dataset.
         as_split: what the rows' split is called here; ``split`` if None.
-        config_name: of the data set.
+        config_name: of the dataset.
         revision: branch, tag or commit; name a commit to get the same rows again.
         audio_column: holds the sound: an audio feature, a path, or bytes with a path.
         caption_column: holds a sentence or a list of sentences.
-        id_column: holds what tells clips apart; None numbers the rows.
+        id_column: holds what distinguishes clips; None numbers the rows.
         license: of the clips.
         max_clips: read the first so many; None reads all.
         streaming: fetch rows one after another in place of whole files: with ``max_clips``, little is downloaded.
@@ -53,10 +53,10 @@ def load_hub_dataset(
         progress: show a progress bar.
 
     Returns:
-        The table, with `ID_COLUMNS`, null unless the data set has columns of these names.
+        The table, with `ID_COLUMNS`, null unless the dataset has columns of these names.
 
     Raises:
-        DataError: if there is no such data set, split or column, a row has no sound, caption or id, or two rows
+        DataError: if there is no such dataset, split or column, a row has no sound, caption or id, or two rows
             have one id; the message names the row.
     """
     rows = _open(name, split, config_name, revision, streaming)

@@ -1,4 +1,4 @@
-"""The data sets that can be read by name, each from a directory in its publishers' layout."""
+"""The datasets that can be read by name, each from a directory in its publishers' layout."""
 
 import os
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from .wavcaps import list_wavcaps_clips, list_wavcaps_collections, load_wavcaps
 @dataclass(frozen=True)
 class Source:
     """
-    A published data set.
+    A published dataset.
 
     Attributes:
         name: what recipes and commands call it.
         title: what people call it.
-        needs: the files to get, for people.
+        needs: the files to get, as shown to the user.
         splits: the splits that a directory has metadata of, in the order train, validation, test.
         list_clips: what the metadata of a split name and what of it is there: ``(folder, split=...)``.
         load: a split as a table: ``(folder, split=..., missing=...)``.
@@ -77,7 +77,7 @@ def source_named(name: str) -> Source:
 
 
 def source_of(folder: str | os.PathLike[str]) -> Source | None:
-    """The published data set in whose layout a directory is, None if in none."""
+    """The published dataset in whose layout a directory is, None if in none."""
     return next((source for source in SOURCES.values() if source.splits(folder)), None)
 
 

@@ -62,8 +62,8 @@ def unpack_archive(
     """
     Unpacks a folder's one zip archive, in one file or in parts, into one flat folder.
 
-    Python's own zipfile refuses archives in parts. A file that lies in the target with the right size is kept, so
-    that an unpacking that was killed goes on; each is written beside its place and moved there when its checksum
+    Python's own zipfile refuses archives in parts. A file that is in the target with the right size is kept, so
+    that an interrupted unpacking resumes; each is written to a temporary file and moved when its checksum
     is right.
 
     Args:
@@ -72,7 +72,7 @@ def unpack_archive(
         progress: show a progress bar.
 
     Returns:
-        How many files were written, and how many were there already.
+        Number of files written, and of files that existed.
 
     Raises:
         DataError: if there is no archive or more than one, a part is missing, the archive is damaged or
@@ -160,7 +160,7 @@ def _absolute(parts: _Parts, disk: int, offset: int) -> int:
 
 
 def _large_values(extra: bytes, size: int, packed: int, start: int, disk: int) -> tuple[int, int, int, int]:
-    """Sizes and places of more than 4 GiB, which stand in a field of their own."""
+    """Sizes and offsets of more than 4 GiB, which have their own field."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack("<2H", extra[at : at + 4])

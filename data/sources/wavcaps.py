@@ -47,10 +47,10 @@ def load_wavcaps(
     train on it with ``data.exclude``.
 
     Args:
-        folder: the data set's directory.
+        folder: the dataset's directory.
         split: ``train``; there is no other.
         collections: which of the four to read; None takes those whose JSON file is there.
-        missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` leaves them out with a warning.
+        missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` omits them with a warning.
 
     Returns:
         The project's table with columns ``freesound_id`` and ``youtube_id``, each filled where the clip comes from
@@ -66,10 +66,10 @@ def list_wavcaps_clips(
     folder: str | os.PathLike[str], *, split: str = "train", collections: Sequence[str] | None = None
 ) -> ClipListing:
     """
-    What WavCaps' JSON files name, and what of it is there.
+    The clips that WavCaps' JSON files list, and which of them exist.
 
-    The JSON files lie in ``json_files/<collection>``, ``json_files``, the collection's folder or the directory
-    itself. A collection's clips lie in any folder of its name, or its name and ``_flac``, at any depth: so do
+    The JSON files are in ``json_files/<collection>``, ``json_files``, the collection's folder or the directory
+    itself. A collection's clips are in any folder of its name, or its name and ``_flac``, at any depth: so do
     those of the unpacked archives. They are named by their id, AudioSet's by ``Y`` and the YouTube id.
 
     Raises:
@@ -184,7 +184,7 @@ def _read_entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             or not str(identifier).strip()
         ):
             raise DataError(f"{path}, entry {number}: 'id' must be a string or a number.")
-        # AudioSet's ids end with .wav; the files are FLAC. A YouTube id holds no dot.
+        # AudioSet's ids end with .wav; the files are FLAC. A YouTube id contains no dot.
         stem = str(identifier).strip().removesuffix(".wav").removesuffix(".flac")
         if stem in seen:
             raise DataError(

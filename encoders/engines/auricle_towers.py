@@ -12,7 +12,7 @@ from .onnx_engine import GRAPH, export_directory, run_by_onnx
 
 TOWERS = ("audio", "text")
 _SENTENCES = ["rain", "waves break on a stony beach while gulls cry far away"]
-# The tokenizer's own limit may lie below; no position table is longer.
+# The tokenizer's own limit may be below; no position table is longer.
 _MOST_TOKENS = 512
 
 
@@ -39,7 +39,7 @@ def use_onnx_towers(
         cache_dir: where exports are kept; None is the package's cache.
 
     Raises:
-        EngineError: if a tower cannot be exported or kept, or its export answers otherwise.
+        EngineError: if a tower cannot be exported or kept, or its export gives different embeddings.
     """
     inputs = {"audio": _sounds(processor), "text": _sentences(processor)}
     segments = torch.export.Dim("segments", min=1)
@@ -53,7 +53,7 @@ def use_onnx_towers(
 
 
 def _sounds(processor: AuricleProcessor) -> dict[str, torch.Tensor]:
-    """Two segments, the second one half full: what is masked has to be masked in the export too."""
+    """Two segments, the second one half full: what is masked must be masked in the export too."""
     extractor = processor.feature_extractor
     samples = round(1.5 * extractor.segment_samples)
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)

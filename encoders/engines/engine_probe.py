@@ -29,7 +29,7 @@ SMALLEST_GAIN = 1.05
 
 
 def machine_key() -> str:
-    """What the times depend on: processor, threads of torch, versions of torch and ONNX Runtime."""
+    """The properties that the times depend on: processor, torch's threads, versions of torch and ONNX Runtime."""
     try:
         runtime = version("onnxruntime")
     except PackageNotFoundError:
@@ -56,12 +56,12 @@ def fastest_engine(
     The fastest of some engines on this machine's CPU; "torch" unless another one is clearly faster.
 
     Times are measured at the first call, about a second of work, and kept in ``engine_times.json`` of the cache by
-    [`machine_key`]. Without a place to keep them the answer is "torch", since another process might measure
+    [`machine_key`]. Without a directory to save them the result is "torch", since another process might measure
     otherwise.
 
     Args:
         candidates: of ``ENGINES``; "torch" is always one.
-        cache_dir: where the file lies; None is the package's cache.
+        cache_dir: where the file is; None is the package's cache.
     """
     times = remembered_times(cache_dir)
     if times is None:
@@ -89,7 +89,7 @@ def remembered_times(cache_dir: str | os.PathLike[str] | None = None) -> dict[st
 
 def probe_engines(rounds: int = ROUNDS) -> dict[str, float]:
     """
-    Best CPU seconds of a block's linear layers by engine, in turns; engines that this machine lacks are left out.
+    Best CPU seconds of a block's linear layers by engine, in turns; engines that this machine lacks are skipped.
 
     Args:
         rounds: how often each is measured.

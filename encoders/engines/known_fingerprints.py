@@ -19,7 +19,7 @@ _SETTLED_SECONDS = 2.0
 
 def known_fingerprint(directory: str | os.PathLike[str], cache_dir: Any = None) -> str | None:
     """
-    The fingerprint that was remembered of a model directory; None if there is none, or a file changed since.
+    The saved fingerprint of a model directory; None if there is none or a file has changed since.
 
     Args:
         directory: of the model.
@@ -43,7 +43,7 @@ def remember_fingerprint(
 
     Args:
         directory: of the model.
-        files: what [`files_of`] said before the model was loaded: a file that changed meanwhile is then noticed.
+        files: result of [`files_of`] before the model was loaded, to detect files that changed meanwhile.
         fingerprint: of what was loaded, in float32.
         cache_dir: as in [`known_fingerprint`]. If it cannot be written, nothing is kept.
     """
@@ -69,7 +69,7 @@ def files_of(directory: str | os.PathLike[str]) -> list[list[Any]] | None:
     and look the same.
 
     Returns:
-        The files; None if one is that new, there is none, or they cannot be read.
+        The files; None if one is too new, there are none, or they cannot be read.
     """
     found: list[list[Any]] = []
     try:

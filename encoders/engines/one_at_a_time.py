@@ -1,4 +1,4 @@
-"""A tower that computes the items of a batch one after another: each result depends on its own item alone."""
+"""A tower that computes the items of a batch one by one, so that each result depends only on its item."""
 
 import functools
 from typing import Any
@@ -12,7 +12,7 @@ def compute_one_at_a_time(tower: nn.Module) -> None:
     Lets a tower compute every item of a batch by itself from now on, sentences without their padding.
 
     8-bit activations share a scale a call, and kernels may choose another order of sums for another number of rows.
-    One at a time, an item's vector is the same bits alone and in any batch. On a CPU a batch wins nothing.
+    This way an item's vector is bit-identical in any batch. On a CPU, batches are not faster.
 
     Args:
         tower: a model of the transformers library whose inputs are tensors by keyword, items along the first axis;
@@ -55,7 +55,7 @@ def _stacked(rows: list[Any], width: int) -> Any:
             continue
         parts = [row[name] for row in rows]
         if value.dim() == 3:
-            # Some towers leave out the tokens of padding.
+            # Some towers omit the tokens of padding.
             longest = max(width, *(part.shape[1] for part in parts), 0)
             parts = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
         values[name] = torch.cat(parts)

@@ -28,7 +28,7 @@ _LOCK_SECONDS = 600.0
 
 def export_directory(fingerprint: str, tower: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """
-    Where the export of a model's tower is kept.
+    The directory of the export of a model's tower.
 
     Args:
         fingerprint: of the model in float32.
@@ -57,7 +57,7 @@ def run_by_onnx(
         name: of the model, for messages.
 
     Raises:
-        EngineError: if the tower cannot be exported or kept, or the export answers otherwise.
+        EngineError: if the tower cannot be exported or kept, or the export gives different embeddings.
     """
     path = directory / GRAPH
     if not path.is_file():

@@ -27,7 +27,7 @@ def write_graph(
         example: its arguments.
         inputs, outputs: names.
         shapes: dynamic axes of each argument, as of ``torch.onnx.export``.
-        path: of the file; large weights lie beside it in ``NAME.data``.
+        path: of the file; large weights are next to it in ``NAME.data``.
 
     Raises:
         RuntimeError, ValueError, torch.onnx.OnnxExporterError: if the exporter cannot do it.
@@ -50,7 +50,7 @@ def write_graph(
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """The exporter prints its progress, and warnings about packages that nobody asked for."""
+    """Silences the exporter's progress output and its warnings about unrelated packages."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "root", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

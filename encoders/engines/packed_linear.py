@@ -15,7 +15,7 @@ _CHECK_TOLERANCE = 1e-4
 
 class PackedLinear(nn.Module):
     """
-    A linear layer whose weight lies packed for oneDNN, for inference on a CPU in float32.
+    A linear layer whose weight is packed for oneDNN, for inference on a CPU in float32.
 
     The weight is held once, in its packed form. ``state_dict`` has it in the usual form, bit by bit what it was, so
     that a model's fingerprint does not depend on the engine.
@@ -54,13 +54,13 @@ def pack_linear_layers(model: nn.Module) -> int:
     """
     Replaces the linear layers of a model by packed ones, in place.
 
-    Left as they are: subclasses of ``nn.Linear``, narrow layers, and layers that share their weight with another part.
+    Not packed: subclasses of ``nn.Linear``, narrow layers, and layers that share their weight with another part.
 
     Args:
         model: for inference; float32, on the CPU.
 
     Returns:
-        How many layers were packed.
+        Number of packed layers.
 
     Raises:
         ValueError: if a layer is not float32 on the CPU; the message names it, and nothing was packed.
@@ -101,7 +101,7 @@ def count_packed_weights(model: nn.Module) -> dict[str, int]:
 
 
 def lack_of_packing() -> str | None:
-    """Why this build of torch cannot pack linear layers; None if it can, and its kernels give what torch gives."""
+    """Why this build of torch cannot pack linear layers; None if it can, with the same results."""
     if not torch.backends.mkldnn.is_available():
         return "this build of torch has no oneDNN"
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")):

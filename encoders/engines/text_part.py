@@ -1,4 +1,4 @@
-"""The text side of a saved Auricle model alone, its weights mapped from the file."""
+"""Loads only the text side of a saved Auricle model, with weights mapped from the file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _TEXT = ("text_model.", "text_projection.")
 
 
 class MissingTower(nn.Module):
-    """Stands where a tower was not loaded."""
+    """Placeholder for a tower that was not loaded."""
 
     def forward(self, *inputs: object, **given: object) -> None:
         """
@@ -35,7 +35,7 @@ def load_text_part(directory: Path) -> AuricleModel | None:
         directory: a saved model with its weights in one file in float32.
 
     Returns:
-        The model, or None if the directory is anything else or lacks a weight; loading the whole model then says why.
+        The model; None for another kind of directory or a missing weight: loading the whole model reports the reason.
     """
     path = directory / WEIGHTS
     try:

@@ -1,4 +1,4 @@
-"""CLAP models of the transformers library behind the encoders' interface."""
+"""CLAP models of the transformers library with the encoder interface."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What tells two public models apart: a digest of everything that a library's model makes vectors of."""
+"""Identifies a public model: a digest of everything that its embeddings depend on."""
 
 import hashlib
 import inspect
@@ -44,7 +44,7 @@ def library_fingerprint(settings: Mapping[str, Any], weights: Mapping[str, torch
 
 
 def count_parameters(model: torch.nn.Module) -> int:
-    """How many weights a library's model has, without temperatures; a shared one counts once."""
+    """Number of weights of a library's model, without temperatures; shared weights count once."""
     counts = {name: parameter.numel() for name, parameter in model.named_parameters()}
     counts |= count_packed_weights(model)
     return sum(count for name, count in counts.items() if not _NOT_IN_VECTORS.fullmatch(name))
@@ -54,7 +54,7 @@ def config_settings(config: Any) -> dict[str, Any]:
     """
     The settings of a transformers configuration, of its parts too, that are not the library's defaults.
 
-    A later version of the library may give it another field; that alone must not make another model.
+    A later version of the library may give it another field; this must not change the fingerprint.
     """
     return _embedding_fields({**config.to_diff_dict(), "model_type": config.model_type})
 
@@ -80,7 +80,7 @@ def extractor_settings(extractor: Any) -> dict[str, Any]:
 
 
 def tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
-    """How a tokenizer makes numbers of text: its words, rules and sides; not the leftovers of its last call."""
+    """Settings of a tokenizer: vocabulary, rules and padding sides, without the state of its last call."""
     sides = {"padding_side": tokenizer.padding_side, "truncation_side": tokenizer.truncation_side}
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -1,4 +1,4 @@
-"""Perception Encoder models of sound and text behind the encoders' interface: PE-AV and PE-A-Frame."""
+"""Perception Encoder models of audio and text with the encoder interface: PE-AV and PE-A-Frame."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -29,16 +29,16 @@ SECONDS_AT_A_TIME = 40.0
 
 class PeAudioEncoder(TransformersEncoder):
     """
-    Meta's PE-AV, of which the part of sound and text is loaded alone, and PE-A-Frame.
+    Meta's PE-AV, of which only the audio and text part is loaded, and PE-A-Frame.
 
     Vyas et al., 2025, arXiv:2512.19687. Both take the waveform. PE-A-Frame gives a vector every 40 ms
     ([`embed_frames`]) and none of a whole sound: the mean of its frames' unit vectors stands for a window here,
     which is not a use its authors report on.
 
-    The models name no length of their own; positions allow for 400 s. A window is 10 s where nobody chose: long
+    The models define no window length; positions allow for 400 s. A window is 10 s by default: long
     enough for most events, and for moments short enough. ``window_seconds=30`` hears every clip of Clotho as one.
 
-    Windows of different lengths are computed apart, as the library computes a sound alone: in a padded batch the
+    Windows of different lengths are computed separately, as the library computes a single clip: in a padded batch the
     codec's convolutions would see the padding.
     """
 
@@ -110,7 +110,7 @@ class PeAudioEncoder(TransformersEncoder):
 
     @property
     def longest_window_seconds(self) -> float:
-        """What the positions allow for; one of them is the whole sound's."""
+        """Maximum number of positions; one of them is for the whole clip."""
         frames = self.model.config.audio_config.max_position_embeddings - 1
         return frames * self.extractor.hop_length / self.extractor.sampling_rate
 
@@ -131,7 +131,7 @@ class PeAudioEncoder(TransformersEncoder):
 
     @property
     def logit_bias(self) -> float:
-        """What is added to a scaled cosine before a sigmoid."""
+        """Bias that is added to a scaled cosine before a sigmoid."""
         return float(self.model.text_audio_logit_bias.detach())
 
     def _settings(self) -> dict[str, Any]:

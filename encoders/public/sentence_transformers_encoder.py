@@ -1,4 +1,4 @@
-"""Models of the sentence-transformers library that take text and sound, behind the encoders' interface."""
+"""Models of the sentence-transformers library that take text and audio, with the encoder interface."""
 
 import inspect
 import json
@@ -54,7 +54,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
     Args:
         model: a `SentenceTransformer`; it puts itself into evaluation mode when it encodes.
         window_seconds: length of a window; None is the longest that the model takes, but 10 s if that is above
-            30 s or not said.
+            30 s or unknown.
         name: where it was loaded from.
         revision: commit of the Hub repository.
         license: of the weights.
@@ -102,7 +102,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
-        """Whether a directory holds a chain of modules, of which one says that it takes sound."""
+        """Whether a directory holds a chain of modules, of which one accepts audio."""
         if not (directory / "modules.json").is_file():
             return False
         found = [read_json(path) for path in sorted(directory.rglob("*config*.json"))]
@@ -236,7 +236,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
 
     @property
     def embedding_dim(self) -> int:
-        """Of a sentence's vector: what the library says of some models is the width before their last layer."""
+        """Width of a sentence's vector; for some models the library reports the width before their last layer."""
         if self._embedding_dim is None:
             self._embedding_dim = self._encode_texts(["sound"], 1).shape[1]
         return self._embedding_dim
@@ -255,7 +255,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
 
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """
-        Sentences without white space at the ends, behind the query's prompt.
+        Sentences without white space at the ends, after the query's prompt.
 
         Raises:
             ValueError: for a sentence without a letter or digit.
@@ -277,7 +277,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
         return rows.reshape(-1, self.embedding_dim)
 
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-        """Unit vectors; of less than a tenth of a second with silence behind it."""
+        """Unit vectors; clips below a tenth of a second are padded with silence."""
         rows = np.zeros((len(lengths), self.embedding_dim), dtype=np.float32)
         # Convolutions fail on fewer samples than they are wide.
         shortest = min(round(SHORTEST_SECONDS * self.sampling_rate), self.window_samples)
@@ -314,7 +314,7 @@ def longest_sound(extractor: Any, processor: Any = None) -> float:
         processor: with ``audio_seq_length`` tokens of ``audio_ms_per_token`` ms, or None.
 
     Returns:
-        Infinity if nothing says a length.
+        Infinity if no length is given.
     """
     default = inspect.signature(type(extractor).__call__).parameters.get("max_length")
     limits = [

@@ -1,4 +1,4 @@
-"""What encoders made of a model of the transformers library share."""
+"""Shared code of encoders for models of the transformers library."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from .library_fingerprint import (
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Shorter windows hold too little of a sound, and the first layers of some models fail on fewer samples.
 SHORTEST_WINDOW_SECONDS = 0.1
-# What is left over at a recording's end and shorter says little, and would weigh as much as a whole window.
+# A shorter remainder at a recording's end carries little, but would weigh as much as a whole window.
 MIN_TAIL_SECONDS = 1.0
 
 
@@ -31,7 +31,7 @@ class TransformersEncoder(AudioTextEncoder):
     """
     A model of the transformers library with its tokenizer and feature extractor.
 
-    A subclass says what a batch of sentences and a batch of windows become ([`_text_rows`], [`pool_windows`]).
+    A subclass defines how a batch of sentences and a batch of windows are embedded ([`_text_rows`], [`pool_windows`]).
     Pooled rows are unit vectors: a recording's vector is the normalised mean of its windows'.
 
     Args:
@@ -78,7 +78,7 @@ class TransformersEncoder(AudioTextEncoder):
 
     @property
     def default_window_seconds(self) -> float:
-        """Length of a window where nobody chose."""
+        """Default length of a window."""
         return self.longest_window_seconds
 
     def _text_positions(self) -> int:
@@ -136,7 +136,7 @@ class TransformersEncoder(AudioTextEncoder):
 
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """
-        Sentences as they are, without white space at the ends.
+        Sentences unchanged, without white space at the ends.
 
         Raises:
             ValueError: for a sentence without a letter or digit.
@@ -251,7 +251,7 @@ def checked_precision(name: str, precision: str, allowed: Sequence[str] = tuple(
 def check_vocabulary(tokenizer: Any) -> None:
     """
     Raises:
-        ValueError: if a tokenizer knows special tokens alone, as one is made without its file of words: every
+        ValueError: if a tokenizer has only special tokens, because its vocabulary file is missing: every
             sentence would become unknown words.
     """
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
@@ -268,10 +268,10 @@ def prepared_sentence(sentence: str) -> str:
     A sentence without white space at its ends.
 
     Raises:
-        ValueError: if it holds no letter or digit.
+        ValueError: if it contains no letter or digit.
     """
     if not any(letter.isalnum() for letter in sentence):
-        raise ValueError(f"{sentence!r}: holds no word to embed.")
+        raise ValueError(f"{sentence!r}: contains no words to embed.")
     return sentence.strip()
 
 

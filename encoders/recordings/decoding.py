@@ -68,7 +68,7 @@ class _Decoding:
                 if self.dropped.is_set():
                     return
             self._put(None)
-        except Exception as error:  # raised anew where the pieces are taken
+        except Exception as error:  # raised again where the pieces are taken
             self._put(error)
 
     def _put(self, item: np.ndarray | Exception | None) -> None:

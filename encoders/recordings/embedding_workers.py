@@ -12,7 +12,7 @@ FILES_AHEAD = 3
 
 
 class Stopped(Exception):
-    """Raised within a worker once nobody wants its file any more."""
+    """Raised within a worker when its file is no longer needed."""
 
 
 def embed_in_threads(
@@ -23,7 +23,7 @@ def embed_in_threads(
     """
     Files in their order, each embedded by one of several threads.
 
-    torch lets other threads run while it computes, and so do decoders. Each file is computed by one thread alone, so
+    torch lets other threads run while it computes, and so do decoders. Each file is computed by one thread, so
     that its vectors do not depend on how many there are.
 
     Args:
@@ -36,7 +36,7 @@ def embed_in_threads(
         (path, what ``embed`` returned).
 
     Raises:
-        What ``embed`` raises, at its file's turn.
+        Exceptions of ``embed``, when it is the file's turn.
     """
     import torch
 

@@ -17,7 +17,7 @@ class FrameGrid(NamedTuple):
     Attributes:
         vectors: unit length, ``(frames, embedding_dim)`` float32; frame i begins at ``i * frame_seconds``.
         frame_seconds: step of the frames.
-        duration: of the recording in seconds; the last frame may reach behind it.
+        duration: of the recording in seconds; the last frame may extend beyond it.
     """
 
     vectors: np.ndarray
@@ -50,8 +50,8 @@ def embed_frame_grid(
     """
     Embeds a recording's frames in one pass, with memory for the frame vectors and a few windows.
 
-    Windows lie one behind another; each gives its frames ([`AudioTextEncoder.embed_frames`]). Frames finer than
-    the grid are averaged: a frame belongs to the grid's frame that its middle lies in.
+    Windows follow each other; each gives its frames ([`AudioTextEncoder.embed_frames`]). Frames finer than
+    the grid are averaged: a frame belongs to the grid's frame that its middle is in.
 
     Args:
         encoder: with ``frame_seconds``.
@@ -83,7 +83,7 @@ def embed_frame_grid(
             middles.append(cut.start / rate + (np.arange(len(rows[-1])) + 0.5) * own)
     vectors, duration = np.concatenate(rows), samples / rate
     if not samples:
-        raise AudioReadError(f"{name}: holds no sound.")
+        raise AudioReadError(f"{name}: contains no audio.")
     if not np.isfinite(vectors).all():
         raise AudioReadError(f"{name}: its samples are too large: the model's numbers overflow.")
     if step > own * (1 + 1e-6):
@@ -97,7 +97,7 @@ def _batches(cuts: Iterator[Cut], size: int) -> Iterator[list[Cut]]:
 
 
 def _on_grid(vectors: np.ndarray, middles: np.ndarray, step: float, duration: float) -> np.ndarray:
-    """Means of the frames whose middles lie in each frame of a coarser grid, as unit vectors."""
+    """Means of the frames whose middles are in each frame of a coarser grid, as unit vectors."""
     count = max(1, int(np.ceil(duration / step - 1e-6)))
     cells = np.minimum((middles / step).astype(np.int64), count - 1)
     sums = np.zeros((count, vectors.shape[1]))
@@ -105,7 +105,7 @@ def _on_grid(vectors: np.ndarray, middles: np.ndarray, step: float, duration: fl
     filled = np.zeros(count, dtype=bool)
     filled[cells] = True
     for empty in np.flatnonzero(~filled):
-        # Windows that are no multiple of their frames may leave one out: the nearest stands for it.
+        # A window that is not a multiple of its frames may miss one: the nearest frame replaces it.
         sums[empty] = vectors[int(np.argmin(np.abs(middles - (empty + 0.5) * step)))]
     return unit_rows(sums)
 

@@ -1,4 +1,4 @@
-"""A trained moment head behind the encoder that it belongs to."""
+"""A trained moment head, applied to the encoder that it belongs to."""
 
 import os
 from pathlib import Path
@@ -63,7 +63,7 @@ class MomentHead:
             kind = record.get("model_type") if isinstance(record, dict) else None
             if kind != AuricleMomentConfig.model_type:
                 raise EncoderError(
-                    f"{name}: is no moment head: config.json names model_type {kind!r}, not "
+                    f"{name}: not a moment head: config.json has model_type {kind!r}, not "
                     f"{AuricleMomentConfig.model_type!r}."
                 )
         try:
@@ -83,7 +83,7 @@ class MomentHead:
 
     def find(self, frames: FrameGrid, question: np.ndarray, *, top: int) -> list[tuple[float, float, float]]:
         """
-        Moments that a question means.
+        Moments that a query means.
 
         Args:
             frames: of a recording.
@@ -91,7 +91,7 @@ class MomentHead:
             top: spans at most.
 
         Returns:
-            ``(start, end, score)`` in seconds, the best first; scores lie in [0, 1] and are no cosines.
+            ``(start, end, score)`` in seconds, the best first; scores are in [0, 1] and are not cosines.
         """
         return self.model.find_moments(
             torch.from_numpy(frames.vectors),

@@ -42,7 +42,7 @@ class RecordingFrames:
         Frames that overlap a part of the recording.
 
         Args:
-            start, end: seconds; what lies outside the recording is left out.
+            start, end: seconds, clipped to the recording.
 
         Returns:
             Starts and ends in seconds ``(frames,)``, the last end at most the recording's, and unit vectors

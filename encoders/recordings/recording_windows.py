@@ -48,20 +48,20 @@ def embed_files(
     workers: int | None = None,
 ) -> Iterator[tuple[str, WindowVectors | Exception]]:
     """
-    Embeds files one after another, and goes on behind one that cannot be read; the next ones are decoded meanwhile.
+    Embeds files one after another and skips unreadable files. The next files are decoded meanwhile.
 
-    Each file is embedded by itself: its vectors are the same bits whatever stands beside it. Remarks on a file are
+    Each file is embedded separately: its vectors do not depend on other files. Remarks on a file are
     returned with its vectors and not logged. Full windows of digital silence share one vector.
 
     Args:
         encoder, hop_seconds, clip_vector: as in [`embed_recording`].
         paths: of sound files.
-        heard: told of path and seconds of sound each time that some of a file was read for embedding.
+        heard: called with path and seconds of audio each time a part of a file was read for embedding.
         workers: files that are embedded at a time, each by one thread; None is the encoder's ``workers``. Without
             either, one at a time with all of torch's threads.
 
     Yields:
-        (path, its vectors, or the `AudioReadError` or `OSError` that says why there are none).
+        (path, its vectors, or the `AudioReadError` or `OSError` with the reason).
 
     Raises:
         ValueError: as `embed_recording`.

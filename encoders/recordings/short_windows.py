@@ -1,4 +1,4 @@
-"""Short windows of a recording, one each second, each embedded as a clip of its own."""
+"""Short windows of a recording, one per second, each embedded as a separate clip."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -96,7 +96,7 @@ def stream_short_windows(
         Unit vectors ``(up to batch_size, embedding_dim)`` float32; [`short_window_count`] of them in all.
 
     Raises:
-        AudioReadError: if the pieces hold no sound or the model's numbers overflow; and what the pieces raise.
+        AudioReadError: if the pieces contain no sound or the model's numbers overflow; and what the pieces raise.
         ValueError: for another hop.
     """
     if not 0 < hop_seconds <= encoder.window_seconds:
@@ -124,7 +124,7 @@ def _embedded(encoder: AudioTextEncoder, batch: list[np.ndarray]) -> np.ndarray:
 
 
 def _windows(pieces: Iterable[np.ndarray], length: int, hop: float) -> Iterator[np.ndarray]:
-    """Samples of each window in turn; hop in samples, possibly no whole number."""
+    """Samples of each window in turn; hop in samples, possibly fractional."""
     held, first, count, waiting = np.zeros(0, dtype=np.float32), 0, 0, []
     for piece in pieces:
         waiting.append(piece)
@@ -142,7 +142,7 @@ def _windows(pieces: Iterable[np.ndarray], length: int, hop: float) -> Iterator[
     held = np.concatenate([held, *waiting] if len(held) else waiting) if waiting else held
     end = first + len(held)
     if not end:
-        raise AudioReadError("holds no sound.")
+        raise AudioReadError("contains no audio.")
     for _ in range(count, max(1, int(np.ceil(end / hop - 1e-6)))):
         yield held[max(0, end - length - first) :]
 

@@ -13,7 +13,7 @@ class SilentWindows:
     An encoder's pooled rows, where full windows of zeros pass the model once in all; for any number of threads.
 
     Args:
-        encoder: its weights stay as they are while this is used.
+        encoder: its weights stay unchanged while this is used.
     """
 
     def __init__(self, encoder: AudioTextEncoder):

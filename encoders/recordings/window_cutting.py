@@ -1,4 +1,4 @@
-"""How a stream of samples is cut into an index's windows and a model's segments."""
+"""Cuts a stream of samples into an index's windows and a model's segments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def windows_and_segments(
 
 
 def _segments(length: int, hop: int):
-    """Takes pieces and gives back the full segments that are no windows: those that begin at no multiple of hop."""
+    """Takes pieces and gives back the full segments that are not windows: those that begin at no multiple of hop."""
     held, first, ready = np.zeros(0, dtype=np.float32), 0, []
     while True:
         piece = yield ready

@@ -1,1 +1,1 @@
-"""How an encoder computes: names of precisions, what a machine has, towers in half precision."""
+"""Settings of the computation: names of precisions, the machine's features, towers in half precision."""

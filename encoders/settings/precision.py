@@ -25,7 +25,7 @@ def of_int8(fingerprint: str, form: int) -> str:
 
 def full_name(precision: str) -> str:
     """
-    A precision by torch's name: ``bf16`` is ``bfloat16``; a name that is not known stays as it is.
+    A precision by torch's name: ``bf16`` is ``bfloat16``; a name that is not known stays unchanged.
 
     Args:
         precision: as a user wrote it.
@@ -77,7 +77,7 @@ def compute_towers_in(precision: str, *towers: Any) -> None:
     """
     Lets towers compute their matrix products in half precision from now on.
 
-    Weights stay in float32, as do norms and sums where torch.autocast says so, and whatever a tower returns is
+    Weights stay in float32, as do norms and sums where torch.autocast keeps them there, and a tower's output is
     brought to float32: pooling, projections and unit length behind it are not rounded.
 
     Args:

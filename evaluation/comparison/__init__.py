@@ -1,4 +1,4 @@
 """Comparison of any number of systems on one split: what is measured of each, kept, and set against another.
 
-Anything that is about several systems at once comes in here; how it is printed lies in `reports/`.
+Code that compares several systems belongs here; code that prints the comparison is in `reports/`.
 """

@@ -22,9 +22,9 @@ class ComparedSplit:
     A split with what every system's similarities must be of.
 
     Attributes:
-        table: its rows; clips that cannot be read are left out.
+        table: its rows; clips that cannot be read are skipped.
         digest: of ids, captions and the bytes of all sound files, 64 hexadecimal digits; not of paths.
-        unreadable: (clip id, reason) of the clips that were left out.
+        unreadable: (clip id, reason) of the clips that were skipped.
         relevant: multiple annotations by place of a query, or None.
     """
 
@@ -35,7 +35,7 @@ class ComparedSplit:
 
     @property
     def source(self) -> str:
-        """The data set's name."""
+        """The dataset's name."""
         return self.table["source"][0]
 
     @property
@@ -93,7 +93,7 @@ class ComparedSplit:
 
 def digest_of_split(table: Dataset, *, progress: bool = False) -> str:
     """
-    What a split is recognised by wherever it lies: ids, captions, places within files, and the files' bytes.
+    Identifies a split in any directory: ids, captions, offsets within files, and the files' contents.
 
     A file that cannot be read counts with the reason.
 

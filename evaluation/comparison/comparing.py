@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class ComparisonOptions:
     """
-    How systems are compared.
+    Settings of a comparison.
 
     Attributes:
         reference: what differences are taken from: ``first``, ``best`` (by the ranking metric) or a system's name.
@@ -83,7 +83,7 @@ def prepare_split(
     table: Dataset, cache_dir: str | os.PathLike[str], *, fresh: bool = False, progress: bool = False
 ) -> tuple[ComparedSplit, KeptResults]:
     """
-    Reads a split's files once: what recognises it, and which clips cannot be read; those are left out.
+    Reads a split's files once: what recognises it, and which clips cannot be read; those are skipped.
 
     Args:
         table: one split of the schema.
@@ -120,7 +120,7 @@ def compare_systems(
     """
     Evaluates every system on one split and sets them side by side.
 
-    A system that fails is reported in its place, and the others go on. Models are loaded one after another. What is
+    A system that fails is reported in its place, and the others continue. Models are loaded one after another. What is
     kept is used if the model under the name has the same fingerprint now; its speed is measured in this call.
 
     Args:
@@ -135,7 +135,7 @@ def compare_systems(
         A mapping of numbers, texts and lists that JSON can hold (docs/evaluation.md).
 
     Raises:
-        ComparisonError: if the reference is no system.
+        ComparisonError: if the reference is not a system.
     """
     options = options or ComparisonOptions()
     check_reference(options.reference, systems)

@@ -1,4 +1,4 @@
-"""What a comparison has finished, kept by content: a later call, or one after a kill, takes it from there."""
+"""Saves finished results of a comparison by content, so that a later or resumed call reuses them."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ Values = dict[tuple[str, str], dict[str, np.ndarray]]
 
 def key_of_encoder(encoder: AudioTextEncoder) -> str | None:
     """
-    What an encoder's similarities are found again by; None for an encoder without a fingerprint.
+    Key of an encoder's similarities; None for an encoder without a fingerprint.
 
     It covers the fingerprint, how the weights are run (an ONNX export has its model's fingerprint), the window and
     this package's version: another version may read or cut a sound otherwise.
@@ -43,12 +43,12 @@ def key_of_encoder(encoder: AudioTextEncoder) -> str | None:
 
 
 def key_of_ensemble(keys: list[str | None], weights: list[float]) -> str | None:
-    """What an ensemble's figures are found again by; None if a member has no key."""
+    """Key of an ensemble's metrics; None if a member has no key."""
     return None if None in keys else _digest(["ensemble", keys, weights])
 
 
 def key_of_similarities(similarities: Similarities) -> str:
-    """What the figures of saved similarities are found again by."""
+    """Key of the metrics of saved similarities."""
     digest = hashlib.sha256()
     for name, array in sorted(similarities.score_tensors().items()):
         digest.update(f"{name} {array.shape}".encode())
@@ -60,12 +60,12 @@ class KeptResults:
     """
     Results of finished systems on one split, ``DIRECTORY/<digest of the split>/<key of the system>``.
 
-    What is damaged counts as missing, with a warning.
+    A damaged file counts as missing, with a warning.
 
     Args:
         directory: of all comparisons; made when something is first kept.
         split_digest: see [`digest_of_split`].
-        fresh: take nothing from there; what is computed replaces what lies there.
+        fresh: ignore saved results; new results replace them.
     """
 
     def __init__(self, directory: str | os.PathLike[str], split_digest: str, *, fresh: bool = False):
@@ -86,7 +86,7 @@ class KeptResults:
             return None
 
     def keep_unreadable(self, unreadable: list[tuple[str, str]], description: Mapping[str, Any]) -> None:
-        """Keeps the clips that cannot be read, with a description of the split for people."""
+        """Saves the list of unreadable clips, with a readable description of the split."""
         clips = [{"clip_id": clip, "reason": reason} for clip, reason in unreadable]
         about = {"format": FORMAT, "version": VERSION, "digest": self._split_digest, **description}
         write_json(self.directory / INFO, {**about, "unreadable": clips})

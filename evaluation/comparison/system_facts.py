@@ -1,4 +1,4 @@
-"""What a system is and how fast it works: the columns of a comparison that are no retrieval figures."""
+"""Description and speed of a system: the columns of a comparison that are not retrieval metrics."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ SENTENCES_TIMED = 25
 @dataclass(frozen=True)
 class SystemFacts:
     """
-    What is known of a system; None where nothing says so.
+    Facts about a system; None where unknown.
 
     Attributes:
         fingerprint: of the model.
@@ -49,7 +49,7 @@ class SystemFacts:
 
 def facts_of_encoder(encoder: AudioTextEncoder) -> SystemFacts:
     """
-    What an encoder says of itself; its speed is measured by [`with_speed`].
+    An encoder's facts; its speed is measured by [`with_speed`].
 
     Raises:
         EncoderError: if the encoder lacks a tower.
@@ -71,7 +71,7 @@ def facts_of_encoder(encoder: AudioTextEncoder) -> SystemFacts:
 
 def facts_of_ensemble(members: Sequence[SystemFacts]) -> SystemFacts:
     """
-    What the members' facts make of an ensemble that runs them one after another.
+    Facts of an ensemble that runs its members one after another.
 
     Numbers of parameters, widths and query times add up; clips a second add up as times a clip. What a member does
     not know, the ensemble does not know either.
@@ -113,7 +113,7 @@ def with_speed(
     Facts with the encoder's speed, in wall-clock time, on the encoder's own device.
 
     Clips a second: the clips are embedded at once, from file to vector. Query milliseconds: the median over at most
-    25 sentences, each embedded alone. Both after a clip and a sentence that do not count.
+    25 sentences, one at a time. A first clip and sentence are not counted.
 
     Args:
         facts: of the encoder.
@@ -148,7 +148,7 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, torch's threads and graphics card of this machine; nothing tells one such from another."""
+    """Processor, cores, torch's threads and graphics card of this machine; two machines of one kind look the same."""
     name = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:

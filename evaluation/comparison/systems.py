@@ -30,7 +30,7 @@ class System:
 
     @property
     def kind(self) -> Kind:
-        """What the location is taken for: an ensemble by the ending ``.json``, similarities by their files."""
+        """Kind of the location: an ensemble by the extension ``.json``, similarities by their files."""
         if self.location.lower().endswith(".json"):
             return "ensemble"
         return "similarities" if Similarities.is_one(self.location) else "model"
@@ -43,7 +43,7 @@ def read_systems(texts: Sequence[str]) -> list[System]:
     An existing path that contains ``=`` is a location.
 
     Raises:
-        ComparisonError: if there is none, a name or location is empty, or a name occurs twice.
+        ComparisonError: if there are no systems, a name or location is empty, or a name occurs twice.
     """
     systems: dict[str, System] = {}
     for text in texts:

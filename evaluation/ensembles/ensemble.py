@@ -72,7 +72,7 @@ class Ensemble:
         Reads an ensemble file.
 
         Raises:
-            EnsembleError: if it is none, of another version, or a member lacks a field or has a wrong weight.
+            EnsembleError: for another kind of file or version, or a member with a missing field or invalid weight.
         """
         try:
             value = read_json(Path(path))
@@ -103,7 +103,7 @@ class Ensemble:
 
     @staticmethod
     def is_one(path: str | os.PathLike[str]) -> bool:
-        """Whether a path can only be meant as an ensemble file."""
+        """Whether a path can only mean an ensemble file."""
         return Path(path).suffix.lower() == ".json" and Path(path).is_file()
 
     @property

@@ -60,7 +60,7 @@ def grid_search(
         parts: the grid's step is ``1 / parts``; the report's weights fit 20.
         metric: R@1, R@5, R@10, mAP@10 or mAP@16.
         progress: show a progress bar.
-        description: what the bar says.
+        description: text of the progress bar.
 
     Returns:
         The weights, which add up to 1, and the metric's value under them; of equal values the more even weights.

@@ -22,7 +22,7 @@ def bootstrap_means(
     """
     Means over queries with 95 % percentile intervals (Efron, 1979): queries are drawn with replacement.
 
-    All metrics share the draws. Clips are not drawn: the intervals tell how far another set of queries of the
+    All metrics share the draws. Clips are not drawn: the intervals show how far another set of queries of the
     same kind would move the figures, not another library of clips.
 
     Args:
@@ -71,7 +71,7 @@ def bootstrap_differences(
     seed: int = 0,
 ) -> dict[str, Interval]:
     """
-    How much better the first of two systems is, query by query: a paired bootstrap of ``first - second``.
+    Difference of two systems, query by query: a paired bootstrap of ``first - second``.
 
     Args:
         first: by metric the values of the same queries in the same order as ``second``'s.

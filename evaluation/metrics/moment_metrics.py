@@ -1,4 +1,4 @@
-"""Moment retrieval measures: how well predicted time spans match the true moments of a query.
+"""Moment retrieval metrics: how well predicted time spans match the true moments of a query.
 
 The measures are those of DCASE 2026 Task 6 and of the video moment retrieval benchmarks before it
 (QVHighlights, Lei et al., 2021):
@@ -13,7 +13,7 @@ The measures are those of DCASE 2026 Task 6 and of the video moment retrieval be
 * ``mAP``: the mean of ``AP@t`` over t = .5, .55, ..., .95.
 
 A query without a prediction scores 0 on every measure. The published code averages over the queries that were
-predicted, so that a missing query raises the figures; here the caller passes every query. All values lie in
+predicted, so a missing query raises the values; here the caller passes every query. All values are in
 [0, 1].
 """
 
@@ -105,7 +105,7 @@ def query_moment_values(
         predicted: for each query ``(n, 2)`` or ``(n, 3)`` spans, the best first, possibly none; a third
             column, a score, is ignored.
         true: for each query ``(m, 2)`` true moments, at least one.
-        most_predictions: predictions behind the first so many do not count.
+        most_predictions: only the first predictions, up to this number, count.
 
     Returns:
         By measure ``(queries,)`` float64 in [0, 1]: ``R1@0.5``, ``R1@0.7``, ``mAP``, ``mAP@0.5``,

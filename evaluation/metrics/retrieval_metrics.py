@@ -1,4 +1,4 @@
-"""Full-set retrieval metrics (R@k, mAP@k) with any number of relevant items a query.
+"""Full-set retrieval metrics (R@k, mAP@k) with any number of relevant items per query.
 
 Every query is ranked against every item. A similarity matrix of all queries with all items never exists:
 scores are made tile by tile and only the ranks of the relevant items are kept.
@@ -8,7 +8,7 @@ scores are made tile by tile and only the ranks of the relevant items are kept.
 **Order and ties.** Items are ranked by falling score; of equal scores the lower item index ranks first.
 
 **Exact scores.** A floating-point matrix product may give two identical items scores that differ in the last
-bit, depending on where they stand in the matrix and on the shape of the product, so ties and near-ties would
+bit, depending on their position in the matrix and on the shape of the product, so ties and near-ties would
 hang on the chunk size, the library and the device. Embeddings are therefore rounded to integers of at most
 26 bits of norm (a grid of 1.5e-8 for unit vectors, finer than the error of a float32 product). By
 Cauchy-Schwarz every partial sum of an inner product then stays below 2**53 and float64 holds it without any
@@ -22,7 +22,7 @@ are the ranks.
 * ``AP@k``: the sum of i / (r_i + 1) over the r_i below k, divided by R, the number of *all* relevant items
   (DCASE Challenge, language-based audio retrieval). A query with R > k cannot reach 1.
 
-Both are averaged over queries in float64 and lie in [0, 1].
+Both are averaged over queries in float64 and are in [0, 1].
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NORM_BITS = 26  # inner products of two such norms stay below 2**53, the grid's
 
 
 class RelevantRanks(NamedTuple):
-    """Where the relevant items of every query stand.
+    """Positions of the relevant items of every query.
 
     ``ranks (pairs,)`` int64, 0-based, in the order in which ``relevant`` names them, query after query;
     ``offsets (queries + 1,)`` int64: query q owns ``ranks[offsets[q]:offsets[q + 1]]``.
@@ -90,7 +90,7 @@ def retrieval_metrics_from_similarities(
 ) -> dict[str, float]:
     """As `retrieval_metrics`, from a ready matrix ``(queries, items)`` of finite numbers, higher is nearer.
 
-    Scores are compared as they are, in their own precision.
+    Scores are compared in their own precision.
     """
     recall_at, map_at = _checked_cutoffs("recall_at", recall_at), _checked_cutoffs("map_at", map_at)
     found = relevant_ranks_from_similarities(similarities, relevant)
@@ -119,7 +119,7 @@ def relevant_ranks(
     columns, offsets = _flatten_relevant(relevant, len(queries), len(items))
     device = torch.device("cpu") if queries.device.type == "mps" else queries.device  # MPS has no float64
     query_scales = _grid_scale(_checked_norms("query", queries, device))
-    # One scale for all items: a scale of its own for each would change the order of their scores.
+    # One scale for all items: its own scale for each would change the order of their scores.
     item_scale = _grid_scale(_checked_norms("item", items, device).max())
 
     width = min(len(items), _TILE, max_similarities)
@@ -230,7 +230,7 @@ def query_metrics_from_ranks(
 def relevance_from_groups(
     query_groups: Sequence[Hashable], item_groups: Sequence[Hashable]
 ) -> list[list[int]]:
-    """For every query the rising indices of the items of its own group (a clip's id, a class, ...).
+    """For every query the ascending indices of the items of its group (a clip's id, a class, ...).
 
     Raises:
         ValueError: a query's group that no item has.
@@ -268,7 +268,7 @@ def _grid_scale(norms: torch.Tensor) -> torch.Tensor:
 
 
 def _to_grid(embeds: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Embeddings times their scale, rounded to whole numbers: float64 on the scale's device."""
+    """Embeddings times their scale, rounded to integers: float64 on the scale's device."""
     return embeds.to(scale.device).double().mul(scale).round_()
 
 
@@ -306,7 +306,7 @@ def _count_better(
 def _checked_cutoffs(name: str, cutoffs: Sequence[int]) -> tuple[int, ...]:
     for value in cutoffs:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}: {value!r} is not a whole number of at least 1")
+            raise ValueError(f"{name}: {value!r} is not an integer of at least 1")
     return tuple(int(value) for value in cutoffs)
 
 

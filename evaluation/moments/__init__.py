@@ -1,5 +1,5 @@
 """Moment retrieval: queries with true moments, predicted spans, their files and their evaluation.
 
 The measures themselves are pure functions in `evaluation/metrics/moment_metrics.py`. Anything that finds
-moments in sound lies in `search/`.
+moments in audio is in `search/`.
 """

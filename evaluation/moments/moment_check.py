@@ -1,4 +1,4 @@
-"""Checking a data set of moments: queries that cannot be used, recordings that are missing, unreadable or too short."""
+"""Checks a dataset of moments: invalid queries, and missing, unreadable or too short recordings."""
 
 import os
 from collections import defaultdict
@@ -18,7 +18,7 @@ from .recording_files import find_recording_files
 @dataclass(frozen=True)
 class MomentSplitCheck:
     """
-    What was found of one split.
+    Result of checking one split.
 
     Attributes:
         split: its name.
@@ -50,7 +50,7 @@ class MomentSplitCheck:
 @dataclass(frozen=True)
 class MomentCheck:
     """
-    What was found of a data set of moments.
+    Result of checking a dataset of moments.
 
     Attributes:
         splits: one entry a split.
@@ -64,7 +64,7 @@ class MomentCheck:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every query can be used and every recording is there once, decodes and has its length."""
+        """Whether every query is valid and every recording exists once, decodes and has its length."""
         return not self.shared and not any(
             one.faults or one.missing or one.twice or one.undecodable or one.other_length
             for one in self.splits
@@ -80,11 +80,11 @@ def check_moments(
     progress: bool = True,
 ) -> MomentCheck:
     """
-    Checks queries and recordings of a data set.
+    Checks queries and recordings of a dataset.
 
     Args:
         splits: by name the file of queries; see [`moment_sources.moment_splits`].
-        directory: below which the recordings lie.
+        directory: below which the recordings are.
         decode: decode every recording to its end, which takes long.
         num_workers: threads that decode.
         progress: show progress bars.
@@ -106,7 +106,7 @@ def check_moments(
                 if fault:
                     undecodable.append((vid, fault))
                 elif abs(length - durations[vid]) > ROUNDING_SECONDS + 1e-6:
-                    other.append((vid, f"lasts {length:.3f} s, but its queries say {durations[vid]:g} s"))
+                    other.append((vid, f"lasts {length:.3f} s, but its queries give {durations[vid]:g} s"))
         checks.append(
             MomentSplitCheck(
                 split,

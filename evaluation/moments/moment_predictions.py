@@ -35,8 +35,8 @@ def read_moment_predictions(
     Reads predictions of the given queries.
 
     One JSON object a line with ``qid`` and ``pred_relevant_windows``, a list of ``[start, end, score]``, the
-    best first, possibly empty. ``vid`` and ``query`` may be there and are compared. Every query needs a line.
-    Predictions behind the tenth do not count, which a remark says.
+    best first, possibly empty. ``vid`` and ``query`` are optional and are checked. Every query needs a line.
+    Predictions after the tenth are ignored, with a remark.
 
     Args:
         path: file of JSON lines.
@@ -45,7 +45,7 @@ def read_moment_predictions(
     Raises:
         MomentFileError: for a line of an unknown query or recording, a query that occurs twice or has no line,
             a span that is reversed, of length zero or outside its recording by more than a second, a score that is not
-            finite, and scores that rise within a query.
+            finite, and scores that increase within a query.
     """
     path = Path(path)
     asked = {query.qid: query for query in queries}

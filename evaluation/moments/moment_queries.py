@@ -51,12 +51,12 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
     recordings with ``yid``, ``duration`` and ``moments`` of ``local_caption`` and ``timestamps``; a query's
     ``qid`` then is ``{yid}_{place}``, counted from 1.
 
-    Times are kept as written. A moment may end up to one second behind the recording, since the published
+    Times are kept as written. A moment may end up to one second after the recording, since the published
     files round times to seconds; how many do is a remark, and so is every true moment that is listed twice.
 
     Args:
         path: of the file.
-        faults: if given, what is wrong with a query is added to it and the query left out; otherwise it is raised.
+        faults: if given, what is wrong with a query is added to it and the query skipped; otherwise it is raised.
 
     Raises:
         MomentFileError: if the file is missing, empty or not in one of the forms; for a query without a
@@ -86,11 +86,11 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
         twice += len(query.moments) - len(set(query.moments))
         queries.append(query)
     if not queries and not faults:
-        raise MomentFileError(f"{path}: holds no queries.")
+        raise MomentFileError(f"{path}: contains no queries.")
     remarks = []
     if behind:
         remarks.append(
-            f"{path}: {behind} true moments end behind their recording by at most one second (rounding)."
+            f"{path}: {behind} true moments end up to one second after their recording (rounding)."
         )
     if twice:
         remarks.append(
@@ -129,7 +129,7 @@ def checked_span(
     place: str, name: str, value: Any, duration: float, *, latest_start: float | None = None
 ) -> tuple[float, float]:
     """
-    Start and end of a span that lies in a recording of ``duration`` seconds.
+    Start and end of a span that is in a recording of ``duration`` seconds.
 
     Args:
         place: file and line, for messages.
@@ -160,7 +160,7 @@ def checked_span(
         or end > duration + ROUNDING_SECONDS
     ):
         raise MomentFileError(
-            f"{place}: {name} [{start:g}, {end:g}] lies outside the recording of {duration:g} s."
+            f"{place}: {name} [{start:g}, {end:g}] is outside the recording of {duration:g} s."
         )
     return start, end
 
@@ -222,7 +222,7 @@ def _castella_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def as_float(value: float) -> float:
-    """A number as a float; whole numbers that are too large for one are infinite, as ``1e999`` is in JSON."""
+    """A number as a float; integers that are too large for one are infinite, as ``1e999`` is in JSON."""
     try:
         return float(value)
     except OverflowError:

@@ -20,8 +20,8 @@ SPLITS = ("train", "val", "test")
 class MomentSource:
     """
     Attributes:
-        title: for people.
-        files: where a split may lie below the directory, ``{split}`` for its name; the first that is there counts.
+        title: for display.
+        files: where a split may be below the directory, ``{split}`` for its name; the first that is there counts.
     """
 
     title: str
@@ -48,17 +48,17 @@ MOMENT_SOURCES: Mapping[str, MomentSource] = {
 
 def moment_splits(name: str, directory: str | os.PathLike[str]) -> dict[str, Path]:
     """
-    The splits of a data set that are there, with their files.
+    The splits of a dataset that are there, with their files.
 
     Args:
         name: "castella", "clotho-moment", or "moments" for what `auricle data generate-moments` writes.
-        directory: of the data set.
+        directory: of the dataset.
 
     Raises:
         MomentFileError: for another name, a directory that does not exist, or one without any split.
     """
     if name not in MOMENT_SOURCES:
-        raise MomentFileError(f"unknown data set of moments {name!r}; expected one of {[*MOMENT_SOURCES]}.")
+        raise MomentFileError(f"unknown moments dataset {name!r}; expected one of {[*MOMENT_SOURCES]}.")
     folder, source = Path(directory), MOMENT_SOURCES[name]
     if not folder.is_dir():
         raise MomentFileError(f"{folder}: directory not found.")

@@ -10,7 +10,7 @@ from ...processing.sound_file_names import SOUND_ENDINGS, WORD_ENDINGS
 class RecordingFiles(NamedTuple):
     """
     Attributes:
-        found: by ``vid`` the sound files of that name, sorted; recordings without one are left out.
+        found: by ``vid`` the sound files of that name, sorted; recordings without one are skipped.
         others: sound files that belong to no recording that was asked for.
     """
 
@@ -23,7 +23,7 @@ def find_recording_files(folder: Path, wanted: Set[str]) -> RecordingFiles:
     The sound files below a directory by the recording that they are: a file's name without its ending is its ``vid``.
 
     Args:
-        folder: looked through with all that lies below; hidden files are passed over.
+        folder: searched with its subfolders; hidden files are skipped.
         wanted: ``vid`` of the recordings.
     """
     found: dict[str, list[Path]] = {}

@@ -1,1 +1,1 @@
-"""Results for people and organisers: tables, pages of pictures, submission files."""
+"""Reports: tables, pages of pictures, submission files."""

@@ -121,7 +121,7 @@ def _notes(report: Mapping[str, Any], bullet: str = "  ") -> list[str]:
         lines += ["", *_items(bullet, faults), ""]
     if report["unreadable"]:
         clips = [f"{clip['clip_id']}: {clip['reason']}" for clip in report["unreadable"]]
-        lines.append(f"{len(clips)} clips could not be read and are left out for all systems:")
+        lines.append(f"{len(clips)} unreadable clips were skipped for all systems:")
         lines += ["", *_items(bullet, clips), ""]
     return lines
 
@@ -221,7 +221,7 @@ def _short(name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Names come from users and data sets: they shall neither end a cell nor become markup.
+    # Names come from users and datasets: they shall neither end a cell nor become markup.
     for markup in ("\\", "|", "*", "_", "<", "`", "]("):
         text = text.replace(markup, f"\\{markup}")
     return " ".join(text.split())

@@ -30,7 +30,7 @@ class Part:
         text: plain, below the heading.
         figure: of plotly, or None.
         rows: of a table, the head first, or none.
-        html: markup as it stands, below all else.
+        html: markup that is inserted unchanged at the end.
         name: the figure's id in the page, for scripts.
     """
 
@@ -72,7 +72,7 @@ def write_picture_page(out: Path, title: str, parts: Sequence[Part], *, script: 
         out: where, ending in ``.html``.
         title: plain text.
         parts: its sections, in their order.
-        script: JavaScript that runs once all pictures stand.
+        script: JavaScript that runs once all pictures are drawn.
 
     Raises:
         ImportError: if plotly is not installed.

@@ -41,11 +41,11 @@ def _index_lines(origin: Mapping[str, Any]) -> list[str]:
         f"{index['windows']:,} windows, model {index['model']}), ranked by {how[origin['ranking']]}"
     ]
     if index["other_files"]:
-        done = "ranked too, as wrong answers" if origin["candidates"] == "index" else "left out"
+        done = "also ranked, as wrong results" if origin["candidates"] == "index" else "left out"
         lines.append(f"{index['other_files']:,} files of the index are not of the split: {done}")
     if index["missing"]:
         lines.append(
-            f"{index['missing']:,} of {index['clips']:,} clips of the split are not in the index: left out"
+            f"{index['missing']:,} of {index['clips']:,} clips of the split are not in the index: skipped"
         )
     if index["approximate"]:
         lines.append("search over this index is approximate; these figures are those of --exact")

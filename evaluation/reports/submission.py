@@ -32,7 +32,7 @@ def write_submission(
         ranked: file names a query, at most as many as there are clips.
 
     Raises:
-        ValueError: if two clips have one file name, so that the file would not tell them apart, or ``ranked``
+        ValueError: if two clips have one file name, so that the file would not distinguish them, or ``ranked``
         is below 1.
     """
     if ranked < 1:

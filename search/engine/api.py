@@ -33,7 +33,7 @@ MOUNTED_AT, VERSION = "/api", "/v1"
 MOST_BYTES = 1_000_000
 # Times as much is read of a request that is refused.
 DRAINED = 20
-# Questions answered, and recordings embedded, at the same time; others wait their turn.
+# Number of queries answered, and of recordings embedded, at the same time; others wait.
 QUESTIONS, RECORDINGS = 2, 1
 STATUS_OF: Mapping[type[SearchError], int] = {
     IndexChangedError: 412,
@@ -50,7 +50,7 @@ DESCRIPTION = (
 
 class Access:
     """
-    What a request may ask, by its headers.
+    Permissions of a request, by its headers.
 
     Attributes:
         any_file: whether it may ask about files that are not in the index.
@@ -74,9 +74,9 @@ def api_routes(index: ResidentIndex, token: str) -> list[BaseRoute]:
 
 
 def make_api(index: ResidentIndex, token: str) -> FastAPI:
-    """The application behind [`api_routes`]."""
+    """The application of [`api_routes`]."""
     errors = {
-        400: "The question cannot be asked.",
+        400: "Invalid query.",
         401: "The token is wrong.",
         403: "Another web site asks, or it is about a file outside the index and there is no token.",
         412: "The index is not the one of `If-Match`.",
@@ -103,13 +103,13 @@ def make_api(index: ResidentIndex, token: str) -> FastAPI:
         if authorization is not None:
             kind, _, sent = authorization.partition(" ")
             if kind.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode(), token.encode()):
-                raise HTTPException(401, "the token is wrong; it stands in the engine's port file.")
+                raise HTTPException(401, "the token is wrong; it is in the engine's port file.")
         return Access(authorization is not None, None if if_match is None else if_match.strip().strip('"'))
 
     Asks = Annotated[Access, Depends(access)]
 
     async def work(limiter: anyio.CapacityLimiter, call: Callable[[], dict[str, Any]]) -> JSONResponse:
-        # Waiting takes no thread: a long recording holds up no question.
+        # Waiting requests use no thread: a long recording does not delay queries.
         return JSONResponse(await anyio.to_thread.run_sync(call, limiter=limiter))
 
     @api.post(f"{VERSION}/search", response_model=FoundSounds)
@@ -155,7 +155,7 @@ def make_api(index: ResidentIndex, token: str) -> FastAPI:
 
 class LimitedBody:
     """
-    Refuses requests whose body is longer than any question.
+    Refuses requests whose body is longer than any query.
 
     Args:
         app: an ASGI application.
@@ -172,7 +172,7 @@ class LimitedBody:
             return
         told = dict(scope["headers"]).get(b"content-length", b"0")
         if not told.isdigit() or int(told) > self.limit:
-            # Some clients read no answer before they have sent everything.
+            # Some clients read no response before they have sent everything.
             taken = 0
             while taken <= DRAINED * self.limit:
                 message = await receive()
@@ -221,7 +221,7 @@ def _answer_errors(api: FastAPI) -> None:
     @api.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         # The server prints it with its traceback.
-        return _failure(500, f"an error of the engine ({type(error).__name__}); its output tells more.")
+        return _failure(500, f"an error of the engine ({type(error).__name__}); see its output.")
 
 
 def _failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -236,11 +236,11 @@ def _told(errors: Any) -> str:
     # In front stands where it came from: the body, or the address.
     where = ".".join(map(str, first["loc"][1:])) or "the request"
     if first["type"] == "json_invalid":
-        return f"the request is no JSON ({first.get('ctx', {}).get('error', first['msg'])})."
+        return f"the request is not valid JSON ({first.get('ctx', {}).get('error', first['msg'])})."
     if first["type"] == "missing":
         return f"{where}: is missing."
     if first["type"] == "extra_forbidden":
-        return f"{where}: is no field of this request; see {MOUNTED_AT}{VERSION}."
+        return f"{where}: not a field of this request; see {MOUNTED_AT}{VERSION}."
     value = json.dumps(first.get("input"), default=str)
     shown = value if len(value) <= 80 else f"{value[:77]}..."
     return f"{where}={shown}: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -1,4 +1,4 @@
-"""The JSON API's requests and answers, version 1; names and defaults are those of [`SoundIndex`]."""
+"""The JSON API's requests and results, version 1; names and defaults are those of [`SoundIndex`]."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ class Request(BaseModel):
 
 
 class FilteredRequest(Request):
-    """What narrows down the files; all conditions have to hold."""
+    """Filters of files; all conditions must hold."""
 
     glob: Text | None = Field(
         None, description="Pattern of the path, such as `*/rain/*`, also from an indexed folder on."
@@ -36,10 +36,10 @@ class FilteredRequest(Request):
     tag: Text | None = Field(None, description="A folder's name, or a tag of the metadata.")
     min_duration: Seconds | None = Field(None, description="Only files of at least so many seconds.")
     max_duration: Seconds | None = Field(None, description="Only files of at most so many seconds.")
-    license: Text | None = Field(None, description="As the metadata tell it.")
+    license: Text | None = Field(None, description="As given in the metadata.")
     metadata: dict[Text, Text] = Field(default_factory=dict, description="Values by name, each exactly.")
     file_type: Text | None = Field(None, description="Ending of the file's name, such as `flac`.")
-    min_score: Seconds | None = Field(None, description="Leave out what scores lower.")
+    min_score: Seconds | None = Field(None, description="Minimum score.")
     exact: bool = Field(False, description="Compare with every window, also in a large index.")
     labels: Literal["fields", "options"] = LABELS
 
@@ -73,7 +73,7 @@ class SearchAddress(SearchRequest):
 
 
 class SimilarRequest(FilteredRequest):
-    """Find the sounds that are most similar to a recording, or to a part of it; itself is left out."""
+    """Find the sounds that are most similar to a recording, or to a part of it; itself is skipped."""
 
     path: Path
     start: Seconds = Field(0.0, ge=0, description="Of the part, seconds.")
@@ -106,7 +106,7 @@ class MomentsRequest(Request):
         None,
         ge=0,
         le=100,
-        description="Leave out moments that exceed less of the common questions, per cent.",
+        description="Minimum percentile of a moment: share of common queries that it exceeds, in per cent.",
     )
     labels: Literal["fields", "options"] = LABELS
 
@@ -117,9 +117,9 @@ class FoundSound(BaseModel):
     path: str
     start: float = Field(description="Of the moment, seconds.")
     end: float
-    score: float = Field(description="What it is ranked by.")
+    score: float = Field(description="Score that results are ranked by.")
     cosine: float
-    percentile: float | None = Field(description="Share of common questions that fit less; null by sound.")
+    percentile: float | None = Field(description="Share of common queries with a lower score; null by sound.")
     duration: float = Field(description="Of the file, seconds.")
     tags: list[str]
     license: str | None
@@ -133,7 +133,7 @@ class FoundSounds(BaseModel):
     results: list[FoundSound]
     why_empty: list[str] = Field(default_factory=list)
     notes: list[str] = Field(
-        default_factory=list, description="Such as that a question is longer than the model reads."
+        default_factory=list, description="For example, that the query is longer than the model's limit."
     )
 
 

@@ -1,4 +1,4 @@
-"""How a command asks a running engine; imports neither torch nor numpy, so that it starts at once."""
+"""Sends a command's query to a running engine; imports neither torch nor numpy, so that it starts at once."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from .port_file import __version__, running_engine
 
 PREFIX = "/api/v1"
 CONNECT_SECONDS = 1.0
-# A question takes milliseconds, or as long as loading the model if it is the first one; a recording of hours is
+# A query takes milliseconds, or as long as loading the model if it is the first one; a recording of hours is
 # embedded for minutes.
 ANSWER_SECONDS = {"search": 60.0, "similar": 900.0, "moments": 900.0}
 LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
@@ -21,7 +21,7 @@ LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
 
 class EngineAnswer(NamedTuple):
     """
-    What an engine found.
+    Results of an engine.
 
     Attributes:
         hits: results, the best first.
@@ -51,7 +51,7 @@ def ask_engine(
         no engine, it has other options or another version, does not answer, or refuses the token or the index.
 
     Raises:
-        SearchError: if the question cannot be asked.
+        SearchError: if the query cannot be asked.
     """
     if "://" in index:
         return None
@@ -87,11 +87,11 @@ def _post(
     host: str, port: int, path: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
 ) -> tuple[int, Any]:
     """
-    Status and JSON of the answer.
+    Status and JSON of the response.
 
     Raises:
         OSError: if nobody listens or answers.
-        ValueError: if the answer is none of an engine.
+        ValueError: if the response is not from an engine.
     """
     import http.client
 

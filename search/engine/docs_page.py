@@ -17,11 +17,11 @@ STYLE = (
 
 def docs_page(schema: Mapping[str, Any], mounted_at: str) -> str:
     """
-    HTML of an OpenAPI description: each request with its fields, and the models of the answers.
+    HTML of an OpenAPI description: each request with its fields, and the models of the results.
 
     Args:
         schema: OpenAPI 3.1, as a dictionary.
-        mounted_at: what stands in front of its paths.
+        mounted_at: prefix of its paths.
     """
     models = schema["components"]["schemas"]
     parts = []

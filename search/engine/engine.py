@@ -18,8 +18,8 @@ class Engine:
     Answers programs from an index that stays open.
 
     Args:
-        open_index: opens the index; called again if it is made anew in its place.
-        options: what answers depend on besides the index; see [`engine_options`].
+        open_index: opens the index; called again if it is rebuilt in its place.
+        options: what results depend on besides the index; see [`engine_options`].
         index: it, opened, if it is.
         mcp: also speak the Model Context Protocol.
 

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-# Where the model lies may change while the index stays the same.
+# The model's directory may change while the index stays the same.
 PLACES = ("model",)
 SETTING_PLACES = ("revision",)
 
@@ -14,8 +14,8 @@ def index_identity(directory: str | os.PathLike[str]) -> str | None:
     """
     A digest of how an index is made (fingerprint, precision, window, width, settings) and of which table it has.
 
-    It changes if the index is made anew in the same place, and not as files come and go: an engine looks for those
-    at every question.
+    It changes if the index is rebuilt in the same place, and not as files come and go: an engine looks for those
+    at every query.
 
     Args:
         directory: of an index on a disk.

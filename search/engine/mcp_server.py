@@ -18,7 +18,7 @@ PATH = "/mcp"
 INSTRUCTIONS = (
     "Search a library of sound recordings by what they sound like. Describe the sound itself in a short English "
     "sentence, such as 'rain on a tin roof'. Results are absolute paths with the start and end of the best moment in "
-    "seconds; the score is a cosine similarity, the percentile tells how many common questions fit less."
+    "seconds; the score is a cosine similarity, the percentile is the share of common queries with a lower score."
 )
 
 Query = Annotated[str, Field(description="A short sentence that describes the sound.")]
@@ -35,9 +35,9 @@ def mcp_parts(
     index: ResidentIndex,
 ) -> tuple[list[BaseRoute], Callable[[], AbstractAsyncContextManager[None]]]:
     """
-    Routes of the MCP server, and the context that has to be open while the application runs.
+    Routes of the MCP server, and the context that must be open while the application runs.
 
-    Its tools reach the sounds of the index alone, never other files.
+    Its tools can access only files of the index.
 
     Args:
         index: that is asked.
@@ -142,7 +142,7 @@ def make_server(index: ResidentIndex) -> Any:
 
     @server.tool(annotations=reads)
     async def library_status() -> Status:
-        """Tell how many recordings the index has, and which model it was made with."""
+        """Return the number of recordings in the index and the model it was created with."""
         return Status(**await work(questions, index.status))
 
     return server

@@ -1,4 +1,4 @@
-"""Where commands find a running engine: a file for each index that only its user can read, and a lock beside it."""
+"""The file by which commands find a running engine: one per index, readable only by its user, with a lock."""
 
 import hashlib
 import json
@@ -28,14 +28,14 @@ LOCK_SECONDS = 0.5
 @dataclass(frozen=True)
 class EngineAddress:
     """
-    What commands need to ask an engine.
+    Address and token that commands need to query an engine.
 
     Attributes:
         host, port: where it listens.
         pid: of its process.
         token: lets the user's own programs ask about any file that the user can read.
         index: directory of the index, links resolved.
-        options: what its answers depend on besides the index; see [`engine_options`].
+        options: what its results depend on besides the index; see [`engine_options`].
         version: of auricle.
     """
 
@@ -56,7 +56,7 @@ def engine_options(
 
     Args:
         text_tower: directory of an exported text tower, or None.
-        template: of short questions; None is the default.
+        template: of short queries; None is the default.
         trust_remote_code: whether the model's own code may run.
     """
     return {
@@ -78,7 +78,7 @@ def runtime_folder() -> Path:
 
 
 def is_private(status: os.stat_result) -> bool:
-    """Whether a folder or file belongs to this user, and nobody else can read or write it."""
+    """Whether a folder or file belongs to this user, and no other user can read or write it."""
     return status.st_uid == os.getuid() and not stat.S_IMODE(status.st_mode) & 0o077
 
 
@@ -108,7 +108,8 @@ class EngineRegistration:
             status = os.lstat(folder)
             if not stat.S_ISDIR(status.st_mode) or not is_private(status):
                 raise SearchError(
-                    f"{folder}: is not a folder of this user alone (mode 0700); commands do not use this engine."
+                    f"{folder}: must be a folder that only this user can access (mode 0700); "
+                    "commands do not use this engine."
                 )
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -147,7 +148,7 @@ class EngineRegistration:
 
 
 def new_token() -> str:
-    """A token that nobody guesses."""
+    """A random token."""
     return secrets.token_urlsafe(32)
 
 
@@ -220,7 +221,7 @@ def _taken(path: Path) -> str:
         where = f"process {address.pid}, http://{address.host}:{address.port}"
     except (OSError, ValueError, TypeError):
         where = "it is starting"
-    return f"another engine of this index answers the commands ({where}); they do not use this one."
+    return f"another engine already serves this index ({where}); commands use that one."
 
 
 __all__ = [

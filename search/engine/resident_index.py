@@ -1,4 +1,4 @@
-"""An index that stays open: requests of the API in, answers out, for any number of threads."""
+"""An index that stays open: requests of the API in, results out, for any number of threads."""
 
 import os
 import threading
@@ -34,12 +34,12 @@ class FileNotAllowedError(SearchError):
 
 
 class NotAnsweringError(SearchError):
-    """No question can be answered at the moment; the message says what has to be done."""
+    """The engine cannot answer queries at the moment; the message says what to do."""
 
 
 class ResidentIndex:
     """
-    Opens an index once, and again if it is made anew in its place; files that come and go are seen at every question.
+    Opens an index once, and again if it is rebuilt in its place; files that come and go are seen at every query.
 
     Args:
         open_index: opens it.
@@ -53,7 +53,7 @@ class ResidentIndex:
         self._state: tuple | None = None
 
     def identity(self) -> str | None:
-        """Of the index as it lies on the disk now; see [`index_identity`]."""
+        """Of the index as it is on the disk now; see [`index_identity`]."""
         directory = self._index.directory
         return None if "://" in os.fspath(directory) else index_identity(directory)
 
@@ -62,12 +62,12 @@ class ResidentIndex:
         The index.
 
         Args:
-            wanted: the identity that the asking program expects. The contents are then read anew if they have
-                changed; otherwise an index that is being written is read anew from time to time only.
+            wanted: the identity that the asking program expects. The contents are then read again if they have
+                changed; otherwise an index that is being written is read again from time to time only.
 
         Raises:
             IndexChangedError: if it is another one.
-            NotAnsweringError: if it is gone or damaged.
+            NotAnsweringError: if it is missing or damaged.
         """
         with self._lock:
             identity = self.identity()
@@ -102,7 +102,7 @@ class ResidentIndex:
         Answers a sentence, as [`SoundIndex.search`] does.
 
         Args:
-            request: the question.
+            request: the query.
             wanted: as in [`current`].
 
         Returns:
@@ -126,7 +126,7 @@ class ResidentIndex:
         Answers a recording, as [`SoundIndex.similar`] does; see [`search`].
 
         Args:
-            request: the question.
+            request: the query.
             any_file: whether it may be about a file that is not in the index.
             wanted: as in [`current`].
 
@@ -156,7 +156,7 @@ class ResidentIndex:
         Fields of `Status`.
 
         Raises:
-            NotAnsweringError: if the index is gone or damaged.
+            NotAnsweringError: if the index is missing or damaged.
         """
         index = self.current()
         record = index.store.record
@@ -191,12 +191,12 @@ def why_none(
     labels: Literal["fields", "options"] = "options",
 ) -> list[str]:
     """
-    Why a question has no results, one sentence each.
+    Why a query has no results, one sentence each.
 
     Args:
         index: that was asked.
-        filters: of the question.
-        min_score: of the question, or None.
+        filters: of the query.
+        min_score: of the query, or None.
         ask: asks it again, with other values of ``top`` and ``min_score``.
         labels: how filters are called.
     """
@@ -233,7 +233,7 @@ def _notes(index: SoundIndex, sentences: Sequence[str]) -> list[str]:
 def _checked(index: SoundIndex, path: str, any_file: bool) -> str:
     """
     Raises:
-        FileNotAllowedError: for a file that is not in the index, if it has to be; whether it exists is not said.
+        FileNotAllowedError: for a file that is not in the index, if it must be; whether it exists is not said.
         SearchError: for a relative path: the server has another working directory than who asks.
     """
     if not os.path.isabs(path):

@@ -1,1 +1,1 @@
-"""Moments: spans of recordings that a question describes, how they are found, and the files they are written to."""
+"""Moments: spans of recordings that a query describes, how they are found, and the files they are written to."""

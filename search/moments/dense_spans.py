@@ -11,7 +11,7 @@ from .score_curve import contrast_vector, find_spans, smoothed
 if TYPE_CHECKING:
     from ...encoders.recordings.short_windows import ShortWindows
 
-# Share of common questions, in per cent, whose best moment in a recording an answer has to exceed.
+# Share of common queries, in per cent, whose best moment in a recording a result has to exceed.
 DEFAULT_MIN_PERCENTILE = 80.0
 
 
@@ -25,18 +25,18 @@ def rank_dense_spans(
     min_percentile: float = 0.0,
 ) -> list[Hit]:
     """
-    Spans of a recording, the best first; those of no more than chance are left out.
+    Spans of a recording, the best first; those of no more than chance are skipped.
 
-    A score is the sentence's cosine less the mean cosine of the common questions, smoothed over three scores
+    A score is the sentence's cosine less the mean cosine of the common queries, smoothed over three scores
     ([`score_curve.find_spans`] makes spans of them). What chance gives is measured on the recording itself: each
-    common question has a best score in it, and a span stays if its own best score exceeds ``min_percentile`` per cent
+    common query has a best score in it, and a span stays if its own best score exceeds ``min_percentile`` per cent
     of these.
 
     Args:
         recording: a vector each hop; those of short windows are compared with one another and never with windows'.
         path: of the recording.
         query: unit vector ``(width,)``.
-        background: those of common questions ``(questions, width)``.
+        background: those of common queries ``(questions, width)``.
         top: spans at most.
         min_percentile: 0 to 100; 0 keeps all.
 
@@ -66,11 +66,11 @@ def rank_dense_spans(
 
 def chance_score(vectors: np.ndarray, background: np.ndarray, min_percentile: float) -> float:
     """
-    The score that ``min_percentile`` per cent of the common questions do not exceed anywhere in a recording.
+    The score that ``min_percentile`` per cent of the common queries do not exceed anywhere in a recording.
 
     Args:
         vectors: of the recording ``(n, width)``.
-        background: of the common questions ``(questions, width)``.
+        background: of the common queries ``(questions, width)``.
         min_percentile: 0 to 100; 0 gives minus infinity.
     """
     if min_percentile <= 0 or not len(background):

@@ -61,14 +61,14 @@ def find_moments(
         encoder: the index's.
         path: absolute, of a sound file.
         query: unit vector of the sentence.
-        background: unit vectors of common questions, ``(questions, width)``.
+        background: unit vectors of common queries, ``(questions, width)``.
         top: spans at most.
         hop_seconds: between windows, or between short windows of "dense"; their own default if not given.
         threshold: for "windows", how much lower than its best window a span's windows may score.
         edges: "dense", "frames" or "windows"; None is "dense" where the index keeps frames of this recording or the
             model embeds short windows cheaply, and else "windows".
-        min_percentile: leave out moments that do not exceed this share of the common questions, in per cent. "dense"
-            compares a moment's best score with the questions' best scores in the recording, by default with 80 per
+        min_percentile: omit moments that do not exceed this share of the common queries, in per cent. "dense"
+            compares a moment's best score with the queries' best scores in the recording, by default with 80 per
             cent of them; "frames" and "windows" compare its score with theirs at the moment, by default with none.
 
     Raises:
@@ -77,7 +77,7 @@ def find_moments(
     if edges not in (None, *EDGES):
         raise SearchError(f"edges={edges!r} is not one of {', '.join(map(repr, EDGES))}.")
     if min_percentile is not None and not 0 <= min_percentile <= 100:
-        raise SearchError(f"min_percentile={min_percentile:g} has to be from 0 to 100.")
+        raise SearchError(f"min_percentile={min_percentile:g} must be from 0 to 100.")
     if edges in (None, "dense"):
         recording = _kept(store, path) if hop_seconds is None else None
         if recording is None and (edges == "dense" or encoder.embeds_short_windows):

@@ -87,7 +87,7 @@ def answer_moment_queries(
     files = _recordings(Path(audio), {query.vid for query in queries})
     sentences = sorted({query.query for query in queries})
     vectors = dict(zip(sentences, encoder.embed_texts(sentences), strict=True))
-    # Windows are not compared with common questions, and their percentiles are not asked for here.
+    # Windows are not compared with common queries, and their percentiles are not asked for here.
     background = np.zeros((0, encoder.embedding_dim), dtype=np.float32)
     if edges == "dense":
         background = encoder.embed_texts(list(BACKGROUND_QUERIES))
@@ -139,7 +139,7 @@ def _reached(ious: np.ndarray) -> dict[str, float]:
 def _check_duration(path: str | os.PathLike[str], duration: float, query: MomentQuery) -> None:
     if abs(duration - query.duration) > ROUNDING_SECONDS + 1e-6:
         raise SearchError(
-            f"{path}: lasts {duration:.3f} s, but query {query.qid!r} says {query.duration:g} s."
+            f"{path}: lasts {duration:.3f} s, but query {query.qid!r} gives {query.duration:g} s."
         )
 
 
@@ -171,7 +171,7 @@ def _ranked(
 def _ceiling(recording: _Recording, query: MomentQuery) -> np.ndarray:
     windows, frames = recording
     if isinstance(windows, ShortWindows):
-        # Edges lie anywhere, so that the best span is the moment itself, or the shortest one around it.
+        # Edges are anywhere, so that the best span is the moment itself, or the shortest one around it.
         shortest, longest = min(SHORTEST_DENSE_SECONDS, windows.duration), windows.duration
         true = np.clip(np.array(query.moments), 0.0, windows.duration)
         around = np.clip(true.mean(axis=1) - shortest / 2, 0.0, windows.duration - shortest)
@@ -198,7 +198,7 @@ def _by_recording(queries: Sequence[MomentQuery]) -> Iterator[tuple[str, list[Mo
 
 def _recordings(folder: Path, wanted: set[str]) -> dict[str, Path]:
     if not folder.is_dir():
-        raise SearchError(f"{folder}: is no directory of recordings.")
+        raise SearchError(f"{folder}: not a directory of recordings.")
     found = find_recording_files(folder, wanted).found
     missing = sorted(wanted - found.keys())
     if missing:

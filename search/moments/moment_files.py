@@ -1,4 +1,4 @@
-"""Answers with their moments as files of players and audio editors: playlists, CUE sheets, labels, regions."""
+"""Results with their moments as files of players and audio editors: playlists, CUE sheets, labels, regions."""
 
 import csv
 import io

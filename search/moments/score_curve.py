@@ -18,7 +18,7 @@ class CurveSpan(NamedTuple):
         start, end: seconds.
         strength: what spans are ranked by; see [`find_spans`].
         peak: the curve's highest value in it.
-        first, last: first and last score that lie above the span's level; none lies between them that does not.
+        first, last: first and last score that are above the span's level; none is between them that does not.
     """
 
     start: float
@@ -31,14 +31,14 @@ class CurveSpan(NamedTuple):
 
 def contrast_vector(query: np.ndarray, background: np.ndarray) -> np.ndarray:
     """
-    A sentence less what it has in common with all sentences: its vector minus the mean of common questions'.
+    A sentence less what it has in common with all sentences: its vector minus the mean of common queries'.
 
-    The product with a sound's vector is the sentence's cosine minus the mean cosine of the common questions: how much
+    The product with a sound's vector is the sentence's cosine minus the mean cosine of the common queries: how much
     better it fits than any sentence would.
 
     Args:
         query: unit vector ``(width,)``.
-        background: unit vectors of common questions ``(questions, width)``; none at all changes nothing.
+        background: unit vectors of common queries ``(questions, width)``; none at all changes nothing.
     """
     return query - background.mean(axis=0) if len(background) else query
 
@@ -62,7 +62,7 @@ def find_spans(
     """
     Spans of any length that stand out of a score curve, by flooding it from its peaks.
 
-    From the highest score that no span has yet, a span goes on to both sides as long as the curve lies above a level
+    From the highest score that no span has yet, a span continues to both sides as long as the curve is above a level
     between the curve's median and that peak. Its edges are where the curve, taken as straight between two scores,
     crosses that level. Spans are ranked by their strength: the sum of the heights above the median, divided by the
     number of scores plus two. That is their mean, held back where few scores make it up.

@@ -18,7 +18,7 @@ def best_segment(scores: np.ndarray, peak: int, *, shortest: int, longest: int) 
 
     Args:
         scores: of the frames, ``(n,)``.
-        peak: place of the frame that has to be inside.
+        peak: place of the frame that must be inside.
         shortest, longest: frames of a run, at least 1.
 
     Returns:

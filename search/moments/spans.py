@@ -33,7 +33,7 @@ def rank_spans(
         recording: windows of it, see [`recording_windows.WindowVectors`].
         path: of the recording.
         query: unit vector ``(width,)``.
-        background: those of common questions ``(questions, width)``, for percentiles.
+        background: those of common queries ``(questions, width)``, for percentiles.
         top: spans at most.
         threshold: how much lower than its best window a span's windows may score.
     """
@@ -69,7 +69,7 @@ def rank_framed_spans(
         frames: of the same recording.
         path: of the recording.
         query: unit vector ``(width,)``.
-        background: those of common questions ``(questions, width)``, for percentiles.
+        background: those of common queries ``(questions, width)``, for percentiles.
         top: spans at most.
     """
     cosines, others = recording.vectors @ query, recording.vectors @ background.T

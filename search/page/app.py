@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..engine.engine import Engine
 
-# What is kept for a visitor is some 0.3 MB; programs that ask leave such a memory at each question.
+# What is kept for a visitor is some 0.3 MB; programs that ask leave such a memory at each query.
 MOST_SESSIONS = 64
 
 

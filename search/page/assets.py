@@ -1,19 +1,19 @@
-"""Style and script of the page, and what it says of its keys."""
+"""Style and script of the page, and its list of keys."""
 
 from html import escape
 from importlib.resources import files
 
 # Keys, and what they do; `page.js` obeys them where no field takes what is typed.
 KEYS = {
-    "↓ ↑": "next and previous answer",
-    "Space": "play the answer, or pause",
-    "0": "back to the answer's moment",
-    "M": "the answer fits",
-    "X": "the answer does not fit",
+    "↓ ↑": "next and previous result",
+    "Space": "play the result, or pause",
+    "0": "jump to the result's moment",
+    "M": "mark the result: fits",
+    "X": "mark the result: does not fit",
     "R": "refine by the marks",
-    "L": "more like this answer",
-    "B": "back to the question before",
-    "/": "to the question; Esc leaves it",
+    "L": "find similar recordings",
+    "B": "back to the previous query",
+    "/": "edit the query; Esc leaves the field",
     "?": "show these keys",
 }
 TO_THE_ANSWERS = "() => window.auricle.toTheAnswers()"
@@ -22,7 +22,7 @@ KEYBOARD = (
     + "".join(
         f"<div><dt><kbd>{escape(key)}</kbd></dt><dd>{escape(what)}</dd></div>" for key, what in KEYS.items()
     )
-    + '</dl><label><input type="checkbox" id="keys-on" checked> Single keys act on the answers</label></details>'
+    + '</dl><label><input type="checkbox" id="keys-on" checked> Use single-key shortcuts</label></details>'
 )
 
 
@@ -32,7 +32,7 @@ def style() -> str:
 
 
 def head() -> str:
-    """What stands in the page's head: its script."""
+    """The page's head: its script."""
     return f"<script>{_text('page.js')}</script>"
 
 

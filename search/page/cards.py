@@ -1,4 +1,4 @@
-"""What the page shows of one answer; every word of it escaped."""
+"""The card of one result; all text is escaped."""
 
 from html import escape
 from pathlib import Path
@@ -9,18 +9,18 @@ from .playing.player import Playable, clock
 from .playing.sounds import FileAddress, SoundAddress
 
 LONGEST_CHIP = 120
-LEARNED_SCORE = "probability of fitting by a probe; otherwise the cosine similarity to the moved question"
+LEARNED_SCORE = "probability of fitting by a probe; otherwise the cosine similarity to the moved query"
 # Copies whose paths stand on a card.
 MOST_COPIES = 50
 
 
 def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> str:
     """
-    The head of an answer: rank, name, path, metadata, moment and score.
+    The head of a result: rank, name, path, metadata, moment and score.
 
     Args:
         rank: from 1.
-        hit: the answer.
+        hit: the result.
         note: about what can be played of it.
         view: as of [`Asked`].
     """
@@ -36,7 +36,7 @@ def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> 
         share = f"{hit.percentile:.0f}"
         fit += (
             f'<div class="hit-bar"><div style="width: {share}%"></div></div>'
-            f'<div class="hit-note">fits better than {share} % of common questions</div>'
+            f'<div class="hit-note">fits better than {share} % of common queries</div>'
         )
     return (
         f'<div class="hit" data-view="{view}" data-path="{escape(hit.path)}"><div class="hit-rank">{rank}</div>'
@@ -48,7 +48,7 @@ def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> 
 
 
 def copies_html(group: CopyGroup) -> str:
-    """The files that are the same sound, behind one line; nothing if there are none."""
+    """A collapsed list of the identical files; empty if there are none."""
     told = group.told()
     if not told:
         return ""
@@ -61,12 +61,12 @@ def copies_html(group: CopyGroup) -> str:
 
 def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
     """
-    A player that stands at the moment, with a picture of the sound in which the moment is marked.
+    A player positioned at the moment, with a picture of the recording in which the moment is marked.
 
     Args:
-        sound: what is played of the answer.
+        sound: what is played of the result.
         address: where the page fetches it.
-        hit: the answer.
+        hit: the result.
     """
     start, end = sound.start, sound.start + hit.end - hit.start
     name = escape(Path(hit.path).name)
@@ -83,10 +83,10 @@ def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
 
 def actions_html(hit: Hit, files: FileAddress, *, reveal: bool) -> str:
     """
-    What can be done with an answer's file: copy its path, show it in its folder, save or drag out it or its moment.
+    Actions on a result's file: copy its path, show it in its folder, save or drag it or its moment.
 
     Args:
-        hit: the answer.
+        hit: the result.
         files: where the page fetches them.
         reveal: whether the page is this machine's own, which can show the folder.
     """

@@ -19,8 +19,8 @@ MOST_VALUES = 50
 LABELS = {
     "glob": "Folder or path",
     "tag": "Tag",
-    "min_duration": "At least so many seconds:",
-    "max_duration": "At most so many seconds:",
+    "min_duration": "Minimum duration:",
+    "max_duration": "Maximum duration:",
     "license": "License",
     "metadata": "Metadata",
     "file_type": "File type",
@@ -29,7 +29,7 @@ Choices = list[tuple[str, str]]
 
 
 class FilterValues(NamedTuple):
-    """What stands in the filters of a page, as its components give it; those of an older page lack the last ones."""
+    """Values of a page's filters, as its components give them; an older page lacks the last ones."""
 
     tag: str | None = ""
     glob: str | None = ""
@@ -67,7 +67,7 @@ class FilterValues(NamedTuple):
 
     @property
     def least_score(self) -> float | None:
-        """Of answers; None if none is asked for."""
+        """Of results; None if none is asked for."""
         return None if self.least is None or self.least <= -1 else self.least
 
     @property
@@ -82,7 +82,7 @@ class FilterValues(NamedTuple):
 
 class Facets(NamedTuple):
     """
-    What the files of an index have that they can be chosen by; each choice as (label with the count, value).
+    Values that files of an index can be filtered by; each choice as (label with the count, value).
 
     Attributes:
         tags, licenses, file_types: values.
@@ -98,7 +98,7 @@ class Facets(NamedTuple):
 
 
 def facets(index: SoundIndex | None) -> Facets:
-    """What there is to choose from now; nothing without an index."""
+    """The current choices; empty without an index."""
     if index is None:
         return Facets([], [], [], [], [])
     rows = index.store.file_rows(["path", "root", "tags", "license", "metadata"]).to_pylist()
@@ -176,9 +176,9 @@ def filter_components(gr: Any, found: Facets) -> tuple[list[Any], list[Any]]:
         info="All of them have to hold. Or write NAME=VALUE.",
     )
     with gr.Row():
-        shortest = gr.Number(0, label="At least so many seconds", minimum=0)
-        longest = gr.Number(0, label="At most so many seconds (0: any)", minimum=0)
-        least = gr.Slider(-1, 1, -1, step=0.01, label="Score of at least")
+        shortest = gr.Number(0, label="Minimum duration (s)", minimum=0)
+        longest = gr.Number(0, label="Maximum duration (s, 0: any)", minimum=0)
+        least = gr.Slider(-1, 1, -1, step=0.01, label="Minimum score")
     fields = [tag, folder, shortest, longest, least, license, metadata, file_type]
     return fields, [tag, folder, license, metadata, file_type]
 

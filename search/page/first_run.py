@@ -1,4 +1,4 @@
-"""A library without sounds: a folder is indexed from the page, and the page says how far it is."""
+"""First run with an empty library: the page indexes a folder and shows the progress."""
 
 import os
 import threading
@@ -38,12 +38,12 @@ class NewIndex:
 @dataclass(frozen=True)
 class Progress:
     """
-    How far indexing is.
+    Progress of indexing.
 
     Attributes:
-        running: whether it goes on.
+        running: whether it continues.
         share: of the sound that is done, 0 to 1.
-        told: what is done, for people.
+        told: what is done, for display.
         error: why it ended before its end; or empty.
     """
 
@@ -114,7 +114,7 @@ class Library:
 
     def start(self, folder: str, model: str = "") -> None:
         """
-        Begins to index a folder in a thread of its own.
+        Begins to index a folder in its own thread.
 
         Args:
             folder: as it was typed.
@@ -127,10 +127,10 @@ class Library:
             if self.progress.running:
                 raise SearchError("A folder is being indexed already.")
             if not self.takes_folder:
-                raise SearchError("The library has sounds: add others with auricle index FOLDER.")
+                raise SearchError("The library is not empty: add recordings with auricle index FOLDER.")
             place = checked_folder(folder)
             if self._index is None and not (model or "").strip():
-                raise SearchError("Name the model: a directory, or its id on the Hugging Face Hub.")
+                raise SearchError("Enter the model: a directory, or its id on the Hugging Face Hub.")
             self._stop.clear()
             self.progress = Progress(running=True, told="Loading the model")
             self._thread = threading.Thread(
@@ -156,14 +156,14 @@ class Library:
             self.progress = replace(self.progress, told="Looking for recordings")
             report = self._index.update([folder], progress=self._tell, check=self._check)
         except _Stopped:
-            self._ended("Stopped. What is indexed so far can be searched.")
+            self._ended("Stopped. The recordings indexed so far can be searched.")
         except (SearchError, OSError, ImportError) as error:
             self._ended(str(error))
         except Exception as error:  # a thread's error would be told to nobody
             self._ended(f"{type(error).__name__}: {error}")
         else:
             self._unfinished = False
-            told = f"{len(self._index):,} files can be searched."
+            told = f"{len(self._index):,} files are indexed."
             if report.faults:
                 reasons = "; ".join(f"{Path(path).name}: {why}" for path, why in report.faults[:MOST_FAULTS])
                 more = len(report.faults) - MOST_FAULTS
@@ -184,39 +184,39 @@ class Library:
 
 def checked_folder(typed: str) -> str:
     """
-    The absolute path of a folder that somebody typed.
+    The absolute path of a folder that the user typed.
 
     Args:
         typed: a path, perhaps from the home folder on (`~`).
 
     Raises:
-        SearchError: if it is no folder that can be read, or a whole disk.
+        SearchError: if it is not a folder that can be read, or a whole disk.
     """
     text = (typed or "").strip()
     if not text:
-        raise SearchError("Name a folder of recordings first.")
+        raise SearchError("Enter a folder of recordings first.")
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise SearchError(f"{text!r}: is no valid path.")
+        raise SearchError(f"{text!r}: not a valid path.")
     path = os.path.expanduser(text)
     if not os.path.isabs(path):
-        raise SearchError(f"{text}: write the whole path, such as {Path.home() / 'sounds'}.")
+        raise SearchError(f"{text}: enter the full path, such as {Path.home() / 'sounds'}.")
     path = os.path.normpath(path)
     if not os.path.exists(path):
         raise SearchError(f"{path}: there is no such folder.")
     if not os.path.isdir(path):
-        raise SearchError(f"{path}: is a file; name the folder that holds the recordings.")
+        raise SearchError(f"{path}: is a file; enter the folder that contains the recordings.")
     if os.path.dirname(path) == path:
-        raise SearchError(f"{path}: is a whole disk; name a folder of recordings on it.")
+        raise SearchError(f"{path}: is a whole disk; enter a folder of recordings on it.")
     if not os.access(path, os.R_OK | os.X_OK):
-        raise SearchError(f"{path}: this user may not read it.")
+        raise SearchError(f"{path}: permission denied.")
     return path
 
 
 def welcome(library: Library) -> str:
-    """What to do first, in Markdown."""
+    """Instructions for the first run, in Markdown."""
     index = library.found
     if not library.local:
-        return "There are no sounds in this library yet."
+        return "The library is empty."
     if index is None:
         return (
             f"### Index your recordings\nThere is no index at `{_code(library.new.directory)}` yet. Choose a folder: "

@@ -64,7 +64,7 @@ class OwnPagesOnly:
 def is_foreign(method: str, headers: Mapping[str, str], *, framing: bool = False) -> bool:
     """
     Whether a browser sends a request on behalf of another origin, by its Fetch Metadata (W3C, Sec-Fetch-Site) or,
-    without those, by ``Origin``. Programs that are no browsers send neither, and are not foreign.
+    without those, by ``Origin``. Programs that are not browsers send neither, and are not foreign.
 
     A link on another site may lead to the page.
 
@@ -97,7 +97,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bracketed(host: str) -> str:
-    """The host as it stands in an address: IPv6 in brackets."""
+    """The host as written in an address: IPv6 in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
@@ -110,7 +110,7 @@ def check_place(host: str, port: int | None) -> None:
         port: None is any.
 
     Raises:
-        SearchError: if not; the message says why, and what else to give.
+        SearchError: if not; the message gives the reason and the alternatives.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(
@@ -128,7 +128,7 @@ def check_place(host: str, port: int | None) -> None:
         if error.errno == errno.EACCES:
             raise SearchError(f"--port {port}: this user may not use it; give one above 1023.") from error
         raise SearchError(
-            f"--host {host}: is no address of this machine ({error.strerror or error})."
+            f"--host {host}: not an address of this machine ({error.strerror or error})."
         ) from error
 
 

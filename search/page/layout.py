@@ -27,42 +27,40 @@ def build_page(
     Args:
         gr: Gradio.
         library: whose index is asked; its folder keeps marks and saved searches.
-        sounds: gets the answers; the application that serves the page has to have its routes.
-        uploads: visitors may add sounds to this folder, which then belongs to the index; None lets nobody.
+        sounds: gets the results; the application that serves the page has to have its routes.
+        uploads: visitors may add sounds to this folder, which then belongs to the index; None disables uploads.
     """
     listen = Listener(gr, library, sounds)
-    # What was uploaded to ask by it lies in a cache: after a day, and at the end, it goes.
+    # What was uploaded to ask by it is in a cache: after a day, and at the end, it goes.
     with gr.Blocks(title="Auricle", delete_cache=(3600, 86_400)) as page:
-        gr.Markdown("# Search your sounds\nWrite what you want to hear, or give a sound.", elem_id="title")
+        gr.Markdown("# Search your sounds\nDescribe a sound, or upload a recording.", elem_id="title")
         trouble = gr.Markdown(visible=False, elem_id="trouble")
         first = folder_fields(gr, library)
         if uploads is not None:
             with gr.Accordion("Add sounds", open=library.found is None or not len(library.found)):
                 files = gr.File(label="Recordings", file_count="multiple", type="filepath")
                 add = gr.Button("Add to the library", size="sm")
-                gr.Markdown("Everybody who opens this page can hear what is added.")
+                gr.Markdown("Everyone who opens this page can hear the recordings that you add.")
                 added = gr.Markdown()
         with gr.Tab("Sentence"):
             with gr.Row(elem_id="ask"):
                 sentence = gr.Textbox(
-                    label="What should it sound like?",
+                    label="Describe the sound",
                     show_label=False,
                     container=False,
-                    placeholder=f"What should it sound like? For example: {EXAMPLES[0]}",
+                    placeholder=f"Describe the sound, for example: {EXAMPLES[0]}",
                     autofocus=True,
                     max_lines=1,
                 )
                 search = gr.Button("Search", variant="primary")
             with gr.Row(elem_id="examples"):
                 examples = [gr.Button(text, size="sm") for text in EXAMPLES]
-            with gr.Accordion("More about the sentence", open=False):
-                negative = gr.Textbox(
-                    label="What should it not sound like?", placeholder="thunder", max_lines=1
-                )
-                names = gr.Checkbox(False, label="Rank by the words of file names and folders too")
+            with gr.Accordion("More options", open=False):
+                negative = gr.Textbox(label="Exclude", placeholder="thunder", max_lines=1)
+                names = gr.Checkbox(False, label="Also match file and folder names")
         with gr.Tab("Sound"):
             upload = gr.Audio(label="Upload or record", type="filepath", sources=["upload", "microphone"])
-            by_sound = gr.Button("Find sounds like it", variant="primary")
+            by_sound = gr.Button("Find similar recordings", variant="primary")
         with gr.Tab("Saved"), gr.Row():
             saved = gr.Dropdown([], label="Saved search", allow_custom_value=True, value=None)
             open_saved = gr.Button("Open", variant="primary")
@@ -75,7 +73,7 @@ def build_page(
                 1.0,
                 step=0.005,
                 label="Group near copies from a cosine of",
-                info="At 1, only files of identical content are one answer.",
+                info="At 1, only identical files are grouped.",
             )
             spectrograms = gr.Checkbox(False, label="Show spectrograms", elem_id="spectrograms")
             gr.HTML(KEYBOARD)
@@ -84,7 +82,7 @@ def build_page(
             back = gr.Button(visible=False, size="sm", elem_id="back")
             earlier = gr.Dropdown(
                 [],
-                label="Earlier questions",
+                label="Earlier queries",
                 visible=False,
                 elem_id="earlier",
                 allow_custom_value=True,
@@ -114,11 +112,11 @@ def build_page(
             cards.append((more, good, bad, mark))
             outputs += [card, content, mark]
         with gr.Row():
-            before = gr.Button("Previous answers", size="sm", visible=False, elem_id="previous")
-            after = gr.Button("More answers", size="sm", visible=False, elem_id="next")
+            before = gr.Button("Previous results", size="sm", visible=False, elem_id="previous")
+            after = gr.Button("More results", size="sm", visible=False, elem_id="next")
         outputs += [before, after, back, earlier, learn, marked, state, asked_line, note]
 
-        # Players get addresses of sounds that lie where they lay: nothing is left for Gradio to copy.
+        # Players get addresses of sounds that are where they lay: nothing is left for Gradio to copy.
         shown = {"outputs": outputs, "postprocess": False}
         asked = [sentence, negative, names, *fields]
         restored = {"outputs": [*outputs, *asked], "postprocess": False}
@@ -146,7 +144,7 @@ def build_page(
             noted = {"outputs": [mark, marked, note], "show_progress": "hidden", **PRIVATE}
             good.click(listen.mark(place, fits=True), [state], **noted)
             bad.click(listen.mark(place, fits=False), [state], **noted)
-        # Whoever pressed a button far down would not see that other answers have come.
+        # Scroll up: a user who pressed a button at the bottom would not see the new results.
         for step in moved:
             step.success(None, None, None, js=TO_THE_ANSWERS)
         spectrograms.change(None, [spectrograms], None, js="(on) => window.auricle.spectrograms(on)")

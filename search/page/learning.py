@@ -1,4 +1,4 @@
-"""Marks of a page's visitors, and the answers that learn from them."""
+"""Marks of a page's visitors, and results refined by them."""
 
 from collections.abc import Mapping
 from html import escape
@@ -19,7 +19,7 @@ DIGITS = 2
 
 class MarksOfQuestion(NamedTuple):
     """
-    What was marked for a question.
+    What was marked for a query.
 
     Attributes:
         fits: by digest of the content (or the path) and the moment whether it fits.
@@ -28,22 +28,22 @@ class MarksOfQuestion(NamedTuple):
     fits: Mapping[Moment, bool]
 
     def of(self, hit: Hit) -> bool | None:
-        """Whether an answer was marked as fitting; None if it has no mark."""
+        """Whether a result was marked as fitting; None if it has no mark."""
         moment = round(hit.start, DIGITS), round(hit.end, DIGITS)
         by_content = None if hit.digest is None else self.fits.get((hit.digest, *moment))
         return self.fits.get((hit.path, *moment)) if by_content is None else by_content
 
     def told(self) -> str:
-        """How many, for people."""
+        """Their number, for display."""
         if not self.fits:
-            return "No marks yet: say of some answers whether they fit."
+            return "No marks yet. Mark results with Fits or Does not fit."
         fit = sum(self.fits.values())
         return f"Marked: {fit:,} fit, {len(self.fits) - fit:,} do not."
 
 
 def marks_of(index: SoundIndex, asked: Asked) -> MarksOfQuestion:
     """
-    What was marked for a question so far.
+    What was marked for a query so far.
 
     Raises:
         SearchError: if the marks cannot be read.
@@ -58,14 +58,14 @@ def marks_of(index: SoundIndex, asked: Asked) -> MarksOfQuestion:
 
 def set_mark(index: SoundIndex, asked: Asked, hit: Hit, fits: bool, *, who: str | None) -> bool | None:
     """
-    Marks an answer, or takes the same mark back.
+    Marks a result, or takes the same mark back.
 
     Args:
         index: gets the mark.
-        asked: the question.
-        hit: the answer.
-        fits: what the person says.
-        who: says so; None is the user of this process.
+        asked: the query.
+        hit: the result.
+        fits: the user's mark.
+        who: the user's name; None is the user of this process.
 
     Returns:
         What is marked now.
@@ -87,7 +87,7 @@ def learned_hits(
     learned: "Refinement", view: str, top: int, least: float | None, conditions: Mapping[str, Any]
 ) -> list[Hit]:
     """
-    The answers to a question after its marks, or what to mark next.
+    The results of a query after its marks, or what to mark next.
 
     Args:
         learned: from the marks.
@@ -107,10 +107,10 @@ def learned_hits(
 
 def refinement(index: SoundIndex, asked: Asked) -> "Refinement":
     """
-    What a question has learned from its marks.
+    What a query has learned from its marks.
 
     Raises:
-        SearchError: if that cannot be said.
+        SearchError: if the refinement cannot be computed.
     """
     from ..refine.refining import refine
 
@@ -124,15 +124,15 @@ def refinement(index: SoundIndex, asked: Asked) -> "Refinement":
 
 def save_search(index: SoundIndex, asked: Asked, name: str) -> str:
     """
-    Keeps a question and its filters under a name, and returns the name as it is kept.
+    Keeps a query and its filters under a name, and returns the name as it is kept.
 
     Raises:
-        SearchError: if there is no question, or one of that name already.
+        SearchError: if there is no query, or one of that name already.
     """
     searches = SavedSearches(index)
     name = (name or "").strip()
     if not (asked.search or asked.question.strip()):
-        raise SearchError("Ask a question first.")
+        raise SearchError("Enter a query first.")
     if name in searches:
         raise SearchError(f"There is a saved search {name!r} already: choose another name.")
     filters = {key: value for key, value in asked.filters.conditions().items() if value}
@@ -157,7 +157,7 @@ def saved_names(index: SoundIndex | None) -> list[str]:
 
 
 def mark_html(fits: bool | None) -> str:
-    """What is marked of an answer, for people and for the page's style."""
+    """The mark of a result, as text and as HTML for the page's style."""
     if fits is None:
         return ""
     told = "fits" if fits else "does not fit"
@@ -168,7 +168,7 @@ def mark_html(fits: bool | None) -> str:
 
 
 def _search_of(index: SoundIndex, asked: Asked) -> tuple[str, str]:
-    """Name and question that marks are kept under."""
+    """Name and query that marks are kept under."""
     if asked.search:
         return asked.search, SavedSearches(index).get(asked.search).question
     return "", asked.question

@@ -1,4 +1,4 @@
-"""What happens on the page: from what stands on it to what it shows next."""
+"""Event handlers of the page: from the values of its fields to its next state."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +18,12 @@ from .shown_answers import CARDS, MOST_ANSWERS, Answers, Asked, plain
 
 class Listener:
     """
-    Each method takes what stands on the page and gives what it shows next.
+    Each method takes the values of the page's fields and returns its next state.
 
     Args:
         gr: Gradio.
         library: whose index is asked.
-        sounds: gets the answers.
+        sounds: gets the results.
     """
 
     def __init__(self, gr: Any, library: Library, sounds: AnsweredSounds):
@@ -45,12 +45,10 @@ class Listener:
             return offered(self.gr, self.library.found)
 
     def trouble(self) -> Any:
-        """What has to be done before questions can be answered."""
+        """The notice that search is not available, and the remedy."""
         index = self.library.found
         missing = "" if index is None else index.missing_model
-        return self.gr.update(
-            value=f"**No question can be answered.** {plain(missing)}", visible=bool(missing)
-        )
+        return self.gr.update(value=f"**Search is not available.** {plain(missing)}", visible=bool(missing))
 
     def opened(self) -> list[Any]:
         """Of a page that is opened: trouble, saved searches, the parts of the first run, and the filters' choices."""
@@ -89,7 +87,7 @@ class Listener:
     # ------------------------------------------------------------------------------------ asking
 
     def ask(self, answers: Answers, sentence: str, unwanted: str, names: bool, *filters: Any) -> list[Any]:
-        """The answers to a sentence."""
+        """The results of a sentence."""
         asked = Asked(
             sentence=sentence or "",
             unwanted=unwanted or "",
@@ -99,10 +97,10 @@ class Listener:
         return self.answer(answers.then(asked))
 
     def ask_by_sound(self, answers: Answers, path: str | None, *filters: Any) -> list[Any]:
-        """The answers to an uploaded sound."""
+        """The results of an uploaded sound."""
         with self.told():
             if not path:
-                raise SearchError("Upload or record a sound first.")
+                raise SearchError("Upload or record audio first.")
         return self.answer(answers.then(Asked("sound", path=path, filters=FilterValues.of(filters))))
 
     def more_like(self, place: int) -> Callable[..., list[Any]]:
@@ -117,19 +115,19 @@ class Listener:
         return answer
 
     def back(self, answers: Answers) -> list[Any]:
-        """The question before, with what stood in its fields."""
+        """The previous query, with the contents of its fields."""
         with self.told():
             before = answers.before()
             if before is None:
-                raise SearchError("There are no answers to go back to.")
+                raise SearchError("There is no previous query.")
         return self._again(before)
 
     def again(self, answers: Answers, told: str | None) -> list[Any]:
-        """An earlier question, by its words, with what stood in its fields."""
+        """An earlier query, by its words, with the contents of its fields."""
         with self.told():
             found = next((asked for asked in answers.history if asked.told == told), None)
             if found is None:
-                raise SearchError("This question is not kept any more: ask it again.")
+                raise SearchError("This query has expired: enter it again.")
         return self._again(answers.then(found))
 
     def turn(self, by: int) -> Callable[[Answers], list[Any]]:
@@ -144,7 +142,7 @@ class Listener:
     # ---------------------------------------------------------------------------------- learning
 
     def mark(self, place: int, *, fits: bool) -> Callable[[Answers], list[Any]]:
-        """Marks an answer, or takes the same mark back; gives the card's mark, the number of marks, and a note."""
+        """Marks a result, or takes the same mark back; gives the card's mark, the number of marks, and a note."""
 
         def answer(answers: Answers) -> list[Any]:
             with self.told():
@@ -157,18 +155,18 @@ class Listener:
         return answer
 
     def view(self, view: str) -> Callable[..., list[Any]]:
-        """The present question's answers, refined by marks, or what to mark next."""
+        """The results of the current query, refined by marks, or what to mark next."""
 
         def answer(answers: Answers) -> list[Any]:
             with self.told():
                 if not answers.trail:
-                    raise SearchError("Ask a question first.")
+                    raise SearchError("Enter a query first.")
             return self.answer(answers.then(replace(answers.asked, view=view)))
 
         return answer
 
     def open_search(self, answers: Answers, name: str | None, *filters: Any) -> list[Any]:
-        """A saved search's answers, refined by its marks."""
+        """A saved search's results, refined by its marks."""
         with self.told():
             if not (name or "").strip():
                 raise SearchError("Choose a saved search.")
@@ -176,7 +174,7 @@ class Listener:
         return self.answer(answers.then(asked))
 
     def save(self, answers: Answers, name: str) -> list[Any]:
-        """Saves the present question; gives the list of saved searches, an empty name, and a note."""
+        """Saves the current query; gives the list of saved searches, an empty name, and a note."""
         with self.told():
             kept = save_search(self.library.index, answers.asked, name)
             return [self.saved(), "", f"Saved as **{plain(kept)}**."]
@@ -188,13 +186,13 @@ class Listener:
 
     def hit(self, answers: Answers, place: int) -> Hit:
         """
-        The answer of a card.
+        The result of a card.
 
         Raises:
-            SearchError: if the answers are forgotten.
+            SearchError: if the server no longer has the results.
         """
         if answers.first + place >= len(answers.groups):
-            raise SearchError("These answers are not kept any more: ask again.")
+            raise SearchError("These results have expired: search again.")
         return answers.groups[answers.first + place].hit
 
     def _again(self, answers: Answers) -> list[Any]:
@@ -205,13 +203,13 @@ class Listener:
         return [*self.answer(answers), *fields, *asked.filters.on_page()]
 
     def answer(self, answers: Answers) -> list[Any]:
-        """The answers to the present question, as [`shown`]."""
+        """The results of the current query, as [`shown`]."""
         asked = answers.asked
         filters = asked.filters
         with self.told():
             index = self.library.index
             if not len(index):
-                raise SearchError("There are no sounds yet: add some first.")
+                raise SearchError("The library is empty. Add recordings first.")
             conditions, least = filters.conditions(), filters.least_score
 
             learned = None if asked.view == "answers" else refinement(index, asked)
@@ -240,7 +238,7 @@ class Listener:
     def shown(self, answers: Answers) -> list[Any]:
         """
         Card, content and mark of each place; buttons that turn the page or lead back, history; the row of what learns
-        from marks and its line; state, question, note.
+        from marks and its line; state, query, note.
         """
         update = self.gr.update
         updates: list[Any] = []
@@ -291,7 +289,7 @@ def _why_empty(
     told = index.why_empty(names=LABELS, **conditions)
     if not told and least is not None:
         best = find(1, None)
-        told = [f"Score of at least {least:g}: the best file scores {best[0].score:.3f}."] if best else []
+        told = [f"Minimum score {least:g}: the best file scores {best[0].score:.3f}."] if best else []
     return " ".join(told)
 
 

@@ -1,4 +1,4 @@
-"""Showing an answer's file in the file manager of this machine, for who sits at it."""
+"""Shows a result's file in the file manager of this machine."""
 
 import ipaddress
 import os
@@ -34,7 +34,7 @@ def reveal_command(path: str, platform: str = sys.platform) -> list[str]:
         SearchError: if the path is not absolute.
     """
     if not os.path.isabs(path):
-        raise SearchError(f"{path}: is no absolute path.")
+        raise SearchError(f"{path}: not an absolute path.")
     if platform == "darwin":
         return ["open", "-R", path]
     if platform == "win32":
@@ -48,10 +48,10 @@ def reveal(path: str) -> None:
     Opens the file manager at a file.
 
     Raises:
-        SearchError: if the file is gone, there is no file manager, or it ends with an error.
+        SearchError: if the file is missing, there is no file manager, or it ends with an error.
     """
     if not os.path.isfile(path):
-        raise SearchError(f"{path}: is gone.")
+        raise SearchError(f"{path}: the file no longer exists.")
     command = reveal_command(path)
     program = shutil.which(command[0])
     if program is None:
@@ -106,7 +106,7 @@ def reveal_routes(sounds: AnsweredSounds, host: str) -> list[Any]:
             return PlainTextResponse("Only who sits at this machine can do that.", status_code=403)
         moment = sounds.moment(request.path_params["token"])
         if moment is None:
-            return PlainTextResponse("There is no such sound.", status_code=404)
+            return PlainTextResponse("Recording not found.", status_code=404)
         try:
             reveal(moment.path)
         except SearchError as error:

@@ -1,4 +1,4 @@
-"""What a page shows to one visitor: a question, its answers, and the questions before it."""
+"""State of a page for one visitor: a query, its results, and the queries before it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from .playing.player import clock
 
 CARDS = 10
 MOST_ANSWERS = 100
-# Questions that a visitor can go back to.
+# Queries that a visitor can go back to.
 MOST_STEPS = 30
 LONGEST_QUESTION = 60
 UNFILTERED = FilterValues()
@@ -19,16 +19,16 @@ UNFILTERED = FilterValues()
 @dataclass(frozen=True)
 class Asked:
     """
-    One question of a visitor, so that it can be asked again.
+    One query of a visitor, so that it can be asked again.
 
     Attributes:
         kind: by a sentence, by a sound, by a moment of one, or a saved search.
-        sentence, unwanted: of a question by a sentence.
+        sentence, unwanted: of a query by a sentence.
         names: whether names count, too.
         path, start, end: of the sound, and of its moment (seconds).
-        filters: as they stood on the page.
+        filters: values of the page's filters.
         search: name of the saved search.
-        view: the answers, those that learned from marks, or what to mark next.
+        view: the results, those that learned from marks, or what to mark next.
     """
 
     kind: Literal["sentence", "sound", "moment", "saved"] = "sentence"
@@ -44,7 +44,7 @@ class Asked:
 
     @property
     def told(self) -> str:
-        """The question for people, plain text."""
+        """The query for display, plain text."""
         behind = {"answers": "", "refined": ", refined by marks", "unsure": ", least sure"}[self.view]
         return f"{self._told}{behind}"
 
@@ -80,7 +80,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Step:
-    """A question, and the rank from 0 of its first answer on screen."""
+    """A query, and the rank from 0 of its first result on screen."""
 
     asked: Asked
     first: int = 0
@@ -89,16 +89,16 @@ class Step:
 @dataclass(frozen=True)
 class Answers:
     """
-    What a page shows, kept by the server for each visitor. Of earlier questions the questions alone are kept.
+    What a page shows, kept by the server for each visitor. Earlier queries are kept without their results.
 
     Attributes:
         groups: answers with their copies, the best first.
         files: number of files that the filters leave; answers may be fewer, see `MOST_ANSWERS`.
-        more: whether there are more answers than are kept.
-        why: nothing fits, for people, plain text; empty if something does.
-        learned: what ranks answers that learned from marks, for people, plain text; empty for others.
-        trail: the questions that led here, the present one last; empty if nothing was asked.
-        history: all questions, each once, the latest first.
+        more: whether there are more results than are kept.
+        why: nothing fits, for display, plain text; empty if something does.
+        learned: what ranks answers that learned from marks, for display, plain text; empty for others.
+        trail: the queries that led here, the present one last; empty if nothing was asked.
+        history: all queries, each once, the latest first.
     """
 
     groups: tuple[CopyGroup, ...] = ()
@@ -111,28 +111,28 @@ class Answers:
 
     @property
     def asked(self) -> Asked:
-        """The present question."""
+        """The current query."""
         return self.trail[-1].asked if self.trail else Asked()
 
     @property
     def first(self) -> int:
-        """Rank of the first answer on screen, from 0."""
+        """Rank of the first result on screen, from 0."""
         return self.trail[-1].first if self.trail else 0
 
     @property
     def on_screen(self) -> tuple[CopyGroup, ...]:
-        """The answers that are seen now."""
+        """The results on screen."""
         return self.groups[self.first : self.first + CARDS]
 
     def turned(self, by: int) -> "Answers":
-        """The same answers, so many further on."""
+        """The same results, so many further on."""
         if not self.trail:
             return self
         step = replace(self.trail[-1], first=max(0, self.first + by))
         return replace(self, trail=(*self.trail[:-1], step))
 
     def then(self, asked: Asked) -> "Answers":
-        """With another question, still without its answers; the oldest of many are forgotten."""
+        """With another query, still without its results; the oldest of many are forgotten."""
         trail = self.trail
         if not (trail and trail[-1].asked == asked):
             trail = (*trail, Step(asked))[-MOST_STEPS:]
@@ -142,14 +142,14 @@ class Answers:
         return Answers(trail=trail, history=history[:MOST_STEPS])
 
     def before(self) -> "Answers | None":
-        """With the question before the present one, still without its answers; None if there is none."""
+        """With the previous query, still without its results; None if there is none."""
         return Answers(trail=self.trail[:-1], history=self.history) if len(self.trail) > 1 else None
 
     def line(self) -> str:
-        """What was asked and which of how many answers are seen, in Markdown."""
+        """The query and the range of results on screen, in Markdown."""
         told = f"**{plain(self.asked.told)}**"
         if not self.groups:
-            return f"{told}: Nothing fits. {plain(self.why)}".rstrip()
+            return f"{told}: No results. {plain(self.why)}".rstrip()
         if self.more:
             what = f"{self.files:,} files (the best {len(self.groups)} are shown)"
         elif self.files > len(self.groups):
@@ -163,12 +163,12 @@ class Answers:
         return "" if len(self.trail) < 2 else f"← Back to {shortened(self.trail[-2].asked.told)}"
 
     def earlier(self) -> list[tuple[str, str]]:
-        """Questions to choose from as (label, question in words)."""
+        """Queries to choose from as (label, query in words)."""
         return [(shortened(asked.told), asked.told) for asked in self.history]
 
 
 def shortened(text: str) -> str:
-    """What fits on a button."""
+    """The text shortened to fit on a button."""
     return text if len(text) <= LONGEST_QUESTION else f"{text[: LONGEST_QUESTION - 1]}…"
 
 

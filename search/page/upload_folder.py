@@ -1,4 +1,4 @@
-"""Where sounds lie that visitors upload to ask by: one folder a server, limited, and removed at its end."""
+"""Where sounds are that visitors upload to ask by: one folder a server, limited, and removed at its end."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ class UploadFolder:
                 os.environ[VARIABLE] = before
 
     def size(self) -> int:
-        """Bytes that lie here."""
+        """Bytes that are here."""
         found = 0
         for folder, _, names in os.walk(self.path):
             for name in names:
@@ -70,11 +70,11 @@ class UploadFolder:
 
 class TotalUploadLimit:
     """
-    Refuses an upload once what lies in a folder, what others are sending and what it sends itself is too much.
+    Refuses an upload once the folder's contents, other uploads and this one exceed the limit together.
 
     Args:
         app: an ASGI application.
-        folder: where uploads lie.
+        folder: where uploads are.
         limit: bytes in all.
     """
 
@@ -95,7 +95,7 @@ class TotalUploadLimit:
         length = int(told) if told.isdigit() else None
         there = self.folder.size() + self._coming
         if length is None or there + length > self.limit:
-            said = f"At most {self.limit // 1_000_000:,} MB can be uploaded in all until the server is started anew."
+            said = f"At most {self.limit // 1_000_000:,} MB can be uploaded in all until the server is restarted."
             status = 411 if length is None else 413
             await PlainTextResponse(said, status_code=status)(scope, receive, send)
             return

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...files.file_names import portable_name
 from ...processing import supported_audio_extensions
 from ..errors import SearchError
 from ..sound_index import SoundIndex
@@ -60,7 +61,7 @@ def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
             shutil.copyfile(source, copied[-1])
         report = index.update([folder], progress=False)
     finally:
-        # What is no sound inside would be told of at every update; and of an update that failed, some may be there.
+        # Otherwise every update would report files that are not audio; a failed update may leave some of them.
         indexed = _indexed(index)
         for path in copied:
             if str(path) not in indexed:
@@ -74,7 +75,7 @@ def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
 def upload_name(path: str) -> str:
     """
     A name that a file may be kept under, from the one a visitor gave: without folders, characters that are not seen
-    and leading dots, and not too long.
+    and leading dots, not too long, and valid on Linux, macOS and Windows.
 
     Args:
         path: whose last part is the visitor's name.
@@ -86,7 +87,7 @@ def upload_name(path: str) -> str:
         stem, ending = ending, ""
     ending = _cut(dot + ending, NAME_BYTES // 2)
     stem = _cut(stem.lstrip(". "), NAME_BYTES - len(ending.encode())).strip()
-    return f"{stem or 'sound'}{ending}"
+    return portable_name(f"{stem or 'sound'}{ending}")
 
 
 def _cut(text: str, most: int) -> str:

@@ -1,4 +1,4 @@
-"""From a question to ranked answers: vectors of questions, filters, names, ranking.
+"""From a query to ranked results: vectors of queries, filters, names, ranking.
 
 Nothing here writes to an index.
 """

@@ -1,4 +1,4 @@
-"""A question and its filters, answered from memory or from the table."""
+"""A query and its filters, answered from memory or from the table."""
 
 from ..errors import SearchError
 from ..store.index_store import Store
@@ -13,16 +13,16 @@ def answer(
     store: Store, contents: CurrentContents, question: Question, filters: Filters, *, exact: bool
 ) -> list[Hit]:
     """
-    The files of an index that fit a question, the best first.
+    The files of an index that fit a query, the best first.
 
     Args:
         store, contents: of the index.
         question: what is asked.
-        filters: files that they do not leave are no answers.
+        filters: only files that match them can be results.
         exact: compare with every vector even where there is an approximate index.
 
     Raises:
-        SearchError: for a question or filters that cannot be used, or an empty index.
+        SearchError: for a query or filters that cannot be used, or an empty index.
     """
     check_question(question)
     filters, now = resolve_filters(store, contents, filters), contents.get()

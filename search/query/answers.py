@@ -1,4 +1,4 @@
-"""From the rows a question is asked of to ranked answers, each file once."""
+"""From the rows a query is asked of to ranked results, each file once."""
 
 import json
 import math
@@ -24,7 +24,7 @@ from .ranking import combine_scores, fuse_ranks, percentile_of
 
 # Rows asked of an approximate index: several of one file may be among the best.
 ROWS_AN_ANSWER, FEWEST_ROWS, MOST_ROWS = 20, 200, 50_000
-# What is needed of rows to rank them; the rest is read of the answers alone.
+# What is needed of rows to rank them; the rest is read of the results alone.
 RANKED_BY = ("path", "window", "start", "end", "vector")
 DETAILS = ("duration", "tags", "license", "metadata", "digest")
 RANKINGS = ("window", "clip")
@@ -35,15 +35,15 @@ SHORTEST = 1e-12
 @dataclass(frozen=True)
 class Question:
     """
-    What is asked, as vectors.
+    A query as vectors.
 
     Attributes:
-        vector: of the question, unit length, ``(width,)``.
+        vector: of the query, unit length, ``(width,)``.
         unwanted: of what should not fit, likewise.
         top: answers at most.
-        min_score: leave out what scores lower by its cosine, less what is unwanted; None leaves nothing out.
+        min_score: minimum of the cosine minus the penalty of ``negative``; None keeps all.
         name_query: rank by these words in names too; None does not.
-        background: gives the vectors of common questions ``(questions, width)`` for percentiles; None without.
+        background: gives the vectors of common queries ``(questions, width)`` for percentiles; None without.
         rank: "window" ranks files by their best window, "clip" by the vector of the whole file.
         same_length: vectors are kept in half precision, so that their lengths differ from 1 by up to 0.0005; this
             leaves the lengths out of the comparison. The vectors of two copies then score 1, and nothing more.
@@ -62,7 +62,7 @@ class Question:
 def check_question(question: Question) -> None:
     """
     Raises:
-        SearchError: for a number of answers below 1, a least score that is no number, or an unknown ranking.
+        SearchError: for a number of results below 1, a least score that is not a number, or an unknown ranking.
     """
     check_top(question.top)
     least = question.min_score
@@ -81,7 +81,7 @@ def rank_contents(contents: IndexContents, question: Question, filters: Filters)
     Args:
         contents: of the index.
         question: what is asked.
-        filters: files that they do not leave are no answers.
+        filters: only files that match them can be results.
     """
     rows, by_name = contents.windows if question.rank == "window" else contents.files, None
     if question.name_query is not None:
@@ -101,7 +101,7 @@ def rank_rows(
 
     Args:
         contents: of the index.
-        rows: of windows or of files, as the question is ranked; in their order.
+        rows: of windows or of files, as the query is ranked; in their order.
         question: what is asked.
         allowed: which rows may be answers, ``(rows,)``.
         by_name: scores of the rows by their files' names, or None.
@@ -181,7 +181,7 @@ def ask_table(
     paths = [rows["path"][place] for place in ranked.places]
     found = store.file_rows(["path", *DETAILS], paths).to_pylist() if paths else []
     by_path = {row.pop("path"): {**row, "tags": tuple(row["tags"])} for row in found}
-    # A file that another process takes out at this moment is no answer.
+    # A file that another process removes at this moment cannot be a result.
     there = [place for place in ranked.places if rows["path"][place] in by_path]
     hits = _hits(rows, ranked, there, [by_path[rows["path"][place]] for place in there], question)
     return _at_best_windows(store, hits, question) if by_clip else hits
@@ -284,7 +284,7 @@ def _named(
     columns: tuple[str, ...],
     most: int,
 ) -> arrow.Table | None:
-    """Rows of the best-named files: they may be far from the question, and are few."""
+    """Rows of the best-named files: they may be far from the query, and are few."""
     if question.name_query is None:
         return None
     scores = contents.names.scores(question.name_query)

@@ -1,4 +1,4 @@
-"""Many questions at once: embedded in batches, compared with all windows in one matrix product a block."""
+"""Many queries at once: embedded in batches, compared with all windows in one matrix product a block."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -40,20 +40,20 @@ def answer_many(
     **filters: Any,
 ) -> Iterator[list[Hit]]:
     """
-    The answers to each question, in order: those that it would get alone.
+    The results of each query, in order: those that it would get alone.
 
-    With ``names``, or above the limit of exact questions, only the embedding is batched.
+    With ``names``, or above the limit of exact queries, only the embedding is batched.
 
     Args:
         store, contents: of the index.
         embed: from sentences to unit vectors ``(sentences, width)``.
-        background: gives the vectors of common questions.
+        background: gives the vectors of common queries.
         queries: the sentences.
-        top, negative, names, min_score, rank, exact, filters: as of [`SoundIndex.search`], for every question.
-        on_error: is given the place of a question that is not valid, and why; its answers are empty. None: raised.
+        top, negative, names, min_score, rank, exact, filters: as of [`SoundIndex.search`], for every query.
+        on_error: is given the place of a query that is not valid, and why; its results are empty. None: raised.
 
     Raises:
-        SearchError: for an empty index, an unknown filter, or, without ``on_error``, a question that is not valid.
+        SearchError: for an empty index, an unknown filter, or, without ``on_error``, a query that is not valid.
     """
     kept = Filters.of(filters)
     usual = Question(np.zeros(0), top=top, min_score=min_score, background=background, rank=rank)
@@ -102,7 +102,7 @@ def _embed_all(
     known: dict[str, np.ndarray],
     on_error: Callable[[int, SearchError], None] | None,
 ) -> None:
-    """Adds the vectors of texts that are not known; takes questions out that the model refuses."""
+    """Adds the vectors of texts that are not known; takes queries out that the model refuses."""
     texts = dict.fromkeys(text for query, unwanted in asked.values() for text in (query, *unwanted))
     missing = [text for text in texts if text not in known]
     if not missing:
@@ -145,7 +145,7 @@ def _ranked_together(now: IndexContents, questions: Sequence[Question], kept: Fi
             places = np.concatenate(
                 [np.arange(firsts[file], ends[file]) for file in files] or [np.zeros(0, dtype=np.int64)]
             )
-            # What is near enough to matter is compared and put in order as a single question's rows are.
+            # What is near enough to matter is compared and put in order as a single query's rows are.
             yield rank_rows(
                 now, {name: values[places] for name, values in rows.items()}, question, allowed[places]
             )

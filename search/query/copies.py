@@ -1,4 +1,4 @@
-"""Answers that are copies of each other, as one."""
+"""Results that are copies of each other, as one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,19 +9,19 @@ from ..errors import SearchError
 from .hits import Hit, check_top
 
 if TYPE_CHECKING:
-    # Commands that ask a running engine group its answers without numpy.
+    # Commands that ask a running engine group its results without numpy.
     import numpy as np
 
     from ..store.index_store import Store
 
-# Answers behind the last one that may be copies of it, and the most that are looked at for copies.
+# Results behind the last one that may be copies of it, and the most that are looked at for copies.
 MORE_ANSWERS, MOST_ANSWERS = 10, 10_000
 
 
 @dataclass(frozen=True)
 class CopyGroup:
     """
-    An answer and what is the same sound.
+    A result and its copies.
 
     Attributes:
         hit: the best of them.
@@ -34,7 +34,7 @@ class CopyGroup:
     near: tuple[Hit, ...] = ()
 
     def told(self) -> str:
-        """What stands behind the answer, such as "and 2 identical copies, 1 near copy"; or nothing."""
+        """Text after the result, such as "and 2 identical copies, 1 near copy"; or empty."""
         parts = []
         for hits, kind in ((self.copies, "identical"), (self.near, "near")):
             if hits:
@@ -42,7 +42,7 @@ class CopyGroup:
         return f"and {', '.join(parts)}" if parts else ""
 
     def as_row(self) -> dict[str, Any]:
-        """Fields of the answer, and lists of such fields under ``copies`` and ``near_copies``."""
+        """Fields of the result, and lists of such fields under ``copies`` and ``near_copies``."""
         return {
             **asdict(self.hit),
             "copies": [asdict(hit) for hit in self.copies],
@@ -54,10 +54,10 @@ def group_copies(
     hits: Sequence[Hit], vectors: "Mapping[str, np.ndarray] | None" = None, near_cosine: float = 1.0
 ) -> list[CopyGroup]:
     """
-    Answers in their order, each with those behind it that are copies of it.
+    Results in their order, each with those behind it that are copies of it.
 
     Args:
-        hits: the best first. One without a digest is no copy of anything.
+        hits: the best first. One without a digest is not a copy of anything.
         vectors: of whole files by path, unit length, for near copies; None looks for none.
         near_cosine: cosine of two files' vectors from which on they are near copies.
     """
@@ -101,18 +101,18 @@ def find_groups(
     near_cosine: float | None = None,
 ) -> list[CopyGroup]:
     """
-    The best answers to a question, copies counted as one.
+    The best answers to a query, copies counted as one.
 
-    As many answers are asked for as are needed for ``top`` different ones with their copies, at most 10,000.
+    As many results are asked for as are needed for ``top`` different ones with their copies, at most 10,000.
 
     Args:
-        ask: gives so many answers at most, the best first.
+        ask: gives so many results at most, the best first.
         top: groups at most.
         store: of the index, for near copies.
         near_cosine: of two whole files, from which on they are near copies, -1 to 1; None looks for none.
 
     Raises:
-        SearchError: for a cosine out of range, or a number of answers that is none.
+        SearchError: for a cosine out of range, or an invalid number of results.
     """
     check_top(top)
     check_near_cosine(near_cosine)
@@ -132,7 +132,7 @@ def find_groups(
 def check_near_cosine(value: float | None) -> None:
     """
     Raises:
-        SearchError: for a cosine of near copies that is no number from -1 to 1.
+        SearchError: for a cosine of near copies that is not a number from -1 to 1.
     """
     if value is None:
         return

@@ -1,4 +1,4 @@
-"""Why no file is an answer: which filter leaves none, and what an index has that is near it."""
+"""Explains an empty result: which filter matches no file, and the nearest values in the index."""
 
 import difflib
 import json
@@ -33,7 +33,7 @@ def empty_because(files: Mapping[str, np.ndarray], filters: Filters, names: Mapp
 
     Args:
         files: of the index, as [`IndexContents.files`] gives them.
-        filters: as the question had them.
+        filters: as the query had them.
         names: how the person who reads it calls each field of [`Filters`]; such as `OPTIONS`.
 
     Returns:
@@ -96,7 +96,7 @@ def _near(files: Mapping[str, np.ndarray], single: Filters) -> str:
 def _near_values(wanted: str, held: Counter[str], what: str) -> str:
     found = _nearest(wanted, held)
     if found:
-        return f"near are {', '.join(f'{value!r} ({_count(held[value])})' for value in found)}"
+        return f"similar values: {', '.join(f'{value!r} ({_count(held[value])})' for value in found)}"
     if not held:
         return f"the index has no {what}"
     common = ", ".join(repr(value) for value, _ in held.most_common(MOST_NEAR))

@@ -1,4 +1,4 @@
-"""Which windows a question is about: the same conditions over rows in memory, and as SQL for the table."""
+"""Which windows a query is about: the same conditions over rows in memory, and as SQL for the table."""
 
 import fnmatch
 import glob
@@ -25,7 +25,7 @@ MOST_ROOTS = 32
 @dataclass(frozen=True)
 class Filters:
     """
-    Conditions that all have to hold; None is no condition.
+    Conditions that all have to hold; None is not a condition.
 
     Texts are compared in Unicode's form NFC: what a keyboard writes finds what macOS stores.
 
@@ -69,7 +69,7 @@ class Filters:
     def check(self) -> None:
         """
         Raises:
-            SearchError: for a length that is no number, metadata that is no mapping of texts, or no valid text.
+            SearchError: for a length that is not a number, metadata that is not a mapping of texts, or no valid text.
         """
         for name in ("min_duration", "max_duration"):
             seconds = getattr(self, name)

@@ -43,12 +43,12 @@ class Hit:
 
 
 def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
-    """Answers as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
+    """Results as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
     return rows_as_json([asdict(hit) for hit in hits], encoding=encoding)
 
 
 def rows_as_json(rows: Sequence[Mapping[str, Any]], *, encoding: str = "utf-8") -> str:
-    """[`hits_as_json`] of fields of answers."""
+    """[`hits_as_json`] of fields of results."""
     text = json.dumps(rows, indent=2, ensure_ascii=False)
     try:
         text.encode(encoding)
@@ -60,10 +60,10 @@ def rows_as_json(rows: Sequence[Mapping[str, Any]], *, encoding: str = "utf-8") 
 def check_top(top: int) -> None:
     """
     Raises:
-        SearchError: for a number of answers that is no whole number, or below 1.
+        SearchError: for a number of results that is not an integer, or below 1.
     """
     if isinstance(top, bool) or not isinstance(top, Integral):
-        raise SearchError(f"top={top!r}: must be a whole number of results.")
+        raise SearchError(f"top={top!r}: must be an integer.")
     if top < 1:
         raise SearchError(f"top={top}: must be 1 or more.")
 

@@ -1,4 +1,4 @@
-"""What an index holds, in memory: read once, and again when somebody has changed it."""
+"""Contents of an index in memory: read once, and again when the index has changed."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from ..store.index_store import Store
 from .filters import indexed_folders
 from .names import NameIndex, labels
 
-# Beside a process that is writing, a large index is not read anew for every file that comes.
+# Beside a process that is writing, a large index is not read again for every file that comes.
 TIMES_AS_LONG = 10
 
 
@@ -88,7 +88,7 @@ class CurrentContents:
         self._since = 0.0
 
     def forget(self) -> None:
-        """Everything is read anew when it is next asked for."""
+        """Everything is read again when it is next asked for."""
         with self._lock:
             self._held = None
 

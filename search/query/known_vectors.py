@@ -1,4 +1,4 @@
-"""What an index has already of a file that is asked about: its path as it is stored, and its vectors."""
+"""Stored path and vectors of a query's file, if the index has it."""
 
 import os
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def unchanged_entry(store: Store, path: str) -> FileEntry | None:
         status = os.stat(path)
         entry = store.entries([path]).get(path)
     except OSError:
-        # It is gone, which the one who reads it will say.
+        # If the file is missing, reading it raises the error.
         return None
     same = entry is not None and (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
     return entry if same else None

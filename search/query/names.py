@@ -1,4 +1,4 @@
-"""Words of file names, tags and titles, and which files a question names."""
+"""Words of file names, tags and titles, and which files a query names."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import numpy as np
 
 from ...files.file_names import composed
 
-# They stand in every question and say nothing of a name.
+# Words that occur in every query and do not identify a name.
 STOP_WORDS = frozenset(
     (
         "a", "an", "and", "are", "at", "be", "by", "for", "from", "in", "is", "it", "its", "of", "on", "or", "some",
@@ -25,7 +25,7 @@ WORDED_FIELDS = (
 
 def words_of(text: str) -> set[str]:
     """
-    Words and numbers of a name or a question, lower case, without a plural's s and without stop words.
+    Words and numbers of a name or a query, lower case, without a plural's s and without stop words.
 
     File names glue words: ``"DogBark_02.wav"`` holds dog, bark, 2, wav. Letters and their accents are one, in
     whatever Unicode form.
@@ -58,7 +58,7 @@ def name_scores(query: str, names: Sequence[str]) -> np.ndarray:
 
 class NameIndex:
     """
-    Which names hold a word; taken apart once, so that a question looks at its own words alone.
+    Which names hold a word; split once, so that a query looks up its own words only.
 
     Args:
         names: as [`labels`] gives them.

@@ -1,4 +1,4 @@
-"""Questions as vectors: short ones within a phrase, and common ones to compare scores with."""
+"""Queries as vectors: short ones within a phrase, and common ones to compare scores with."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ SHORT_QUERY_TEMPLATE = "{}"
 
 def check_template(template: str) -> str:
     """
-    Returns a template that has one pair of braces for the question and nothing else to fill in.
+    Returns a template that has one pair of braces for the query and nothing else to fill in.
 
     Raises:
         SearchError: for any other.
@@ -32,16 +32,16 @@ def check_template(template: str) -> str:
 
 def phrase_query(query: str, template: str = SHORT_QUERY_TEMPLATE) -> str:
     """
-    A question of one to four words within a phrase; a longer one as it is.
+    A query of one to four words within a phrase; a longer one unchanged.
 
     Captions, which models learn from, are sentences; people ask for "rain".
 
     Args:
-        query: the question.
-        template: with ``{}`` where the question goes; ``"{}"`` changes nothing.
+        query: the query.
+        template: with ``{}`` where the query goes; ``"{}"`` changes nothing.
 
     Raises:
-        SearchError: for a question that is no text.
+        SearchError: for a query that is not text.
     """
     if not isinstance(query, str):
         raise SearchError(f"{query!r}: a query must be a string.")
@@ -53,13 +53,13 @@ def background_vectors(
     folder: IndexFolder, width: int, embed: Callable[[Sequence[str]], np.ndarray], template: str
 ) -> np.ndarray:
     """
-    Vectors ``(48, width)`` of common questions; kept beside the table, since they take longer than a question.
+    Vectors ``(48, width)`` of common queries; kept beside the table, since they take longer than a query.
 
     Args:
         folder: of the index.
         width: of the vectors.
         embed: gives the vectors of sentences.
-        template: for short questions, as these are.
+        template: for short queries, as these are.
     """
     queries = [phrase_query(query, template) for query in BACKGROUND_QUERIES]
     digest = hashlib.sha256("\n".join(queries).encode()).hexdigest()[:8]

@@ -76,7 +76,7 @@ def merge_spans(
     Ranked spans of a recording: around each best window those that overlap it and score nearly as well.
 
     A window scores as well when it holds only the end of a sound: to hold the sound, a span takes the better of its
-    neighbours until it is one and a half windows long, and goes on with those that score nearly as well.
+    neighbours until it is one and a half windows long, and continues with those that score nearly as well.
 
     Args:
         starts, ends: of the windows, seconds, rising, ``(windows,)``.

@@ -1,4 +1,4 @@
-"""What a question says is unwanted: words behind a hyphen."""
+"""Excluded words of a query: words after a hyphen."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _UNWANTED = re.compile(r'(?<!\S)-(?:"([^"]*\w[^"]*)"|([^\W\d_]\S*))')
 
 def split_question(query: str, negative: str | Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     """
-    A question without its ``-word`` and ``-"some words"``, and what is unwanted: those, behind ``negative``.
+    A query without its ``-word`` and ``-"some words"``, and what is unwanted: those, behind ``negative``.
 
     A hyphen counts at the start of a word of letters: not in "hi-hat", nor in "rain - and wind" or "-20 dB".
 
@@ -20,7 +20,7 @@ def split_question(query: str, negative: str | Sequence[str] = ()) -> tuple[str,
         negative: what else is unwanted, one sentence or several.
 
     Raises:
-        SearchError: for a question that is no text, or names only what is unwanted.
+        SearchError: for a query that is not text, or names only what is unwanted.
     """
     if not isinstance(query, str):
         raise SearchError(f"{query!r}: a query must be a string.")

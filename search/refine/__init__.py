@@ -1,13 +1,13 @@
 """
-Answers that learn from marks: what people marked, classifiers on stored vectors, and named searches.
+Results that learn from marks: what people marked, classifiers on stored vectors, and named searches.
 
-No model runs here, except that a new question is embedded. The functions take a [`SoundIndex`]:
+No model runs here, except that a new query is embedded. The functions take a [`SoundIndex`]:
 
 * ``SavedSearches(index)``: ``.save(name, question, vector=None, filters=None)``, ``.get(name)``, ``.names()``,
   ``.delete(name)``, ``name in ...``.
 * ``MarkTable(index)``: ``.add(name, path, start, end, fits=True, who=None)``, ``.remove(name, path, start, end)``,
-  ``.of(name, question)``. ``name=""`` and ``question=...`` mark for a question that has no name yet; its marks count
-  for a search that is later saved with that question.
+  ``.of(name, question)``. ``name=""`` and ``question=...`` mark for a query that has no name yet; its marks count
+  for a search that is later saved with that query.
 * ``refine(index, name)``, or ``refine(index, question=..., vector=...)`` without a name: a ``Refinement`` with
   ``.answers(top, filters, unmarked=False)``, ``.least_sure(top, filters)``, ``.summary()``, ``.remarks()``, ``.fits``,
   ``.misfits``, ``.method``.

@@ -1,4 +1,4 @@
-"""Classifiers on stored vectors: pure functions, the same answer from the same marks."""
+"""Classifiers on stored vectors: pure functions, the same result from the same marks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import numpy as np
 
 # Rocchio (in Salton, The SMART Retrieval System, 1971): what does not fit says less of where to look than what fits.
 MISFIT_WEIGHT = 0.5
-# From so many marks on, of which so many fit and so many do not, a linear probe knows more than a moved question.
+# From so many marks on, of which so many fit and so many do not, a linear probe knows more than a moved query.
 PROBE_MARKS, PROBE_FITS = 20, 3
 # Weight of a random unmarked window as a negative example, as in perch-hoplite.
 WEAK_WEIGHT = 0.05
 WEAK_NEGATIVES = 500
-# Inverse strength of the L2 penalty. Unit vectors are close to each other: a weak penalty tells them apart.
+# Inverse strength of the L2 penalty. Unit vectors are close to each other: a weak penalty distinguishes them.
 PROBE_C = 10.0
 SHORTEST = 1e-12
 
@@ -40,7 +40,7 @@ class LinearScorer:
         return self.scale * np.asarray(cosines, dtype=np.float64) + self.offset
 
     def score(self, cosines: np.ndarray) -> np.ndarray:
-        """What people see: of a probe the probability of fitting, 0 to 1; otherwise the cosine itself."""
+        """The displayed score: a probe's probability of fitting, 0 to 1; otherwise the cosine."""
         raw = self.raw(cosines)
         return 1.0 / (1.0 + np.exp(-raw)) if self.method == "probe" else raw
 
@@ -60,7 +60,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 def rocchio(query: np.ndarray | None, vectors: np.ndarray, fits: np.ndarray) -> np.ndarray:
     """
-    A question moved to what fits and away from what does not: ``q + mean(fits) - 0.5 mean(misfits)``, unit length.
+    A query moved to what fits and away from what does not: ``q + mean(fits) - 0.5 mean(misfits)``, unit length.
 
     Args:
         query: unit vector ``(width,)``, or None.
@@ -98,7 +98,7 @@ def midpoint(scores: np.ndarray, fits: np.ndarray, background: np.ndarray) -> fl
 
 
 def uses_probe(fits: np.ndarray) -> bool:
-    """Whether there are marks enough for [`fit_probe`]."""
+    """Whether there are enough marks for [`fit_probe`]."""
     return len(fits) >= PROBE_MARKS and int(fits.sum()) >= PROBE_FITS
 
 
@@ -147,20 +147,20 @@ def fit_scorer(
     """
     The classifier that goes with the number of marks.
 
-    Without marks it is the question; from the first mark on Rocchio's moved question; with `PROBE_MARKS` marks, of
+    Without marks it is the query; from the first mark on Rocchio's moved query; with `PROBE_MARKS` marks, of
     which `PROBE_FITS` fit, a linear probe if anything, marked or random, does not fit.
 
     Args:
-        query: unit vector ``(width,)`` of the question, or None.
+        query: unit vector ``(width,)`` of the query, or None.
         vectors, fits: of marked windows.
         weak: vectors of random unmarked windows, ``(windows, width)``.
 
     Raises:
-        ValueError: without a question and without a mark.
+        ValueError: without a query and without a mark.
         ImportError: if scikit-learn is needed and not installed.
     """
     if query is None and not len(fits):
-        raise ValueError("there is neither a question nor a mark")
+        raise ValueError("there is neither a query nor a mark")
     if uses_probe(fits) and (len(weak) or not fits.all()):
         return fit_probe(vectors, fits, weak)
     method = "rocchio" if len(fits) else "question"

@@ -1,4 +1,4 @@
-"""What precision a threshold has, estimated on marks that the classifier has not seen: pure functions."""
+"""Precision of a threshold, estimated on marks that the classifier has not seen: pure functions."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Estimate:
         precision: share of fitting marks among those above; each mark is judged by a classifier, and by a threshold,
             that its file had no part in.
         low, high: 95 % interval of the precision (Wilson, JASA 1927).
-        recall: share of the fitting marks that lie above.
+        recall: share of the fitting marks that are above.
         above: number of marks above, which the precision rests on.
         marks, fits, files: number of marks, of fitting ones, and of the files they are of.
         wanted: precision that the threshold was chosen for; None for a threshold that was given.

@@ -83,7 +83,7 @@ class Detections:
             raise SearchError(f"{out}: the folder {out.parent} does not exist.")
         fresh = out.with_name(f".{out.name}.partial")
         try:
-            # Names that are no UTF-8 keep their bytes.
+            # Names that are not UTF-8 keep their bytes.
             with open(fresh, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 self._write(file)
             replace_path(fresh, out)

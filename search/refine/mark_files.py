@@ -43,7 +43,7 @@ class ImportReport:
     verb: str = "imported"
 
     def lines(self) -> list[str]:
-        """What a person should know, one line each."""
+        """Remarks for the user, one line each."""
         told = [f"{counted(self.imported, 'mark', 'marks')} {self.verb}"]
         if self.known:
             told[0] += f", {self.known:,} known already"
@@ -67,7 +67,7 @@ def export_marks(out: Path, marks: Iterable[Mark]) -> int:
     kept = list(marks)
     fresh = out.with_name(f".{out.name}.partial")
     try:
-        # Names that are no UTF-8 keep their bytes.
+        # Names that are not UTF-8 keep their bytes.
         with open(fresh, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(HEADER)
@@ -94,7 +94,7 @@ def import_marks(index: MarkedIndex, path: Path, search: str = "") -> ImportRepo
             taken. Without it each mark keeps its search, which is made if it is not there.
 
     Raises:
-        SearchError: if the file cannot be read, or is none of marks; nothing is imported then.
+        SearchError: if the file cannot be read, or is not a file of marks; nothing is imported then.
     """
     found, report = read_marks(path)
     names = {mark.search for _, mark in found if mark.search}
@@ -154,7 +154,7 @@ def _make_searches(index: MarkedIndex, marks: Iterable[Mark], report: ImportRepo
     held = set(searches.names())
     for mark in marks:
         if mark.search and mark.search not in held:
-            # A question by a sound cannot be embedded from its text: such a search goes by its marks.
+            # A query by a sound cannot be embedded from its text: such a search goes by its marks.
             searches.save(mark.search, "" if mark.question.startswith(SOUND) else mark.question)
             held.add(mark.search)
             report.created.append(mark.search)
@@ -181,7 +181,7 @@ def read_marks(path: Path) -> tuple[list[tuple[str, Mark]], ImportReport]:
     Marks of a CSV file, with the line of each; rows that cannot be read are in the report.
 
     Raises:
-        SearchError: if the file cannot be read, is no UTF-8, or has no header of marks.
+        SearchError: if the file cannot be read, is not UTF-8, or has no header of marks.
     """
     try:
         text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")

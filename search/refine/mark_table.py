@@ -73,16 +73,16 @@ class MarkTable:
         Marks a moment of a file that the index has.
 
         Args:
-            search: name of a saved search; empty for a question that has no name yet.
+            search: name of a saved search; empty for a query that has no name yet.
             path: of the file.
-            start, end: of the moment, seconds; without, the file's best moment for the question.
+            start, end: of the moment, seconds; without, the file's best moment for the query.
             fits: whether it fits.
             question: that was asked.
             who: sets it; the user of this process if not given.
 
         Raises:
-            SearchError: if the index does not have the file; for a moment that is not valid or starts behind the
-                file's end; without a name and a question; for a table that cannot be written.
+            SearchError: if the index does not have the file; for a moment that is not valid or starts after the
+                file's end; without a name and a query; for a table that cannot be written.
         """
         mark = self.make(search, path, start, end, fits, question, who)
         self._append([mark])
@@ -160,11 +160,11 @@ class MarkTable:
 
     def of(self, search: str, question: str = "") -> Marks:
         """
-        The marks of a saved search, and those that were set for its question before it had a name.
+        The marks of a saved search, and those that were set for its query before it had a name.
 
         Args:
-            search: its name; empty for those of a question alone.
-            question: its question; without it, only marks by name.
+            search: its name; empty for those of a query alone.
+            question: its query; without it, only marks by name.
         """
         return latest(self._all(lambda mark: mark.belongs_to(search, question)))
 
@@ -173,7 +173,7 @@ class MarkTable:
         return latest(self._all(lambda mark: mark.belongs_to(search, question)), taken_back=True)
 
     def everything(self) -> Marks:
-        """Every mark that counts, of all searches and questions."""
+        """Every mark that counts, of all searches and queries."""
         return latest(self._all(lambda mark: True), by_search=True)
 
     def history(self) -> Marks:
@@ -182,7 +182,7 @@ class MarkTable:
 
     def forget(self, search: str) -> int:
         """
-        Drops the marks of a saved search from the table, and returns their number; those of its question stay.
+        Drops the marks of a saved search from the table, and returns their number; those of its query stay.
 
         Raises:
             SearchError: for a table that cannot be written.
@@ -247,7 +247,7 @@ def latest(marks: Marks, *, by_search: bool = False, taken_back: bool = False) -
 
     Args:
         marks: in the order of time.
-        by_search: a moment counts once for every search and question.
+        by_search: a moment counts once for every search and query.
         taken_back: keep marks that take an earlier one back.
     """
     last: dict[tuple, Mark] = {}
@@ -269,7 +269,7 @@ def _rounded(seconds: float | None) -> float | None:
 
 def read_feedback(content: bytes) -> tuple[list[Mark], list[str]]:
     """
-    Marks of ``feedback.csv``: of files, at their best moment for the question; and lines that could not be read.
+    Marks of ``feedback.csv``: of files, at their best moment for the query; and lines that could not be read.
 
     Args:
         content: of the file.

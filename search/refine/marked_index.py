@@ -15,7 +15,7 @@ DIGESTS_A_QUESTION = 500
 
 
 class MarkedIndex(Protocol):
-    """An index whose vectors are read; of its model only the text tower is asked, and only for new questions."""
+    """An index whose vectors are read; of its model only the text tower is asked, and only for new queries."""
 
     store: Store
     template: str
@@ -43,7 +43,7 @@ def _chosen(rows: Iterable[dict[str, Any]], digests: set[str]) -> Iterable[dict[
 
 
 def digests_of(store: Store, paths: Sequence[str]) -> dict[str, str]:
-    """The SHA-256 of files' contents by path, as the index has them; others are left out."""
+    """The SHA-256 of files' contents by path, as the index has them; others are skipped."""
     if not paths:
         return {}
     rows = store.file_rows(["path", "digest"], list(dict.fromkeys(paths))).to_pylist()

@@ -16,14 +16,14 @@ FORMAT, VERSION = "auricle marks", 1
 @dataclass(frozen=True)
 class Mark:
     """
-    What somebody said of a moment of a recording.
+    A user's mark of a moment of a recording.
 
     Attributes:
         path: of the file as it was when it was marked, absolute.
         digest: SHA-256 of the file's content, by which it is found again; empty where only the path was kept.
-        start, end: of the moment, seconds; None is the file's best moment for the question.
+        start, end: of the moment, seconds; None is the file's best moment for the query.
         fits: whether it fits; None takes an earlier mark back.
-        search: name of the saved search it was set for; empty where it was set for a question alone.
+        search: name of the saved search it was set for; empty where it was set for a query alone.
         question: that was asked when it was set.
         who: set it.
         when: UTC, as ``2026-03-01T12:00:00.000000Z``.
@@ -42,7 +42,7 @@ class Mark:
     fingerprint: str = ""
 
     def belongs_to(self, search: str, question: str) -> bool:
-        """Whether it counts for a saved search: set for it by name, or for its question before that had a name."""
+        """Whether it counts for a saved search: set for it by name, or for its query before that had a name."""
         if self.search:
             return self.search == search
         return bool(question) and self.question.strip() == question.strip()
@@ -62,7 +62,7 @@ TEXTS = ("path", "digest", "search", "question", "who", "when", "fingerprint")
 def mark_line(mark: Mark) -> bytes:
     """A line of the table of marks, with its end."""
     text = json.dumps(asdict(mark), ensure_ascii=False)
-    # Names that are no UTF-8 keep their bytes.
+    # Names that are not UTF-8 keep their bytes.
     try:
         return f"{text}\n".encode()
     except UnicodeEncodeError:
@@ -79,12 +79,12 @@ def read_mark(row: Any) -> Mark:
     A mark from a line's JSON.
 
     Raises:
-        ValueError: if it is none; the message says why.
+        ValueError: if it is not a mark; the message gives the reason.
     """
     if not isinstance(row, Mapping):
         raise ValueError("not a JSON object")
     known = {entry.name for entry in fields(Mark)}
-    # What a later version adds is left out; what it needs, it says in the first line.
+    # Fields of later versions are ignored; the first line names those that are required.
     values = {name: value for name, value in row.items() if name in known}
     for name in TEXTS:
         if not isinstance(values.get(name, ""), str):
@@ -134,7 +134,7 @@ def check_name(name: str) -> str:
     A saved search's name without blanks at its ends.
 
     Raises:
-        SearchError: for one that is no text, is empty, longer than 100 characters, or holds control characters.
+        SearchError: for one that is not text, is empty, longer than 100 characters, or holds control characters.
     """
     if not isinstance(name, str):
         raise SearchError(f"{name!r}: the name of a search must be a string.")

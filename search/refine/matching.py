@@ -57,7 +57,7 @@ class MatchedMarks:
         return {(path, float(start), float(end)) for paths, start, end in rows for path in paths}
 
     def remarks(self) -> list[str]:
-        """What a person should know of them, one sentence each."""
+        """Remarks for the user, one sentence each."""
         told = []
         if self.contradictions:
             windows = counted(self.contradictions, "window is", "windows are")
@@ -98,12 +98,12 @@ def match_window(starts: np.ndarray, ends: np.ndarray, start: float, end: float)
 
 def match_marks(store: Store, marks: Iterable[Mark], query: np.ndarray | None = None) -> MatchedMarks:
     """
-    Finds the windows that marks are of, wherever their files lie now.
+    Finds the windows that marks are of, wherever their files are now.
 
     Args:
         store: of the index.
         marks: in the order in which they were set, as [`MarkTable.changes`] gives them.
-        query: vector ``(width,)`` of the question, for marks without a moment: theirs is the file's best window.
+        query: vector ``(width,)`` of the query, for marks without a moment: theirs is the file's best window.
             Without it that is the window nearest to the whole file.
 
     Raises:

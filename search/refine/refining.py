@@ -32,7 +32,7 @@ from .window_rows import hits_of, marked_mask, random_windows, unmarked_rows
 @dataclass(frozen=True)
 class Refinement:
     """
-    What a search has learned, ready to be asked; marks set later need a new one.
+    A search refined by its marks; later marks need a new one.
 
     Attributes:
         index: a [`SoundIndex`].
@@ -71,7 +71,7 @@ class Refinement:
         return {(path, float(start)): bool(fits) for paths, start, fits in rows for path in paths}
 
     def remarks(self) -> list[str]:
-        """What a person should know of the marks, one sentence each."""
+        """Remarks on the marks for the user, one sentence each."""
         told = self.matched.remarks()
         if self.unread:
             lines = counted(len(self.unread), "line of marks", "lines of marks")
@@ -79,12 +79,12 @@ class Refinement:
         return told
 
     def summary(self) -> str:
-        """One line: how many marks, and what ranks the answers."""
+        """One line: how many marks, and what ranks the results."""
         how = {
-            "question": "ranked by the question alone",
-            "rocchio": "ranked by the question, moved towards what fits (Rocchio)"
+            "question": "ranked by the query",
+            "rocchio": "ranked by the query, moved towards what fits (Rocchio)"
             if self.search.question
-            else "ranked by the marks alone (Rocchio)",
+            else "ranked by the marks (Rocchio)",
             "probe": "ranked by a linear probe",
         }[self.method]
         more = ""
@@ -108,13 +108,13 @@ class Refinement:
         Args:
             top: answers at most.
             filters: fields of [`Filters`], beside those of the search; the same name takes its place.
-            unmarked: leave out windows that are marked.
-            min_score: leave out what scores lower.
+            unmarked: omit windows that are marked.
+            min_score: omit what scores lower.
             exact: compare with every window even where there is an approximate index.
 
         Returns:
             As of [`SoundIndex.search`]. ``score`` is of a probe the probability of fitting, otherwise the cosine with
-            the moved question; ``cosine`` that with the classifier's direction; ``percentile`` None.
+            the moved query; ``cosine`` that with the classifier's direction; ``percentile`` None.
 
         Raises:
             SearchError: for options or filters that cannot be used, or an empty index.
@@ -137,9 +137,9 @@ class Refinement:
     def least_sure(self, top: int = 10, filters: Mapping[str, Any] | None = None) -> list[Hit]:
         """
         Unmarked windows whose marks would teach most: those the classifier is least sure of, of each file one before a
-        second one. Before the first mark they are the best answers.
+        second one. Before the first mark they are the best results.
 
-        Of a library too large for memory they are chosen among random windows and those near the question.
+        Of a library too large for memory they are chosen among random windows and those near the query.
 
         Args:
             top: windows at most.
@@ -196,17 +196,17 @@ def refine(
     index: MarkedIndex, name: str = "", *, question: str = "", vector: np.ndarray | None = None
 ) -> Refinement:
     """
-    Learns from the marks of a saved search, or of a question that has no name yet.
+    Learns from the marks of a saved search, or of a query that has no name yet.
 
     Args:
         index: a [`SoundIndex`].
-        name: of a saved search; empty for a question.
+        name: of a saved search; empty for a query.
         question: without a name: what is asked, as the marks have it.
-        vector: of that question, unit length ``(width,)``, if it is known or of a sound.
+        vector: of that query, unit length ``(width,)``, if it is known or of a sound.
 
     Raises:
-        SearchError: if there is no such search, it has neither question nor marks, or its question was embedded by
-            another model and cannot be embedded anew.
+        SearchError: if there is no such search, it has neither query nor marks, or its query was embedded by
+            another model and cannot be embedded again.
         ImportError: if scikit-learn is needed and not installed.
     """
     if name:
@@ -240,7 +240,7 @@ def refined_answers(
     *,
     unmarked: bool = False,
 ) -> list[Hit]:
-    """The answers of a saved search after its marks; see [`refine`] and [`Refinement.answers`]."""
+    """The results of a saved search after its marks; see [`refine`] and [`Refinement.answers`]."""
     return refine(index, name).answers(top, filters, unmarked=unmarked)
 
 

@@ -1,4 +1,4 @@
-"""Named searches of an index: a question, its vector, and how it is asked."""
+"""Named searches of an index: a query, its vector, and how it is asked."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from .marks import check_moment, check_name
 
 FILE = "searches.json"
 FORMAT, VERSION = "auricle searches", 1
-# Before the path of a question by a sound; behind it ``#t=START,END``, in seconds, if it is a part.
+# Before the path of a query by a sound; behind it ``#t=START,END``, in seconds, if it is a part.
 SOUND = "sound: "
 
 
@@ -34,13 +34,13 @@ class SavedSearch:
     Attributes:
         name: it is called.
         question: in words, perhaps with ``-word`` for what is unwanted; empty for a search by marks alone.
-        vectors: unit vectors ``(1 + unwanted, width)`` of the question and of what is unwanted; None without one.
+        vectors: unit vectors ``(1 + unwanted, width)`` of the query and of what is unwanted; None without one.
         fingerprint: of the model that gave them.
-        template: phrase that short questions were embedded in.
+        template: phrase that short queries were embedded in.
         filters: fields of [`Filters`] that every asking uses.
         rank: "window" or "clip"; see [`SoundIndex.search`].
         created: UTC, ISO 8601.
-        sound: whether the question is a sound; ``question`` then names it, as ``sound: /path.wav#t=10.00,15.00``.
+        sound: whether the query is a sound; ``question`` then names it, as ``sound: /path.wav#t=10.00,15.00``.
     """
 
     name: str
@@ -54,7 +54,7 @@ class SavedSearch:
     sound: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """What is kept of it, as JSON holds it."""
+        """The saved search as JSON values."""
         row = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         vectors = None if self.vectors is None else [[float(one) for one in row] for row in self.vectors]
         return {**row, "filters": dict(self.filters), "vectors": vectors}
@@ -111,12 +111,12 @@ class SavedSearches:
         Args:
             name: 1 to 100 characters.
             question: in words; its text is embedded, unless ``vector`` is given. Empty: by marks alone.
-            vector: of a question by a sound, unit length ``(width,)``; ``question`` then says what it was.
+            vector: of a query by a sound, unit length ``(width,)``; ``question`` then says what it was.
             filters: fields of [`Filters`].
             rank: "window" or "clip".
 
         Raises:
-            SearchError: for a name, question, vector, filter or ranking that cannot be used.
+            SearchError: for a name, query, vector, filter or ranking that cannot be used.
         """
         name, filters = check_name(name), dict(filters or {})
         Filters.of(filters)
@@ -169,10 +169,10 @@ class SavedSearches:
 
     def current(self, name: str) -> SavedSearch:
         """
-        A search whose vectors are of the index's model; embedded anew, and kept, if it was saved with another one.
+        A search whose vectors are of the index's model; embedded again, and kept, if it was saved with another one.
 
         Raises:
-            SearchError: if there is none of that name, or its question cannot be embedded anew.
+            SearchError: if there is none of that name, or its query cannot be embedded again.
         """
         search = self.get(name)
         fingerprint = self.index.store.record["fingerprint"]
@@ -249,7 +249,7 @@ class SavedSearches:
 
 
 def embed_question(index: MarkedIndex, question: str) -> np.ndarray:
-    """Unit vectors ``(1 + unwanted, width)`` of a question and of what it says is unwanted; raises SearchError."""
+    """Unit vectors ``(1 + unwanted, width)`` of a query and of what it says is unwanted; raises SearchError."""
     wanted, unwanted = split_question(question)
     return index._embed_queries([wanted, *unwanted])
 
@@ -275,16 +275,16 @@ def embed_sound(
 
 
 def _moment_of(question: str) -> tuple[str, float | None, float | None]:
-    """Path and moment of a question by a sound, as it is kept; raises SearchError."""
+    """Path and moment of a query by a sound, as it is kept; raises SearchError."""
     place, _, moment = question.removeprefix(SOUND).rpartition("#t=")
     if not question.startswith(SOUND):
-        raise SearchError(f"{question!r} names no sound.")
+        raise SearchError(f"{question!r} does not name a recording.")
     if not place:
         return moment, None, None
     try:
         start, end = map(float, moment.split(","))
     except ValueError as error:
-        raise SearchError(f"{question!r} names no sound.") from error
+        raise SearchError(f"{question!r} does not name a recording.") from error
     return place, start, end
 
 

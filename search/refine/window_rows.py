@@ -117,11 +117,11 @@ def _random_rows_on_disk(store: Store, count: int, columns: Sequence[str], seed:
 
 def hits_of(rows: Rows, places: Sequence[int], cosines: np.ndarray, scores: np.ndarray) -> list[Hit]:
     """
-    Windows as answers.
+    Windows as results.
 
     Args:
         rows: columns of [`read_columns`].
-        places: which of them, in the order of the answers.
+        places: which of them, in the order of the results.
         cosines, scores: of all rows, ``(rows,)``.
     """
     return [

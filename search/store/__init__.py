@@ -1,4 +1,4 @@
-"""What lies on disk: the table of windows, its snapshot, approximate index, waiting files, the record, the lock.
+"""What is on disk: the table of windows, its snapshot, approximate index, waiting files, the record, the lock.
 
-Nothing here embeds a sound or ranks an answer.
+Nothing here embeds a sound or ranks a result.
 """

@@ -28,7 +28,7 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
 
     Each holds ``file`` (number of the row's file in the order of paths), ``path``, ``root``, ``start``, ``end``,
     ``duration``, ``tags``, ``license``, ``metadata`` (JSON), ``digest`` and ``vector`` ``(rows, width)`` float32;
-    what the table lacks is left out, all but ``path``, ``window`` and ``vector``.
+    what the table lacks is skipped, all but ``path``, ``window`` and ``vector``.
     """
     window, vectors = table.column("window").to_numpy(), half_matrix(table)
     encoded = table.column("path").combine_chunks().dictionary_encode()

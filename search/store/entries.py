@@ -13,7 +13,7 @@ WHOLE_FILE = -1
 @dataclass(frozen=True)
 class FileEntry:
     """
-    One file as it is kept.
+    The entry of one file.
 
     Attributes:
         path, root: absolute.
@@ -23,7 +23,7 @@ class FileEntry:
         starts, ends: of the windows, seconds, ``(windows,)``.
         vectors: unit length, ``(windows, width)``.
         vector: of the whole file, unit length, ``(width,)``.
-        license: as the metadata tell it, or None.
+        license: from the metadata, or None.
         metadata: by name, from the file itself and from a metadata file beside it.
         described: by what was told of it: the version of the reading of its own fields, and the hash of what the
             metadata file said. Older indexes have that hash alone.

@@ -1,4 +1,4 @@
-"""Where an index lies: a folder of this machine, or a place in an object store."""
+"""Where an index is: a folder of this machine, or a place in an object store."""
 
 import os
 from functools import cached_property

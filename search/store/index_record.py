@@ -1,4 +1,4 @@
-"""What an index keeps of how it is made: ``index.json``."""
+"""The record of an index's settings: ``index.json``."""
 
 import json
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def open_record(folder: IndexFolder) -> dict[str, Any]:
     [`read_record`] of an index.
 
     Raises:
-        StoreError: if there is none, or it cannot be read; the message says what to do.
+        StoreError: if there is no record, or it cannot be read; the message gives the remedy.
     """
     try:
         if not folder.exists(RECORD):
@@ -100,7 +100,7 @@ def record_text(record: Mapping[str, Any]) -> bytes:
     """
     The content of ``index.json``, in the newest version.
 
-    Settings that an earlier program does not know are left out where they have their defaults: it then reads the
+    Settings that an earlier program does not know are skipped where they have their defaults: it then reads the
     index as before.
     """
     settings = {

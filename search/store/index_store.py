@@ -31,7 +31,7 @@ class Store:
     """
     A place with a LanceDB table and ``index.json``.
 
-    A file that was added is never lost: on a disk its rows lie in a small file of their own until they go into the
+    A file that was added is never lost: on a disk its rows are in their own small file until they go into the
     table with others', in an object store they are committed at once. As long as the table is small and unchanged,
     a snapshot beside it answers without the database.
 
@@ -107,8 +107,8 @@ class Store:
 
     def upgrade(self) -> None:
         """
-        For the one who writes: rewrites an older version's record in the newest one, and makes a table that is gone
-        anew from the snapshot; raises StoreError.
+        For the one who writes: rewrites an older version's record in the newest one, and rebuilds a missing table
+        from the snapshot; raises StoreError.
         """
         self._check_open()
         if not self._has_table:
@@ -122,7 +122,7 @@ class Store:
 
     def remember_model(self, model: str, revision: str | None) -> None:
         """
-        Notes where the index's model lies now; an index on a read-only disk goes on without.
+        Notes where the index's model is now; an index on a read-only disk works without.
 
         Args:
             model: absolute directory, or Hub id.
@@ -186,7 +186,7 @@ class Store:
 
     @property
     def approximate(self) -> bool:
-        """Whether there are so many windows that questions go to the approximate index."""
+        """Whether there are so many windows that queries go to the approximate index."""
         return self._snapshot() is None and self._windows() > self.record["exact_windows"]
 
     def files(self) -> dict[str, dict[str, Any]]:
@@ -230,7 +230,7 @@ class Store:
         return table if columns is None else table.select(columns)
 
     def entries(self, paths: Sequence[str]) -> dict[str, FileEntry]:
-        """By path all that is kept of files; paths that are not in the index are left out."""
+        """By path all that is kept of files; paths that are not in the index are skipped."""
         self._check_open()
         wanted = arrow.array(list(paths), arrow.string())
         found, pending = [], self.waiting()
@@ -334,7 +334,7 @@ class Store:
         Brings files that wait beside the table into it.
 
         Raises:
-            StoreError: if it cannot be written; they then go on waiting.
+            StoreError: if it cannot be written; they then keep waiting.
         """
         rows, names = self._pending.read() if self._pending is not None else (None, [])
         if rows is not None:

@@ -33,14 +33,12 @@ class KeptFrames:
         width: of the vectors.
 
     Raises:
-        StoreError: if the index lies in an object store.
+        StoreError: if the index is in an object store.
     """
 
     def __init__(self, index: IndexFolder, kind: str, width: int):
         if index.path is None:
-            raise StoreError(
-                f"{index}: frames are kept in an index on this machine only; leave out --frames."
-            )
+            raise StoreError(f"{index}: only an index on this machine can keep frames; omit --frames.")
         self.folder: Path = index.path / FOLDER
         self.kind, self.width = kind, width
 

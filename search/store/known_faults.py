@@ -1,4 +1,4 @@
-"""Files that could not be read when they were last tried: told of again, and tried again once something changes."""
+"""Files that were unreadable when last tried: reported again, and tried again once something changes."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ class KnownFault:
 
 class Neighbours:
     """
-    What lies beside a file under its name: a decoder may have taken it for a part of the file.
+    Files next to a file with its name: a decoder may have read them as a part of it.
 
     Of ``take.mp3`` these are files of the same folder that are called ``take`` and anything behind that, also with
     ``.`` or ``._`` before it, as the AppleDouble file ``._take.mp3``. A folder is listed once.

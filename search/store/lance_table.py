@@ -34,7 +34,7 @@ def connect(folder: IndexFolder) -> Any:
 
 def mend_table(folder: IndexFolder, name: str, rows: arrow.Table | None) -> bool:
     """
-    Makes a table that cannot be read, or is gone, anew; before the first change of it.
+    Rebuilds a table that is unreadable or missing, before its first change.
 
     Args:
         folder: of the index.
@@ -42,7 +42,7 @@ def mend_table(folder: IndexFolder, name: str, rows: arrow.Table | None) -> bool
         rows: all of it; None if they are not known: then nothing is done.
 
     Returns:
-        Whether it was made anew.
+        Whether it was rebuilt.
 
     Raises:
         ImportError: if LanceDB is not installed.

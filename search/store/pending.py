@@ -17,7 +17,7 @@ class PendingFiles:
     Rows of single files in a folder, until they go into the table together.
 
     A commit of the table costs the more the more commits came before it, and each leaves a version behind; a small
-    file costs always the same. What lies here stands for whatever the table has of the same path.
+    file costs always the same. What is here stands for whatever the table has of the same path.
 
     Args:
         folder: made with the first file.
@@ -25,7 +25,7 @@ class PendingFiles:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        # Read at every question: what is unchanged is not read again.
+        # Read at every query: what is unchanged is not read again.
         self._read: tuple[tuple, arrow.Table | None, list[str]] | None = None
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The whole table in one Arrow file, mapped into memory: a question then needs no database."""
+"""The whole table in one Arrow file, mapped into memory: a query then needs no database."""
 
 import mmap
 import os

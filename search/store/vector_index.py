@@ -14,9 +14,9 @@ PATH_COLUMN, PATH_NAME = "path", "path_idx"
 # Chosen for a recall@16 above 0.95 at 1,000,000 windows of 1,024 numbers; benchmarks/bench_million_windows.py.
 PROBES, CANDIDATES = 64, 400
 KMEANS_ITERATIONS, BITS, SAMPLE_A_CELL = 10, 1, 256
-# Rows that the index does not know are looked at one by one with each question.
+# Rows that the index does not know are looked at one by one with each query.
 UNINDEXED_ROWS = 10_000
-# Each commit leaves a piece or a version behind; merging them writes most of the table anew.
+# Each commit leaves a piece or a version behind; merging them rewrites most of the table.
 MOST_PIECES = 16
 
 
@@ -30,7 +30,7 @@ class NearestQuery:
         limit: rows at most.
         where: a condition in SQL that rows have to fulfil, or None.
         columns: of the rows; each is read at as many places, so that all of them take longer than the search.
-        exact: read all vectors; the measure of the approximate answer, and many times slower.
+        exact: read all vectors. The reference for approximate search, and many times slower.
     """
 
     vector: np.ndarray
@@ -51,7 +51,7 @@ class Engine(Protocol):
             table: of LanceDB.
             uri: of its Lance dataset.
             versions_stay: how long older versions of the table can still be read.
-            train: make it anew, cells and all; else only where there is none, or rows wait for it.
+            train: rebuild it, cells and all; else only where there is none, or rows wait for it.
         """
 
     def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
@@ -91,7 +91,7 @@ class LocalEngine:
         """See [`Engine.nearest`]."""
         search = table.search(np.asarray(query.vector, dtype=np.float32), vector_column_name=COLUMN)
         search = search.distance_type("cosine")
-        # Lance gives the distance in any case, and warns at every question when it was not asked for.
+        # Lance gives the distance in any case, and warns at every query when it was not asked for.
         search = search.select([*query.columns, "_distance"])
         if query.exact:
             search = search.bypass_vector_index()

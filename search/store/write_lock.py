@@ -13,7 +13,7 @@ from .snapshot import SNAPSHOT
 
 LOCK = "index.lock"
 LOCK_SECONDS = 1.0
-# What people marked, and named searches: they go by the content of files, and outlive an index that is made anew.
+# What people marked, and named searches: they go by the content of files, and outlive an index that is rebuilt.
 MARKS = frozenset(("marks.jsonl", "marks.lock", "searches.json", "feedback.csv", "feedback.lock"))
 
 
@@ -41,7 +41,7 @@ def check_free(folder: IndexFolder) -> None:
     Looks at a folder that is to become an index; what an interrupted start left of one is in nobody's way.
 
     Raises:
-        SearchError: if something else lies in it.
+        SearchError: if something else is in it.
     """
     if folder.path is None or not folder.path.is_dir():
         return

@@ -51,7 +51,7 @@ def add_tags(source: SoundSource, demuxer: str, found: FieldReader) -> None:
 def add_id3(content: bytes, found: FieldReader) -> None:
     """Adds the fields of an ID3v2 tag that is a chunk of another file."""
     if content[:3] != b"ID3":
-        found.fault("its ID3 chunk is damaged: it holds no ID3 tag")
+        found.fault("its ID3 chunk is damaged: it contains no ID3 tag")
         return
     _add(io.BytesIO(content + _SILENCE), "mp3", "its ID3 chunk", found)
 

@@ -48,7 +48,7 @@ def read_descriptions(
     Args:
         files: (path, root), absolute.
         looked_at: folders and files that were searched for sounds: a row that names none of the files is reported
-            if its path lies in them. The roots if not given.
+            if its path is in them. The roots if not given.
     """
     files = list(files)
     roots = list(dict.fromkeys(root for _, root in files)) if looked_at is None else looked_at
@@ -107,7 +107,7 @@ def _row_remarks(
     remarks = [*table.faults, *matched.repeated, *matched.loose, *(fault for fault, _ in matched.unclear)]
     for row in matched.unmatched:
         target = os.path.normpath(os.path.join(folder, row.name))
-        # Of what lies elsewhere nothing is known here.
+        # Files outside these folders are unknown here.
         if below(target, roots):
             remarks.append(RowFault(table.file, row.line, _absence(target, row.name), name=row.name))
     return sorted(remarks, key=lambda fault: fault.line)

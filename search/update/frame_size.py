@@ -32,7 +32,7 @@ class FrameSize:
     unknown: int
 
     def line(self) -> str:
-        """For people."""
+        """One line for display."""
         told = (
             f"frames as {self.kind}: a vector of {self.width} numbers a second, {self.bytes_an_hour / 1e6:.1f} MB an "
             f"hour of sound; about {self.bytes_an_hour * self.hours / 1e6:,.1f} MB for {self.hours:,.2f} h in "

@@ -99,7 +99,7 @@ def update_index(
     check: Callable[[], None] | None = None,
 ) -> IndexReport:
     """
-    Adds new files, embeds changed ones anew, follows moved ones and takes deleted ones out.
+    Adds new files, embeds changed ones again, recognises moved ones and removes deleted ones.
 
     A file is known by path, size and time of change; one whose time alone has changed, or whose path is new while
     a file of the same content is gone, is recognised by the hash of its content and not embedded again. Killed at any
@@ -149,7 +149,7 @@ def update_index(
 
 
 class _Update:
-    """One run over the files: what is known, what is gone, and what has been done."""
+    """One run over the files: which are known, which are missing, and which are done."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class _Update:
             entries = self.store.entries(self.said_anew[start : start + FILES_A_COMMIT])
             told = [replace(entry, **self._told(path)) for path, entry in entries.items()]
             self._add(told)
-            # Of an older index the fields within all files are read anew, and of many there is nothing new to tell.
+            # Of an older index the fields within all files are read again, and of many there is nothing new to tell.
             news = sum(_about(entry) != _about(entries[entry.path]) for entry in told)
             self.report.described += news
             self.report.unchanged += len(told) - news
@@ -270,7 +270,7 @@ class _Update:
             self.report.added += 1
 
     def remove(self) -> None:
-        """What is gone, and what can no longer be read; then puts the index in order."""
+        """Handles missing files and files that are no longer readable; then updates the index."""
         self.store.remove(sorted(self.gone | {path for path in self.unreadable if path in self.known}))
         # A moved file has left its old place, and is counted once.
         self.report.removed = len(self.gone) - self.report.moved
@@ -331,12 +331,12 @@ def tags_of(path: str, root: str) -> tuple[str, ...]:
 
 
 def _any_above(path: str, places: frozenset[str]) -> bool:
-    """Whether a path or a folder that it lies in is one of the places."""
+    """Whether a path or a folder that it is in is one of the places."""
     return bool(places) and (path in places or any(str(folder) in places for folder in Path(path).parents))
 
 
 def content_digest(path: str) -> str:
-    """SHA-256 of a file's content, by which an index knows it wherever it lies."""
+    """SHA-256 of a file's content, by which an index recognises a moved file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

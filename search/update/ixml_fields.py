@@ -59,7 +59,7 @@ def add_ixml(content: bytes, found: FieldReader) -> None:
     or name other files. Of a document that breaks off, what stands before counts.
 
     Args:
-        content: of the chunk; zeros behind the text are no part of it.
+        content: of the chunk; zeros behind the text are not part of it.
         found: gets fields, tags and what was wrong.
     """
     content = content.rstrip(b"\0 \r\n\t")

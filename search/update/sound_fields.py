@@ -12,7 +12,7 @@ from .field_text import FieldReader
 from .ucs_names import parse_ucs_name
 from .wave_fields import add_flac, add_w64, add_wave
 
-# To be raised when more is read of files than before: an index then reads the fields of its files anew, once.
+# To be raised when more is read of files than before: an index then reads the fields of its files again, once.
 FIELDS_VERSION = 3
 # Read by libsndfile alone, and without tags.
 _TAGLESS = frozenset({"VOC", "SVX"})
@@ -38,7 +38,7 @@ def read_fields(path: str) -> SoundFields:
 
     WAV, RF64, BW64 and W64 files: ``bext``, iXML, INFO and ID3 chunks, also where a FLAC file keeps them. MP3, AAC,
     FLAC, Ogg, MP4, WMA, WavPack, Matroska, AIFF, CAF and others: their tags. Of all: categories of the Universal
-    Category System in the name. What is damaged is left out and listed in ``faults``; no content raises an error.
+    Category System in the name. What is damaged is skipped and listed in ``faults``; no content raises an error.
 
     Args:
         path: of the file; whether its sound can be read is not asked.

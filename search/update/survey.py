@@ -18,7 +18,7 @@ class Survey:
         files: sounds.
         said: what metadata files say of them.
         faults: (path, reason) of what could not be looked at, and of what is not read although an index has it.
-        unread: files that are no sounds that can be read, and worth a word.
+        unread: unreadable or unsupported files to report.
         kept: those of the faults that are files of the index: what it has of them stays.
     """
 

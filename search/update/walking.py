@@ -39,7 +39,7 @@ def find_files(
     Args:
         roots: folders or files.
         extensions: lower case, with the dot.
-        outer: by absolute root the folder that its files are said to lie in; see [`outer_roots`].
+        outer: by absolute root the folder that its files are said to be in; see [`outer_roots`].
         unread: takes the files of the folders that are not read and are worth a word; see [`unread_reason`].
 
     Returns:
@@ -88,13 +88,13 @@ def check_root(root: str | os.PathLike[str]) -> str:
 
 def outer_roots(roots: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """
-    Of roots that lie in one of those that an index was made from, by root that one, the nearest.
+    Of roots that are in one of those that an index was made from, by root that one, the nearest.
 
     What a folder's tags and metadata files say of a sound stays true when only a part of it is looked at.
 
     Args:
         roots: absolute.
-        known: absolute; those that are no folder any more do not count.
+        known: absolute; those that are no longer folders do not count.
     """
     folders = [root for root in known if os.path.isdir(root)]
     found = {root: [other for other in folders if below(root, [other])] for root in roots}

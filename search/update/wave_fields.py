@@ -14,7 +14,7 @@ from .field_text import FieldReader, decoded, has_controls
 from .ixml_fields import MOST_BYTES, add_ixml
 
 MOST_CHUNKS = 4096
-# Cover pictures lie in ID3 chunks.
+# Cover pictures are in ID3 chunks.
 MOST_ID3_BYTES = 1 << 24
 MOST_HISTORY = 1 << 16
 _OPEN_SIZE = 0xFFFF_FFFF
@@ -179,7 +179,7 @@ def _add_bext(content: bytes, found: FieldReader) -> None:
     texts["coding_history"] = decoded(content[_BEXT_BYTES:])
     noise = [name.replace("_", " ") for name, text in texts.items() if has_controls(text)]
     if noise:
-        found.fault(f"its bext chunk is damaged: no text stands in its {', '.join(noise)}")
+        found.fault(f"its bext chunk is damaged: no text in its {', '.join(noise)}")
     for name, text in texts.items():
         if not has_controls(text):
             found.add(name, text)
@@ -190,7 +190,7 @@ def _add_bext(content: bytes, found: FieldReader) -> None:
 
 
 def _numbers_joined(text: str, digits: tuple[int, ...], sign: str) -> str:
-    """A date or time with the usual sign between its numbers; the standard allows several. Zeros are no date."""
+    """A date or time with the usual sign between its numbers; the standard allows several. Zeros are not a date."""
     numbers = re.fullmatch("[-_:. /]?".join(rf"(\d{{{count}}})" for count in digits), text.strip())
     if numbers is None:
         return text

@@ -107,7 +107,7 @@ def test_a_model_of_the_hub_is_told_by_its_weights(tmp_path):
     [
         (["CLOTHO", "--embed-with", "./nowhere", *FEW], "nowhere: there is no such model directory"),
         (["CLOTHO", "--embed-with", "MODEL", "--num-clusters", "1"], "num_clusters=1 must be at least 2"),
-        (["CLOTHO", "--embed-with", "MODEL", "--prompt", "q", *FEW], "takes captions as they are"),
+        (["CLOTHO", "--embed-with", "MODEL", "--prompt", "q", *FEW], "takes captions without a prefix"),
         (["CLOTHO", "--embed-with", "MODEL", "--split", "dev"], "no split 'dev'"),
         # Told before a model is even looked for: embedding takes minutes.
         (

@@ -65,7 +65,7 @@ def test_a_model_that_fails_ends_with_one_and_the_others_are_reported(place, tmp
         "--json", tmp_path / "c.json", "--reference", "best", code=1,
     )  # fmt: skip
     report = json.loads((tmp_path / "c.json").read_text())
-    assert "holds no saved model" in report["systems"][0]["error"]
+    assert "not a saved model" in report["systems"][0]["error"]
     assert report["systems"][1]["error"] is None and report["reference"]["name"] == str(place / "two")
     assert "1 of 2 systems could not be evaluated" in done.stdout and "  failed: " in done.stderr
 

@@ -76,11 +76,18 @@ def test_one_split_of_a_recipe(place, tmp_path):
     )
 
 
+@pytest.mark.parametrize("option", ["--split", "--stage"])
+def test_a_table_of_a_folder_takes_neither_split_nor_stage(place, tmp_path, option):
+    done = embed(place / "model", place / "sounds", tmp_path / "vectors.parquet", option, "test")
+    assert done.exit_code == 2 and "need --out DIR" in done.stderr
+    assert not (tmp_path / "vectors.parquet").exists()
+
+
 @pytest.mark.parametrize(
     ("model", "dataset", "options", "message"),
     [
         ("none", "sounds", [], "not a directory"),
-        ("sounds", "sounds", [], "holds no saved model"),
+        ("sounds", "sounds", [], "not a saved model"),
         ("model", "none", [], "no such file or directory; expected a recipe"),
         ("model", "sounds", ["--split", "dev"], "no split 'dev'; the splits are"),
         ("model", "sounds", ["--stage", "first"], "--stage can only be used with a recipe"),

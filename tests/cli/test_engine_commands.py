@@ -186,7 +186,7 @@ def test_a_server_is_found_and_gone_at_its_end(served, tmp_path, only):
         assert not {"torch", "numpy", "pyarrow", "pydantic", "lancedb"} & imported
         servers[1].send_signal(signal.SIGTERM)
         _, told = servers[1].communicate(timeout=60)
-        assert told.startswith("note: another engine of this index answers the commands (process ")
+        assert told.startswith("note: another engine already serves this index (process ")
         assert not {"torch", "numpy"} & ask()[1]
         servers[0].send_signal(signal.SIGINT)
         _, told = servers[0].communicate(timeout=60)

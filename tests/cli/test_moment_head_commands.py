@@ -78,7 +78,7 @@ def test_moments_are_found_with_an_index(place, recordings):
     told = auricle(
         place, "moments", file, "a dog", "--index", "sounds.auricle", "--head", "encoder", code=2
     ).stderr
-    assert "encoder: is no moment head: config.json names model_type 'auricle'" in told
+    assert "encoder: not a moment head: config.json has model_type 'auricle'" in told
 
 
 def test_a_head_is_pushed_with_a_card(place, tmp_path):

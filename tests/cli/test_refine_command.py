@@ -38,12 +38,12 @@ def shown(output):
 
 def test_a_search_is_made_marked_and_listed(thirty):
     done = run(thirty, "refine", "dogs", "--question", "a dog barks", "-k", 5)
-    assert done.stdout.splitlines()[0] == "dogs: 0 windows fit, 0 do not; ranked by the question alone"
+    assert done.stdout.splitlines()[0] == "dogs: 0 windows fit, 0 do not; ranked by the query"
     first = shown(done.stdout)
     assert [sign.strip() for sign, _ in first] == [""] * 5
     # Results are printed as --fits and --misfit take them.
     done = run(thirty, "refine", "dogs", "--fits", first[1][1], "--misfit", first[0][1], "-k", 30)
-    assert done.stdout.startswith("dogs: 1 window fits, 1 does not; ranked by the question, moved")
+    assert done.stdout.startswith("dogs: 1 window fits, 1 does not; ranked by the query, moved")
     signs = {moment: sign.strip() for sign, moment in shown(done.stdout)}
     assert signs[first[1][1]] == "fits"
     assert len(signs) == 30
@@ -113,7 +113,7 @@ def test_a_search_by_a_sound_and_one_by_marks_alone(thirty):
     done = run(thirty, "refine", "like", "--like", f"{path}#t=0,1", "-k", 1)
     assert shown(done.stdout)[0][1].startswith(f"{path}#t=0,")
     done = run(thirty, "refine", "ear", "--fits", f"{path}#t=0,1", "-k", 1)
-    assert "ranked by the marks alone" in done.stdout
+    assert "ranked by the marks" in done.stdout
     assert shown(done.stdout)[0][1].startswith(f"{path}#t=0,")
     for name in ("like", "ear"):
         run(thirty, "refine", name, "--delete", "--yes")

@@ -58,7 +58,7 @@ def test_a_run_leaves_a_model_figures_and_answers(finished):
 
 def test_a_bad_file_is_left_out_and_counted(finished):
     folder, done = finished
-    assert "train_002.wav" in done.stderr and "1 of 16 clips left out" in done.stderr
+    assert "train_002.wav" in done.stderr and "skipped 1 of 16 clips" in done.stderr
     report = json.loads((folder / "run" / "first" / "audio_check.json").read_text())
     assert report["train"]["checked"] == 16 and len(report["train"]["bad"]) == 1
     # 15 clips with two captions in batches of 4, twice.

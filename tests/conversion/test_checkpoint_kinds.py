@@ -56,7 +56,7 @@ def refusal(kind: str, path: Path, tmp_path: Path) -> str:
 def test_an_encoder_is_no_retrieval_model_and_the_other_way_round(tower, retrieval, tmp_path):
     encoder = find_checkpoints(tower)[0]
     message = refusal("retrieval", encoder, tmp_path)
-    assert "an audio encoder alone" in message and f"run `auricle convert {tower}` on it" in message
+    assert "only an audio encoder" in message and f"run `auricle convert {tower}` on it" in message
     message = refusal(tower, retrieval, tmp_path)
     assert "is a whole retrieval model in the format of DCASE 2025 baseline" in message
     assert "run `auricle convert retrieval` on it" in message
@@ -73,7 +73,7 @@ FOREIGN = {
         "text_model.embeddings.word_embeddings.weight": (2, 2),
     },
     "MS-CLAP": {"caption_encoder.base.x": (2,), "audio_encoder.base.x": (2,)},
-    "a text encoder alone": {"embeddings.word_embeddings.weight": (2, 2), "encoder.layer.0.x": (2,)},
+    "only a text encoder": {"embeddings.word_embeddings.weight": (2, 2), "encoder.layer.0.x": (2,)},
 }
 
 

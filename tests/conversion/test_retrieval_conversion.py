@@ -145,7 +145,7 @@ def test_inputs_follow_the_publishers_rules(tokenizer, tmp_path):
     convert_retrieval(write_miniature(tmp_path, "salsa"), tmp_path / "out", tokenizer=tokenizer)
     _, processor = load_pretrained(tmp_path / "out")
     assert processor.prepare_text(CAPTIONS) == ["a dog barks twice", "rain  and  wind", "its raining loudly "]
-    with pytest.raises(ValueError, match="holds no word"):
+    with pytest.raises(ValueError, match="contains no word"):
         processor.prepare_text(" - ; ")
     clip = {"array": torch.zeros(round(10.05 * 32000)).numpy() + 0.1, "sampling_rate": 32000}
     assert processor(audio=clip)["segment_counts"].tolist() == [2]

@@ -140,5 +140,5 @@ def test_bad_settings_and_clips_are_named(table, tmp_path):
     silent = Dataset.from_list(
         [{"audio": {"path": str(tmp_path / "silent.wav")}, "label": "x", "caption": "x"}]
     )
-    with pytest.raises(GeneratedMomentsError, match=r"silent\.wav: holds no sound"):
+    with pytest.raises(GeneratedMomentsError, match=r"silent\.wav: contains no audio"):
         make_moment_recordings(silent, tmp_path, MomentSettings(recordings=1, queries=(1, 1)))

@@ -72,7 +72,7 @@ def test_lines_without_an_id_are_passed_over_counted_and_logged(tmp_path, caplog
     path.write_text("sound_id\n354184\nNot found\n7\n\u0663\n")
     with caplog.at_level(logging.WARNING):
         assert read_excluded_ids(path) == {"354184", "7"}
-    assert "2 of 4 lines hold no id and are skipped, the first one line 3: 'Not found'" in caplog.text
+    assert "skipped 2 of 4 lines without an id; the first is line 3: 'Not found'" in caplog.text
 
 
 @pytest.mark.skipif("AURICLE_DATA_DIR" not in os.environ, reason="needs AURICLE_DATA_DIR")

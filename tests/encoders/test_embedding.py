@@ -162,7 +162,7 @@ def test_equal_sentences_are_embedded_once(parts):
 
 
 def test_faulty_sentences_are_named(parts):
-    with pytest.raises(ValueError, match="holds no word"):
+    with pytest.raises(ValueError, match="contains no word"):
         embed_captions(*parts, ["rain", "..."])
 
 

@@ -223,7 +223,7 @@ def test_a_repository_that_is_not_there_or_private(online):
 def test_a_revision_that_is_not_there(online):
     for name, options in (("org/clap@v9", {}), ("org/clap", {"revision": "v9"})):
         assert "has no branch, tag or commit 'v9' on the Hub" in online.error(name, **options)
-    assert "names another revision" in online.load("org/clap@v1", revision="v2")["error"]
+    assert "contains another revision" in online.load("org/clap@v1", revision="v2")["error"]
 
 
 def test_code_of_a_repository_runs_only_if_it_is_trusted(online, hub, folders):

@@ -61,7 +61,7 @@ def edit(folder, file, **values):
 
 
 FAULTS = {
-    "no config": (lambda f: (f / "config.json").unlink(), "holds no saved model (no config.json)"),
+    "no config": (lambda f: (f / "config.json").unlink(), "not a saved model (config.json is missing)"),
     "broken config": (lambda f: (f / "config.json").write_text("{"), "config.json"),
     "another model": (
         lambda f: edit(f, "config.json", model_type="bert"),

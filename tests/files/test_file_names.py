@@ -1,10 +1,11 @@
 """The rule for comparing names of files: exact, then the same text, then another case, then without blanks."""
 
 import unicodedata
+from pathlib import PureWindowsPath
 
 import pytest
 
-from auricle.files.file_names import NameTable, composed, folded, same_names
+from auricle.files.file_names import NameTable, composed, folded, portable_name, same_names
 
 CAFE, STORED = "café.wav", unicodedata.normalize("NFD", "café.wav")
 
@@ -62,3 +63,30 @@ def test_equal_texts_are_equal_strings():
     assert folded("É") == folded("e\u0301") != folded("e")
     # K for the sign of Kelvin, and letters whose case folding changes their form.
     assert folded("\u212a") == "k" and folded("ΐ") == folded("\u03b9\u0308\u0301".upper())
+
+
+@pytest.mark.parametrize(
+    ("name", "portable"),
+    [
+        ("rain.wav", "rain.wav"),
+        ("CON", "_CON"),
+        ("con.wav", "_con.wav"),
+        ("Nul.tar.gz", "_Nul.tar.gz"),
+        ("aux .flac", "_aux .flac"),
+        ("COM1.wav", "_COM1.wav"),
+        ("lpt\u00b9.wav", "_lpt\u00b9.wav"),
+        ("conin$", "_conin$"),
+        ("console.wav", "console.wav"),
+        ("com10.wav", "com10.wav"),
+        ("take 1. . ", "take 1"),
+        ('a:b"c?|d.wav', "a_b_c__d.wav"),
+        ("a\\b/c.wav", "a_b_c.wav"),
+        ("a\x00\x1fb.wav", "a__b.wav"),
+        ("...", "_"),
+        ("", "_"),
+    ],
+)
+def test_a_portable_name_is_accepted_by_windows_too(name, portable):
+    assert portable_name(name) == portable == portable_name(portable)
+    on_windows = PureWindowsPath(portable)
+    assert on_windows.name == portable and not on_windows.is_reserved()

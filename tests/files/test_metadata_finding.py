@@ -31,7 +31,7 @@ def test_beside_the_exact_name_another_one_is_reported(tmp_path):
     found = found_in(tmp_path, "metadata.csv", "METADATA.csv")
     assert found.paths == [str(tmp_path / "metadata.csv")] and not found.remarks
     assert found.ignored == [
-        (str(tmp_path / "METADATA.csv"), "not read, since metadata.csv is beside it and has priority")
+        (str(tmp_path / "METADATA.csv"), "not read, because metadata.csv in the same folder has priority")
     ]
 
 

@@ -86,7 +86,7 @@ def _use(url: str, folder: Path, *, there: bool) -> None:
     if there:
         assert "there.wav" in asked()
     else:
-        with pytest.raises(Exception, match="no sounds yet"):
+        with pytest.raises(Exception, match="library is empty"):
             asked()
     with pytest.raises(Exception, match="Choose one or more"):
         client.predict(None, api_name="/add")

@@ -251,7 +251,7 @@ REFUSED_AUDIO = [
     (
         "an empty sequence",
         [list, lambda: np.array([], dtype=object), lambda: torch.zeros(0, 5)],
-        "give at least one sound",
+        "give at least one clip",
     ),
     ("anything else", [lambda: 3.5, lambda: object()], "accepted: a file path, the bytes of a file"),
 ]
@@ -274,7 +274,7 @@ TEXT_FORMS = [
     ),
 ]
 REFUSED_TEXT = [
-    ("a sentence without a word", [lambda: ["rain", " ?! "]], r"text\[1\] is ' \?! ': it holds no word"),
+    ("a sentence without a word", [lambda: ["rain", " ?! "]], r"text\[1\] is ' \?! ': it contains no word"),
     ("an empty sequence", [list], "give at least one sentence"),
     (
         "`bytes`, a dict, an item that is no `str`",

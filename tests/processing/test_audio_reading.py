@@ -13,6 +13,7 @@ import soundfile
 import torch
 
 import auricle.processing.audio_reading as audio_reading
+from auricle.processing import sound_source
 from auricle.processing.audio_reading import (
     AudioReadError,
     audio_seconds,
@@ -364,3 +365,24 @@ def test_only_numpy_and_the_decoders_are_imported():
                 waiting.append(str(node.module))
     assert {"sndfile_decoding", "container_opening", "resampling"} <= read
     assert foreign - set(sys.stdlib_module_names) == {"numpy", "soundfile", "soxr", "av"}
+
+
+@pytest.mark.parametrize(
+    ("path", "system", "hint"),
+    [
+        ("C:\\sounds\\" + "a" * 300 + ".wav", "nt", True),
+        ("C:\\sounds\\" + "a" * 246 + ".wav", "nt", True),
+        ("C:\\sounds\\" + "a" * 245 + ".wav", "nt", False),
+        ("\\\\?\\C:\\sounds\\" + "a" * 300 + ".wav", "nt", False),
+        ("/sounds/" + "a" * 300 + ".wav", "posix", False),
+    ],
+)
+def test_a_path_that_is_too_long_for_windows_is_explained(path, system, hint):
+    told = sound_source._long_path_hint(path, system)
+    assert ("LongPathsEnabled" in told and str(len(path)) in told) == hint and bool(told) == hint
+
+
+def test_the_explanation_stands_in_the_error_of_a_missing_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sound_source, "_long_path_hint", lambda path: "; explained")
+    with pytest.raises(AudioReadError, match="no such file; explained"):
+        read_audio(tmp_path / "missing.wav")

@@ -151,9 +151,9 @@ def with_value(value, place=77):
     [
         (with_value(np.nan), r"audio\[0\]: 1 of 24000 samples are NaN or infinite, the first at sample 77"),
         (torch.from_numpy(with_value(-np.inf)), "NaN or infinite"),
-        (np.zeros(0, np.float32), r"audio\[0\]: it holds no samples"),
-        (np.zeros((2, 0)), "it holds no samples"),
-        (torch.zeros(0), "it holds no samples"),
+        (np.zeros(0, np.float32), r"audio\[0\]: it contains no samples"),
+        (np.zeros((2, 0)), "it contains no samples"),
+        (torch.zeros(0), "it contains no samples"),
         ({"array": np.zeros((2, 3, 4))}, r"shape is \(2, 3, 4\)"),
         (np.zeros((2, 40, 50)), "at most 32 are accepted"),
         (np.array(["a", "b"]), "a: no such file"),

@@ -48,7 +48,7 @@ def test_what_is_remarked_on(tmp_path):
     assert remarks_of(two) == ("holds 2 sound tracks, of which the first is read",)
     rest = bytes(range(128, 256)) * 64
     assert remarks_of(save(tmp_path / "behind.wav", wav(SOUND, RATE, behind=rest))) == (
-        "8192 bytes behind the end of its sound are neither sound nor a known chunk",
+        "8192 bytes after the end of its audio are neither audio nor a known chunk",
     )
     assert remarks_of(save(tmp_path / "crashed.wav", wav(SOUND, RATE, data_size=0))) == (OPEN,)
     au = written(SOUND, RATE, container="AU", subtype="PCM_16")

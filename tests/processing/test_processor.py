@@ -81,9 +81,9 @@ def test_one_sentence_is_a_list_of_one(processor):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"text\[0\] is '': it holds no word"),
-        (["rain", "   \n"], r"text\[1\] is ' +\\n': it holds no word"),
-        (["rain", "bell", "?!..."], r"text\[2\] is '\?!...': it holds no word"),
+        ("", r"text\[0\] is '': it contains no word"),
+        (["rain", "   \n"], r"text\[1\] is ' +\\n': it contains no word"),
+        (["rain", "bell", "?!..."], r"text\[2\] is '\?!...': it contains no word"),
         ([], "text is an empty list"),
         (["rain", None], r"text\[1\] is a NoneType, but must be a string"),
         (["rain", 3.5], r"text\[1\] is a float, but must be a string"),

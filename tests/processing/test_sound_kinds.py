@@ -66,7 +66,7 @@ def test_bytes_behind_the_sound_are_told_of(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         assert len(read_channels(path)[0]) == len(SOUND)
         read_channels(path)
-    assert sum("behind the end of its sound" in record.getMessage() for record in caplog.records) == 1
+    assert sum("after the end of its audio" in record.getMessage() for record in caplog.records) == 1
 
 
 @pytest.mark.parametrize("size", [0, 2**64 - 1])
@@ -192,12 +192,12 @@ def test_an_mp4_whose_index_is_cut_is_not_said_to_hold_no_sound(tmp_path):
     index = len(data) - data.rindex(b"moov")
     for share in (0.2, 0.6, 0.95):
         text = message(save(tmp_path / "a.m4a", data[: len(data) - int(share * index)]))
-        assert "truncated" in text and "holds no sound" not in text
+        assert "truncated" in text and "contains no audio" not in text
 
 
 def test_a_video_without_sound(tmp_path):
     data = encoded(SOUND, RATE, container="mp4", codec="aac", video=True, tracks=0)
-    assert "holds no sound, only video" in message(save(tmp_path / "a.mp4", data))
+    assert "contains no audio, only video" in message(save(tmp_path / "a.mp4", data))
 
 
 def test_of_several_sound_tracks_the_first_is_read_and_the_others_are_told_of(tmp_path, caplog):

@@ -238,7 +238,7 @@ def test_questions_that_are_none_are_refused_in_words(made, tmp_path):
         (lambda: index.search("d\udcffog"), "not valid text"),
         (lambda: index.search("dog", file=tmp_path / "nowhere.wav"), "is not in the index"),
         (lambda: index.similar(sounds / "e.wav", start=float("nan")), "the part must begin"),
-        (lambda: SoundIndex(index.directory, text_tower=tmp_path), "holds no export"),
+        (lambda: SoundIndex(index.directory, text_tower=tmp_path), "not written by"),
     ):
         with pytest.raises(SearchError, match=message):
             ask()

@@ -83,5 +83,5 @@ def test_no_cluster_at_the_address_is_one_line(tmp_path):
     done = subprocess.run(
         [*command, "--ray", "127.0.0.1:6391"], capture_output=True, text=True, env=environment(), timeout=120
     )
-    assert done.returncode == 2 and "--ray 127.0.0.1:6391: no Ray cluster answers there" in done.stderr
+    assert done.returncode == 2 and "--ray 127.0.0.1:6391: cannot connect to a Ray cluster" in done.stderr
     assert "Traceback" not in done.stderr

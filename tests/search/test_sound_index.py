@@ -425,7 +425,7 @@ def test_the_command_line_asks_and_writes(place, tmp_path):
 def test_what_cannot_be_asked(place, saved, tmp_path):
     sounds, index = place
     where = ("--index", index.directory)
-    assert "holds no word to search for" in run("search", "?!", *where, code=2).stderr
+    assert "contains no words to search for" in run("search", "?!", *where, code=2).stderr
     assert "not an index" in run("search", "dog", "--index", tmp_path / "none", code=2).stderr
     assert "give a model with --model" in run("index", sounds, "--index", tmp_path / "none", code=2).stderr
     assert "no such file or folder" in run("index", tmp_path / "nowhere", *where, code=2).stderr

@@ -318,7 +318,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(make):
     setting.run()
     marker = setting.directory / "checkpoint-7" / "complete.json"
     marker.write_text('{"step": 7, "processes": 2}')
-    with pytest.raises(RecipeError, match="written by 2 processes and cannot go on with 1"):
+    with pytest.raises(RecipeError, match="written by 2 processes and cannot resume with 1"):
         make(epochs=1, save_every=2).run()
 
 

@@ -30,13 +30,13 @@ Method = Literal["umap-hdbscan", "bertopic", "kmeans"]
 
 
 class ClusterError(ValueError):
-    """Captions that cannot be clustered, or clusters that are of other captions; the message says which."""
+    """Captions that cannot be clustered, or clusters of other captions; the message names them."""
 
 
 @dataclass(frozen=True)
 class ClusterSettings:
     """
-    How captions are clustered.
+    Settings of the clustering.
 
     The report (arXiv 2509.16649) names UMAP, HDBSCAN and BERTopic and gives no setting: these are ours.
 
@@ -80,10 +80,10 @@ class CaptionClusters:
         rows: the columns row_id, clip_id, caption_digest and cluster.
         settings: how they were made.
         sizes: captions of each cluster; none is empty.
-        top_words: the words that tell each cluster from the others, best first.
+        top_words: the most characteristic words of each cluster, best first.
         source: of the captions' vectors: name, fingerprint, prompt.
-        outliers_before: share of captions that the clustering itself left out, 0 to 1.
-        outliers_after: share still without a cluster of their own; 0, each is assigned to one.
+        outliers_before: share of captions that the clustering left without a cluster, 0 to 1.
+        outliers_after: share still without their own cluster; 0, each is assigned to one.
         libraries: versions of what made them.
     """
 
@@ -147,7 +147,7 @@ class CaptionClusters:
         }
 
     def save(self, directory: str | os.PathLike[str]) -> None:
-        """Writes ``clusters.json`` and ``labels.parquet``, in one swap; clusters that lie there are replaced."""
+        """Writes ``clusters.json`` and ``labels.parquet``, in one swap; clusters that are there are replaced."""
         target = checked_target(directory)
 
         def write(fresh: Path) -> None:
@@ -170,7 +170,7 @@ class CaptionClusters:
         except ValueError as error:
             raise ClusterError(f"clusters {path}: {error}") from error
         if not isinstance(info, dict) or info.get("format") != FORMAT:
-            raise ClusterError(f"clusters {path}: holds no {INFO} of `auricle cluster`.")
+            raise ClusterError(f"clusters {path}: no {INFO} found; not written by `auricle cluster`.")
         if info.get("version") != VERSION:
             raise ClusterError(
                 f"clusters {path}: version {info.get('version')!r}, but this program reads {VERSION}."

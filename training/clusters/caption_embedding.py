@@ -58,7 +58,7 @@ def embed_captions_with(
     if _is_encoder(name):
         if prompt:
             raise PretrainedError(
-                f"{name} is an audio-text encoder: it takes captions as they are, not after {prompt!r}."
+                f"{name} is an audio-text encoder: it takes captions without a prefix such as {prompt!r}."
             )
         try:
             encoder = load_encoder(name, trust_remote_code=trust_remote_code)

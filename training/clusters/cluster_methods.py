@@ -43,9 +43,9 @@ def cluster_captions(
 
     Equal captions are clustered once and share their cluster. The methods:
 
-    * ``umap-hdbscan``: UMAP by cosine to a few dimensions, HDBSCAN there; captions that it leaves out go to the
+    * ``umap-hdbscan``: UMAP by cosine to a few dimensions, HDBSCAN there; outliers go to the
       cluster with the nearest mean among the vectors as given.
-    * ``bertopic``: the same two inside BERTopic, as in the report; captions left out go to the topic of the highest
+    * ``bertopic``: the same two inside BERTopic, as in the report; outliers go to the topic of the highest
       probability.
     * ``kmeans``: k-means of the vectors, which leaves none out.
 
@@ -58,7 +58,7 @@ def cluster_captions(
         source: where the vectors come from, for the record.
 
     Raises:
-        ClusterError: if vectors are missing or not finite, there are too few different captions, all are left out,
+        ClusterError: if vectors are missing or not finite, there are too few different captions, all are skipped,
             a cluster holds a single caption, fewer than two clusters come out, or a package is missing.
     """
     check_clusterable(table["caption"], settings)

@@ -1,4 +1,4 @@
-"""The words that tell clusters of captions from one another."""
+"""Characteristic words of caption clusters."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ def top_words(captions: Sequence[str], labels: np.ndarray, count: int = 10) -> l
 
     A word's weight in a cluster is its share of the cluster's words times ``log(1 + A / f)``, with ``f`` how often
     all captions hold it and ``A`` the mean number of words a cluster. Words are lower-case runs of two letters or
-    more; scikit-learn's list of English stop words is left out.
+    more; scikit-learn's English stop words are ignored.
 
     Args:
         captions: sentences.

@@ -1,4 +1,4 @@
-"""What is minimised: losses as pure functions, their weights, and gathering embeddings over processes.
+"""Losses as pure functions, their weights, and gathering embeddings over processes.
 
-No recipe and no file comes in here.
+No code about recipes or files belongs here.
 """

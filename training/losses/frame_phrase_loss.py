@@ -20,7 +20,7 @@ def frame_phrase_loss(
     """
     Sigmoid loss of all pairs of a frame and a phrase.
 
-    Each pair is a decision of its own, ``-log sigmoid(z (cos / temperature + bias))`` with ``z`` 1 where the phrase is
+    Each pair is a separate decision, ``-log sigmoid(z (cos / temperature + bias))`` with ``z`` 1 where the phrase is
     heard at the frame and -1 where it is not. The sum is divided by the number of frames with a known pair, as SigLIP
     divides by the number of clips.
 

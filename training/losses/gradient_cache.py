@@ -61,7 +61,7 @@ class GradientCache:
 
         Returns:
             Embeddings, cluster logits and temperature of the whole batch. They are leaves: the backward pass of a
-            loss ends at them, and [`backward`] goes on from there.
+            loss ends at them, and [`backward`] continues from there.
         """
         # The states are read before anything of the batch is drawn; only the wrapped module runs here, since
         # DistributedDataParallel would expect a backward pass.

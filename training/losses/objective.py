@@ -1,4 +1,4 @@
-"""What a stage minimises: the losses of the three stages and their weights."""
+"""The objective of a stage: the losses of the three stages and their weights."""
 
 import math
 from dataclasses import dataclass

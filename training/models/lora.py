@@ -68,7 +68,7 @@ def add_lora(model: AuricleModel, section: LoraSection, *, base: str, seed: int)
 
 
 def has_lora(model: nn.Module) -> bool:
-    """Whether a model carries adapters."""
+    """Whether a model has adapters."""
     return any(hasattr(module, "lora_A") for module in model.modules())
 
 
@@ -86,7 +86,7 @@ def merge_lora(model: AuricleModel) -> AuricleModel:
 
 
 def save_adapter(model: AuricleModel, directory: Path) -> None:
-    """Writes the adapters alone, as `PeftModel.from_pretrained` reads them."""
+    """Writes only the adapters, for `PeftModel.from_pretrained`."""
     from peft.utils import SAFETENSORS_WEIGHTS_NAME, get_peft_model_state_dict
     from safetensors.torch import save_file
 

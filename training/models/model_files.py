@@ -14,7 +14,7 @@ from .pretrained_text import PACKAGED_ENCODERS, PretrainedError, locate_text_enc
 
 def model_files_fingerprint(name: str, digests: ContentDigests | None = None) -> str | None:
     """
-    What tells a model apart by its files: weights, settings, tokenizer.
+    Identifies a model by its files: weights, settings, tokenizer.
 
     It changes with the files even where [`model_fingerprint`] does not, for example if another version of
     transformers saved the same weights again; equal files are always an equal model.
@@ -25,7 +25,7 @@ def model_files_fingerprint(name: str, digests: ContentDigests | None = None) ->
 
     Returns:
         64 hexadecimal digits, ``"commit <hash>"`` for a Hub repository, or None if there is no such model or it
-        cannot be told which commit is meant, because the Hub cannot be reached and the cache does not hold it.
+        is unknown which commit is meant, because the Hub is unreachable and the cache does not have it.
     """
     digests = digests or ContentDigests()
     path = Path(name)

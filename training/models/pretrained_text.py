@@ -63,11 +63,11 @@ def locate_text_encoder(name: str) -> EncoderSource:
 
     Raises:
         PretrainedError: if the packaged weights do not have the published hash, or ``name`` looks like a path
-            and is no directory with a config.
+            and is not a directory with a config.
     """
     if Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():
-            raise PretrainedError(f"text encoder {name}: the directory holds no config.json.")
+            raise PretrainedError(f"text encoder {name}: config.json is missing.")
         return EncoderSource(name, f"directory {name}")
     packaged = PACKAGED_ENCODERS.get(name)
     directory = _package_folder(packaged) if packaged else None

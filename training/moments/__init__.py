@@ -1,1 +1,1 @@
-"""Training of the moment head: rows of frames and questions, its losses, and its runs."""
+"""Training of the moment head: rows of frames and queries, its losses, and its runs."""

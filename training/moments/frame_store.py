@@ -128,7 +128,7 @@ def read_frames(place: Path) -> FrameGrid:
     The frames that [`FrameStore.embed`] wrote, float32 with the precision of float16.
 
     Raises:
-        OSError, SafetensorError: if the file is gone or damaged.
+        OSError, SafetensorError: if the file is missing or damaged.
     """
     with safe_open(place, "numpy") as file:
         record = file.metadata()

@@ -38,7 +38,7 @@ class MomentSplit:
     Attributes:
         queries: with their true moments.
         paths: by ``vid`` the recording's file.
-        remarks: what a reader should know: rounding, what was left out.
+        remarks: notes for the reader, such as rounding and skipped rows.
     """
 
     queries: tuple[MomentQuery, ...]
@@ -124,7 +124,7 @@ def _from_files(entries: Sequence[QueriesEntry], missing: str) -> MomentSplit:
 
 def _recordings(folder: Path, wanted: set[str]) -> tuple[dict[str, str], list[str]]:
     if not folder.is_dir():
-        raise RecipeError(f"{folder}: is no directory of recordings.")
+        raise RecipeError(f"{folder}: not a directory of recordings.")
     found: dict[str, str] = {}
     endings = {*SOUND_ENDINGS, *WORD_ENDINGS}
     for path in sorted(folder.rglob("*")):
@@ -172,7 +172,7 @@ def _clips_by_split(section: GeneratedSection, digests: ContentDigests) -> dict[
         )
     except (GeneratedMomentsError, KeyError) as error:
         raise RecipeError(
-            f"data.generated.clips={section.clips!r}: {error} A column 'label' says which clips a query means."
+            f"data.generated.clips={section.clips!r}: {error} A column 'label' must give the label of each clip."
         ) from error
     tables = {"train": train, "validation": validation}
     if section.test_recordings:
@@ -190,7 +190,7 @@ def _clips_by_split(section: GeneratedSection, digests: ContentDigests) -> dict[
         taken |= {contents[path] for path in paths}
         if shared.any():
             copies = len({path for path, is_one in zip(paths, shared, strict=True) if is_one})
-            logger.warning("%s: %d clips are also in a later split and left out", name, copies)
+            logger.warning("%s: removed %d clips that are also in a later split", name, copies)
             tables[name] = table.select(np.flatnonzero(~shared))
     return tables
 

@@ -20,10 +20,10 @@ def frame_targets(
     moments: Sequence[tuple[float, float]], frames: int, frame_seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Which frames lie in a moment, and in which.
+    Which frames are in a moment, and in which.
 
-    A frame lies in a moment if its middle does; of several moments it belongs to the shortest, of equally long ones
-    to the first. A moment that holds no frame's middle gets the frame whose middle is nearest to its own.
+    A frame is in a moment if its middle does; of several moments it belongs to the shortest, of equally long ones
+    to the first. A moment that contains no frame's middle gets the frame whose middle is nearest to its own.
 
     Args:
         moments: ``(start, end)`` in seconds from the first frame's start.

@@ -32,7 +32,7 @@ class GeneratedSection(Settings):
     validation_recordings: int = Field(60, ge=1, description="Recordings to choose the best checkpoint by.")
     test_recordings: int = Field(40, ge=0, description="Recordings to report on, of the folder's test split.")
     validation_share: float = Field(
-        0.2, gt=0, lt=1, description="Share of each label's training clips that validation alone gets."
+        0.2, gt=0, lt=1, description="Share of each label's training clips that only validation uses."
     )
     seed: int = Field(0, ge=0, lt=1000, description="Seed of the recordings, apart from the training's.")
     seconds: tuple[float, float] = Field((60.0, 300.0), description="Shortest and longest recording.")
@@ -65,7 +65,7 @@ class MomentDataSection(Settings):
     )
     test: list[QueriesEntry] = Field(default_factory=list, description="For source: files; reported on.")
     missing: Literal["error", "skip"] = Field(
-        "error", description="What a recording is that is named but absent or cannot be read."
+        "error", description="What to do with recordings that are missing or unreadable: 'error' or 'skip'."
     )
     cache_dir: str | None = Field(None, description="Where frames and generated recordings are kept.")
 
@@ -107,11 +107,11 @@ class MomentTrainingSection(Settings):
         ge=1,
         description="Epochs from one evaluation and checkpoint to the next; epochs is a multiple of it.",
     )
-    batch_size: int = Field(16, ge=1, description="Pairs of a recording and a question a step.")
+    batch_size: int = Field(16, ge=1, description="Pairs of a recording and a query per step.")
     crop_seconds: float | None = Field(
         None,
         gt=0,
-        description="Train on random parts of this length, around one of the question's moments. None takes whole "
+        description="Train on random parts of this length, around one of the query's moments. None takes whole "
         "recordings, as far as max_frames reaches.",
     )
     learning_rate: float = Field(5e-4, gt=0, description="Peak rate.")
@@ -152,16 +152,16 @@ class MomentEvaluationSection(Settings):
 class MomentRecipe(Settings):
     """A whole run: one head on one frozen encoder."""
 
-    task: Literal["moments"] = Field(description="Says that this recipe trains a moment head.")
+    task: Literal["moments"] = Field(description="Marks a recipe that trains a moment head.")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the recipe.")
-    description: str = Field("", description="One sentence for people.")
+    description: str = Field("", description="One sentence that describes the recipe.")
     seed: int = Field(0, ge=0, description="Seed of everything random in training.")
     output_dir: str | None = Field(None, description="Run directory; runs/<name> if not given.")
     encoder: str | None = Field(
         None, description="Directory or Hub id of the frozen encoder; it needs frame vectors."
     )
     starts_from: str | None = Field(
-        None, description="Directory of a head on the same encoder to go on from; none starts anew."
+        None, description="Directory of a head on the same encoder to start from; none draws random weights."
     )
     frame_seconds: float | None = Field(
         None, gt=0, description="Step of the frames, at least the encoder's own; none is that."

@@ -45,7 +45,7 @@ class RecordingFrameFiles:
 
 class MomentRows(TorchDataset):
     """
-    Pairs of a recording and a question, a random part of the recording in every epoch.
+    Pairs of a recording and a query, a random part of the recording in every epoch.
 
     The part is a function of seed, epoch and row, so a resumed training sees what it would have seen.
 
@@ -108,7 +108,7 @@ def moments_in_part(
     """
     Moments as a part of a recording holds them, in seconds from its start.
 
-    One that the part cuts is as long as what is left of it, and left out below half a second, or below all of it
+    One that the part cuts is as long as what is left of it, and removed below half a second, or below all of it
     for shorter ones.
 
     Args:

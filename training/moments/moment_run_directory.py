@@ -67,7 +67,7 @@ class MomentRunDirectory:
             path.name != LOCK and not path.name.startswith(".run.json.") for path in self.path.iterdir()
         ):
             raise RecipeError(
-                f"{self.path}: holds files but no run.json, so it is no run of this program; choose another "
+                f"{self.path}: not empty and not a training run (no run.json); choose another "
                 "--output_dir or empty it."
             )
 
@@ -138,7 +138,7 @@ class MomentRunDirectory:
         ]
         if changed:
             raise RecipeError(
-                f"{self.stage_dir}: was begun with other contents: {'; '.join(changed)}. Put them back as they were, "
+                f"{self.stage_dir}: the inputs have changed since the run started: {'; '.join(changed)}. Restore them, "
                 "or choose another --output_dir."
             )
 
@@ -165,8 +165,8 @@ class MomentRunDirectory:
         ]
         if told:
             raise RecipeError(
-                f"{self.path}: holds a run of another recipe ({'; '.join(told[:5])}). Choose another --output_dir, or "
-                "delete the directory."
+                f"{self.path}: holds a run with another recipe ({'; '.join(told[:5])}). Choose another --output_dir, "
+                "or delete the directory."
             )
 
 

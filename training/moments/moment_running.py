@@ -120,7 +120,7 @@ class _Run:
             return AuricleForMomentRetrieval(config)
 
     def _embedded(self) -> dict[str, Path]:
-        """Frames of all recordings by path; those without are left out of their splits, and told."""
+        """Frames of all recordings by path; unreadable recordings are removed from their splits and reported."""
         durations = {}
         for split in self.splits.values():
             durations |= split.durations()
@@ -128,7 +128,7 @@ class _Run:
         for path, seconds in durations.items():
             if path in places and abs(read_frames(places[path]).duration - seconds) > ROUNDING_SECONDS + 1e-6:
                 bad[path] = (
-                    f"{path}: lasts {read_frames(places[path]).duration:.3f} s, but its queries say {seconds:g} s."
+                    f"{path}: lasts {read_frames(places[path]).duration:.3f} s, but its queries give {seconds:g} s."
                 )
         if bad:
             self._remark(f"{len(bad)} recordings cannot be used, first {next(iter(bad.values()))}")

@@ -1,4 +1,4 @@
-"""What a run is: the fields of a recipe, its YAML files, and reading them into checked stages.
+"""Recipes: their fields, their YAML files, and reading them into checked stages.
 
-No torch and no data set comes in here.
+It imports neither torch nor data sources.
 """

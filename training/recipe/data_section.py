@@ -13,7 +13,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_as_meant(cls, value: Any, info: ValidationInfo) -> Any:
-        """A section whose fields are all commented out is an empty one; `true` is no number."""
+        """A section whose fields are all commented out is an empty one; `true` is not a number."""
         annotation = cls.model_fields[info.field_name].annotation
         kinds = {annotation, *get_args(annotation)}
         if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
@@ -47,7 +47,7 @@ class SceneSection(Settings):
 
 
 class SourceSection(Settings):
-    """What the sections of all data sets have."""
+    """Fields that the sections of all datasets share."""
 
     weight: float = Field(
         1.0,
@@ -57,7 +57,7 @@ class SourceSection(Settings):
 
 
 class PublishedSection(SourceSection):
-    """A data set in its publishers' layout."""
+    """A dataset in its publishers' layout."""
 
     path: str | None = Field(None, description="Directory in the publishers' layout (auricle data check).")
     missing: Literal["error", "skip"] = Field(
@@ -89,7 +89,7 @@ class WavCapsSection(SourceSection):
 
 
 class HubSection(SourceSection):
-    """Settings of a data set of the Hub, or of a directory in one of its formats."""
+    """Settings of a dataset of the Hub, or of a directory in one of its formats."""
 
     name: str | None = Field(None, description="Hub id or directory.")
     config_name: str | None = Field(None, description="Configuration of the dataset.")
@@ -108,7 +108,7 @@ class HubSection(SourceSection):
 
 
 class ExcludeSection(Settings):
-    """What training leaves out, told by the recordings' Freesound and YouTube ids."""
+    """Recordings that training excludes, by their Freesound and YouTube ids."""
 
     evaluated: bool = Field(True, description="Recordings of the run's own validation and test splits.")
     freesound_ids: str | None = Field(
@@ -157,14 +157,14 @@ class DataSection(Settings):
     wavcaps: WavCapsSection = Field(default_factory=WavCapsSection, description="For source: wavcaps.")
     hub: HubSection = Field(default_factory=HubSection, description="For source: hub.")
     exclude: ExcludeSection = Field(
-        default_factory=ExcludeSection, description="Recordings that training leaves out."
+        default_factory=ExcludeSection, description="Recordings that training excludes."
     )
     cache_dir: str | None = Field(None, description="Directory for rendered scenes and decoded audio.")
     cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")
     check_audio: bool | float = Field(
         True,
-        description="Decode every clip once before training and leave out bad ones. A number from 0 to 1 decodes that "
-        "share of each split's clips, drawn by the seed; bad ones among the others are left out when training "
+        description="Decode every clip once before training and skip unreadable ones. A number from 0 to 1 decodes "
+        "that share of each split's clips, drawn by the seed; other unreadable ones are skipped when training "
         "comes to them.",
     )
     max_bad_share: float = Field(
@@ -214,5 +214,5 @@ class DataSection(Settings):
 
     @property
     def sources(self) -> list[str]:
-        """The data sets, whether one or several are named."""
+        """The datasets, whether one or several are named."""
         return [self.source] if isinstance(self.source, str) else list(self.source)

@@ -30,7 +30,7 @@ class AudioSection(Settings):
 
     @property
     def pretrained_source(self) -> str | None:
-        """Where the weights come from; None for random ones, whether asked for or left out."""
+        """Where the weights come from; None for random ones, whether requested or by default."""
         return None if self.pretrained == RANDOM_WEIGHTS else self.pretrained
 
 
@@ -50,8 +50,8 @@ class TextSection(Settings):
     max_tokens: int = Field(32, ge=4, description="Longer captions are cut to this many tokens.")
     caption_normalization: Literal["auricle-2", "auricle-1", "publisher", "none"] = Field(
         "auricle-2",
-        description="What is done to captions: lower case without any punctuation (auricle-2), without ASCII "
-        "punctuation (auricle-1), the same with white space as it is (publisher), or nothing.",
+        description="Normalisation of captions: lower case without any punctuation (auricle-2), without ASCII "
+        "punctuation (auricle-1), the same with white space unchanged (publisher), or none.",
     )
 
     @model_validator(mode="before")
@@ -67,7 +67,7 @@ class TextSection(Settings):
         name = caption_normalization_of(older)
         if values.setdefault("caption_normalization", name) != name:
             raise ValueError(
-                f"normalize_captions: {str(older).lower()} means caption_normalization: {name}; give that alone"
+                f"normalize_captions: {str(older).lower()} means caption_normalization: {name}; give only that"
             )
         return values
 
@@ -111,7 +111,7 @@ class AugmentationSection(Settings):
 
     @property
     def is_on(self) -> bool:
-        """Whether training sees anything but the data sets' own clips and captions."""
+        """Whether training sees anything but the datasets' own clips and captions."""
         return self.edits_captions or self.mixes is not None
 
     @property
@@ -215,13 +215,13 @@ class TrainingSection(Settings):
     """How a stage is trained."""
 
     contrastive_weight: float = Field(
-        1.0, ge=0, description="Weight of the contrastive loss; 0: learn from teachers alone."
+        1.0, ge=0, description="Weight of the contrastive loss; 0: learn from teachers only."
     )
 
     frame_phrase_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of the frame-phrase loss, which trains a projection of frames of its own on events with "
+        description="Weight of the frame-phrase loss, which trains a separate projection of frames on events with "
         "known times (data.events_column); 0 is off.",
     )
 
@@ -240,7 +240,7 @@ class TrainingSection(Settings):
     )
     matryoshka_dims: list[int] = Field(
         default_factory=list,
-        description="Lengths of embeddings' prefixes, ascending, that are trained to be used alone; the losses of all "
+        description="Lengths of embeddings' prefixes, ascending, that can be used without the rest; the losses of all "
         "of them and of the whole embedding are added up. None trains the whole embedding only.",
     )
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate of the towers.")
@@ -342,7 +342,7 @@ class EvaluationSection(Settings):
     )
     compare_untrained: bool = Field(False, description="Also evaluate the model before training.")
     questions: list[str] = Field(
-        default_factory=list, description="Queries to answer with the test clips at the end."
+        default_factory=list, description="Queries to run on the test clips at the end."
     )
 
 

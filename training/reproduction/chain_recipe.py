@@ -27,9 +27,11 @@ class EnsembleSection(_Section):
     """A two-level grid search."""
 
     inner: Literal["system", "tower"] = Field(
-        description="What is weighted first: system (systems then models) or tower (models then systems)."
+        description="First level of weights: system (systems then models) or tower (models then systems)."
     )
-    metric: Literal["mAP@10", "mAP@16"] = Field(default="mAP@16", description="What the search maximises.")
+    metric: Literal["mAP@10", "mAP@16"] = Field(
+        default="mAP@16", description="Metric that the search maximises."
+    )
     parts: int = Field(default=20, ge=1, description="The step of the grid is 1 divided by this number.")
 
 
@@ -37,7 +39,7 @@ class NeedSection(_Section):
     """Data, weights or augmentation files that must be in the data directory."""
 
     path: str = Field(description="Place below the data directory.")
-    what: str = Field(description="What it is.")
+    what: str = Field(description="Description.")
     holds: list[str] = Field(default_factory=list, description="Files or folders that must be in it.")
     get: list[str] = Field(
         description="Commands that bring it; {path}, {data}: its place, the data directory."
@@ -46,15 +48,15 @@ class NeedSection(_Section):
     gigabytes: float | None = Field(
         default=None, gt=0, description="To download, for an estimate of the time."
     )
-    requests: int | None = Field(default=None, ge=1, description="Requests that a language model answers.")
-    notes: list[str] = Field(default_factory=list, description="What a person must know beside.")
+    requests: int | None = Field(default=None, ge=1, description="Number of requests to a language model.")
+    notes: list[str] = Field(default_factory=list, description="Further notes for the user.")
     systems: list[str] | None = Field(default=None, description="Systems that need it. Default: all.")
     towers: list[str] | None = Field(default=None, description="Towers that need it. Default: all.")
     catalog: str | None = Field(default=None, description="Entry of `auricle data fetch`, for its terms.")
 
 
 class RowsSection(_Section):
-    """Published size of a data set, for an estimate of the time before it is there."""
+    """Published size of a dataset, for an estimate of the time before it is there."""
 
     rows: int = Field(ge=1, description="Captions of its training rows.")
     captions: float = Field(default=1.0, ge=1, description="Captions a clip.")
@@ -88,9 +90,9 @@ class ChainSection(_Section):
     needs: list[NeedSection] = Field(default_factory=list)
     rows: dict[str, RowsSection] = Field(
         default_factory=dict,
-        description="Rows by data set, mixes, and those that the whole development set adds: NAME_whole.",
+        description="Rows per dataset and mix; NAME_whole: rows that the whole development set adds.",
     )
-    times: str = Field(default="", description="What is known of the time that the steps take.")
+    times: str = Field(default="", description="Known durations of the steps.")
     disk: str = Field(default="", description="An estimate of the disk that the output directory takes.")
     paper: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="The report's metrics in percent, by run or ensemble."
@@ -227,7 +229,7 @@ class Chain:
             return None
         if found[1] not in self._stages or self._stages[found[1]].name != found[2]:
             raise RecipeError(
-                f"{self.recipe_path(system, tower)}: names {name}, which is no result of the chain {self.path}; "
+                f"{self.recipe_path(system, tower)}: names {name}, which is not a result of the chain {self.path}; "
                 f"its runs are {', '.join(self._stages)}."
             )
         return found[1]
@@ -252,7 +254,7 @@ class Chain:
 
 
 def bank_dir(teacher: str, out: Path) -> Path:
-    """Where the bank of a run's model lies."""
+    """Where the bank of a run's model is."""
     return out / "banks" / teacher
 
 
@@ -296,12 +298,12 @@ def _check_names(path: str | os.PathLike[str], section: ChainSection) -> None:
 
 
 def field_value(stage: Stage, field: str) -> Any:
-    """The value of a field such as ``data.clotho.path``; None also for a data set that the recipe does not read."""
+    """The value of a field such as ``data.clotho.path``; None also for a dataset that the recipe does not read."""
     value: Any = stage
     for part in field.split("."):
         value = getattr(value, part, None)
     parts = field.split(".")
-    # A place of a data set counts only if the recipe reads that data set.
+    # A place of a dataset counts only if the recipe reads that dataset.
     if parts[0] == "data" and parts[-1] == "path" and parts[1] not in stage.data.sources:
         return None
     return value

@@ -80,7 +80,7 @@ def transformer_operations(tokens: int, layers: int, width: int, inner_width: in
     Floating-point operations of a transformer encoder's forward pass over one sequence.
 
     Four projections and two products of the attention, two layers of the MLP; a multiplication and an addition are
-    two operations. Embeddings, norms and activations are left out (below 2 % at published sizes).
+    two operations. Embeddings, norms and activations are ignored (below 2 % at published sizes).
     """
     per_token = 8 * width**2 + 4 * width * inner_width + 4 * tokens * width
     return tokens * layers * per_token
@@ -122,7 +122,7 @@ def step_seconds(step: Step, chain: Chain, assumptions: Assumptions) -> float | 
     """
     Estimated seconds of a training or of a teacher bank; None for other steps and where sizes are not known.
 
-    Decoding of sound, validation and checkpoints are left out: with enough workers they hide behind the GPU.
+    Decoding, validation and checkpoints are ignored: with enough workers they run while the GPU computes.
     """
     if step.kind not in ("train", "bank") or step.run is None or not chain.section.rows:
         return None
@@ -161,7 +161,7 @@ def need_seconds(need: NeedSection, assumptions: Assumptions) -> float | None:
 
 
 def _rows(stage: Stage, chain: Chain, whole: bool) -> Mapping[str, Any]:
-    """What an epoch of a stage reads: published numbers of rows by data set."""
+    """What an epoch of a stage reads: published numbers of rows by dataset."""
     known = chain.section.rows
     names = [name for name in stage.data.sources if name in known]
     if whole:

@@ -16,7 +16,7 @@ class Step:
     One step of a chain.
 
     Attributes:
-        name: what people call it by, such as ``train sid3_passt``; told apart in a plan.
+        name: shown to the user, such as ``train sid3_passt``; unique in a plan.
         kind: what is done.
         after: names of the steps whose results it needs.
         inputs: what it is made from, in words.
@@ -58,7 +58,7 @@ def plan_chain(
 
     Args:
         chain: the recipe of recipes.
-        towers: leave out runs of other towers, except those that these learn from; empty takes all.
+        towers: omit runs of other towers, except those that these learn from; empty takes all.
         only: runs (``sid3_passt``), ensembles (``E1``) or steps (``bank sid1_passt``): keep these and what they are
             made from. Empty keeps all.
         whole_development: also train all runs on the whole development set.

@@ -12,12 +12,12 @@ from .step_making import CardWriter, make_step, remove_run
 from .step_states import State, Workplace, state_of
 
 LOCK = "reproduce.lock"
-# Longer than data workers need to notice that their killed trainer is gone: they hold its lock until then.
+# Longer than data workers need to notice that their trainer was killed: they hold its lock until then.
 LOCK_SECONDS = 10.0
 
 
 class ReproductionError(ValueError):
-    """A chain that cannot begin or go on; the message names the step and what to do."""
+    """A chain that cannot begin or continue; the message names the step and what to do."""
 
 
 def run_chain(
@@ -31,7 +31,7 @@ def run_chain(
     """
     Makes every step that is not done.
 
-    A step whose recorded inputs are unchanged is skipped. If they changed, it is made anew; a training is made anew
+    A step whose recorded inputs are unchanged is skipped. If they changed, it is rebuilt; a training is rebuilt
     only with ``retrain``, because it costs hours. Called again after a kill, trainings resume from their last
     checkpoint.
 
@@ -40,7 +40,7 @@ def run_chain(
         place: the chain with its places.
         write_card: writes the model card of a run's directory.
         say: called with a line for each step.
-        retrain: delete outdated trainings and train them anew.
+        retrain: delete outdated trainings and retrain them.
 
     Returns:
         The lines of the results table.
@@ -105,7 +105,7 @@ def _run_step(
     if state.kind == "outdated" and step.kind == "train":
         _refuse_outdated(step, place, state, retrain)
         remove_run(step.run, place)
-    said = {"begun": "resuming", "outdated": f"made anew ({'; '.join(state.reasons)})", "to do": "running"}
+    said = {"begun": "resuming", "outdated": f"repeated ({'; '.join(state.reasons)})", "to do": "running"}
     say(f"{title}: {said[state.kind]}")
     make_step(step, place, write_card)
 
@@ -115,7 +115,7 @@ def _refuse_outdated(step: Step, place: Workplace, state: State, retrain: bool) 
         directory = Path(place.out, "runs", step.run.name)
         raise ReproductionError(
             f"step {step.name!r}: was made from something else than there is today: {'; '.join(state.reasons)}. Bring "
-            f"that back, or train it anew with --retrain, which deletes {directory}."
+            f"that back, or train it again with --retrain, which deletes {directory}."
         )
 
 

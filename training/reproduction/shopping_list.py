@@ -26,12 +26,12 @@ class Item:
     One thing that a chain needs.
 
     Attributes:
-        what: what it is.
-        place: where it must lie, or where it is installed.
+        what: description.
+        place: where it must be, or where it is installed.
         size: in words.
         missing: what of it is missing, in words; empty if it is there.
         get: commands that bring it.
-        notes: what a person must know beside, its terms among it.
+        notes: further remarks for the user, such as terms.
         wanted_by: systems that need it, and ``the banks`` of their teachers.
         is_required: whether the chain stops without it; a model of the Hub is downloaded at its first use.
         time: an estimate of how long it takes to get, in words; empty if nothing is known.
@@ -54,12 +54,12 @@ def shopping_list(
     """
     Everything that the steps need from outside, in the order in which a person gets it.
 
-    Data sets are looked for by their files, not read; their content is judged when a step loads them.
+    Datasets are looked for by their files, not read; their content is judged when a step loads them.
 
     Args:
         chain: the recipe of recipes.
         steps: of the plan.
-        data_dir: where data, weights and augmentation files lie or will lie.
+        data_dir: where data, weights and augmentation files are or will be.
         assumptions: that times are estimated under; None takes the defaults.
     """
     assumptions = assumptions or Assumptions()
@@ -143,7 +143,7 @@ def _what_is_missing(place: Path, holds: Sequence[str]) -> str:
         return "not found"
     if place.is_dir() and not any(place.iterdir()):
         return "empty"
-    # Publishers' archives unpack into folders of their own: a file counts wherever it lies below.
+    # Publishers' archives unpack into folders of their own: a file counts wherever it is below.
     absent = [name for name in holds if not (place / name).exists() and not any(place.rglob(name))]
     return f"without {', '.join(absent)}" if absent else ""
 

@@ -32,7 +32,7 @@ def make_step(step: Step, place: Workplace, write_card: CardWriter) -> None:
     """
     Makes what a step writes, and records what it was made from; what lay there of it is replaced.
 
-    A training resumes from its last checkpoint. All others begin anew: a kill costs at most one of them.
+    A training resumes from its last checkpoint. All others start again: a kill costs at most one of them.
 
     Args:
         step: all that it needs must have been made.
@@ -65,7 +65,7 @@ def make_step(step: Step, place: Workplace, write_card: CardWriter) -> None:
 
 
 def remove_run(run: Run, place: Workplace) -> None:
-    """Deletes a training so that it begins anew; a kill leaves it whole, or gone."""
+    """Deletes a training so that it starts again; a kill leaves it whole, or gone."""
     directory = place.out / "runs" / run.name
     gone = directory.with_name(f".outdated_{run.name}")
     shutil.rmtree(gone, ignore_errors=True)

@@ -51,7 +51,7 @@ class Workplace:
 
     Attributes:
         chain: the recipe of recipes.
-        data_dir: where data, weights and augmentation files lie.
+        data_dir: where data, weights and augmentation files are.
         out: where everything is written.
         progress: show progress bars.
     """
@@ -88,7 +88,7 @@ class Workplace:
         """
         recipe = self.chain.recipe(run, self.data_dir, self.out)
         (stage,) = resolve_stages(recipe)
-        # The first data set gives all splits but the training's, which is not needed here.
+        # The first dataset gives all splits but the training's, which is not needed here.
         data = stage.data.model_copy(update={"source": stage.data.sources[0], **_NO_JITTER})
         stage = replace(stage, data=data, augmentation=AugmentationSection())
         return without_bad_clips(self.data.splits(stage), RunDirectory(recipe), stage.name)
@@ -150,7 +150,7 @@ class Workplace:
         return [run for run in runs if run.name in names]
 
     def similarities_dir(self, split: str, run: Run) -> Path:
-        """Where the similarities of a run's model on a split lie."""
+        """Where the similarities of a run's model on a split are."""
         return self.out / "similarities" / split / run.name
 
 

@@ -89,7 +89,7 @@ def check_keeps_times(stage: Stage) -> None:
     where = f"stage {stage.name!r}: training.frame_phrase_weight={stage.training.frame_phrase_weight:g}"
     for name, value in (("time_roll", stage.data.time_roll), ("crop_seconds", stage.data.crop_seconds)):
         if value:
-            raise RecipeError(f"{where} needs clips whose times stay as they are; switch data.{name} off.")
+            raise RecipeError(f"{where} needs clips with unchanged times; switch data.{name} off.")
     if stage.augmentation.mixes is not None:
         raise RecipeError(f"{where} needs the events of all clips; augmentation.mixes has none.")
     if stage.training.micro_batch_size is not None:

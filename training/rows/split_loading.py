@@ -41,7 +41,7 @@ def load_splits(
     """
     Loads every split of a recipe's data.
 
-    Of several data sets all train and the first one gives the other splits. Training leaves out the recordings that
+    Of several datasets all train and the first one gives the other splits. Training omits the recordings that
     ``exclude`` names, and mixes of clips that are evaluated on.
 
     Args:
@@ -117,7 +117,7 @@ def check_splits(
     progress: bool = True,
 ) -> tuple[dict[str, Dataset], dict[str, AudioCheckReport]]:
     """
-    Decodes every clip once, or the share that ``check_audio`` says, and leaves out the bad ones, split by split.
+    Decodes every clip once, or the share that ``check_audio`` says, and omits the bad ones, split by split.
 
     Args:
         splits: tables by name.
@@ -149,7 +149,7 @@ def check_splits(
 
 
 def not_read(section: DataSection) -> ReadingReport:
-    """What in the directories of a recipe's data sets is not read; logs a line a reason."""
+    """What in the directories of a recipe's datasets is not read; logs a line a reason."""
     readable, report = supported_audio_extensions(), ReadingReport()
     for name in section.sources:
         place = getattr(getattr(section, name), "path", None)

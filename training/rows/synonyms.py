@@ -51,7 +51,7 @@ class WordNet:
     """
     Synonyms of a word in WordNet: the other lemmas of its most frequent sense in each part of speech.
 
-    Inflected words have none: "barks" would become the base form of something else, which is no sentence.
+    Inflected words have none: "barks" would become the base form of something else, which is not a sentence.
 
     Raises:
         SynonymError: if NLTK or WordNet's files are missing.

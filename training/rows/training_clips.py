@@ -31,7 +31,7 @@ _CAPTION_STREAM = 1
 
 class TrainingClips(TorchDataset):
     """
-    Rows of a table, their sound cropped and varied anew in every epoch.
+    Rows of a table; audio is cropped and augmented differently in every epoch.
 
     The generator of a row is keyed on (seed, epoch, row), so the order in which rows are asked for, the number
     of worker processes and a resume in mid-epoch change nothing.
@@ -48,7 +48,7 @@ class TrainingClips(TorchDataset):
         teachers: vectors of the teachers by row of the table; those of the captions as they stand there, whatever
             the editor makes of them.
         cluster_of_row: int64 ``(rows,)``, each caption's cluster, at least 0.
-        caption_variants: words captions anew in every epoch; None leaves them as they are.
+        caption_variants: rewords captions in every epoch; None leaves them unchanged.
         events: of each clip, in the order of ``unique_clips(table)``; None without the frame-phrase loss.
 
     Raises:
@@ -127,7 +127,7 @@ class TrainingClips(TorchDataset):
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         """
-        One pair; ``place`` counts the epoch's rows, which are the table's unless data sets have weights.
+        One pair; ``place`` counts the epoch's rows, which are the table's unless datasets have weights.
 
         Returns:
             ``waveform`` float32 ``(samples,)``, or ``(samples, channels)`` where the feature extractor mixes
@@ -173,7 +173,7 @@ class TrainingClips(TorchDataset):
 
     def _note_unreadable(self, clip: int, reason: str) -> None:
         self.unreadable[clip] = reason
-        logger.warning("left out of training: %s", reason)
+        logger.warning("skipped in training: %s", reason)
         if self.unreadable_log is not None:
             # A short line in one write: several worker processes append to the same file.
             self.unreadable_log.parent.mkdir(parents=True, exist_ok=True)

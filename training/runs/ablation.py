@@ -46,7 +46,7 @@ def run_ablation(
     Args:
         recipe: one with at least one ingredient.
         seeds: of the recipe; at least one, no two equal.
-        directory: where the runs and the table come to lie.
+        directory: for the runs and the table.
         progress: show progress bars.
 
     Returns:
@@ -188,7 +188,7 @@ def _variant(
 
 
 def _switched_off(stage: Stage, ingredient: str) -> dict[str, Any]:
-    # Named only where there are mixes: ablations from before there were any go on.
+    # Named only where there are mixes: ablations from before there were any continue.
     without_mixes = {"mixes": None} if ingredient == "augmentation" and stage.augmentation.mixes else {}
     return SWITCHED_OFF[ingredient] | without_mixes
 

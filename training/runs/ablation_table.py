@@ -1,4 +1,4 @@
-"""Means, intervals and effects of an ablation's runs, as a table for people."""
+"""Means, intervals and effects of an ablation's runs, as a readable table."""
 
 import math
 from collections.abc import Mapping, Sequence

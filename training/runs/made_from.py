@@ -1,4 +1,4 @@
-"""What a stage, a teacher bank or clusters were made from, and whether it is still so."""
+"""Inputs of a stage, a teacher bank or clusters, and whether they have changed."""
 
 import os
 from dataclasses import dataclass, field
@@ -71,7 +71,7 @@ def made_from(
         digests: of files' contents; None takes those in the cache directory.
 
     Raises:
-        RecipeError: if the directory is none of the three.
+        RecipeError: if the directory is another kind of directory.
         BankError: if a bank is damaged.
         ClusterError: if clusters are.
     """

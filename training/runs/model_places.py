@@ -46,7 +46,7 @@ def model_has_moved(field: str, before: Any, now: Any, stage_dirs: Sequence[Path
 
 
 def _is_place(value: Any) -> bool:
-    # "pretrained" and "none" are no places: a change from or to them is another recipe.
+    # "pretrained" and "none" are not places: a change from or to them is another recipe.
     return isinstance(value, str) and value not in ("", "pretrained", RANDOM_WEIGHTS)
 
 

@@ -1,4 +1,4 @@
-"""What a stage needs before it begins: published weights, augmentation jobs, lists of ids; checked before any step."""
+"""Inputs that a stage needs: published weights, augmentation jobs, lists of ids; checked before the first step."""
 
 import shlex
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class MissingInput:
     Attributes:
         stage: the stage's name.
         field: the recipe's field that asks for it.
-        message: one line that says what is missing and how to get it.
+        message: one line that names the missing input and how to get it.
     """
 
     stage: str
@@ -37,7 +37,7 @@ def missing_inputs(stages: Iterable[Stage]) -> list[MissingInput]:
     What is missing for these stages, in their order; empty if they can begin.
 
     Looked for are published weights of the audio tower, back-translations, mixes, WordNet and lists of ids that
-    training leaves out. The data sets themselves are judged when they are loaded.
+    training omits. The datasets themselves are judged when they are loaded.
     """
     return [
         MissingInput(stage.name, field, message)
@@ -115,7 +115,7 @@ def _missing_ids(section: DataSection) -> Iterable[tuple[str, str]]:
 
 
 def _data_set(section: DataSection) -> str:
-    """What to call the data in a command: the directory of the first data set that has one."""
+    """What to call the data in a command: the directory of the first dataset that has one."""
     paths = (getattr(getattr(section, name), "path", None) for name in section.sources)
     return shlex.quote(next((path for path in paths if path), "DATASET"))
 

@@ -36,7 +36,7 @@ def check_needs(stages: Iterable[Stage], run: RunDirectory) -> None:
 
     Args:
         stages: those that are about to run, in their order.
-        run: where earlier stages lie.
+        run: where earlier stages are.
 
     Raises:
         RecipeError: naming everything that is missing, if more than one thing is; else the need's own error.

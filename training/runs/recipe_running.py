@@ -95,7 +95,7 @@ def _run_stages(
     pooled_captions = _pooled_captions(stages, run)
     data = LoadedData(progress)
     digests = ContentDigests(cache_root(recipe.data.cache_dir))
-    # All data sets, before the first of hours of training.
+    # All datasets, before the first of hours of training.
     first_on_main(
         lambda: [
             check_tables(stage, data.splits(stage), recipe.evaluation.relevance_column)

@@ -20,10 +20,10 @@ from .model_places import model_has_moved
 from .precision import effective_precision, with_effective_precision
 
 RECORDED_PACKAGES = ("auricle", "torch", "transformers", "datasets", "accelerate")
-# Where a run lies and what is done with the finished model do not change what it learns.
+# The run's directory and the use of the finished model do not change what it learns.
 NOT_PART_OF_THE_RUN = ("output_dir", "description")
 LOCK = "run.lock"
-# Longer than data workers need to notice that their killed trainer is gone: they hold its lock until then.
+# Longer than data workers need to notice that their trainer was killed: they hold its lock until then.
 LOCK_SECONDS = 8.0
 # Places of data: a run may follow them when they move, since ids, captions and contents are compared anyway.
 PLACES = {
@@ -166,7 +166,7 @@ class RunDirectory:
         return self.path / stage
 
     def model_dir(self, stage: str) -> Path:
-        """Where a stage's resulting model lies."""
+        """Where a stage's resulting model is."""
         return self.stage_dir(stage) / "model"
 
     def is_finished(self, stage: str) -> bool:
@@ -221,7 +221,7 @@ def _with_defaults(recipe: Any) -> Any:
     try:
         return Recipe.model_validate(recipe).model_dump(mode="json", exclude=set(NOT_PART_OF_THE_RUN))
     except ValidationError:
-        return recipe  # a field of it is gone, which the comparison names
+        return recipe  # a field of it is missing, which the comparison names
 
 
 def _captions(recipe: Any) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def _refuse_other(path: Path, found: list[tuple[str, str, Any, Any]]) -> None:
     if found:
         told = "; ".join(f"{name} is {old!r} there and {new!r} here" for name, _, old, new in found[:5])
         raise RecipeError(
-            f"{path}: holds a run of another recipe ({told}). Choose another --output_dir, or delete the directory."
+            f"{path}: holds a run with another recipe ({told}). Choose another --output_dir, or delete the directory."
         )
 
 

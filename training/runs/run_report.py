@@ -104,12 +104,12 @@ def read_run(
         progress: show progress bars.
 
     Raises:
-        ValueError: if the directory is no run, has logged nothing yet, or the data have no such split.
+        ValueError: if the directory is not a run, has logged nothing yet, or the data have no such split.
         ImportError: if scikit-learn is not installed.
     """
     record = read_json(run_dir / "run.json")
     if record is None:
-        raise ValueError(f"{run_dir}: holds no run.json, so it is not a training run.")
+        raise ValueError(f"{run_dir}: no run.json found; not a training run.")
     recipe = Recipe.model_validate(record["recipe"])
     stages = resolve_stages(recipe)
     logs = [(stage.name, _log(run_dir / stage.name)) for stage in stages]

@@ -84,7 +84,7 @@ def prepare_splits(
         }
         for name, report in reports.items():
             if report.bad:
-                logger.warning("split %s: %d of %d clips left out", name, len(report.bad), report.checked)
+                logger.warning("split %s: skipped %d of %d clips", name, len(report.bad), report.checked)
         splits = good
     check_tables(stage, splits, recipe.evaluation.relevance_column)
     data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests, progress=progress)
@@ -186,7 +186,7 @@ def refuse_outdated(
 
 
 def _compare(stage: Stage, run: RunDirectory, inputs: Inputs, sounds: dict[str, pa.Table]) -> bool:
-    """Whether the record of a stage that has begun stays as it is; refuses if a checkpoint learned otherwise."""
+    """Whether the record of a stage that has begun stays unchanged; refuses if a checkpoint learned otherwise."""
     directory = run.stage_dir(stage.name)
     has_begun = last_complete_checkpoint(directory) is not None
     recorded = recorded_inputs(directory)
@@ -199,7 +199,7 @@ def _compare(stage: Stage, run: RunDirectory, inputs: Inputs, sounds: dict[str, 
         }
     found = compare_inputs(recorded, inputs, directory, sounds)
     gone = [role for role in recorded if role not in inputs]
-    changed = found.changed + [f"{role} (gone)" for role in gone]
+    changed = found.changed + [f"{role} (missing)" for role in gone]
     if changed and has_begun:
         told = "; ".join(changed)
         data_alone = all(one.startswith(("the rows", "the labels", "the sounds")) for one in changed)

@@ -36,7 +36,7 @@ Inputs = dict[str, dict[str, Any]]
 @dataclass(frozen=True)
 class Differences:
     """
-    What became of recorded inputs.
+    Comparison of recorded inputs with the current ones.
 
     Attributes:
         changed: a phrase for each that has another content now.
@@ -179,7 +179,7 @@ def compare_inputs(
     sounds: Mapping[str, pa.Table] | None = None,
 ) -> Differences:
     """
-    Compares recorded inputs with those of today, by content; where they lie does not count.
+    Compares recorded inputs with those of today, by content; where they are does not count.
 
     Args:
         recorded: as [`recorded_inputs`] gives them.

@@ -76,7 +76,7 @@ def prepare_objective(
 
     A teacher is run over the training rows once, before the stage, and let go of: training itself reads banks and
     never holds a teacher network (AISTAT report, stage 2). What was made here before is taken if its model, its rows
-    and their sounds are still those; otherwise it is made anew.
+    and their sounds are still those; otherwise it is rebuilt.
 
     Args:
         stage: its settings.
@@ -87,7 +87,7 @@ def prepare_objective(
         num_workers: threads that decode clips for a bank.
         pooled_captions: where vectors of a text tower that the run does not train may be kept.
         digests: of files' contents; None keeps none.
-        has_begun: whether there is a checkpoint that learned from what was made before: then nothing is made anew.
+        has_begun: whether there is a checkpoint that learned from what was made before: then nothing is rebuilt.
         progress: show progress bars.
 
     Raises:
@@ -154,7 +154,7 @@ class _Maker:
         files = first_on_main(lambda: model_files_fingerprint(name, self.digests))
         if TeacherBank.is_one(made):
             reason = first_on_main(lambda: why_bank_is_outdated(made, name, files, self.train, self.digests))
-            # Banks lie on a disk that all processes see: none may go on reading while another one writes.
+            # Banks are on a disk that all processes see: none may continue reading while another one writes.
             PartialState().wait_for_everyone()
             if reason is None:
                 return TeacherBank.load(made)
@@ -203,11 +203,11 @@ class _Maker:
         return clusters
 
     def _tell_of_changed_model(self, what: str, model: str | None, files: str | None) -> None:
-        """What was made outside of the run is taken as it is, even if its model has been trained again since."""
+        """What was made outside of the run is used unchanged, even if its model has been trained again since."""
         if world()[0] != 0 or model is None or files is None or not Path(model).is_dir():
             return
         if model_files_fingerprint(model, self.digests) != files:
-            logger.warning("%s: its model %s has changed since; it is used as it is", what, model)
+            logger.warning("%s: its model %s has changed since; the bank is used unchanged", what, model)
 
     def _tell(self, what: str, reason: str) -> None:
         if self.has_begun:
@@ -232,7 +232,7 @@ def why_bank_is_outdated(
     Args:
         directory: of the bank.
         teacher: a model's directory or Hub id; loaded only if its files are not those that the bank records.
-        files: the teacher's [`model_files_fingerprint`], None if it cannot be told.
+        files: the teacher's [`model_files_fingerprint`], None if it is unknown.
         table: the rows that it should hold; None does not compare them.
         digests: of files' contents.
     """
@@ -247,7 +247,7 @@ def why_bank_is_outdated(
     try:
         same = load_teacher(teacher).fingerprint == bank.fingerprint
     except BankError:
-        return None  # without the teacher nothing can be said, nor made anew
+        return None  # without the teacher nothing can be said, nor rebuilt
     return None if same else f"the teacher {teacher} changed"
 
 

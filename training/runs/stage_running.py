@@ -77,7 +77,7 @@ def run_stage(
         evaluation: how to evaluate.
         objective: the stage's losses, teachers and clusters; decides whether the model has cluster heads. None
             is the contrastive loss alone.
-        directory: the stage's own; the model comes to lie in ``directory/model``.
+        directory: of the stage; the model is saved in ``directory/model``.
         run_name: what trackers call the run.
         seed: of data order, crops, caption edits, new cluster heads, token drop and dropout.
         pooled_captions: where a frozen text tower's vectors are kept for other stages; ``directory``'s own if None.
@@ -226,7 +226,7 @@ def _training_arguments(
         max_grad_norm=section.max_grad_norm,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        # A loss that is no number ends the training; in fp16 the scaler may skip some.
+        # A loss that is not a number ends the training; in fp16 the scaler may skip some.
         logging_nan_inf_filter=precision == "fp16",
         activation_checkpointing=section.activation_checkpointing,
         dataloader_num_workers=section.num_workers,
@@ -270,7 +270,7 @@ def _refuse_other_number_of_processes(checkpoint: Path, now: int) -> None:
     then = processes_of_checkpoint(checkpoint)
     if then != now:
         raise RecipeError(
-            f"{checkpoint} was written by {then} processes and cannot go on with {now}: batches would differ. "
+            f"{checkpoint} was written by {then} processes and cannot resume with {now}, because batches would differ. "
             f"Start {then}, or choose another --output_dir."
         )
 

@@ -1,4 +1,4 @@
-"""A teacher bank on disk: one teacher's vectors of a data set, and which rows they belong to."""
+"""A teacher bank on disk: one teacher's vectors of a dataset, and which rows they belong to."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ class BankError(ValueError):
 @dataclass(frozen=True, eq=False)
 class TeacherBank:
     """
-    One teacher's vectors of a data set.
+    One teacher's vectors of a dataset.
 
     Attributes:
         name: how errors call the bank, as a rule its directory.
@@ -46,7 +46,7 @@ class TeacherBank:
             clip's place in ``audio``; where the sounds could be read, also content_digest, the SHA-256 of each file.
         audio: float32 ``(clips, width)``, unit length; of a loaded bank mapped from the file, not read into memory.
         captions: float32 ``(rows, width)``, unit length, in the order of ``rows``.
-        unreadable: clips that were left out with their rows: clip_id, source, split and reason of each.
+        unreadable: clips that were skipped with their rows: clip_id, source, split and reason of each.
         encoder: how the teacher was loaded, see [`AudioTextEncoder.described`]; empty for vectors of another program
             and of banks that earlier versions wrote.
         model_files: of the teacher, see [`model_files_fingerprint`]; None if it is not known.
@@ -74,7 +74,7 @@ class TeacherBank:
 
     @property
     def splits(self) -> list[dict[str, Any]]:
-        """Data set, split, rows and clips of every part, in the order in which the parts lie in the bank."""
+        """Dataset, split, rows and clips of every part, in the order in which the parts are in the bank."""
         parts: dict[tuple[str, str], list[int]] = {}
         columns = (self.rows[name].to_pylist() for name in ("source", "split", "clip_index"))
         for source, split, clip in zip(*columns, strict=True):
@@ -95,7 +95,7 @@ class TeacherBank:
         Opens a bank and checks all of it.
 
         Raises:
-            BankError: if it is none, is of another format version, lacks a file, holds no rows, the same row twice,
+            BankError: if it is none, is of another format version, lacks a file, contains no rows, the same row twice,
                 or a vector that is not finite or not of unit length, or if its files are of different banks.
         """
         directory = Path(path)
@@ -133,7 +133,7 @@ class TeacherBank:
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """
-        Writes the bank, in one swap; a bank that lies there is replaced.
+        Writes the bank, in one swap; a bank that is there is replaced.
 
         Raises:
             BankError: if the vectors are not finite unit vectors, or the directory holds something else.
@@ -176,7 +176,7 @@ class TeacherBank:
     def _check(self) -> None:
         where = f"teacher bank {self.name}"
         if not self.rows.num_rows:
-            raise BankError(f"{where}: holds no rows; embed a data set with `auricle embed`.")
+            raise BankError(f"{where}: contains no rows; embed a dataset with `auricle embed`.")
         shapes = {AUDIO: self.audio.shape, CAPTIONS: self.captions.shape}
         for name, array in ((AUDIO, self.audio), (CAPTIONS, self.captions)):
             if array.ndim != 2 or array.dtype != np.float32:
@@ -202,7 +202,7 @@ def caption_digest(caption: str) -> str:
 
 
 def audio_digest(audio: Mapping[str, Any]) -> str:
-    """What a sound is recognised by wherever its file lies: file name, offset, duration; 32 hexadecimal digits."""
+    """What a sound is recognised by wherever its file is: file name, offset, duration; 32 hexadecimal digits."""
     duration = None if audio["duration"] is None else float(audio["duration"])
     what = [os.path.basename(audio["path"]), float(audio["offset"]), duration]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
@@ -210,7 +210,7 @@ def audio_digest(audio: Mapping[str, Any]) -> str:
 
 def keyed_rows(rows: pa.Table, where: str) -> dict[tuple[str, str, str], int]:
     """
-    The place of every row by data set, split and row id.
+    The place of every row by dataset, split and row id.
 
     Raises:
         BankError: if a row occurs twice; the message names it after ``where``.
@@ -253,7 +253,7 @@ def _read_info(directory: Path) -> dict[str, Any]:
     if info is None:
         raise BankError(f"{where}: has no {INFO}, so it is not a bank, or was not finished; embed again.")
     if not isinstance(info, dict) or info.get("format") != FORMAT:
-        raise BankError(f"{where}: {INFO} does not say that it is of the format {FORMAT!r}.")
+        raise BankError(f"{where}: {INFO} does not name the format {FORMAT!r}.")
     if info.get("version") != VERSION:
         raise BankError(
             f"{where}: has the format version {info.get('version')!r}; this program reads {VERSION}; embed again."

@@ -35,7 +35,7 @@ class ImportedRow:
     A caption of a clip, and which vectors are theirs.
 
     Attributes:
-        row_id, clip_id, source, split, caption: as in the data set's table (`data/schema.py`).
+        row_id, clip_id, source, split, caption: as in the dataset's table (`data/schema.py`).
         audio: ``path`` (of which the file's name counts), ``offset`` and ``duration`` in seconds.
         audio_id: of the clip's vector.
         caption_id: of the caption's vector.
@@ -88,10 +88,10 @@ def import_bank(
     Writes a teacher bank of vectors that another program made.
 
     Args:
-        directory: to be written in one swap; a bank that lies there is replaced.
+        directory: to be written in one swap; a bank that is there is replaced.
         arrays: an ``.npz`` file, see [`read_arrays`].
         rows: what the vectors belong to, from [`read_rows`] or [`rows_of_tables`].
-        model_name: to be recorded, for people.
+        model_name: to be recorded, for display.
 
     Returns:
         The bank, whose fingerprint is a digest of ids and vectors, and by array how many of its vectors no row
@@ -211,13 +211,13 @@ def read_rows(path: str | os.PathLike[str]) -> list[ImportedRow]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise BankError(f"{path}: is not a CSV file in UTF-8 ({error}).") from error
     if not rows:
-        raise BankError(f"{path}: holds no rows.")
+        raise BankError(f"{path}: contains no rows.")
     return rows
 
 
 def rows_of_tables(tables: Mapping[str, Dataset]) -> list[ImportedRow]:
     """
-    The rows of a data set's own tables: vectors are found by clip_id and row_id.
+    The rows of a dataset's own tables: vectors are found by clip_id and row_id.
 
     Raises:
         DataError: if a table does not follow the schema.

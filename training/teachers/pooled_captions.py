@@ -47,7 +47,7 @@ class PooledCaptions:
         The text tower's vectors from before the projection; what is not kept yet is computed, and then kept.
 
         Args:
-            encoder: its text tower should not be trained further: another state of it gets a file of its own.
+            encoder: its text tower should not be trained further: another state of it gets its own file.
             captions: sentences, none empty.
             batch_size: sentences at a time.
             progress: show a progress bar.

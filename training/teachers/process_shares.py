@@ -22,7 +22,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class EmbeddedPairs:
     """
-    Vectors of a data set.
+    Vectors of a dataset.
 
     Attributes:
         audio: float32 ``(clips, width)``, unit length; zeros for clips that cannot be read.
@@ -40,7 +40,7 @@ def join_processes() -> PartialState:
     Joins the processes of a job that a launcher started; a process of its own is a job of one.
 
     They wait for each other a day at most, where half an hour would be usual: shares of long recordings differ, and
-    one process may have to render or decode a data set before the others can go on.
+    one process may have to render or decode a dataset before the others can continue.
     """
     return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 
@@ -50,7 +50,7 @@ def first_on_main(action: Callable[[], T]) -> T:
     Calls a function on the main process and then on the others, which end quietly if it failed there.
 
     Raises:
-        SystemExit: with code 2 on the other processes, where the main one has an error of its own to tell.
+        SystemExit: with code 2 on the other processes, if the main process reports an error.
     """
     if world()[1] == 1:
         return action()

@@ -1,4 +1,4 @@
-"""Teacher banks: a teacher's vectors of a data set, kept so that distillation never loads the teacher."""
+"""Teacher banks: a teacher's vectors of a dataset, kept so that distillation never loads the teacher."""
 
 import logging
 import math
@@ -52,8 +52,8 @@ class AlignedTeachers:
     Attributes:
         banks: the teachers.
         scales: ``sqrt(w_m / W)`` of each.
-        caption_places: int64 ``(rows,)`` a bank: where each row's caption lies in the bank's ``captions``.
-        audio_places: int64 ``(rows,)`` a bank: where each row's clip lies in the bank's ``audio``.
+        caption_places: int64 ``(rows,)`` a bank: where each row's caption is in the bank's ``captions``.
+        audio_places: int64 ``(rows,)`` a bank: where each row's clip is in the bank's ``audio``.
     """
 
     banks: tuple[TeacherBank, ...]
@@ -70,7 +70,7 @@ class AlignedTeachers:
         digests: ContentDigests | None = None,
     ) -> "AlignedTeachers":
         """
-        Finds every row of a table in every bank, by data set, split and row id.
+        Finds every row of a table in every bank, by dataset, split and row id.
 
         The table may be in any order and hold fewer rows than the banks. The directory of a sound file does not
         count; its name and, with ``digests``, its content do. A bank that does not record contents is compared by
@@ -176,11 +176,11 @@ def write_teacher_bank(
     must be one that all of them see.
 
     Args:
-        directory: to be written in one swap at the end; a bank that lies there is replaced.
+        directory: to be written in one swap at the end; a bank that is there is replaced.
         encoder: the teacher, on the process's own device.
         tables: tables of the schema by any name, with rows that are all different. In the bank rows are keyed by
             their own columns ``source``, ``split`` and ``row_id``.
-        model_name: to be recorded, for people.
+        model_name: to be recorded, for display.
         batch_size: segments, or captions, at a time; bounds the memory, not the result.
         num_workers: threads of each process that decode; they do not change the result.
         pooled_captions: where vectors of the teacher's text tower may be kept.
@@ -192,7 +192,7 @@ def write_teacher_bank(
         The bank. Rows of clips that cannot be read are not in it; ``unreadable`` names them.
 
     Raises:
-        BankError: if there are no rows, a row occurs twice, a caption holds no word, no clip can be read, a vector
+        BankError: if there are no rows, a row occurs twice, a caption contains no word, no clip can be read, a vector
             is not finite, or the directory holds something else than a bank.
         DataError: if a table does not follow the schema.
     """
@@ -307,7 +307,7 @@ def _why_missing(bank: TeacherBank, row: Mapping[str, Any]) -> str:
         if row_id == row["row_id"]:
             return f"The bank has a row of this id as one of {source!r}, split {split!r}."
     parts = ", ".join(f"{part['source']!r} {part['split']!r} ({part['rows']} rows)" for part in bank.splits)
-    return f"It holds {parts}; embed this data set with `auricle embed`."
+    return f"It contains {parts}; embed this dataset with `auricle embed`."
 
 
 def _collect_rows(tables: Mapping[str, Dataset], encoder: AudioTextEncoder) -> dict[str, list]:
@@ -323,7 +323,7 @@ def _collect_rows(tables: Mapping[str, Dataset], encoder: AudioTextEncoder) -> d
         try:
             encoder.prepare_texts([caption])
         except ValueError as error:
-            raise BankError(f"row {row_id!r}: its caption {caption!r} holds no word to embed.") from error
+            raise BankError(f"row {row_id!r}: its caption {caption!r} contains no words to embed.") from error
     return columns
 
 

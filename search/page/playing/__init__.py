@@ -1,1 +1,1 @@
-"""What the page sends of a sound: the file or a WAV file of it, the moment alone, and pictures of it."""
+"""Audio that the page sends: the file or a WAV conversion, the moment only, and pictures of it."""

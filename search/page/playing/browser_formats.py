@@ -1,4 +1,4 @@
-"""Which sound files a browser plays as they are, detected from their content."""
+"""Detects from their content which audio files a browser plays without conversion."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ....processing.sound_formats import identify
 from ....processing.sound_opening import open_sound
 from ....processing.sound_source import SoundSource, kept_while_unchanged
 
-# Rates and numbers of channels that any sound card plays without a choice of what to leave out.
+# Rates and numbers of channels that any sound card plays without a choice of what to omit.
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000
 MOST_CHANNELS = 2
 
@@ -22,19 +22,19 @@ _COVER = 0x400
 
 def browser_media_type(source: SoundSource) -> str | None:
     """
-    The media type of a file that browsers play as it is; None for one that has to be converted.
+    The media type of a file that browsers play without conversion; None for one that must be converted.
 
     Tried in Chromium. Played are WAV (PCM, float32, A-law, mu-law), MP3, FLAC, Vorbis and Opus in Ogg and WebM, and
     AAC in MP4; the name's ending says nothing. Also converted is what browsers play, but not well: rates and
     channels beyond the usual, samples above full scale (they are cut off there), files without a true length (a
-    browser then misses the moment it is to start at), joined files (all but the first are left out), and videos (a
+    browser then misses the moment it is to start at), joined files (all but the first are skipped), and videos (a
     browser would load all of their pictures).
 
     Args:
         source: the file.
 
     Raises:
-        AudioReadError: if it is no sound, or a damaged one.
+        AudioReadError: if it is not sound, or a damaged one.
         ImportError: PyAV is not installed.
     """
     start = behind_tags(source) if source.read_at(0, 3) == b"ID3" else 0
@@ -76,7 +76,7 @@ def _plain_wav(source: SoundSource) -> bool:
 
 @kept_while_unchanged(files=1024)
 def _peak(source: SoundSource) -> float:
-    """Largest magnitude of a sample; infinite if one is no number."""
+    """Largest magnitude of a sample; infinite if one is NaN."""
     decoder = open_sound(source)
     try:
         peaks = [float(np.abs(block).max(initial=0.0)) for block in decoder.blocks(0, None, 1 << 20)]

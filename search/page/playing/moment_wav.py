@@ -1,11 +1,11 @@
-"""The moment of an answer as a WAV file of its own, with what the recording has: rate, channels, depth."""
+"""The moment of a result as a WAV file, with the recording's sampling rate, channels and bit depth."""
 
-import re
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from ....files.file_names import portable_name
 from ....processing import AudioReadError
 from ....processing.audio_reading import read_channels
 
@@ -61,8 +61,7 @@ def moment_as_wav(path: str, start: float, end: float) -> bytes:
 
 def moment_name(path: str, start: float, end: float) -> str:
     """What a moment's file is called: the recording's name, and seconds; without signs that file systems refuse."""
-    stem = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", Path(path).stem)
-    return f"{stem} {start:.1f}-{end:.1f} s.wav"
+    return portable_name(f"{Path(path).stem} {start:.1f}-{end:.1f} s.wav")
 
 
 def _subtype(path: str, samples: np.ndarray) -> str:

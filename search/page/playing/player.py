@@ -1,4 +1,4 @@
-"""What the page plays of an answer: the file as it is, all of it as a WAV file, or a part around the moment."""
+"""Audio that the page plays for a result: the original file, a WAV conversion, or a part around the moment."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -28,7 +28,7 @@ class Playable:
         path: of the file; None if it cannot be read.
         begin: seconds from the file's begin to that of the part that is played; None for the file as it is.
         start: seconds from the begin of what is played to the moment.
-        note: what to tell about it, or empty.
+        note: remark for the user, or empty.
         seconds: length of the part; None for all behind ``begin``.
         media_type: of what is played.
     """
@@ -43,7 +43,7 @@ class Playable:
 
 def playable(hit: Hit) -> Playable:
     """
-    What is played of an answer: the file as it is where browsers play its kind, else a WAV file of the same sound.
+    What is played of a result: the file as it is where browsers play its kind, else a WAV file of the same sound.
 
     Of a file of more than five minutes it is one minute: a browser reads the whole of what it is given before it
     draws it.
@@ -131,7 +131,7 @@ def sound_peaks(path: str, begin: float, seconds: float | None, count: int = PEA
 
 def as_int16(samples: np.ndarray) -> np.ndarray:
     """
-    Samples as whole numbers of 16 bits, of the same shape.
+    Samples as integers of 16 bits, of the same shape.
 
     Floating point has room above full scale, which recorders that never overload and many mixes use. Cut off there,
     the sound would be distorted; so a part with a peak above 1 is made quieter, all of it by the same factor, until

@@ -1,4 +1,4 @@
-"""The sounds a page serves: its answers, each at an address nobody can guess, and nothing else of the disk."""
+"""The sounds a page serves: its results, each at an address nobody can guess, and nothing else of the disk."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Below Gradio's own prefix: what stands in front of Gradio passes that on as it is.
 PREFIX = "gradio_api/sounds"
-# A browser asks for a converted sound piece by piece: the latest ones are not converted anew for each.
+# A browser asks for a converted sound piece by piece: the latest ones are not converted again for each.
 CONVERTED_BYTES = 96_000_000
 # Whatever its name says, a browser never takes it for a page or a script.
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
@@ -57,10 +57,10 @@ class SoundAddress:
 @dataclass(frozen=True)
 class FileAddress:
     """
-    Where a page finds an answer's file and its moment, relative to itself.
+    Where a page finds a result's file and its moment, relative to itself.
 
     Attributes:
-        file, moment: of the file as it lies on the disk, and of the moment as a WAV file.
+        file, moment: of the file as it is on the disk, and of the moment as a WAV file.
         file_name, moment_name: under which a browser saves them.
         reveal: takes the request to show the file in its folder.
     """
@@ -74,11 +74,11 @@ class FileAddress:
 
 class AnsweredSounds:
     """
-    What was an answer of a page, and where it can be fetched.
+    The recordings that were results of a page, and their addresses.
 
-    Gradio by itself would copy every answer into its cache, and serve whole folders, whatever else lies in them.
-    Here a file is read from where it lies, whichever root it came from, once it was an answer. What is remembered
-    is a path an answer: at most as much as the index holds in memory.
+    Gradio by itself would copy every file into its cache, and serve whole folders, whatever else is in them.
+    Here a file is read from where it is, whichever root it came from, once it was a result. What is remembered
+    is one path per result: at most as much as the index holds in memory.
     """
 
     def __init__(self) -> None:
@@ -103,10 +103,10 @@ class AnsweredSounds:
 
     def files(self, path: str, start: float, end: float) -> FileAddress:
         """
-        Where an answer's file and its moment can be fetched from now on.
+        Where a result's file and its moment can be fetched from now on.
 
         Args:
-            path: of the file, which was an answer.
+            path: of the file, which was a result.
             start, end: of the moment, seconds.
         """
         token = self._token(f"moment\0{start}\0{end}\0{path}")
@@ -117,7 +117,7 @@ class AnsweredSounds:
         return FileAddress(f"{below}/file/{file}", f"{below}/moment/{moment}", *names, f"{below}/reveal")
 
     def moment(self, token: str) -> "Moment | None":
-        """The moment that an address is of; None for none, or whose file is gone."""
+        """The moment of an address; None if there is none or its file is missing."""
         found = self._moments.get(token)
         return found if found is not None and os.path.isfile(found.path) else None
 
@@ -145,7 +145,7 @@ class AnsweredSounds:
 
         sound = self._asked_for(request)
         if sound is None:
-            return PlainTextResponse("There is no such sound.", status_code=404)
+            return PlainTextResponse("Recording not found.", status_code=404)
         headers = NO_SNIFFING
         if sound.begin is None:
             return FileResponse(sound.path, media_type=sound.media_type, headers=headers)
@@ -163,7 +163,7 @@ class AnsweredSounds:
                 return JSONResponse(sound_peaks(sound.path, sound.begin or 0.0, sound.seconds))
         except OSError:
             pass
-        return PlainTextResponse("There is no such sound.", status_code=404)
+        return PlainTextResponse("Recording not found.", status_code=404)
 
     def _respond_spectrogram(self, request: "Request") -> "Response":
         from starlette.responses import PlainTextResponse, Response
@@ -176,14 +176,14 @@ class AnsweredSounds:
                 return Response(found.png, media_type="image/png", headers=highest)
         except OSError:
             pass
-        return PlainTextResponse("There is no such sound.", status_code=404)
+        return PlainTextResponse("Recording not found.", status_code=404)
 
     def _respond_file(self, request: "Request") -> "Response":
         from starlette.responses import FileResponse, PlainTextResponse
 
         moment = self.moment(request.path_params["token"])
         if moment is None:
-            return PlainTextResponse("There is no such sound.", status_code=404)
+            return PlainTextResponse("Recording not found.", status_code=404)
         # To be saved, whatever is in it: never shown.
         name = Path(moment.path).name.encode("utf-8", "replace").decode()
         return FileResponse(
@@ -200,11 +200,11 @@ class AnsweredSounds:
                 return Response(wav, media_type="audio/wav", headers=NO_SNIFFING)
         except OSError:
             pass
-        return PlainTextResponse("There is no such sound.", status_code=404)
+        return PlainTextResponse("Recording not found.", status_code=404)
 
     def _convert(self, sound: Playable) -> bytes:
         """
-        A sound as a WAV file, converted once while the file stays as it is.
+        A recording as a WAV file, converted once as long as the file does not change.
 
         Raises:
             OSError: if it cannot be read.

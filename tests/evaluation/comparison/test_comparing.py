@@ -269,7 +269,7 @@ def test_unreadable_clips_are_left_out_for_all_and_decoded_once(compare, sounds,
         "test_007.wav",
     ]
     assert (report["clips"], report["queries"]) == (22, 44)
-    assert "2 clips could not be read" in "\n".join(format_comparison(report))
+    assert "2 unreadable clips" in "\n".join(format_comparison(report))
     monkeypatch.setattr(comparing, "find_unreadable", None)
     assert compare("good", data=data)["unreadable"] == report["unreadable"]
     for path in folder.glob("*.wav"):

@@ -304,7 +304,7 @@ def test_faulty_similarities_are_named(value):
 @pytest.mark.parametrize("cutoff", [0, -1, 1.5, True, "10"])
 def test_faulty_cutoffs_are_named(cutoff):
     for name in ("recall_at", "map_at"):
-        with pytest.raises(ValueError, match=f"{name}: {cutoff!r} is not a whole number of at least 1"):
+        with pytest.raises(ValueError, match=f"{name}: {cutoff!r} is not an integer of at least 1"):
             retrieval_metrics(Q, N, [[0], [1], [2]], **{name: [cutoff]})
     with pytest.raises(ValueError, match="max_similarities"):
         relevant_ranks(Q, N, [[0], [1], [2]], max_similarities=cutoff)

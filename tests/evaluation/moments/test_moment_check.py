@@ -50,7 +50,7 @@ def test_the_publishers_repository_is_clean(castella):
     assert result.exit_code == 0, result.output
     assert "train: 1 queries with 2 moments, 1 of 1 recordings" in result.output
     assert "test: 1 queries with 2 moments" in result.output and "all recordings are present" in result.output
-    assert "1 true moments end behind their recording" in result.output
+    assert "1 true moments end up to one second after" in result.output
     loaded = load_moments("castella", castella, "test")
     assert [(query.qid, query.vid, query.moments) for query in loaded.queries] == [
         ("b_2_1", "b_2", ((1.0, 3.0), (3.0, 5.0)))
@@ -99,7 +99,7 @@ def test_every_fault_is_listed_and_none_hides_another(tmp_path):
     )
     assert (val["missing"], val["twice"]) == (["gone"], ["double"])
     assert [name for name, _ in val["undecodable"]] == ["broken"]
-    assert val["other_length"] == [["short", "lasts 4.000 s, but its queries say 9 s"]]
+    assert val["other_length"] == [["short", "lasts 4.000 s, but its queries give 9 s"]]
     assert "1 true moments are listed twice" in result.output
     assert "short: test, val" in result.output or "short: val, test" in result.output
     assert "nobody.wav" in result.output and "queries that cannot be used: 5" in result.output
@@ -122,7 +122,7 @@ def test_a_split_that_is_not_there_is_named(castella):
     assert "no split 'val'" in check("castella", castella, "--split", "val").output
     with pytest.raises(MomentFileError, match=r"no split 'val'; the splits are \['train', 'test'\]"):
         load_moments("castella", castella, "val")
-    with pytest.raises(MomentFileError, match="unknown data set of moments 'x'"):
+    with pytest.raises(MomentFileError, match="unknown moments dataset 'x'"):
         moment_splits("x", castella)
     with pytest.raises(MomentFileError, match="directory not found"):
         moment_splits("castella", castella / "nowhere")

@@ -46,7 +46,7 @@ def test_moments_that_are_rounded_behind_the_end_or_listed_twice_are_kept_and_re
     read = read_moment_queries(lines(tmp_path / "q.jsonl", {**QUERY, "relevant_windows": windows}))
     assert read.queries[0].moments == ((58.0, 61.0), (1.0, 2.0), (1.0, 2.0))
     assert [remark.split(": ")[1].split(";")[0] for remark in read.remarks] == [
-        "1 true moments end behind their recording by at most one second (rounding).",
+        "1 true moments end up to one second after their recording (rounding).",
         "1 true moments are listed twice",
     ]
 
@@ -57,8 +57,8 @@ def test_moments_that_are_rounded_behind_the_end_or_listed_twice_are_kept_and_re
         ({"relevant_windows": []}, "line 1: query 'a_1' has no true moment"),
         ({"relevant_windows": [[5, 2]]}, r"line 1: the moment \[5, 2\] ends before it starts"),
         ({"relevant_windows": [[5, 5]]}, r"the moment \[5, 5\] has length zero"),
-        ({"relevant_windows": [[58, 62]]}, r"\[58, 62\] lies outside the recording of 60 s"),
-        ({"relevant_windows": [[-1, 2]]}, "lies outside"),
+        ({"relevant_windows": [[58, 62]]}, r"\[58, 62\] is outside the recording of 60 s"),
+        ({"relevant_windows": [[-1, 2]]}, "is outside"),
         ({"relevant_windows": [[0, float("nan")]]}, "is not finite"),
         ({"relevant_windows": [["0", 2]]}, "must be"),
         ({"relevant_windows": {"a": 1}}, "must be a list"),
@@ -76,7 +76,7 @@ def test_files_that_are_none_are_named(tmp_path):
     with pytest.raises(MomentFileError, match="cannot be read"):
         read_moment_queries(tmp_path / "missing.jsonl")
     (tmp_path / "empty.jsonl").write_text("\n")
-    with pytest.raises(MomentFileError, match="holds no queries"):
+    with pytest.raises(MomentFileError, match="contains no queries"):
         read_moment_queries(tmp_path / "empty.jsonl")
     (tmp_path / "broken.jsonl").write_text(json.dumps(QUERY) + "\n{")
     with pytest.raises(MomentFileError, match="line 2: is not valid JSON"):
@@ -92,7 +92,7 @@ def test_files_that_are_none_are_named(tmp_path):
         (predicted((0, 1, 0.5), vid="b"), "predicts recording 'b', but query 'a_1' is about 'a'"),
         (predicted((3, 1, 0.5)), "ends before it starts"),
         (predicted((1, 1, 0.5)), "has length zero"),
-        (predicted((0, 99, 0.5)), "lies outside"),
+        (predicted((0, 99, 0.5)), "is outside"),
         (predicted((0, 1, float("nan"))), "needs a finite score"),
         (predicted((0, 1)), "needs a finite score"),
         (predicted((0, 1, 0.1), (1, 2, 0.5)), "scores must fall, but 0.5 follows"),
@@ -196,5 +196,5 @@ def test_what_is_found_in_the_last_part_of_a_second_can_be_written_and_read_agai
     path = tmp_path / "new folder" / "submission.jsonl"
     write_moment_predictions(path, queries, spans)
     assert read_moment_predictions(path, queries).spans["a_1"] == ((60.1, 60.9, 0.5),)
-    with pytest.raises(MomentFileError, match=r"\[61, 61.5\] lies outside the recording of 60 s"):
+    with pytest.raises(MomentFileError, match=r"\[61, 61.5\] is outside the recording of 60 s"):
         write_moment_predictions(path, queries, {"a_1": [(61.0, 61.5, 0.5)]})

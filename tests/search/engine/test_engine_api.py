@@ -66,7 +66,7 @@ def test_nothing_fits_says_why(running):
         "why_empty": running.index.why_empty(names={"tag": "tag"}, tag="Rain"),
         "notes": [],
     }
-    assert "tag Rain matches no file of the index; near are 'rain'" in told["why_empty"][0]
+    assert "tag Rain matches no file of the index; similar values: 'rain'" in told["why_empty"][0]
     told = ask(running.url, "api/v1/search", {**asked, "labels": "options"})[1]
     assert told["why_empty"][0].startswith("--tag Rain matches")
     told = ask(running.url, "api/v1/search", {"query": "rain", "min_score": 5})[1]
@@ -102,7 +102,7 @@ def test_the_status_is_that_of_the_index(running):
     [
         ("search", {"query": " "}, 400, "The query is empty; it has no word to search for."),
         ("search", {}, 422, "query: is missing."),
-        ("search", {"query": "a", "tags": "b"}, 422, "tags: is no field of this request; see /api/v1."),
+        ("search", {"query": "a", "tags": "b"}, 422, "tags: not a field of this request; see /api/v1."),
         ("search", {"query": "a", "top": 2.5}, 422, "top=2.5: input should be a valid integer"),
         ("search", {"query": "a", "top": 0}, 422, "top=0: input should be greater than or equal to 1."),
         ("search", {"query": "a", "top": 10**9}, 422, "top=1000000000: input should be less than"),
@@ -110,7 +110,7 @@ def test_the_status_is_that_of_the_index(running):
         ("search", {"query": "a", "rank": "best"}, 422, "rank=\"best\": input should be 'window' or 'clip'."),
         ("search", {"query": "a" * 10_001}, 422, "query=\"aaa"),
         ("search", ["a"], 422, "the request=[\"a\"]"),
-        ("search", b'{"query', 422, "the request is no JSON"),
+        ("search", b'{"query', 422, "the request is not valid JSON"),
         ("search", b'{"query": "\xff"}', 400, ""),
         ("similar", {"path": "e.wav"}, 400, "path 'e.wav': must be absolute."),
         ("similar", {"path": "/x", "start": -1}, 422, "start=-1"),
@@ -166,9 +166,7 @@ def test_files_outside_the_index_are_for_who_has_the_token(running):
 def test_a_wrong_token_is_refused(running, sent):
     for path, body in (("search", {"query": "rain"}), ("status", None)):
         status, answer = ask(running.url, f"api/v1/{path}", body, Authorization=sent)
-        assert status == 401 and answer == {
-            "error": "the token is wrong; it stands in the engine's port file."
-        }
+        assert status == 401 and answer == {"error": "the token is wrong; it is in the engine's port file."}
 
 
 def test_other_web_sites_ask_and_read_nothing(running):

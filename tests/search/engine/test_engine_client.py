@@ -181,7 +181,7 @@ def test_of_two_engines_the_first_one_keeps_its_port_file(running, at_home):
     before = running_engine(running.root / "index")
     second = start(running.root / "index")
     try:
-        assert second.note.startswith("another engine of this index answers the commands (process ")
+        assert second.note.startswith("another engine already serves this index (process ")
         assert running.url.rstrip("/") in second.note and "\n" not in second.note
         assert running_engine(running.root / "index") == before
     finally:
@@ -193,7 +193,7 @@ def test_of_two_engines_the_first_one_keeps_its_port_file(running, at_home):
 def test_a_folder_that_others_can_read_is_told(running, own_folder):
     own_folder.mkdir()
     own_folder.chmod(0o755)
-    with pytest.raises(SearchError, match=r"is not a folder of this user alone \(mode 0700\)"):
+    with pytest.raises(SearchError, match=r"must be a folder that only this user can access \(mode 0700\)"):
         EngineRegistration(running.root / "index")
 
 

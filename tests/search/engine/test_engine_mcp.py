@@ -58,7 +58,7 @@ def test_a_client_gets_the_answers_of_the_index(running):
     expected = rows(index.search("a dog barks", top=3, negative=["wind"]))
     assert searched.structured_content == {"results": expected, "why_empty": [], "notes": []} and expected
     assert filtered.structured_content["results"] == []
-    assert "near are 'rain'" in filtered.structured_content["why_empty"][0]
+    assert "similar values: 'rain'" in filtered.structured_content["why_empty"][0]
     assert like.structured_content["results"] == rows(index.similar(path, top=2))
     assert moments.structured_content["results"] == rows(index.moments(path, "rain"))
     assert status.structured_content["files"] == 8

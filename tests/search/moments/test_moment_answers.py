@@ -79,7 +79,7 @@ def test_the_command_predicts_evaluates_and_reads_its_own_submission(place, tmp_
     out = ("--json", tmp_path / "report.json", "--submission", tmp_path / "submission.jsonl")
     shown = run("evaluate", place / "model", place / "moments.jsonl", *where, *out)
     assert "3 queries on 2 recordings, 4 true moments" in shown.stdout and "an oracle among" in shown.stdout
-    assert "1 true moments end behind their recording" in shown.stderr
+    assert "1 true moments end up to one second after" in shown.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["edges"] == "frames" and report["ceiling"]["mIoU"] >= report["metrics"]["mIoU"]["value"]
     run("evaluate", tmp_path / "submission.jsonl", place / "moments.jsonl", "--moments", *out[:2])
@@ -99,12 +99,12 @@ def test_what_does_not_go_together_is_one_line(place, tmp_path):
         (("some.jsonl", queries, *audio), "go with a model"),
         ((place / "model", queries), "needs --audio"),
         ((place / "model", tmp_path / "other.jsonl", *audio), "1 of 1 recordings are missing, first 'none'"),
-        ((place / "model", tmp_path / "longer.jsonl", *audio), "lasts 9.000 s, but query 'one_1' says 12 s"),
-        ((place / "model", queries, "--audio", tmp_path / "nowhere"), "is no directory of recordings"),
+        ((place / "model", tmp_path / "longer.jsonl", *audio), "lasts 9.000 s, but query 'one_1' gives 12 s"),
+        ((place / "model", queries, "--audio", tmp_path / "nowhere"), "not a directory of recordings"),
     ):
         first = tmp_path / arguments[0] if isinstance(arguments[0], str) else arguments[0]
         done = run("evaluate", first, *arguments[1:], "--moments", "--no-progress", code=2)
-        error = [line for line in done.stderr.splitlines() if "true moments end behind" not in line]
+        error = [line for line in done.stderr.splitlines() if "true moments end up to" not in line]
         assert message in " ".join(error) and "Traceback" not in done.output
     done = run("evaluate", place / "model", queries, *audio, code=2)
     assert "--audio, --edges and --head go with --moments" in done.stderr

@@ -72,9 +72,9 @@ def test_ask_listen_more_like_this_and_upload(page, tmp_path, width, height):
         keep_picture(driver, f"page_{width}.png")
 
         # The answers behind the first ten, and back.
-        press(driver, "More answers")
+        press(driver, "More results")
         shown(driver, hits[CARDS:])
-        press(driver, "Previous answers")
+        press(driver, "Previous results")
         shown(driver, hits[:CARDS])
 
         press(driver, "Fits", 1)
@@ -122,7 +122,7 @@ def test_ask_listen_more_like_this_and_upload(page, tmp_path, width, height):
             ),
             "an upload",
         )
-        press(driver, "Find sounds like it")
+        press(driver, "Find similar recordings")
         shown(driver, index.similar(source, top=20)[:CARDS])
         assert overflow(driver) <= 0
         assert not requests_elsewhere(driver) and not complaints(driver)
@@ -163,9 +163,7 @@ def test_an_index_without_its_model_says_what_to_do_when_the_page_opens(page, tm
             driver.get(running.local_url)
             text = "return (document.querySelector('#trouble') || { innerText: '' }).innerText"
             said = until(lambda: driver.execute_script(text), "saying so")
-            assert said.startswith(
-                f"No question can be answered. {tmp_path / 'gone'}: the model of this index"
-            )
+            assert said.startswith(f"Search is not available. {tmp_path / 'gone'}: the model of this index")
             assert "--model PATH" in said and overflow(driver) <= 0
     finally:
         running.close()

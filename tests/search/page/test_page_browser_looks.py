@@ -54,7 +54,7 @@ def page(tmp_path_factory):
 def open_all(driver) -> None:
     """Opens everything that can be opened on the page."""
     driver.execute_script(
-        "for (const name of ['More about', 'Filters', 'View']) "
+        "for (const name of ['More options', 'Filters', 'View']) "
         "[...document.querySelectorAll('button')].find(button => button.innerText.includes(name)).click();"
     )
     until(lambda: driver.find_elements(By.CSS_SELECTOR, "#keys"), "the keys")
@@ -144,7 +144,7 @@ def test_a_first_run_explains_itself_and_indexes_a_folder(tmp_path, width, heigh
             bar = "const bar = document.querySelector('#progress [role=progressbar]'); return bar && bar.ariaValueNow"
             seen = until(lambda: driver.execute_script(bar), "a bar")
             assert 0 <= int(seen) <= 100
-            until(lambda: driver.execute_script(said, "40 files can be searched."), "the end")
+            until(lambda: driver.execute_script(said, "40 files are indexed."), "the end")
             until(lambda: not driver.execute_script(told), "the offer's going")
             keep_picture(driver, f"first_run_{width}.png")
             ask(driver, "rain")

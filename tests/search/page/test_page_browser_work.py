@@ -150,7 +150,7 @@ def test_history_leads_back_with_filters(page, tmp_path, width, height):
         assert driver.find_element(By.CSS_SELECTOR, BOX).get_attribute("value") == first
         field = "return document.querySelector('input[aria-label=\"Folder or path\"]').value"
         until(lambda: driver.execute_script(field) == "", "an empty filter")
-        choose(driver, "Earlier questions", f"“{second}”", listed=True)
+        choose(driver, "Earlier queries", f"“{second}”", listed=True)
         asked(driver, f"“{second}”: 1 to 7 of 7 files")
         until(lambda: driver.execute_script(field).startswith("rain"), "the filter again")
         assert overflow(driver) <= 0 and not complaints(driver)
@@ -178,7 +178,7 @@ def test_copies_are_one_answer_and_files_are_at_hand(page, tmp_path, monkeypatch
         shown(driver, [group.hit for group in found[:CARDS]])
         place = next(place for place, group in enumerate(found) if group.copies)
         if place >= CARDS:
-            press(driver, "More answers")
+            press(driver, "More results")
             shown(driver, [group.hit for group in found[CARDS:]])
         card = driver.find_elements(By.CSS_SELECTOR, ".card")[place % CARDS]
         details = card.find_element(By.CSS_SELECTOR, ".copies")
@@ -243,7 +243,7 @@ def test_marks_refine_the_answers_and_a_search_is_saved(page, tmp_path):
         shown(driver, [group.hit for group in refined[:CARDS]])
         asked(driver, f"“{question}”, refined by marks: 1 to 10 of 14 sounds (16 files)")
         told = driver.find_element(By.ID, "marked").text
-        assert told.startswith("2 windows fit, 1 does not; ranked by the question, moved towards what fits")
+        assert told.startswith("2 windows fit, 1 does not; ranked by the query, moved towards what fits")
         assert [
             mark.get_attribute("data-mark")
             for mark in driver.find_elements(By.CSS_SELECTOR, ".card [data-mark]")

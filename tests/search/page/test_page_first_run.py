@@ -50,15 +50,14 @@ def test_a_folder_is_indexed_and_the_progress_told(made, tmp_path):
     with pytest.raises(SearchError, match="being indexed already"):
         library.start(str(made / "sounds"), str(made / "model"))
     told = finished(library)
-    assert (
-        told.told == "3 files can be searched. 1 not read: broken.wav: is no sound file that can be read."
-        or (told.told.startswith("3 files can be searched. 1 not read: broken.wav: "))
+    assert told.told == "3 files are indexed. 1 not read: broken.wav: is no sound file that can be read." or (
+        told.told.startswith("3 files are indexed. 1 not read: broken.wav: ")
     )
     assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) >= 4
     assert len(library.index.search("a dog barks")) == 3
     # From now on the page makes no other folder heard.
     assert not library.takes_folder
-    with pytest.raises(SearchError, match="add others with auricle index FOLDER"):
+    with pytest.raises(SearchError, match="add recordings with auricle index FOLDER"):
         library.start(str(made))
 
 
@@ -74,7 +73,7 @@ def test_what_was_stopped_or_failed_can_be_begun_again(made, tmp_path):
     library._tell = lambda bar: (tell(bar), library.stop(), first.set())
     library.start(str(made / "sounds"), str(made / "model"))
     assert first.wait(60)
-    assert finished(library).error == "Stopped. What is indexed so far can be searched."
+    assert finished(library).error == "Stopped. The recordings indexed so far can be searched."
     assert library.takes_folder and len(library.index) < 3
     library._tell = tell
     library.start(str(made / "sounds"))
@@ -99,15 +98,15 @@ def test_an_empty_index_says_how_to_add_and_others_may_not(made, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("", "Name a folder"),
-        ("  ", "Name a folder"),
-        ("sounds", "write the whole path"),
-        ("../sounds", "write the whole path"),
+        ("", "Enter a folder"),
+        ("  ", "Enter a folder"),
+        ("sounds", "enter the full path"),
+        ("../sounds", "enter the full path"),
         ("/nowhere/at/all", "there is no such folder"),
-        ("/a\0b", "is no valid path"),
-        ("/a\udc80b", "is no valid path"),
+        ("/a\0b", "not a valid path"),
+        ("/a\udc80b", "not a valid path"),
         (os.path.abspath(os.sep), "is a whole disk"),
-        (__file__, "is a file; name the folder"),
+        (__file__, "is a file; enter the folder"),
     ],
 )
 def test_what_is_no_folder_is_refused_in_one_line(typed, message):

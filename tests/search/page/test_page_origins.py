@@ -193,5 +193,5 @@ def test_a_busy_port_and_a_strange_address_are_told_in_words(running):
         port = taken.getsockname()[1]
         with pytest.raises(SearchError, match=f"--port {port}: another program uses this port; give another"):
             serve(index, port=port)
-    with pytest.raises(SearchError, match=r"--host 192\.0\.2\.1: is no address of this machine"):
+    with pytest.raises(SearchError, match=r"--host 192\.0\.2\.1: not an address of this machine"):
         serve(index, host="192.0.2.1")

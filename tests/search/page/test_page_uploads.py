@@ -87,6 +87,8 @@ def test_an_update_that_fails_leaves_no_file_behind(library):
         ("\udc80.wav", "sound.wav"),
         ("", "sound"),
         ("bark", "bark"),
+        ("CON.wav", "_CON.wav"),
+        ("a:b?.wav", "a_b_.wav"),
         ("a." + "w" * 300, "a." + "w" * 99),
         ("é" * 300 + ".wav", "é" * 98 + ".wav"),
     ],

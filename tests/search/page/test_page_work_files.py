@@ -52,6 +52,7 @@ def test_a_moment_that_cannot_be_read_and_names_that_no_disk_takes(tmp_path):
     with pytest.raises(OSError):
         moment_as_wav(str(tmp_path / "gone.wav"), 0.0, 1.0)
     assert moment_name('/s/a:b"c?.flac', 1.25, 3.0) == "a_b_c_ 1.2-3.0 s.wav"
+    assert moment_name("/s/con.wav", 0.0, 1.0) == "con 0.0-1.0 s.wav"
 
 
 def test_a_spectrogram_shows_frequencies_where_they_are(tmp_path):
@@ -149,7 +150,7 @@ def test_the_folder_is_shown_by_who_sits_here_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "is not installed" in client().post(address).text
     path.unlink()
-    with pytest.raises(SearchError, match="is gone"):
+    with pytest.raises(SearchError, match="no longer exists"):
         reveal(str(path))
     assert not Path("injected").exists()
 

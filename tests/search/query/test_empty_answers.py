@@ -29,10 +29,10 @@ def archive(request, tmp_path_factory):
 
 
 EMPTY = {
-    "tag": ({"tag": "berlin"}, "--tag berlin matches no file of the index; near are 'Berlin Wald' (1 file)."),
+    "tag": ({"tag": "berlin"}, "--tag berlin matches no file of the index; similar values: 'Berlin Wald' (1 file)."),
     "license": (
         {"license": "cc0"},
-        "--license cc0 matches no file of the index; near are 'CC0' (1 file).",
+        "--license cc0 matches no file of the index; similar values: 'CC0' (1 file).",
     ),
     "nothing near": (
         {"license": "proprietary"},
@@ -40,7 +40,7 @@ EMPTY = {
     ),
     "value": (
         {"metadata": {"place": "forest"}},
-        "--metadata place=forest matches no file of the index; near are 'Forest' (1 file).",
+        "--metadata place=forest matches no file of the index; similar values: 'Forest' (1 file).",
     ),
     "name": (
         {"metadata": {"Place": "Forest"}},
@@ -122,8 +122,8 @@ def test_the_command_ends_with_a_code_of_its_own(archive):
 def test_a_number_that_is_none_is_named(archive):
     _, index = archive
     for options, message in (
-        ({"top": 2.5}, r"top=2\.5: must be a whole number"),
-        ({"top": True}, "top=True: must be a whole number"),
+        ({"top": 2.5}, r"top=2\.5: must be an integer"),
+        ({"top": True}, "top=True: must be an integer"),
         ({"min_duration": "3"}, "min_duration='3': must be a number of seconds"),
         ({"max_duration": [3]}, r"max_duration=\[3\]: must be a number of seconds"),
         ({"min_score": "0.3"}, r"min_score='0\.3': must be a number"),
@@ -141,7 +141,7 @@ def test_a_question_without_words_is_refused_in_plain_words(archive):
     _, index = archive
     with pytest.raises(SearchError, match=r"^The query is empty; it has no word to search for\.$"):
         index.search("")
-    with pytest.raises(SearchError, match=r"^The query '\?!': it holds no word to search for\.$"):
+    with pytest.raises(SearchError, match=r"^The query '\?!': it contains no words to search for\.$"):
         index.search("?!")
     with pytest.raises(SearchError, match="None: a query must be a string"):
         index.search(None)

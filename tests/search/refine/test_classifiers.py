@@ -112,7 +112,7 @@ def test_what_ranks_depends_on_the_marks():
     assert fit_scorer(query, vectors, few, weak).method == "rocchio"
     # Without anything that does not fit there is nothing to tell apart.
     assert fit_scorer(query, vectors, np.ones(40, dtype=bool), weak[:0]).method == "rocchio"
-    with pytest.raises(ValueError, match="neither a question nor a mark"):
+    with pytest.raises(ValueError, match="neither a query nor a mark"):
         fit_scorer(None, vectors[:0], fits[:0], weak)
 
 

@@ -72,7 +72,7 @@ def test_without_marks_the_question_is_asked(larger):
     np.testing.assert_allclose([hit.score for hit in refined], [hit.score for hit in plain], atol=1e-6)
     # What to mark first is what answers best.
     assert places(least_sure(index, "dogs", 7)) == places(plain)
-    assert refine(index, "dogs").summary() == "0 windows fit, 0 do not; ranked by the question alone"
+    assert refine(index, "dogs").summary() == "0 windows fit, 0 do not; ranked by the query"
 
 
 @pytest.mark.parametrize(("count", "method"), [(6, "rocchio"), (24, "probe")])

@@ -79,7 +79,7 @@ def test_frames_of_contents_that_are_gone_are_removed(tmp_path):
 
 
 def test_an_object_store_keeps_none():
-    with pytest.raises(SearchError, match=r"on this machine only; leave out --frames"):
+    with pytest.raises(SearchError, match=r"on this machine can keep frames; omit --frames"):
         KeptFrames(IndexFolder("s3://bucket/index"), "int8", 24)
 
 

@@ -149,7 +149,7 @@ def test_what_is_not_read_is_counted(model, tmp_path):
         report = index.update([sounds], progress=False)
         assert not report.faults and unread_lines(report.unread) == [
             "1 file of sound or video that this installation cannot read: .mid (1)",
-            "1 file that macOS wrote beside sounds (AppleDouble, '._' before the name): .wav (1)",
+            "1 file that macOS wrote next to audio files (AppleDouble, '._' before the name): .wav (1)",
             "2 files with endings that are not read: .xyz (2)",
         ]
     with pytest.raises(

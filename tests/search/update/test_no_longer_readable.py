@@ -66,7 +66,8 @@ def test_a_file_that_may_not_be_opened_is_kept_and_named(sounds, model, tmp_path
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment(), check=True)
     assert "0 removed, 1 unchanged, 1 not accessible and kept;" in done.stdout
     assert (
-        f"  kept as it was, since it is not accessible, {sounds / 'b.wav'}: Permission denied" in done.stderr
+        f"  kept unchanged, because it is not accessible, {sounds / 'b.wav'}: Permission denied"
+        in done.stderr
     )
     assert json.loads(report.read_text())["no_longer_readable"] == [
         {"path": str(sounds / "b.wav"), "reason": "Permission denied", "kept": True}

@@ -210,7 +210,7 @@ DAMAGED = {
     ),
     "bext of noise": (
         chunk(b"bext", np.random.default_rng(0).integers(1, 256, 700, dtype=np.uint8).tobytes()),
-        "bext chunk is damaged: no text stands in its description, originator",
+        "bext chunk is damaged: no text in its description, originator",
     ),
     "bext beyond the end": (chunk(b"bext", bext(), size=5000), "bext chunk states 5,000 bytes"),
     "INFO of noise": (chunk(b"LIST", b"INFO" + b"\xff" * 40), "INFO chunk is damaged"),
@@ -218,7 +218,7 @@ DAMAGED = {
         chunk(b"LIST", info(INAM=b"x") + b"IART\xff\xff\xff\x0f"),
         "reaches beyond its end",
     ),
-    "ID3 of noise": (chunk(b"id3 ", b"\xff" * 40), "ID3 chunk is damaged: it holds no ID3 tag"),
+    "ID3 of noise": (chunk(b"id3 ", b"\xff" * 40), "ID3 chunk is damaged: it contains no ID3 tag"),
     "a long field": (
         chunk(b"LIST", info(ICMT=b"x" * 50_000)),
         "'comment' has 50,000 characters; the first 2,000",

@@ -185,7 +185,7 @@ def test_damaged_directories_are_refused(tmp_path):
     good = json.loads(info.read_text())
     for change, message in (
         ({"version": 9}, "version 9"),
-        ({"format": "x"}, "holds no clusters.json of"),
+        ({"format": "x"}, "no clusters.json found"),
         ({"sizes": [72]}, "belong to different clusterings"),
         ({"sizes": 5}, "clusters.json is damaged"),
         ({"top_words": []}, "belong to different clusterings"),

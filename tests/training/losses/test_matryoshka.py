@@ -26,7 +26,7 @@ def test_the_whole_width_is_not_counted_twice():
 
 @pytest.mark.parametrize("dims", [[8, 3], [3, 3], [0, 3], [3, 13]])
 def test_impossible_prefixes_are_refused(dims):
-    with pytest.raises(ValueError, match="ascending whole numbers from 1 to projection_dim=12"):
+    with pytest.raises(ValueError, match="ascending integers from 1 to projection_dim=12"):
         tiny_config(matryoshka_dims=dims)
 
 

@@ -181,7 +181,7 @@ def test_an_encoder_whose_weights_cannot_be_loaded_is_refused(section, own_copy,
 
 
 def test_a_directory_that_is_no_encoder(section, tmp_path):
-    assert "holds no config.json" in refused(PretrainedError, section(text={"pretrained": str(tmp_path)}))
+    assert "config.json is missing" in refused(PretrainedError, section(text={"pretrained": str(tmp_path)}))
     for name in (str(tmp_path / "none"), "./none", "a/b/c"):
         with pytest.raises(PretrainedError, match="there is no such directory"):
             locate_text_encoder(name)
@@ -255,7 +255,7 @@ def test_a_saved_model_loads_and_anything_else_is_refused(section, tmp_path, tex
     again = load_model(str(tmp_path / "saved"))
     for name, value in again.model.state_dict().items():
         assert torch.equal(value, built.model.state_dict()[name]), name
-    with pytest.raises(PretrainedError, match="no config.json"):
+    with pytest.raises(PretrainedError, match="config.json is missing"):
         load_model(str(tmp_path))
     with pytest.raises(PretrainedError, match="'bert'"):
         load_model(str(text_dir))

@@ -112,10 +112,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(place, trained, monkeypa
 
 def test_another_recipe_or_other_contents_are_refused(place, trained):
     with pytest.raises(
-        RecipeError, match=r"holds a run of another recipe \(training.learning_rate is 0.0005"
+        RecipeError, match=r"holds a run with another recipe \(training.learning_rate is 0.0005"
     ):
         run_moment_recipe(recipe_of(place, "run", learning_rate=1e-3), progress=False)
-    with pytest.raises(RecipeError, match=r"was begun with other contents: the encoder"):
+    with pytest.raises(RecipeError, match=r"the inputs have changed since the run started: the encoder"):
         run_moment_recipe(recipe_of(place, "run", encoder=str(place / "other")), progress=False)
 
 
@@ -124,7 +124,7 @@ def test_a_head_is_refused_on_another_encoder_by_name(place, trained):
     told = rf"{head}: was trained on the frames of 'encoder' \(fingerprint .*, but the model is '{place / 'other'}'"
     with pytest.raises(EncoderError, match=told):
         MomentHead.load(head, other)
-    with pytest.raises(EncoderError, match="is no moment head: config.json names model_type 'auricle'"):
+    with pytest.raises(EncoderError, match="not a moment head: config.json has model_type 'auricle'"):
         MomentHead.load(place / "encoder", other)
     with pytest.raises(EncoderError, match="was trained on the frames of 'encoder'"):
         run_moment_recipe(

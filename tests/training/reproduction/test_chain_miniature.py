@@ -197,11 +197,11 @@ def test_what_changed_is_made_anew_or_refused_by_name(place):
     model = Path("runs/sid2_passt/finetune/model/model.safetensors")
     first = (out / model).read_bytes()
 
-    # Relevance: the evaluation alone is made anew.
+    # Relevance: the evaluation alone is repeated.
     text = (own / "data" / "relevance.csv").read_text().splitlines()
     (own / "data" / "relevance.csv").write_text("\n".join(text[:-1]) + "\n")
     done = reproduce(own, out, *only)
-    assert "evaluate sid2_passt: made anew (the relevance file changed)" in done.stderr
+    assert "evaluate sid2_passt: repeated (the relevance file changed)" in done.stderr
     assert done.stderr.count(": done") == 3 + 3 + 1 + 1
     report = json.loads((out / "evaluation" / "sid2_passt.json").read_text())
     assert report["multi"]["text_to_audio"]["queries"] == 5
@@ -217,8 +217,8 @@ def test_what_changed_is_made_anew_or_refused_by_name(place):
     assert "--retrain" in refused.stderr
     assert (out / model).read_bytes() == first
     done = reproduce(own, out, *only, "--retrain")
-    assert done.stderr.count("made anew (the sounds of train") == 3
-    assert "train sid2_passt: made anew" in done.stderr
+    assert done.stderr.count("repeated (the sounds of train") == 3
+    assert "train sid2_passt: repeated" in done.stderr
     assert (out / model).read_bytes() != first
     again = reproduce(own, out, *only)
     assert again.stderr.count(": done") == len(

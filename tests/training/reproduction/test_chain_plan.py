@@ -154,7 +154,7 @@ def test_a_recipe_that_names_a_foreign_result_is_refused(miniature):
     path = miniature.parent / "sid2_eat.yaml"
     path.write_text(path.read_text().replace("runs/sid1_eat/", "runs/sid0_eat/"))
     with pytest.raises(
-        RecipeError, match="names runs/sid0_eat/pretrain/model, which is no result of the chain"
+        RecipeError, match="names runs/sid0_eat/pretrain/model, which is not a result of the chain"
     ):
         read_chain(miniature)
 

@@ -132,7 +132,7 @@ def test_what_was_made_is_taken_again_where_nothing_changed(world, here, monkeyp
     shutil.copytree(here / "kept", here / "teacher")
     killed_before_training(recipe, monkeypatch)
     assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in made] == before
-    assert "anew" not in caplog.text and "again" not in caplog.text
+    assert "repeated" not in caplog.text and "again" not in caplog.text
 
 
 @pytest.mark.parametrize(

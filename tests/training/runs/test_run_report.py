@@ -94,7 +94,7 @@ def test_the_page_and_what_is_wrong(run, tmp_path):
     assert "Similarities" in text and "test, text to audio, untrained" in text
     out = tmp_path / "page.html"
     for arguments, message in (
-        ((tmp_path, "--out", out), "holds no run.json"),
+        ((tmp_path, "--out", out), "no run.json found"),
         ((run, "--out", tmp_path / "page.pdf"), "ends in .html"),
         ((run, "--out", out, "--split", "dev"), "split 'dev': the data have test, train, validation"),
     ):

@@ -115,7 +115,7 @@ def test_needs_of_later_stages_are_found_before_the_first_step(sounds, tmp_path,
     [
         ({"starts_from": "./nowhere"}, "starts_from='./nowhere' is neither 'pretrained'"),
         ({"starts_from": "someone/no-such-model"}, "someone/no-such-model"),
-        ({"clusters": {"labels": "./nowhere"}}, "clusters nowhere: holds no clusters.json"),
+        ({"clusters": {"labels": "./nowhere"}}, "clusters nowhere: no clusters.json found"),
         ({"clusters": {"embed_with": "./nowhere"}}, "./nowhere: there is no such model directory"),
         ({"clusters": {"embed_with": "someone/no-such-model"}}, "someone/no-such-model"),
         ({"distillation": {"teachers": ["someone/no-such-model"]}}, "someone/no-such-model"),
@@ -264,7 +264,7 @@ def test_what_may_change_between_calls(tmp_path, change, allowed):
     if allowed:
         assert RunDirectory(again).record
         return
-    with pytest.raises(RecipeError, match="holds a run of another recipe"):
+    with pytest.raises(RecipeError, match="holds a run with another recipe"):
         RunDirectory(again)
 
 

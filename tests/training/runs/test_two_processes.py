@@ -149,7 +149,7 @@ def test_only_one_process_reports(two):
     _, done = two
     assert done.stdout.count("model: ") == 1
     assert done.stdout.count("'eval_runtime'") == 4
-    assert done.stderr.count("1 of 16 clips left out") == 1
+    assert done.stderr.count("skipped 1 of 16 clips") == 1
     assert "Warning" not in done.stderr
 
 
@@ -180,5 +180,5 @@ def test_a_resume_with_another_number_of_processes_is_refused(folder, two):
         done = run_train(*arguments, code=2)
     finally:
         (run / "first" / "stage.json.kept").rename(run / "first" / "stage.json")
-    assert "written by 2 processes and cannot go on with 1" in done.stderr
+    assert "written by 2 processes and cannot resume with 1" in done.stderr
     assert torch.is_tensor(weights_of(run / "first" / "model")["audio_projection.weight"])

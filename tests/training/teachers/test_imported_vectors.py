@@ -237,7 +237,7 @@ def edited(place, **values):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: [], "holds no rows"),
+        (lambda rows: [], "contains no rows"),
         (lambda rows: [*rows, rows[2]], "row '.*' of 'sounds', split 'train', occurs twice"),
         (edited(1, caption=" "), "line 3: caption is empty"),
         (edited(0, file_name=""), "line 2: file_name is empty"),

@@ -189,7 +189,7 @@ def test_a_table_against_the_schema_is_an_error(built, tables, tmp_path):
 def test_a_caption_without_a_word_is_an_error_that_names_its_row(built, tables, tmp_path):
     table = changed(tables["train"], 7, caption="?!")
     with pytest.raises(
-        BankError, match=r"row 'sounds/train/train_003.wav#1': its caption '\?!' holds no word"
+        BankError, match=r"row 'sounds/train/train_003.wav#1': its caption '\?!' contains no word"
     ):
         write_teacher_bank(tmp_path / "bank", AuricleEncoder(*built), {"train": table}, model_name="tiny")
 
@@ -329,7 +329,7 @@ def test_the_first_missing_row_is_named(built, bank, tables, tmp_path):
     )
     expected = (
         r"half: row 'sounds/train/train_001.wav#0' of 'sounds', split 'train', is not in it "
-        r"\(4 of 10 rows are not\). It holds 'sounds' 'train' \(6 rows\)"
+        r"\(4 of 10 rows are not\). It contains 'sounds' 'train' \(6 rows\)"
     )
     with pytest.raises(BankError, match=expected):
         AlignedTeachers.align([bank, half], None, tables["train"])
@@ -411,7 +411,7 @@ def test_what_is_no_bank_is_refused(copied, tmp_path):
     [
         ({"version": 2}, "has the format version 2; this program reads 1"),
         ({"version": None}, "has the format version None"),
-        ({"format": "tar"}, "does not say that it is of the format 'auricle teacher bank'"),
+        ({"format": "tar"}, "does not name the format 'auricle teacher bank'"),
         ({"fingerprint": None}, "lacks 'fingerprint'"),
         ({"fingerprint": "0" * 64}, "its files belong to different banks"),
     ],
@@ -462,7 +462,7 @@ def test_rows_that_do_not_fit_are_refused(bank, copied):
         parquet.write_table(rows, copied / "rows.parquet")
 
     replace_rows(bank.rows.slice(0, 0))
-    with pytest.raises(BankError, match="holds no rows"):
+    with pytest.raises(BankError, match="contains no rows"):
         TeacherBank.load(copied)
     replace_rows(bank.rows.slice(0, 9))
     with pytest.raises(BankError, match="9 rows do not fit the vectors"):
