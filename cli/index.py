@@ -99,7 +99,8 @@ def index(
     that are not used and the number of other files by extension.
 
     An index has one model, window, hop, precision and number of dimensions. They are chosen when it is made, and
-    recorded; for others, make another index. Its engine is recorded too, and another one may go on with it. Needs pip install 'auricle[search]'.
+    recorded; for others, make another index. Its engine is recorded too, and another one may go on with it.
+    Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)

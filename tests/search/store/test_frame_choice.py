@@ -125,7 +125,7 @@ def test_files_that_are_away_keep_their_entries_and_are_counted(without):
 
 
 def test_older_programs_refuse_by_the_name_of_the_setting(without, monkeypatch):
-    sounds, index = without
+    _, index = without
     choose_frames(index, "int8")
     older = {name: value for name, value in index_record.SETTINGS.items() if name != "frames"}
     with monkeypatch.context() as patch:
