@@ -87,7 +87,7 @@ def moments(
             unless=no_server or model is not None or head is not None,
         )
         if answered is not None:
-            show_hits(None, answered.hits, as_json, export, title=sentence)
+            show_hits(None, answered.hits, as_json, export, _why_none(head, min_percentile), title=sentence)
             return
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
@@ -105,4 +105,14 @@ def moments(
                     "--hop, --edges and --min-percentile do not go with --head, which finds spans by itself."
                 )
             found = moments_by_head(sounds, head, file, sentence, top=top)
-        show_hits(sounds, found, as_json, export, title=sentence)
+        show_hits(sounds, found, as_json, export, _why_none(head, min_percentile), title=sentence)
+
+
+def _why_none(head: str | None, min_percentile: float | None) -> list[str]:
+    """What to try where no moment was found."""
+    if head is not None or min_percentile == 0:
+        return []
+    return [
+        "No moment fits better than common questions do. --min-percentile 0 shows the best ones all the same, with how "
+        "many per cent of these questions each exceeds."
+    ]
