@@ -41,10 +41,10 @@ def index(
     dims: Annotated[int | None, DIMS] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     frames: Annotated[
-        Literal["float16", "int8"] | None,
+        Literal["float16", "int8", "none"] | None,
         typer.Option(
-            help="New index: also keep a vector a second (frames), so that `auricle moments` does not read the sound. "
-            "Says before it starts how much disk that takes."
+            help="Also keep a vector a second (frames), so that `auricle moments` does not read the sound. Adds them "
+            "to an index that has none; says before it starts how much disk that takes. none: removes them."
         ),
     ] = None,
     watch: Annotated[
@@ -98,15 +98,16 @@ def index(
     any time; the next run continues. Unreadable files are skipped and listed at the end, with metadata rows
     that are not used and the number of other files by extension.
 
-    An index has one model, window, hop, precision, number of dimensions and kind of frames. They are chosen when it
-    is made, and recorded; for others, make another index. Its engine is recorded too, and another one may go on with
-    it. Needs pip install 'auricle[search]'.
+    An index has one model, window, hop, precision and number of dimensions. They are chosen when it is made, and
+    recorded; for others, make another index. Its engine is recorded too, and another one may go on with it.
+    Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
         from ..search.index_creation import loader_by_engine
         from ..search.sound_index import EncoderSettings, SearchError, SoundIndex
         from ..search.store.index_folder import IndexFolder
+        from ..search.update.frame_choice import choose_frames
         from ..search.update.walking import check_root
 
         with one_line_errors(SearchError, OSError, ImportError), Interrupts() as interrupts:
@@ -115,7 +116,8 @@ def index(
                 "loader": loader_by_engine(engine, workers),
                 "trust_remote_code": trust_remote_code,
             }
-            settings = EncoderSettings(window, precision, dims, frames=frames, engine=engine)
+            kept = None if frames == "none" else frames
+            settings = EncoderSettings(window, precision, dims, frames=kept, engine=engine)
             if watch is not None and export is not None and not export.suffix:
                 raise SearchError(
                     f"--export {export}: a folder of links cannot be combined with --watch; export to a file."
@@ -126,8 +128,10 @@ def index(
                     check_root(folder)
             chosen = model
             if not IndexFolder(index_dir).exists("index.json"):
-                settings = EncoderSettings(window, precision, dims, frames=frames, engine=engine or "auto")
+                settings = EncoderSettings(window, precision, dims, frames=kept, engine=engine or "auto")
                 chosen = model or _default_model()
+            elif frames is not None:
+                choose_frames(index_dir, frames)
             if chosen is not None:
                 try:
                     sounds = SoundIndex.create(
@@ -148,7 +152,7 @@ def index(
                 sounds = SoundIndex(index_dir, **process)
                 sounds.check_settings(hop_seconds=hop, exact_windows=exact_windows, settings=settings)
 
-            if frames is not None:
+            if kept is not None:
                 _tell_size_of_frames(sounds, folders, prune=prune)
             reported: tuple[list[Any], list[Any]] | None = None
             while True:

@@ -63,7 +63,17 @@ def report_as_json(report: "IndexReport") -> dict[str, Any]:
     from ..files.reading_report import ReadingReport, paths_with_reasons
 
     rows = {(row.file, row.text) for row in report.rows}
-    names = ("added", "changed", "described", "moved", "removed", "unchanged", "windows")
+    names = (
+        "added",
+        "changed",
+        "described",
+        "moved",
+        "removed",
+        "unchanged",
+        "windows",
+        "with_frames",
+        "without_frames",
+    )
     skipped = [fault for fault in report.faults if fault not in rows]
     no_longer = [
         {"path": path, "reason": reason, "kept": kept}

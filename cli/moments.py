@@ -20,8 +20,6 @@ from .index_options import (
     show_hits,
 )
 
-NOTHING_ABOVE = ("No moment exceeds enough of the common queries; a lower --min-percentile shows more.",)
-
 
 def moments(
     file: Annotated[Path, typer.Argument(help="Recording. It need not be in the index.")],
@@ -89,7 +87,7 @@ def moments(
             unless=no_server or model is not None or head is not None,
         )
         if answered is not None:
-            show_hits(None, answered.hits, as_json, export, NOTHING_ABOVE, title=sentence)
+            show_hits(None, answered.hits, as_json, export, _why_none(head, min_percentile), title=sentence)
             return
         sounds = open_index(
             index_dir, None, template=template, model=model, trust_remote_code=trust_remote_code
@@ -107,4 +105,14 @@ def moments(
                     "--hop, --edges and --min-percentile do not go with --head, which finds spans by itself."
                 )
             found = moments_by_head(sounds, head, file, sentence, top=top)
-        show_hits(sounds, found, as_json, export, NOTHING_ABOVE if head is None else (), title=sentence)
+        show_hits(sounds, found, as_json, export, _why_none(head, min_percentile), title=sentence)
+
+
+def _why_none(head: str | None, min_percentile: float | None) -> list[str]:
+    """What to try if no moment was found."""
+    if head is not None or min_percentile == 0:
+        return []
+    return [
+        "No moment exceeds enough of the common queries. --min-percentile 0 shows the best ones, with the percentage of "
+        "common queries that each exceeds."
+    ]

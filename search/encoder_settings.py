@@ -80,8 +80,8 @@ class EncoderSettings:
             kept = record["settings"]["frames"]
             words = f"keeps frames as {kept}" if kept else "keeps no frames"
             raise SearchError(
-                f"{directory}: {words}, not as {self.frames}; that is chosen when an index is made. Name another "
-                "--index."
+                f"{directory}: {words}, not as {self.frames}; `auricle index --frames` adds them, and --frames none "
+                "takes them away."
             )
         for name, (value, words) in held.items():
             wanted = getattr(self, name)

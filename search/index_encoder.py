@@ -17,10 +17,10 @@ from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option
 from .errors import SearchError
+from .frame_writing import keep_frames, write_frames
 from .index_creation import check_hop, check_precision, place_of
 from .store.index_folder import IndexFolder
 from .store.kept_frames import KeptFrames, kept_frames
-from .update.indexing import content_digest
 
 if TYPE_CHECKING:
     from ..encoders.recordings.recording_frames import RecordingFrames
@@ -264,6 +264,24 @@ class IndexEncoder:
         embedded = embed_files(self.encoder, paths, heard=self._heard, **how)
         yield from embedded if frames is None else keep_frames(self.encoder, frames, embedded)
 
+    def write_frames(
+        self, frames: KeptFrames, path: str, digest: str, check: Callable[[], None] | None = None
+    ) -> None:
+        """
+        Embeds the frames of a file and keeps them.
+
+        Args:
+            frames: where they go.
+            path: of the file.
+            digest: of its content.
+            check: is called between batches, and ends this if it raises.
+
+        Raises:
+            AudioReadError, OSError: if the file cannot be read.
+            StoreError: if frames cannot be written.
+        """
+        write_frames(self.encoder, frames, path, digest, check)
+
     def hear(self, heard: Callable[[str, float], None]) -> None:
         """Sets the function that [`embed_files`] calls with a path and the seconds of sound embedded so far."""
         self._heard = heard
@@ -348,37 +366,6 @@ class IndexEncoder:
             raise SearchError(str(error)) from error
 
 
-def keep_frames(
-    encoder: AudioTextEncoder,
-    frames: KeptFrames,
-    embedded: "Iterator[tuple[str, WindowVectors | Exception]]",
-) -> "Iterator[tuple[str, WindowVectors | Exception]]":
-    """
-    Embeds the frames of each file behind its windows and keeps them, before its windows are passed on.
-
-    Args:
-        encoder: the index's.
-        frames: where they go.
-        embedded: paths and their windows; a path that has none, or whose frames cannot be embedded, is passed on
-            with what is wrong.
-
-    Raises:
-        StoreError: if frames cannot be written.
-    """
-    from ..encoders.recordings.short_windows import FRAME_HOP_SECONDS, stream_short_windows
-    from ..processing import AudioReadError
-
-    hop = min(FRAME_HOP_SECONDS, encoder.window_seconds)
-    for path, found in embedded:
-        if not isinstance(found, Exception):
-            try:
-                batches = stream_short_windows(encoder, encoder.pieces(path), hop_seconds=hop, name=path)
-                frames.write(content_digest(path), batches, hop)
-            except (AudioReadError, OSError) as error:
-                found = error
-        yield path, found
-
-
 def _cut_note(encoder: AudioTextEncoder, sentences: Sequence[str]) -> str:
     lengths = caption_lengths(encoder, list(sentences))
     if lengths is None or not lengths.cut:
@@ -398,4 +385,4 @@ def _prepare(encoder: AudioTextEncoder, sentence: str) -> None:
         raise SearchError(f"The query {str(error).removeprefix('text[0] is ')}") from error
 
 
-__all__ = ["IndexEncoder", "keep_frames"]
+__all__ = ["IndexEncoder"]

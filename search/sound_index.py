@@ -207,6 +207,7 @@ class SoundIndex:
             prune=prune,
             progress=progress,
             hear=self._encoder.hear,
+            write_frames=self._encoder.write_frames,
             check=check,
         )
         self._contents.forget()

@@ -10,6 +10,9 @@ SMOOTHING = (0.25, 0.5, 0.25)
 SHORTEST_SECONDS = 1.0
 # Scores at the median that a span's mean is taken with: they hold back spans of few scores.
 PRIOR_SCORES = 2
+# A longer span is mostly a stretch in which the background changed, not an event: it counts a tenth.
+LONG_SECONDS = 15.0
+LONG_WEIGHT = 0.1
 
 
 class CurveSpan(NamedTuple):
@@ -65,7 +68,8 @@ def find_spans(
     From the highest score that no span has yet, a span continues to both sides as long as the curve is above a level
     between the curve's median and that peak. Its edges are where the curve, taken as straight between two scores,
     crosses that level. Spans are ranked by their strength: the sum of the heights above the median, divided by the
-    number of scores plus two. That is their mean, held back where few scores make it up.
+    number of scores plus two. That is their mean, held back where few scores make it up. A span of more than 15 s
+    counts a tenth of that: such stretches mostly come from a change of background.
 
     Args:
         scores: ``(n,)``, one each ``hop_seconds``; the n-th belongs to ``(n + 0.5) * hop_seconds``.
@@ -105,6 +109,8 @@ def find_spans(
         start, end = _at_least(shortest, start, min(end, duration), duration)
         inside = height[first : last + 1]
         strength = float(inside.sum() / (len(inside) + PRIOR_SCORES))
+        if end - start > LONG_SECONDS:
+            strength *= LONG_WEIGHT
         spans.append(CurveSpan(start, end, strength, float(scores[peak]), first, last))
     return sorted(spans, key=lambda span: -span.strength)[:top]
 

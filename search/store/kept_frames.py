@@ -97,6 +97,10 @@ class KeptFrames:
             return None
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), hop
 
+    def has(self, digest: str) -> bool:
+        """Whether there are frames of a content; whether they can be read is not looked at."""
+        return self._path(digest).is_file()
+
     def remove_others(self, digests: Iterable[str]) -> None:
         """Takes away the frames of contents that are not among these, and what a killed process left."""
         kept = {self._path(digest).name for digest in digests}

@@ -20,7 +20,7 @@ class FrameSize:
         width: of a frame's vector.
         bytes_an_hour: of disk.
         hours: of sound whose headers tell their length.
-        files: sounds in the folders.
+        files: sounds in the index and the folders.
         unknown: those of them whose headers do not.
     """
 
@@ -47,7 +47,7 @@ class FrameSize:
 
 def expected_frame_size(store: Store, roots: Sequence[str], *, prune: bool = False) -> FrameSize | None:
     """
-    What the frames of all sounds below folders take, from the files' headers alone.
+    What the frames of all sounds of an index and below folders take, from its table and the files' headers alone.
 
     Args:
         store: of the index.
@@ -66,8 +66,11 @@ def expected_frame_size(store: Store, roots: Sequence[str], *, prune: bool = Fal
     if frames is None:
         return None
     found = survey([path_as_stored(root) for root in roots], supported_audio_extensions(), {}, prune=prune)
-    seconds, unknown = 0.0, 0
-    for file in found.files:
+    table = store.file_rows(["path", "duration"])
+    known = dict(zip(table.column("path").to_pylist(), table.column("duration").to_pylist(), strict=True))
+    fresh = [file for file in found.files if file.path not in known]
+    seconds, unknown = float(sum(known.values())), 0
+    for file in fresh:
         try:
             seconds += soundfile.info(file.path).duration
         except (OSError, RuntimeError):
@@ -77,7 +80,7 @@ def expected_frame_size(store: Store, roots: Sequence[str], *, prune: bool = Fal
         frames.width,
         frames.bytes_an_hour(min(HOP_SECONDS, store.record["window_seconds"])),
         seconds / 3600,
-        len(found.files),
+        len(known) + len(fresh),
         unknown,
     )
 

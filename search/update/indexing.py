@@ -37,6 +37,8 @@ class IndexReport:
         described: number of files with new metadata and the same audio: a metadata file changed, or this version
             reads more fields of the file.
         windows: number of windows embedded.
+        with_frames: number of contents that were in the index and whose frames were added.
+        without_frames: number of contents without frames in an index that keeps them: gone, changed or unreadable.
         faults: (path, reason) of unreadable files, of unreadable metadata files, and of their rows that are not
             used or whose names match only loosely.
         rows: these rows again, with file, line and whether they are used.
@@ -56,6 +58,8 @@ class IndexReport:
     removed: int = 0
     unchanged: int = 0
     windows: int = 0
+    with_frames: int = 0
+    without_frames: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
     rows: list[RowFault] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
@@ -82,7 +86,9 @@ class IndexReport:
         parts = [f"{getattr(self, name):,} {name}" for name in names]
         parts += [f"{len(self.lost):,} no longer readable and removed"] if self.lost else []
         parts += [f"{len(self.kept):,} not accessible and kept"] if self.kept else []
-        return f"{', '.join(parts)}; {self.windows:,} windows embedded"
+        told = f"{', '.join(parts)}; {self.windows:,} windows embedded"
+        told += f"; frames of {self.with_frames:,} more files" if self.with_frames else ""
+        return told + (f"; {self.without_frames:,} without frames" if self.without_frames else "")
 
 
 def update_index(

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...processing import supported_audio_extensions
 from ..store.index_store import Store
-from ..store.kept_frames import kept_frames
 from ..store.write_lock import writing
+from .frame_choice import embed_missing_frames
 from .indexing import IndexReport, update_index
 from .survey import survey
 from .walking import check_root
 
 if TYPE_CHECKING:
+    from .frame_choice import WriteFrames
     from .index_progress import IndexProgress
     from .indexing import EmbedFiles
 
@@ -24,6 +25,7 @@ def update_from_folders(
     prune: bool,
     progress: "bool | Callable[[IndexProgress], None]",
     hear: Callable[..., Any],
+    write_frames: "WriteFrames",
     check: Callable[[], None] | None = None,
 ) -> IndexReport:
     """
@@ -33,6 +35,7 @@ def update_from_folders(
         store: the index.
         roots: absolute paths of folders or files.
         embed_files, progress, hear, check: as of [`update_index`].
+        write_frames: embeds and keeps the frames of a file, where the index keeps frames.
         prune: take a folder's files out even if it is gone, or no sound at all is left in it.
 
     Raises:
@@ -58,9 +61,7 @@ def update_from_folders(
             hear=hear,
             check=check,
         )
-        frames = kept_frames(store.folder, store.record)
-        if frames is not None:
-            frames.remove_others(row["digest"] for row in store.files().values())
+        embed_missing_frames(store, report, write_frames, progress=progress is True, check=check)
     told = [(row.file, row.text) for row in found.said.rows]
     report.faults = found.faults + found.said.unread + told + report.faults
     report.kept = found.kept + report.kept

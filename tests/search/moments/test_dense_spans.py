@@ -52,6 +52,15 @@ def test_a_span_of_one_score_is_held_back():
     assert long.first == 1 and short.first == 10 and short.peak > long.peak
 
 
+def test_a_long_stretch_comes_behind_short_spans_but_is_kept():
+    scores = np.zeros(100)
+    scores[10:40], scores[60:64] = 1.0, 0.6
+    short, long = find_spans(scores, hop_seconds=1.0, duration=100.0, top=5)[:2]
+    assert (round(short.start), round(short.end)) == (60, 64)
+    assert (round(long.start), round(long.end)) == (10, 40)
+    assert long.strength < short.strength
+
+
 @pytest.mark.parametrize("scores", [[], [1.0, np.nan], [np.inf]])
 def test_scores_that_are_no_numbers_are_refused(scores):
     with pytest.raises(ValueError, match="finite numbers, at least one"):

@@ -157,9 +157,7 @@ def test_the_command_tells_the_size_and_keeps_the_choice(model, tmp_path):
         EncoderSettings(frames="int4")
 
 
-def test_an_index_without_frames_refuses_them_later(made):
+def test_an_index_without_frames_says_how_they_are_added(made):
     _, index = made
-    with pytest.raises(
-        SearchError, match="keeps no frames, not as int8; that is chosen when an index is made"
-    ):
+    with pytest.raises(SearchError, match="keeps no frames, not as int8; `auricle index --frames` adds them"):
         index.check_settings(settings=EncoderSettings(frames="int8"))
