@@ -3,11 +3,10 @@ Does distillation help where captions overlap, and does cross-fitting the teache
 
     python benchmarks/overlap_study/run.py --seeds 11-18
     python benchmarks/overlap_study/run.py --rows control_u50,seen_u50,cross_fit_u50 --seeds 11-13
-    python benchmarks/overlap_study/table.py
 
 A finished row is a small JSON file; a row that is there is skipped, unless it is of another recipe, row or
 version of the study. Start and teachers of a seed are kept in the work directory and shared by its rows.
-docs/experiments/overlap.md has the plan and the results.
+docs/experiments/overlap.md has the plan.
 """
 
 import argparse
@@ -138,10 +137,10 @@ def run_seed(recipe: Path, names: list[str], seed: int, rows_dir: Path, work_dir
             )
         rows_dir.mkdir(parents=True, exist_ok=True)
         write_json(row_path(rows_dir, name, seed), record)
-        figure = record["figures"]["test"]["multi_text_to_audio_mAP@16"]
+        figure, before = (record[of]["test"]["multi_text_to_audio_mAP@16"] for of in ("figures", "start"))
         print(
-            f"seed {seed} {name}: mAP@16 {figure:.4f} (start {record['start']['test']['multi_text_to_audio_mAP@16']:.4f})"
-            f", {record['cpu_seconds']:.0f} + {shared:.0f} CPU seconds",
+            f"seed {seed} {name}: mAP@16 {figure:.4f} (start {before:.4f}), "
+            f"{record['cpu_seconds']:.0f} + {shared:.0f} CPU seconds",
             flush=True,
         )
 
