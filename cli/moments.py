@@ -113,6 +113,6 @@ def _why_none(head: str | None, min_percentile: float | None) -> list[str]:
     if head is not None or min_percentile == 0:
         return []
     return [
-        "No moment exceeds enough of the common queries. --min-percentile 0 shows the best ones, with the percentage of "
+        "No moment exceeds enough of the common queries. --min-percentile 0 shows the best ones, with the share of "
         "common queries that each exceeds."
     ]
