@@ -71,13 +71,13 @@ def _parts(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _table(parts: list[tuple[str, Mapping[str, Any]]], key: str, sign: str = "") -> list[str]:
-    lines = [f"{'':<22}{'queries':>8}" + "".join(f"{name:>24}" for name in COLUMNS)]
+    lines = [f"{'':<22}{'queries':>8}" + "".join(f"{name:>26}" for name in COLUMNS)]
     for name, part in parts:
         cells = []
         for column in COLUMNS:
             entry = part[key][column]
             cells.append(f"{entry['value']:{sign}.4f} [{entry['low']:{sign}.4f}, {entry['high']:{sign}.4f}]")
-        lines.append(f"{name:<22}{part['queries']:>8}" + "".join(f"{cell:>24}" for cell in cells))
+        lines.append(f"{name:<22}{part['queries']:>8}" + "".join(f"{cell:>26}" for cell in cells))
     return lines
 
 
