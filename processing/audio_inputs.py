@@ -48,7 +48,7 @@ def as_clip_list(audio: Any) -> list[Any]:
         raise ValueError(f"audio is a {type(audio).__name__}; accepted: {ACCEPTED}, or a sequence of these.")
     clips = list(audio)
     if not clips:
-        raise ValueError("audio is an empty list; give at least one sound.")
+        raise ValueError("audio is an empty list; give at least one clip.")
     if _is_number(clips[0]):
         return [np.asarray(clips)]
     lengths = {len(clip) if isinstance(clip, list | tuple) and _is_flat(clip) else 0 for clip in clips}
@@ -191,9 +191,7 @@ def _clips_of_array(array: Any) -> list[Any]:
             "(batch, channels, samples)."
         )
     if not len(array):
-        raise ValueError(
-            f"audio has the shape {tuple(array.shape)}: it contains no clip; give at least one clip."
-        )
+        raise ValueError(f"audio has the shape {tuple(array.shape)}: no clip; give at least one clip.")
     return list(array)
 
 

@@ -251,7 +251,7 @@ REFUSED_AUDIO = [
     (
         "an empty sequence",
         [list, lambda: np.array([], dtype=object), lambda: torch.zeros(0, 5)],
-        "give at least one sound",
+        "give at least one clip",
     ),
     ("anything else", [lambda: 3.5, lambda: object()], "accepted: a file path, the bytes of a file"),
 ]
