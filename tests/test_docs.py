@@ -15,7 +15,7 @@ from auricle.cli.main import TAKES_RECIPE_FIELDS, app
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS_PAGE = ROOT / "docs" / "llms.txt"
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md")]
-PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").glob("*.md")), AGENTS_PAGE]
+PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").rglob("*.md")), AGENTS_PAGE]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 
 
