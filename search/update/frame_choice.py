@@ -1,4 +1,4 @@
-"""Frames added to an index that was made without them, or taken away; and frames that an index lacks embedded."""
+"""Adds frames to an index that was made without them, removes them, and embeds missing ones."""
 
 import os
 import shutil
@@ -23,20 +23,20 @@ WriteFrames = Callable[[KeptFrames, str, str, Callable[[], None] | None], None]
 
 def choose_frames(directory: str | os.PathLike[str], kind: str) -> None:
     """
-    Notes in an existing index that it keeps frames, or takes them away. The next update embeds what is missing.
+    Turns the frames of an existing index on or off. The next update embeds the missing ones.
 
     The choice is written first. If the update after it is killed, the index answers as before, reads the sound where
     frames are missing, and every later update goes on. Programs that do not know the setting refuse the index from
-    then on, until the frames are taken away.
+    then on, until the frames are removed.
 
     Args:
         directory: of the index.
         kind: "float16" or "int8"; or "none".
 
     Raises:
-        SearchError: for another kind, an index that keeps frames of the other kind or lies in an object store, or
-            while another process writes it.
-        StoreError: if there is no index.
+        SearchError: for an unknown kind, an index that keeps frames of the other kind, an index in an object store,
+            or an index that another process is writing.
+        StoreError: if the directory has no index.
     """
     if kind not in (NO_FRAMES, *FRAME_KINDS):
         raise SearchError(
@@ -89,7 +89,7 @@ def embed_missing_frames(
     frames.remove_others(row["digest"] for row in rows.values())
     waiting = {}
     for path, row in rows.items():
-        # Of several files of one content any that is as it was will do.
+        # Of several files with the same content, any unchanged one serves.
         if not frames.has(row["digest"]) and (row["digest"] not in waiting or _unchanged(path, row)):
             waiting[row["digest"]] = path
     for digest, path in tqdm(
