@@ -88,7 +88,7 @@ def open_or_create(
     trust_remote_code: bool = False,
 ) -> tuple[AudioTextEncoder, dict[str, Any]]:
     """
-    Loads the model of an index, and makes the index empty if there is none.
+    Loads the model of an index; creates an empty index if the directory has none.
 
     Args:
         directory, model, hop_seconds, exact_windows, settings, trust_remote_code: as of [`SoundIndex.create`].
@@ -185,8 +185,8 @@ def check_record(
 ) -> None:
     """
     Raises:
-        SearchError: if an index holds vectors of another model, window or hop than those that are to go in, or of a
-            model that runs code of its repository only in one of both.
+        SearchError: if the index was made with another model, window or hop than the given ones, or if only one of
+            both models runs code of its repository.
     """
     if held["settings"]["remote_code"] != wanted["settings"]["remote_code"]:
         how = ("without", "leave out") if wanted["settings"]["remote_code"] else ("with", "give")

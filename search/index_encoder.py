@@ -45,7 +45,7 @@ class IndexEncoder:
         trust_remote_code: run code of the model's repository, if the index was made so.
 
     Raises:
-        SearchError: if the text tower is none, or of another model.
+        SearchError: if the text tower cannot be read or belongs to another model.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class IndexEncoder:
 
             try:
                 exported = OnnxEncoder(text_tower)
-                # An export may hold the audio tower alone.
+                # An export may contain the audio tower only.
                 _ = exported.text_tower
             except (ValueError, OSError) as error:
                 raise SearchError(str(error)) from error
@@ -107,7 +107,7 @@ class IndexEncoder:
             remember_fingerprint(encoder.name, encoder.loaded_files, self.record["fingerprint"])
 
     def close(self) -> None:
-        """Lets go of what is loaded; what is to be embedded later raises SearchError."""
+        """Releases the loaded model; later calls that need it raise SearchError."""
         with self._lock:
             self._encoder = self._text_encoder = None
             self._closed = True
@@ -118,7 +118,7 @@ class IndexEncoder:
         The index's encoder.
 
         Raises:
-            SearchError: if it cannot be loaded, or is not the one that the index was made with.
+            SearchError: if the model cannot be loaded, or differs from the model of the index.
         """
         with self._lock:
             if self._closed:
@@ -168,7 +168,7 @@ class IndexEncoder:
 
     def options(self) -> dict[str, Any]:
         """
-        How it is loaded: arguments of [`load_encoder`], without those that have their defaults.
+        Arguments of [`load_encoder`] that reproduce this encoder, without those at their defaults.
 
         Raises:
             SearchError: if it runs code of its repository, and that is not trusted.
@@ -218,7 +218,7 @@ class IndexEncoder:
             raise SearchError(str(error)) from error
 
     def _for_texts(self) -> AudioTextEncoder | None:
-        """The text side of the model alone, where the loader has it and nothing is loaded yet; for queries."""
+        """The text tower only, for queries, if the loader supports it and nothing is loaded yet."""
         load = getattr(self._loader, "for_texts", None)
         with self._lock:
             # A model at a new place is loaded whole, and the place remembered.
@@ -240,7 +240,7 @@ class IndexEncoder:
 
         Args:
             paths: of sound files; without any, no model is loaded.
-            cluster: embeds them in place of this process.
+            cluster: computes the embeddings instead of this process.
         """
         first = next(paths, None)
         if first is None:
@@ -298,8 +298,8 @@ class IndexEncoder:
 
         Args:
             path: of a sound file.
-            start: of the part, seconds.
-            seconds: how much; None is to the end.
+            start: start of the part, seconds.
+            seconds: length of the part; None means up to the end.
             hop_seconds: between windows; a window if not given.
 
         Raises:

@@ -22,10 +22,10 @@ from .sound_index import SoundIndex
 from .store.entries import FileEntry
 
 CANDIDATES = ("split", "index")
-# Every metric looks at 16 ranks at most: of files outside the split no more than the best of each query matter.
+# No metric uses more than 16 ranks, so the best files outside the split are enough for each query.
 OTHERS_KEPT = 100
 FILES_AT_A_TIME = 256
-# What counts as the whole of a file, seconds.
+# Two durations that differ by less count as equal, seconds.
 SAME_LENGTH_SECONDS = 0.05
 
 
@@ -35,7 +35,7 @@ class IndexedSplit:
     A split as an index has it.
 
     Attributes:
-        table: its rows; those of missing clips are skipped.
+        table: rows of the split; rows of missing clips are skipped.
         paths: of the index's file for each distinct clip of the table.
         missing: (clip id, reason) of the clips that the index does not have.
         clips: distinct clips of the split, missing ones included.
@@ -57,7 +57,7 @@ def find_split(index: SoundIndex, table: Dataset, *, progress: bool = False) -> 
         progress: show a progress bar of files that are read to compare contents.
 
     Raises:
-        SearchError: if the split is empty or the index has none of its sounds.
+        SearchError: if the split is empty or none of its sounds is in the index.
     """
     if not len(table):
         raise SearchError("the split has no rows to evaluate.")
@@ -78,7 +78,7 @@ def find_split(index: SoundIndex, table: Dataset, *, progress: bool = False) -> 
             found[clip] = path
     if not found:
         raise SearchError(
-            f"{index.directory}: has none of the {len(clips)} sounds of the split; for one, {missing[0][0]}: "
+            f"{index.directory}: contains none of the {len(clips)} sounds of the split; for example, {missing[0][0]}: "
             f"{missing[0][1]}."
         )
     if missing:
@@ -120,17 +120,17 @@ def index_similarities(
     progress: bool = False,
 ) -> Similarities:
     """
-    The scores that search over an index compares: those of the stored vectors.
+    The scores that a search of the index compares, computed from the stored vectors.
 
-    They are computed from every vector. Of an index that is so large that search is approximate, they are those of
+    Every vector is compared. If the index is so large that search is approximate, the scores equal those of
     ``search(..., exact=True)``.
 
     Args:
-        index: of the split's sounds.
+        index: contains the split's sounds.
         split: see [`find_split`].
-        rank: "window", a file's score is its best window's; "clip", that of the vector of the whole file.
-        candidates: "split" ranks the split's sounds alone; "index" ranks all files of the index, and what is not of
-            the split counts as wrong. The last columns then are, of each query, the scores of the best other files.
+        rank: "window" scores a file by its best window, "clip" by the vector of the whole file.
+        candidates: "split" ranks only the sounds of the split. "index" ranks all files of the index, and files outside
+            the split count as wrong; the last columns are then the scores of the best other files for each query.
         progress: show a progress bar.
 
     Raises:
@@ -188,9 +188,9 @@ def index_record(index: SoundIndex) -> dict[str, Any]:
 
     Returns:
         ``directory``; ``model``, its ``fingerprint``, window, hop, width and the settings as in ``index.json``;
-        ``generation``, the version of the table, which every change raises, and ``waiting_files``, those that are
-        not in the table yet; numbers of ``files`` and ``windows``; ``contents``, a SHA-256 of the files' digests,
-        which is equal wherever the sounds are; ``approximate``, whether search over it is.
+        ``generation``, the version of the table, which every change raises, and ``waiting_files``, the number of
+        files that are not in the table yet; numbers of ``files`` and ``windows``; ``contents``, a SHA-256 of the
+        files' digests, which does not depend on paths; ``approximate``, whether search over it is approximate.
     """
     store = index.store
     names = ("model", "fingerprint", "window_seconds", "hop_seconds", "width", "settings")

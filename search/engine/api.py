@@ -138,7 +138,7 @@ def make_api(index: ResidentIndex, token: str) -> FastAPI:
 
     @api.get(f"{VERSION}/status", response_model=Status)
     async def status(asks: Asks) -> Any:
-        """What the engine holds: the index, its model and its size."""
+        """The state of the engine: its index, its model and its size."""
         return await work(questions, index.status)
 
     page = docs_page(api.openapi(), MOUNTED_AT)
@@ -225,7 +225,7 @@ def _answer_errors(api: FastAPI) -> None:
 
 
 def _failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """One line, whatever the message and the names in it hold."""
+    """An error response; the message becomes one line, whatever characters it contains."""
     line = " ".join(message.encode("utf-8", "replace").decode().split())
     return JSONResponse({"error": line}, status_code=status, headers=headers)
 
@@ -233,7 +233,7 @@ def _failure(status: int, message: str, headers: Mapping[str, str] | None = None
 def _told(errors: Any) -> str:
     """The first error of a request's fields, with the field and the value in front."""
     first = errors[0]
-    # In front stands where it came from: the body, or the address.
+    # The first part of the location is the body or the address.
     where = ".".join(map(str, first["loc"][1:])) or "the request"
     if first["type"] == "json_invalid":
         return f"the request is not valid JSON ({first.get('ctx', {}).get('error', first['msg'])})."

@@ -1,4 +1,4 @@
-"""The JSON API's requests and results, version 1; names and defaults are those of [`SoundIndex`]."""
+"""Requests and results of the JSON API, version 1; names and defaults follow [`SoundIndex`]."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ class Request(BaseModel):
 
 
 class FilteredRequest(Request):
-    """Filters of files; all conditions must hold."""
+    """Filters of files; a file has to pass all of them."""
 
     glob: Text | None = Field(
         None, description="Pattern of the path, such as `*/rain/*`, also from an indexed folder on."
@@ -92,7 +92,7 @@ class MomentsRequest(Request):
     top: Top = 5
     hop_seconds: Seconds | None = Field(
         None,
-        # Without a floor, one request could ask for a window a nanosecond, and nobody else would be answered.
+        # Without a minimum, one request could ask for a window per nanosecond and block all others.
         ge=SHORTEST_HOP,
         description="From one window's start to the next one's; half a window, or a second for dense.",
     )
@@ -112,7 +112,7 @@ class MomentsRequest(Request):
 
 
 class FoundSound(BaseModel):
-    """One result: a moment of a recording. The fields are those of [`Hit`]."""
+    """One result: a moment of a recording. Its fields are the fields of [`Hit`]."""
 
     path: str
     start: float = Field(description="Of the moment, seconds.")
@@ -138,7 +138,7 @@ class FoundSounds(BaseModel):
 
 
 class Status(BaseModel):
-    """What the engine holds."""
+    """The state of the engine."""
 
     version: str = Field(description="Of auricle.")
     api: Literal["v1"] = "v1"

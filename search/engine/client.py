@@ -25,7 +25,7 @@ class EngineAnswer(NamedTuple):
 
     Attributes:
         hits: results, the best first.
-        why_empty: why there are none, one sentence each.
+        why_empty: reasons for an empty result, one sentence each.
         notes: what else is worth knowing, one sentence each.
     """
 
@@ -90,7 +90,7 @@ def _post(
     Status and JSON of the response.
 
     Raises:
-        OSError: if nobody listens or answers.
+        OSError: if no engine listens or answers.
         ValueError: if the response is not from an engine.
     """
     import http.client

@@ -94,7 +94,7 @@ def _type(entry: Mapping[str, Any]) -> str:
 
 
 def _text(told: str) -> str:
-    """As HTML; what stands between backticks is code."""
+    """The text as HTML; text between backticks becomes code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(told))
 
 

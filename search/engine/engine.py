@@ -18,9 +18,9 @@ class Engine:
     Answers programs from an index that stays open.
 
     Args:
-        open_index: opens the index; called again if it is rebuilt in its place.
+        open_index: opens the index; called again after the index was rebuilt at the same path.
         options: what results depend on besides the index; see [`engine_options`].
-        index: it, opened, if it is.
+        index: the open index, or None.
         mcp: also speak the Model Context Protocol.
 
     Raises:

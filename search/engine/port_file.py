@@ -154,7 +154,7 @@ def new_token() -> str:
 
 def running_engine(index: str | os.PathLike[str]) -> EngineAddress | None:
     """
-    The engine of an index that lives and is known; None if there is none, or its files are not this user's alone.
+    The running engine of an index, found by its port file; None if none runs, or if other users can write its files.
 
     Args:
         index: directory of the index.
@@ -164,7 +164,7 @@ def running_engine(index: str | os.PathLike[str]) -> EngineAddress | None:
     index = os.path.realpath(index)
     path, lock = _files(index)
     try:
-        # Cheap, and the usual case: no engine was ever started here.
+        # Usually no engine was ever started here: check that first, since it is cheap.
         held = os.open(lock, os.O_RDONLY)
     except OSError:
         return None

@@ -39,7 +39,7 @@ class NotAnsweringError(SearchError):
 
 class ResidentIndex:
     """
-    Opens an index once, and again if it is rebuilt in its place; files that come and go are seen at every query.
+    Opens an index once, and again after it was rebuilt at the same path; every query sees added and removed files.
 
     Args:
         open_index: opens it.
@@ -131,7 +131,7 @@ class ResidentIndex:
             wanted: as in [`current`].
 
         Raises:
-            FileNotAllowedError: if it is about such a file, and may not be.
+            FileNotAllowedError: if the query is about a file that this client may not read.
         """
         index = self._answering(wanted)
         path = _checked(index, request.path, any_file)

@@ -1,4 +1,4 @@
-"""From the rows a query is asked of to ranked results, each file once."""
+"""Ranks the rows of an index for a query; each file appears once."""
 
 import json
 import math
@@ -22,9 +22,9 @@ from .index_contents import IndexContents
 from .names import labels, name_scores
 from .ranking import combine_scores, fuse_ranks, percentile_of
 
-# Rows asked of an approximate index: several of one file may be among the best.
+# An approximate index returns more rows than results, since several rows may belong to one file.
 ROWS_AN_ANSWER, FEWEST_ROWS, MOST_ROWS = 20, 200, 50_000
-# What is needed of rows to rank them; the rest is read of the results alone.
+# Columns that ranking needs; other columns are read for the results only.
 RANKED_BY = ("path", "window", "start", "end", "vector")
 DETAILS = ("duration", "tags", "license", "metadata", "digest")
 RANKINGS = ("window", "clip")
@@ -39,7 +39,7 @@ class Question:
 
     Attributes:
         vector: of the query, unit length, ``(width,)``.
-        unwanted: of what should not fit, likewise.
+        unwanted: vectors of what the results should not contain, unit length, ``(unwanted, width)``.
         top: answers at most.
         min_score: minimum of the cosine minus the penalty of ``negative``; None keeps all.
         name_query: rank by these words in names too; None does not.
@@ -76,7 +76,7 @@ def rank_contents(contents: IndexContents, question: Question, filters: Filters)
     """
     The best files of an index that is in memory, each at its best window.
 
-    Ranked by clip, score and cosine are those of the whole file; the span is still that of its best window.
+    With ``rank="clip"``, score and cosine are those of the whole file; the span is still its best window.
 
     Args:
         contents: of the index.
@@ -132,7 +132,7 @@ def ask_table(
     store: Store, contents: IndexContents, question: Question, filters: Filters, *, exact: bool
 ) -> list[Hit]:
     """
-    [`rank_contents`] of the rows of a large table that are near enough to matter, and of those that wait beside it.
+    [`rank_contents`] for a large table: takes the nearest rows, and rows that are not in the table yet.
 
     Args:
         store: of the index.
@@ -176,7 +176,7 @@ def ask_table(
         if question.min_score is not None and _farthest(near, question.vector) < question.min_score:
             # All that is further away scores lower still.
             break
-        # Few files own the best windows, or rows of whole files or unwanted ones stood among them.
+        # A few files own the best windows, or other rows (whole files, unwanted sounds) took their places.
         limit *= 4
     paths = [rows["path"][place] for place in ranked.places]
     found = store.file_rows(["path", *DETAILS], paths).to_pylist() if paths else []

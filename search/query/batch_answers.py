@@ -17,7 +17,7 @@ from .resolved_filters import resolve_filters
 from .unwanted_words import split_question
 
 QUESTIONS_A_BATCH = 256
-# Scores held at once, float32: 64 MB.
+# Scores in memory at once, float32: 64 MB.
 SCORES_A_BLOCK = 16_000_000
 # A product of two matrices rounds otherwise than one of a matrix and a vector.
 ROUNDING = 1e-5
@@ -40,7 +40,7 @@ def answer_many(
     **filters: Any,
 ) -> Iterator[list[Hit]]:
     """
-    The results of each query, in order: those that it would get alone.
+    Answers queries in their order; each gets the same results as if it were asked alone.
 
     With ``names``, or above the limit of exact queries, only the embedding is batched.
 
@@ -145,7 +145,7 @@ def _ranked_together(now: IndexContents, questions: Sequence[Question], kept: Fi
             places = np.concatenate(
                 [np.arange(firsts[file], ends[file]) for file in files] or [np.zeros(0, dtype=np.int64)]
             )
-            # What is near enough to matter is compared and put in order as a single query's rows are.
+            # Rows near enough to matter are compared and sorted exactly as for a single query.
             yield rank_rows(
                 now, {name: values[places] for name, values in rows.items()}, question, allowed[places]
             )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..store.index_store import Store
 
-# Results behind the last one that may be copies of it, and the most that are looked at for copies.
+# Further results that are searched for copies, and the maximum number of results that are compared.
 MORE_ANSWERS, MOST_ANSWERS = 10, 10_000
 
 
@@ -26,7 +26,7 @@ class CopyGroup:
     Attributes:
         hit: the best of them.
         copies: files of the same content, byte by byte, in their order.
-        near: files whose vectors are near that of the best one, in their order.
+        near: files whose vectors are close to the best file's vector, in order.
     """
 
     hit: Hit
@@ -54,7 +54,7 @@ def group_copies(
     hits: Sequence[Hit], vectors: "Mapping[str, np.ndarray] | None" = None, near_cosine: float = 1.0
 ) -> list[CopyGroup]:
     """
-    Results in their order, each with those behind it that are copies of it.
+    Groups results: each is followed by the lower results that are copies of it.
 
     Args:
         hits: the best first. One without a digest is not a copy of anything.
@@ -123,7 +123,7 @@ def find_groups(
         if near_cosine is not None and store is not None:
             vectors = _vectors(store, [hit.path for hit in hits])
         groups = group_copies(hits, vectors, 1.0 if near_cosine is None else near_cosine)
-        # One group more than wanted: all copies of the wanted ones then stand before it.
+        # One group more than wanted: then all copies of the wanted groups have been seen.
         if len(groups) > top or len(hits) < count or count >= MOST_ANSWERS:
             return groups[:top]
         count = min(2 * count, MOST_ANSWERS)

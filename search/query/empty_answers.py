@@ -37,8 +37,8 @@ def empty_because(files: Mapping[str, np.ndarray], filters: Filters, names: Mapp
         names: how the person who reads it calls each field of [`Filters`]; such as `OPTIONS`.
 
     Returns:
-        One sentence a filter that alone leaves no file; if each leaves some, one on what they leave together. None if
-        some file passes all of them.
+        For each filter that excludes every file by itself, one sentence; if each passes some files, one sentence on
+        their combination. None if some file passes all of them.
     """
     if not len(files["path"]) or filters.mask(files).any():
         return []
@@ -54,7 +54,7 @@ def empty_because(files: Mapping[str, np.ndarray], filters: Filters, names: Mapp
 
 
 def _single(filters: Filters, names: Mapping[str, str]) -> Iterable[tuple[str, str, Filters]]:
-    """Label, value and a filter of each condition alone."""
+    """Label, value and filter of each condition, one condition at a time."""
     none = Filters(roots=filters.roots)
     for entry in fields(Filters):
         value = getattr(filters, entry.name)
@@ -104,7 +104,7 @@ def _near_values(wanted: str, held: Counter[str], what: str) -> str:
 
 
 def _nearest(wanted: str, held: Counter[str]) -> list[str]:
-    """Values that are the same but for upper and lower case, that hold the wanted one, or that are spelt alike."""
+    """Values that differ only in case, contain the wanted value, or are spelt similarly."""
     folded = composed(wanted).casefold()
     by_form: dict[str, list[str]] = {}
     for value, _ in held.most_common():

@@ -25,7 +25,7 @@ MOST_ROOTS = 32
 @dataclass(frozen=True)
 class Filters:
     """
-    Conditions that all have to hold; None is not a condition.
+    Conditions on files; a file has to meet all of them. None means no condition.
 
     Texts are compared in Unicode's form NFC: what a keyboard writes finds what macOS stores.
 
@@ -34,7 +34,7 @@ class Filters:
         tag: a folder's name, or a tag that the metadata give.
         min_duration, max_duration: of the file, seconds.
         file: only windows of this file.
-        license: as the metadata tell it.
+        license: exactly as in the metadata.
         metadata: values by name, each exactly.
         file_type: ending of the file's name, such as "flac", in upper or lower case, with or without the dot.
         roots: absolute; folders that were indexed, which ``glob`` may count from. The index gives them.
@@ -56,7 +56,7 @@ class Filters:
         From keyword arguments.
 
         Raises:
-            SearchError: for one that there is not.
+            SearchError: for a name that is not a field.
         """
         known = [entry.name for entry in fields(cls) if entry.name != "roots"]
         unknown = sorted(set(conditions) - set(known))
@@ -120,8 +120,8 @@ class Filters:
         return kept
 
     def fits(self, path: str) -> bool:
-        """Whether a path is one that ``glob`` leaves."""
-        # Folders' names mean what they say, whatever this system thinks of upper and lower case.
+        """Whether a path matches ``glob``."""
+        # Folder names match case-sensitively on every system.
         if self.glob is None:
             return True
         pattern = composed(_as_stored(self.glob))
@@ -133,7 +133,7 @@ class Filters:
 
     def sql(self) -> str | None:
         """
-        The same as a condition of the table; None if there is none.
+        The same conditions as an SQL expression of the table; None if there are no conditions.
 
         Of ``glob`` it leaves at least what fits; see [`glob_expression`].
         """
@@ -147,7 +147,7 @@ class Filters:
             if len(self.roots) <= MOST_ROOTS:
                 globs = [pattern, *(glob.escape(root) + pattern for root in self._prefixes())]
             else:
-                # Behind whatever folder: more than fits, and one expression.
+                # Too many folders to list: match behind any folder, in one expression.
                 globs = [pattern, f"*{os.sep}{pattern}"]
             either = [f"regexp_like(path, {_text(glob_expression(one))})" for one in globs]
             parts.append(f"({' OR '.join(either)})")
@@ -178,7 +178,7 @@ def indexed_folders(files: Mapping[str, np.ndarray]) -> tuple[str, ...]:
 
 
 def file_type_of(path: str) -> str:
-    """The ending of a file's name in lower case, without the dot; empty if it has none."""
+    """The file name's extension in lower case, without the dot; empty if there is none."""
     return os.path.splitext(path)[1].removeprefix(".").lower()
 
 

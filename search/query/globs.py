@@ -1,4 +1,4 @@
-"""A pattern of paths as a regular expression of the table's dialect, in whatever Unicode form paths are stored."""
+"""A path pattern as a regular expression of the table's dialect; it matches paths in any Unicode form."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ def glob_expression(glob: str) -> str:
     """
     An expression that fits every path, stored in NFC or NFD, whose NFC form fits a glob's.
 
-    Of paths in ASCII it fits no others; a few more where accents stand apart from their letters.
+    For ASCII paths the match is exact; with decomposed accents a few more paths may match.
 
     Args:
         glob: ``*`` stands for anything, ``?`` for a letter, ``[a-z]`` and ``[!a-z]`` for one of some.
@@ -63,7 +63,7 @@ def _stand_ins() -> dict[str, list[str]]:
 
 
 def _letters(inner: str) -> str:
-    """What stands between a glob's brackets, each letter as itself: the dialect has operators of its own there."""
+    """The characters between a glob's brackets, escaped, since the dialect gives some of them a meaning."""
     negated, place, parts = inner.startswith("!"), 0, []
     inner = inner[1:] if negated else inner
     while place < len(inner):
@@ -71,7 +71,7 @@ def _letters(inner: str) -> str:
         if inner[place + 1 : place + 2] == "-" and place + 2 < len(inner):
             last = inner[place + 2]
             place += 2
-        # A range that runs backwards holds nothing.
+        # A reversed range is empty.
         if first <= last:
             parts.append(f"\\x{{{ord(first):x}}}-\\x{{{ord(last):x}}}")
         place += 1

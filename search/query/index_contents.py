@@ -13,7 +13,7 @@ from ..store.index_store import Store
 from .filters import indexed_folders
 from .names import NameIndex, labels
 
-# Beside a process that is writing, a large index is not read again for every file that comes.
+# While another process writes a large index, it is not read again for every added file.
 TIMES_AS_LONG = 10
 
 

@@ -27,8 +27,8 @@ def words_of(text: str) -> set[str]:
     """
     Words and numbers of a name or a query, lower case, without a plural's s and without stop words.
 
-    File names glue words: ``"DogBark_02.wav"`` holds dog, bark, 2, wav. Letters and their accents are one, in
-    whatever Unicode form.
+    Joined words in file names are split: ``"DogBark_02.wav"`` gives dog, bark, 2, wav. A letter and its combining
+    accent are one letter, in any Unicode form.
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", composed(text))
     found = re.findall(r"[^\W\d_]+|\d+", spaced.lower())
@@ -52,13 +52,13 @@ def _worded(metadata: str) -> list[str]:
 
 
 def name_scores(query: str, names: Sequence[str]) -> np.ndarray:
-    """Share of the query's words that each name holds, ``(names,)``; minus infinity where it holds none."""
+    """Share of the query's words that each name contains, ``(names,)``; minus infinity where it contains none."""
     return NameIndex(names).scores(query)
 
 
 class NameIndex:
     """
-    Which names hold a word; split once, so that a query looks up its own words only.
+    Maps words to the names that contain them; names are split once, so a query only looks up its own words.
 
     Args:
         names: as [`labels`] gives them.

@@ -18,14 +18,14 @@ SHORT_QUERY_TEMPLATE = "{}"
 
 def check_template(template: str) -> str:
     """
-    Returns a template that has one pair of braces for the query and nothing else to fill in.
+    Checks that a template contains ``{}`` once, for the query, and no other field; returns it.
 
     Raises:
         SearchError: for any other.
     """
     if template.count("{}") != 1:
         raise SearchError(
-            f"template {template!r}: must contain {{}} once, in place of the query, as in 'the sound of {{}}'."
+            f"template {template!r}: must contain {{}} once, where the query goes, as in 'the sound of {{}}'."
         )
     return template
 
@@ -53,7 +53,7 @@ def background_vectors(
     folder: IndexFolder, width: int, embed: Callable[[Sequence[str]], np.ndarray], template: str
 ) -> np.ndarray:
     """
-    Vectors ``(48, width)`` of common queries; kept beside the table, since they take longer than a query.
+    Vectors ``(48, width)`` of common queries; stored in the index, since computing them takes longer than a query.
 
     Args:
         folder: of the index.

@@ -10,7 +10,7 @@ NEGATIVE_WEIGHT = 0.5
 SHORTEST_SPAN = 1.5
 ROUNDING_SECONDS = 1e-6
 
-# What sounds are commonly searched for: a score means something beside those of other sentences.
+# Common queries: a score is easier to interpret in comparison with theirs.
 BACKGROUND_QUERIES = (
     "a dog barks", "rain falls", "a bird sings", "people talk", "a car passes by", "music plays", "wind blows",
     "water flows", "a door closes", "footsteps on gravel", "a bell rings", "an engine idles", "a child laughs",
@@ -73,10 +73,10 @@ def merge_spans(
     shortest: float = SHORTEST_SPAN,
 ) -> list[tuple[float, float, float]]:
     """
-    Ranked spans of a recording: around each best window those that overlap it and score nearly as well.
+    Ranked spans of a recording: each best window, extended by overlapping windows that score nearly as well.
 
-    A window scores as well when it holds only the end of a sound: to hold the sound, a span takes the better of its
-    neighbours until it is one and a half windows long, and continues with those that score nearly as well.
+    A window that contains only the end of a sound scores well too. To cover the sound, a span first adds the better
+    of its neighbours until it is one and a half windows long, and then those that score nearly as well.
 
     Args:
         starts, ends: of the windows, seconds, rising, ``(windows,)``.

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from ..errors import SearchError
 
-# A word or quoted phrase behind a hyphen that no word precedes: no "half-open", no "a - b", no "-20 dB".
+# A word or quoted phrase after a hyphen, at the start of a word: not "half-open", "a - b" or "-20 dB".
 _UNWANTED = re.compile(r'(?<!\S)-(?:"([^"]*\w[^"]*)"|([^\W\d_]\S*))')
 
 
 def split_question(query: str, negative: str | Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     """
-    A query without its ``-word`` and ``-"some words"``, and what is unwanted: those, behind ``negative``.
+    Splits a query into the wanted text and the unwanted words: ``-word``, ``-"some words"`` and then ``negative``.
 
     A hyphen counts at the start of a word of letters: not in "hi-hat", nor in "rain - and wind" or "-20 dB".
 

@@ -14,7 +14,7 @@ No model runs here, except that a new query is embedded. The functions take a [`
 * ``refined_answers(index, name, top, filters)`` and ``least_sure(index, name, top)``: the same in one call, as lists of
   [`Hit`].
 
-All raise `SearchError` with one line that people can read.
+All raise `SearchError` with a one-line message.
 """
 
 from typing import TYPE_CHECKING, Any

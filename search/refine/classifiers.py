@@ -23,7 +23,7 @@ class LinearScorer:
     A score that is linear in a window's vector.
 
     Attributes:
-        direction: unit length, ``(width,)``: whatever is nearest to it by cosine scores highest.
+        direction: unit vector, ``(width,)``; windows closest to it by cosine score highest.
         scale, offset: the raw score is ``scale * cosine + offset``.
         boundary: raw score at which it is least sure.
         method: "question", "rocchio" or "probe".
@@ -82,7 +82,7 @@ def rocchio(query: np.ndarray | None, vectors: np.ndarray, fits: np.ndarray) -> 
 
 def midpoint(scores: np.ndarray, fits: np.ndarray, background: np.ndarray) -> float:
     """
-    Half way between the mean scores of what fits and of what does not.
+    The midpoint between the mean score of positive marks and that of negative marks.
 
     Args:
         scores: of marked windows, ``(marks,)``.

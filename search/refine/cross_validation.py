@@ -30,7 +30,7 @@ class Estimate:
         low, high: 95 % interval of the precision (Wilson, JASA 1927).
         recall: share of the fitting marks that are above.
         above: number of marks above, which the precision rests on.
-        marks, fits, files: number of marks, of fitting ones, and of the files they are of.
+        marks, fits, files: numbers of marks, of positive marks, and of marked files.
         wanted: precision that the threshold was chosen for; None for a threshold that was given.
         reached: whether marks reach it at any threshold.
     """
@@ -75,7 +75,7 @@ def check_enough(fits: np.ndarray, groups: Sequence[str]) -> None:
 
 
 def _files_of_each(fits: np.ndarray, groups: Sequence[str]) -> list[int]:
-    """Number of files with a mark that fits, and of those with one that does not."""
+    """Number of files with a positive mark, and number of files with a negative one."""
     return [
         len({group for group, one in zip(groups, fits, strict=True) if one == kind}) for kind in (True, False)
     ]
@@ -119,7 +119,7 @@ def choose_threshold(scores: np.ndarray, fits: np.ndarray, wanted: float) -> tup
     """
     The lowest score from which on marks have a precision, and whether there is one.
 
-    If there is none, it is the score with the highest precision; of several the lowest.
+    If no threshold reaches it, the score with the highest precision; of several such scores the lowest.
 
     Args:
         scores: ``(marks,)``.

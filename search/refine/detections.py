@@ -70,7 +70,7 @@ class Detections:
 
     def write_csv(self, out: Path) -> None:
         """
-        Writes them as CSV, UTF-8, whole or not at all; ``-`` is the standard output.
+        Writes the detections as CSV in UTF-8; ``-`` is the standard output. A file is replaced only when complete.
 
         Raises:
             SearchError: if its folder does not exist.
@@ -114,7 +114,7 @@ def find_detections(
         name: of the saved search.
         precision: choose the lowest threshold with this precision, estimated by cross-validation over the marks.
         threshold: score from which on a window is a detection; no threshold is chosen then, and marks may be few.
-        filters: fields of [`Filters`], beside those of the search.
+        filters: fields of [`Filters`], added to the filters of the search.
 
     Raises:
         SearchError: for too few marks without a threshold, a precision or threshold out of range, or a filter that

@@ -177,7 +177,7 @@ class _Names:
             self._by_end.setdefault(_parts(path)[-1], []).append(path)
 
     def find(self, name: str) -> str | list[str]:
-        """The path that ends with a name, folder by folder; a list if there are none or several."""
+        """The one path that ends with a name, compared folder by folder; otherwise the list of matching paths."""
         if name in self._paths:
             return name
         parts = _parts(name)
@@ -185,7 +185,7 @@ class _Names:
         return found[0] if len(found) == 1 else found
 
     def ending(self, path: str) -> str:
-        """The longest of the paths that a path ends with; empty if there is none."""
+        """The longest known path that is a suffix of a path; empty if there is none."""
         if path in self._paths:
             return path
         parts = _parts(path)

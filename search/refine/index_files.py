@@ -20,11 +20,11 @@ def changing(folder: IndexFolder) -> Iterator[None]:
     """
     Holds the lock of marks and saved searches.
 
-    In an object store it holds among the threads of this process only: two servers of one index may lose each
-    other's marks there.
+    In an object store the lock only works among threads of this process: two servers that use one index may
+    overwrite each other's marks there.
 
     Raises:
-        SearchError: if others hold it for `LOCK_SECONDS`, or for an `OSError` of what is done meanwhile.
+        SearchError: if another process has held the lock for `LOCK_SECONDS`, or if the body raises an `OSError`.
     """
     try:
         if folder.path is None:
@@ -43,7 +43,7 @@ def changing(folder: IndexFolder) -> Iterator[None]:
 
 def append_lines(folder: IndexFolder, name: str, lines: bytes, *, head: bytes) -> None:
     """
-    Adds whole lines to a file, within [`changing`]; a kill leaves at most the beginning of one behind the others.
+    Appends whole lines to a file, within [`changing`]. If the process is killed, at most the last line is incomplete.
 
     Args:
         folder: of the index.
@@ -80,7 +80,7 @@ def _ended(content: bytes) -> bytes:
 
 def read_file(folder: IndexFolder, name: str) -> bytes:
     """
-    The content of a file, empty if there is none.
+    The content of a file; empty if the file does not exist.
 
     Raises:
         SearchError: if it cannot be read.

@@ -56,7 +56,7 @@ class ImportReport:
 
 def export_marks(out: Path, marks: Iterable[Mark]) -> int:
     """
-    Writes marks as CSV, UTF-8, whole or not at all, and returns their number.
+    Writes marks as CSV in UTF-8 and returns their number. The file is replaced only when it is complete.
 
     The columns are `HEADER`; ``fits`` is 1 or 0, an empty ``start`` and ``end`` is the file's best moment. A text that
     a spreadsheet would run as a formula begins with an apostrophe.
@@ -90,8 +90,8 @@ def import_marks(index: MarkedIndex, path: Path, search: str = "") -> ImportRepo
     Args:
         index: a [`SoundIndex`].
         path: of the file, UTF-8.
-        search: a saved search that they are for. If the file has marks of several searches, only those of this one are
-            taken. Without it each mark keeps its search, which is made if it is not there.
+        search: the saved search to add the marks to. If the file has marks of several searches, only those of this one
+            are read. Without it, each mark keeps its search; searches that do not exist are created.
 
     Raises:
         SearchError: if the file cannot be read, or is not a file of marks; nothing is imported then.
@@ -118,7 +118,7 @@ def take_marks(
 
     Args:
         index: a [`SoundIndex`].
-        found: marks, and where each stands.
+        found: marks, each with its place in the file.
         report: continued.
 
     Raises:
@@ -154,7 +154,7 @@ def _make_searches(index: MarkedIndex, marks: Iterable[Mark], report: ImportRepo
     held = set(searches.names())
     for mark in marks:
         if mark.search and mark.search not in held:
-            # A query by a sound cannot be embedded from its text: such a search goes by its marks.
+            # A query by sound cannot be embedded from its text: such a search ranks by its marks only.
             searches.save(mark.search, "" if mark.question.startswith(SOUND) else mark.question)
             held.add(mark.search)
             report.created.append(mark.search)

@@ -47,8 +47,8 @@ class MarkTable:
     """
     What people marked in an index, for any number of threads and programs.
 
-    Marks are lines of ``marks.jsonl`` in the index's folder. A line is only ever added: of two marks of one moment the
-    later counts. Marks that the page of an earlier version kept in ``feedback.csv`` are read, too.
+    Marks are lines of ``marks.jsonl`` in the index's folder. Lines are only appended: the last mark of a moment
+    applies. Marks in ``feedback.csv``, which the page of earlier versions wrote, are read too.
 
     Args:
         index: a [`SoundIndex`].
@@ -160,10 +160,10 @@ class MarkTable:
 
     def of(self, search: str, question: str = "") -> Marks:
         """
-        The marks of a saved search, and those that were set for its query before it had a name.
+        Marks of a saved search, and marks that were set for its query before it had a name.
 
         Args:
-            search: its name; empty for those of a query alone.
+            search: name of the search; empty for marks of a query without a name.
             question: its query; without it, only marks by name.
         """
         return latest(self._all(lambda mark: mark.belongs_to(search, question)))
@@ -177,12 +177,12 @@ class MarkTable:
         return latest(self._all(lambda mark: True), by_search=True)
 
     def history(self) -> Marks:
-        """Every mark that was ever set, also those that a later one changed or took back."""
+        """Every mark that was ever set, including those that were changed or withdrawn later."""
         return self._all(lambda mark: True)
 
     def forget(self, search: str) -> int:
         """
-        Drops the marks of a saved search from the table, and returns their number; those of its query stay.
+        Removes the marks of a saved search from the table and returns their number; marks of its query stay.
 
         Raises:
             SearchError: for a table that cannot be written.
@@ -211,7 +211,7 @@ class MarkTable:
             elif mark is not None:
                 found.append(mark)
         earlier, faults = read_feedback(read_file(self._folder, FEEDBACK))
-        # Files that have moved since are not found by their paths: nothing else was kept of them.
+        # Earlier versions recorded only paths, so files that have moved since are not found.
         digests = digests_of(self.index.store, [mark.path for mark in earlier if wanted(mark)])
         found += [replace(mark, digest=digests.get(mark.path, "")) for mark in earlier]
         kept = sorted(filter(wanted, found), key=lambda mark: mark.when)

@@ -1,4 +1,4 @@
-"""One mark, and how a line of the table of marks holds it."""
+"""One mark, and its format as a line of the table of marks."""
 
 import json
 import math
@@ -20,10 +20,10 @@ class Mark:
 
     Attributes:
         path: of the file as it was when it was marked, absolute.
-        digest: SHA-256 of the file's content, by which it is found again; empty where only the path was kept.
+        digest: SHA-256 of the file's content, which identifies the file; empty if only the path was recorded.
         start, end: of the moment, seconds; None is the file's best moment for the query.
-        fits: whether it fits; None takes an earlier mark back.
-        search: name of the saved search it was set for; empty where it was set for a query alone.
+        fits: whether the moment fits the query; None withdraws an earlier mark.
+        search: name of the saved search; empty if the mark was set for a query without a name.
         question: that was asked when it was set.
         who: set it.
         when: UTC, as ``2026-03-01T12:00:00.000000Z``.
@@ -84,7 +84,7 @@ def read_mark(row: Any) -> Mark:
     if not isinstance(row, Mapping):
         raise ValueError("not a JSON object")
     known = {entry.name for entry in fields(Mark)}
-    # Fields of later versions are ignored; the first line names those that are required.
+    # Fields of later versions are ignored; the first line of the file names the required fields.
     values = {name: value for name, value in row.items() if name in known}
     for name in TEXTS:
         if not isinstance(values.get(name, ""), str):
@@ -101,7 +101,7 @@ def read_mark(row: Any) -> Mark:
 def check_moment(start: Any, end: Any) -> None:
     """
     Raises:
-        ValueError: for a moment that does not begin at 0 s or later and end behind that, or has one of both only.
+        ValueError: for a moment that starts before 0 s, does not end after its start, or has only one of both.
     """
     if start is None and end is None:
         return
@@ -134,7 +134,7 @@ def check_name(name: str) -> str:
     A saved search's name without blanks at its ends.
 
     Raises:
-        SearchError: for one that is not text, is empty, longer than 100 characters, or holds control characters.
+        SearchError: if the name is not text, is empty, longer than 100 characters, or contains control characters.
     """
     if not isinstance(name, str):
         raise SearchError(f"{name!r}: the name of a search must be a string.")

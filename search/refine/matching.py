@@ -74,10 +74,10 @@ class MatchedMarks:
 
 def match_window(starts: np.ndarray, ends: np.ndarray, start: float, end: float) -> int | None:
     """
-    Place of the window that stands for a moment; None if there is none.
+    Index of the window that represents a moment; None if there is none.
 
-    That is the window at the moment itself; or the one that overlaps it most, by intersection over union, if it shares
-    at least half of the shorter of both. Of equal ones it is the first.
+    The window with the same times; otherwise the one that overlaps the moment most by intersection over union, if the
+    overlap is at least half of the shorter of both. Of equal windows the first one.
 
     Args:
         starts, ends: of a file's windows, seconds, ``(windows,)``.
@@ -98,7 +98,7 @@ def match_window(starts: np.ndarray, ends: np.ndarray, start: float, end: float)
 
 def match_marks(store: Store, marks: Iterable[Mark], query: np.ndarray | None = None) -> MatchedMarks:
     """
-    Finds the windows that marks are of, wherever their files are now.
+    Finds the windows of marks, also for files that have moved.
 
     Args:
         store: of the index.

@@ -107,14 +107,14 @@ class Refinement:
 
         Args:
             top: answers at most.
-            filters: fields of [`Filters`], beside those of the search; the same name takes its place.
+            filters: fields of [`Filters`], added to those of the search; a field of both replaces the search's value.
             unmarked: omit windows that are marked.
             min_score: omit what scores lower.
             exact: compare with every window even where there is an approximate index.
 
         Returns:
-            As of [`SoundIndex.search`]. ``score`` is of a probe the probability of fitting, otherwise the cosine with
-            the moved query; ``cosine`` that with the classifier's direction; ``percentile`` None.
+            The same as [`SoundIndex.search`]. ``score`` is the probability of fitting for a probe, otherwise the cosine
+                with the moved query; ``cosine`` is the cosine with the classifier's direction; ``percentile`` is None.
 
         Raises:
             SearchError: for options or filters that cannot be used, or an empty index.

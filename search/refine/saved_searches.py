@@ -22,7 +22,7 @@ from .marks import check_moment, check_name
 
 FILE = "searches.json"
 FORMAT, VERSION = "auricle searches", 1
-# Before the path of a query by a sound; behind it ``#t=START,END``, in seconds, if it is a part.
+# Precedes the path of a query by sound; ``#t=START,END`` after it, in seconds, names a part.
 SOUND = "sound: "
 
 
@@ -33,8 +33,8 @@ class SavedSearch:
 
     Attributes:
         name: it is called.
-        question: in words, perhaps with ``-word`` for what is unwanted; empty for a search by marks alone.
-        vectors: unit vectors ``(1 + unwanted, width)`` of the query and of what is unwanted; None without one.
+        question: the query as text, with ``-word`` for what is unwanted; empty for a search by marks only.
+        vectors: unit vectors ``(1 + unwanted, width)`` of the query and of the unwanted words; None without a query.
         fingerprint: of the model that gave them.
         template: phrase that short queries were embedded in.
         filters: fields of [`Filters`] that every asking uses.
@@ -88,7 +88,7 @@ class SavedSearches:
         One by its name.
 
         Raises:
-            SearchError: if there is none of that name, or what is kept is damaged.
+            SearchError: if no search has this name, or the file is damaged.
         """
         searches = self._read()
         if name not in searches:
@@ -110,7 +110,7 @@ class SavedSearches:
 
         Args:
             name: 1 to 100 characters.
-            question: in words; its text is embedded, unless ``vector`` is given. Empty: by marks alone.
+            question: the query as text, embedded unless ``vector`` is given. Empty: search by marks only.
             vector: of a query by a sound, unit length ``(width,)``; ``question`` then says what it was.
             filters: fields of [`Filters`].
             rank: "window" or "clip".
@@ -169,10 +169,10 @@ class SavedSearches:
 
     def current(self, name: str) -> SavedSearch:
         """
-        A search whose vectors are of the index's model; embedded again, and kept, if it was saved with another one.
+        A search with vectors of the index's model; if it was saved with another model, it is embedded again and saved.
 
         Raises:
-            SearchError: if there is none of that name, or its query cannot be embedded again.
+            SearchError: if no search has this name, or its query cannot be embedded again.
         """
         search = self.get(name)
         fingerprint = self.index.store.record["fingerprint"]
@@ -198,7 +198,7 @@ class SavedSearches:
         Deletes a search and its marks, and returns the number of marks.
 
         Raises:
-            SearchError: if there is none of that name.
+            SearchError: if no search has this name.
         """
         self.get(name)
         dropped = MarkTable(self.index).forget(name)
@@ -249,7 +249,7 @@ class SavedSearches:
 
 
 def embed_question(index: MarkedIndex, question: str) -> np.ndarray:
-    """Unit vectors ``(1 + unwanted, width)`` of a query and of what it says is unwanted; raises SearchError."""
+    """Unit vectors ``(1 + unwanted, width)`` of a query and its unwanted words; raises SearchError."""
     wanted, unwanted = split_question(question)
     return index._embed_queries([wanted, *unwanted])
 

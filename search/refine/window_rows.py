@@ -40,7 +40,7 @@ def marked_mask(rows: Rows, matched: MatchedMarks) -> np.ndarray:
         moments.setdefault(path, []).append((start, end))
     if not moments:
         return marked
-    # Texts are looked up: to compare those of a large index takes longer than to rank it.
+    # Look texts up: comparing all texts of a large index takes longer than ranking it.
     inside = np.fromiter((path in moments for path in rows["path"]), dtype=bool, count=len(marked))
     for row in np.flatnonzero(inside):
         for start, end in moments[rows["path"][row]]:
@@ -51,7 +51,7 @@ def marked_mask(rows: Rows, matched: MatchedMarks) -> np.ndarray:
 
 def random_windows(index: MarkedIndex, matched: MatchedMarks, count: int, *, seed: int = 0) -> np.ndarray:
     """
-    Vectors of random windows that nobody marked, at most ``(count, width)`` float32; the same for the same index.
+    Vectors of random unmarked windows, at most ``(count, width)`` float32; deterministic for an index.
 
     Args:
         index: a [`SoundIndex`].
@@ -71,8 +71,8 @@ def unmarked_rows(
     index: MarkedIndex, contents: IndexContents, scorer: LinearScorer, filters: Filters, matched: MatchedMarks
 ) -> tuple[Rows, np.ndarray]:
     """
-    Windows that nobody marked and filters leave: all of them, or of a library too large for memory random ones and
-    those near a direction.
+    Unmarked windows that pass the filters: all of them; for a library too large for memory, random ones and those near
+    a direction.
 
     Args:
         index: a [`SoundIndex`].
@@ -82,7 +82,7 @@ def unmarked_rows(
         matched: the marks.
 
     Returns:
-        Columns of [`read_columns`], and which of their rows are meant, bool ``(rows,)``.
+        Columns of [`read_columns`], and a mask of the selected rows, bool ``(rows,)``.
     """
     if index.store.approximate:
         near = index.store.nearest(NearestQuery(scorer.direction, NEAR_WINDOWS, filters.sql(), COLUMNS))

@@ -24,11 +24,11 @@ def read_facts(files: arrow.Table) -> dict[str, np.ndarray]:
 
 def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     """
-    An index's table as arrays, ``windows`` and ``files`` apart, sorted by path and window.
+    An index's table as arrays, ``windows`` and ``files`` separately, sorted by path and window.
 
-    Each holds ``file`` (number of the row's file in the order of paths), ``path``, ``root``, ``start``, ``end``,
-    ``duration``, ``tags``, ``license``, ``metadata`` (JSON), ``digest`` and ``vector`` ``(rows, width)`` float32;
-    what the table lacks is skipped, all but ``path``, ``window`` and ``vector``.
+    Each dictionary has ``file`` (number of the row's file in the order of paths), ``path``, ``root``, ``start``,
+    ``end``, ``duration``, ``tags``, ``license``, ``metadata`` (JSON), ``digest`` and ``vector`` ``(rows, width)``
+    float32. Columns that the table lacks are omitted; ``path``, ``window`` and ``vector`` are required.
     """
     window, vectors = table.column("window").to_numpy(), half_matrix(table)
     encoded = table.column("path").combine_chunks().dictionary_encode()
@@ -37,7 +37,7 @@ def read_columns(table: arrow.Table) -> dict[str, dict[str, np.ndarray]]:
     place_of = np.empty(len(paths), dtype=np.int64)
     place_of[sorted_paths] = np.arange(len(paths))
     place, paths = place_of[encoded.indices.to_numpy()], paths[sorted_paths]
-    # What a file says of itself stands in each of its rows: read once a file.
+    # Each row repeats the values of its file: read them once per file.
     _, first = np.unique(place, return_index=True)
     of_files = {
         name: _objects(table.column(name).take(first).to_pylist())

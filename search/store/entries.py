@@ -24,9 +24,9 @@ class FileEntry:
         vectors: unit length, ``(windows, width)``.
         vector: of the whole file, unit length, ``(width,)``.
         license: from the metadata, or None.
-        metadata: by name, from the file itself and from a metadata file beside it.
-        described: by what was told of it: the version of the reading of its own fields, and the hash of what the
-            metadata file said. Older indexes have that hash alone.
+        metadata: values by name, from the file itself and from a metadata file next to it.
+        described: version of the field reader and hash of the entry in the metadata file. Older indexes store only the
+            hash.
     """
 
     path: str
@@ -97,7 +97,7 @@ def to_rows(entries: Sequence[FileEntry], width: int) -> arrow.Table:
 
 
 def from_rows(table: arrow.Table) -> dict[str, FileEntry]:
-    """By path the files whose rows a table holds."""
+    """The files of a table's rows, by path."""
     if not len(table):
         return {}
     table = table.combine_chunks().sort_by([("path", "ascending"), ("window", "ascending")])
@@ -121,15 +121,15 @@ def from_rows(table: arrow.Table) -> dict[str, FileEntry]:
 
 def metadata_text(metadata: Mapping[str, str]) -> str:
     """
-    As JSON, so that ``"name": "value"`` stands in it exactly where the metadata have it.
+    As JSON, in which ``"name": "value"`` occurs exactly if the metadata have that pair.
 
-    A quotation mark within a name or value is escaped there: a search for the pair finds nothing else.
+    Quotation marks within names and values are escaped, so a search for the pair finds nothing else.
     """
     return json.dumps(dict(sorted(metadata.items())), ensure_ascii=False)
 
 
 def metadata_pairs_as_text(name: str, value: str) -> tuple[str, str]:
-    """How one pair stands in [`metadata_text`], the first of all or behind another one."""
+    """The pair as it occurs in [`metadata_text`]: at the start, and after another pair."""
     pair = metadata_text({name: value})[1:-1]
     return "{" + pair, ", " + pair
 

@@ -49,7 +49,7 @@ class IndexFolder:
         A file's content.
 
         Raises:
-            OSError: if there is none.
+            OSError: if the file does not exist.
         """
         if self.path is not None:
             return (self.path / name).read_bytes()
@@ -59,7 +59,7 @@ class IndexFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """
-        Writes a file whole: nobody sees a part of it.
+        Writes a whole file; readers never see a part of it.
 
         Raises:
             OSError: if it cannot be written.

@@ -27,11 +27,11 @@ SETTINGS: Mapping[str, tuple[Any, Any]] = {
     "revision": (str | None, None),  # commit of the Hub repository that the model came from
     "window_seconds": (int | float | None, None),  # as chosen with --window; None is the model's own
     "truncate_dim": (int | None, None),  # dimensions of its vectors that are kept; None is all
-    "frames": (str | None, None),  # kind of the frames that it keeps beside windows: "float16" or "int8"
+    "frames": (str | None, None),  # format of the stored frames: "float16" or "int8"; None is none
     "engine": (str, "torch"),  # what computed the first vectors; the others differ by 1e-5 at most
     "remote_code": (bool, False),  # whether the model runs Python code that its repository brings
 }
-# Those that every program of this version knows.
+# Settings that every program of this version reads.
 FIRST_SETTINGS = ("clip_vector", "precision", "revision")
 
 

@@ -1,4 +1,4 @@
-"""The index on disk: a LanceDB table of files and their windows, and what they were made with."""
+"""The index on disk: a LanceDB table of files and windows, and the settings that it was made with."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -31,16 +31,16 @@ class Store:
     """
     A place with a LanceDB table and ``index.json``.
 
-    A file that was added is never lost: on a disk its rows are in their own small file until they go into the
-    table with others', in an object store they are committed at once. As long as the table is small and unchanged,
-    a snapshot beside it answers without the database.
+    Added files survive a kill: on a local disk their rows are in small files of their own until they are merged
+    into the table; in an object store each is committed at once. While the table is small and unchanged, a
+    snapshot of it answers queries without the database.
 
     Args:
         place: folder, or URI in an object store, of an index.
         engine: what makes and asks the approximate index; this process if not given.
 
     Raises:
-        StoreError: if it is none, or damaged.
+        StoreError: if the directory is not an index, or is damaged.
     """
 
     def __init__(self, place: str | os.PathLike[str], *, engine: "Engine | None" = None):
@@ -97,7 +97,7 @@ class Store:
         return self.folder.path is None or (self.folder.path / f"{TABLE}.lance").is_dir()
 
     def close(self) -> None:
-        """Lets go of what is open or mapped; what is asked for later raises StoreError."""
+        """Closes the table and unmaps files; later calls raise StoreError."""
         self._closed, self._mapped, self._pending = True, (None, None), None
         self.__dict__.pop("table", None)
 
@@ -212,7 +212,7 @@ class Store:
 
         Args:
             columns: None is all.
-            where: ``window = -1`` and what else the table alone looks at, or None for all rows.
+            where: an SQL condition on columns of the table, such as ``window = -1``; None for all rows.
         """
         self._check_open()
         # Before the table: what goes into it meanwhile is then found twice, and not never.
@@ -256,14 +256,14 @@ class Store:
         return self.entries([path])[path]
 
     def waiting(self) -> arrow.Table | None:
-        """Rows of files that are not in the table yet and stand for what it has of them; None if there are none."""
+        """Rows of files that are not merged into the table yet and replace its rows; None if there are none."""
         return None if self._pending is None else self._pending.read()[0]
 
     def nearest(self, query: NearestQuery) -> arrow.Table:
         """
         The table's rows that a query asks for, the nearest first, among them rows of whole files.
 
-        What waits beside the table is not looked at: see [`waiting`].
+        Waiting rows are not included: see [`waiting`].
 
         Raises:
             StoreError: if the table cannot be read.
@@ -313,7 +313,7 @@ class Store:
 
     def add(self, entries: Sequence[FileEntry]) -> None:
         """
-        Adds files, or puts them in the place of what there is of the same paths.
+        Adds files; files with the same paths are replaced.
 
         Raises:
             StoreError: if they cannot be written.
@@ -331,7 +331,7 @@ class Store:
 
     def flush(self) -> None:
         """
-        Brings files that wait beside the table into it.
+        Merges waiting files into the table.
 
         Raises:
             StoreError: if it cannot be written; they then keep waiting.
@@ -380,7 +380,7 @@ class Store:
             if num_pieces(self.table) >= MOST_PIECES:
                 self._writing(lambda: merge_pieces(self.table, stay))
         except StoreError:
-            # Beside another writer the pieces may have changed under it; the next update merges them.
+            # Another writer may have changed the pieces meanwhile; the next update merges them.
             if local:
                 raise
         if local:
@@ -408,7 +408,7 @@ class Store:
 
 
 def paths_among(table: arrow.Table, others: arrow.Table) -> arrow.Array:
-    """Which rows of a table are of files that others are of, too."""
+    """Mask of the rows whose file also occurs in another table."""
     return compute.is_in(table.column("path"), value_set=others.column("path").combine_chunks())
 
 

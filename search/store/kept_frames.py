@@ -82,7 +82,7 @@ class KeptFrames:
         """
         Frames of a sound file: unit vectors ``(n, width)`` float32 and the seconds between them.
 
-        None if there are none of it, or the file is damaged: they can be made from the sound again.
+        None if the file is missing or damaged: frames can be computed again from the sound.
         """
         try:
             with arrow.memory_map(str(self._path(digest))) as source:

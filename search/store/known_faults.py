@@ -20,7 +20,7 @@ class KnownFault:
     Attributes:
         size, mtime_ns: of the file, bytes and time of change, when it was tried.
         reason: why it could not be read.
-        neighbours: digest of the files beside it; see [`Neighbours`].
+        neighbours: digest of related files in the same folder; see [`Neighbours`].
     """
 
     size: int
@@ -33,8 +33,8 @@ class Neighbours:
     """
     Files next to a file with its name: a decoder may have read them as a part of it.
 
-    Of ``take.mp3`` these are files of the same folder that are called ``take`` and anything behind that, also with
-    ``.`` or ``._`` before it, as the AppleDouble file ``._take.mp3``. A folder is listed once.
+    For ``take.mp3`` these are files of the same folder whose names start with ``take``, also after
+    ``.`` or ``._``, such as the AppleDouble file ``._take.mp3``. A folder is listed once.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def read_faults(folder: IndexFolder) -> dict[str, KnownFault]:
 
 def write_faults(folder: IndexFolder, faults: dict[str, KnownFault]) -> None:
     """
-    Keeps faults in place of those that were kept before.
+    Replaces the stored faults.
 
     Raises:
         OSError: if they cannot be written.

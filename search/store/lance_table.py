@@ -20,7 +20,7 @@ def connect(folder: IndexFolder) -> Any:
     Raises:
         ImportError: if LanceDB is not installed.
     """
-    # It tells of every table that it makes.
+    # LanceDB logs every table that it creates.
     os.environ.setdefault("LANCEDB_LOG", "error")
     try:
         import lancedb
@@ -76,7 +76,7 @@ def first_line(error: Exception) -> str:
     """The first line of an error's message that says something, at most 200 characters."""
     lines = (line.strip() for line in str(error).splitlines())
     first = next((line for line in lines if line), type(error).__name__)
-    # Lance tells where in its own sources it noticed.
+    # Lance appends the location in its own sources.
     return re.sub(r",?\s*\S+\.rs:\d+:\d+", "", first)[:200]
 
 

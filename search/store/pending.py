@@ -16,8 +16,8 @@ class PendingFiles:
     """
     Rows of single files in a folder, until they go into the table together.
 
-    A commit of the table costs the more the more commits came before it, and each leaves a version behind; a small
-    file costs always the same. What is here stands for whatever the table has of the same path.
+    A commit of the table gets slower with the number of commits before it, and each leaves a version on disk; a small
+    file always costs the same. Rows here replace the table's rows of the same path.
 
     Args:
         folder: made with the first file.
@@ -60,7 +60,7 @@ class PendingFiles:
         return tuple(sorted(entry for entry in found if entry[0].endswith(ENDING)))
 
     def read(self) -> tuple[arrow.Table | None, list[str]]:
-        """All rows, and the names to give to [`drop`] once they are in the table; None if there are none."""
+        """All rows, and the names to pass to [`drop`] once they are in the table; None if there are none."""
         state = self.state()
         if self._read is not None and self._read[0] == state:
             return self._read[1:]
@@ -69,7 +69,7 @@ class PendingFiles:
             try:
                 tables.append(ipc.open_file(arrow.BufferReader((self.folder / name).read_bytes())).read_all())
             except (OSError, arrow.ArrowInvalid):
-                # Gone meanwhile into the table; or a power cut took its content, and it is embedded again.
+                # Another process has merged it, or a power cut emptied it; then the sound is embedded again.
                 continue
         found = arrow.concat_tables(tables) if tables else None
         self._read = (state, found, names)

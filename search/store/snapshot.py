@@ -20,8 +20,8 @@ BYTES, CHECKSUM = b"auricle.bytes", b"auricle.crc32"
 
 def write_snapshot(folder: Path, rows: arrow.Table) -> None:
     """
-    Writes all rows, whole or not at all, and behind them a checksum: an empty record batch whose metadata hold the
-    number of bytes before it and their CRC-32.
+    Writes all rows, atomically, followed by a checksum: an empty record batch whose metadata contain the number of
+    bytes before it and their CRC-32.
 
     Raises:
         OSError: if there is no room.
@@ -90,7 +90,7 @@ def _checksum(file: int, count: int) -> int:
 
 
 def snapshot_state(folder: Path) -> tuple[int, int] | None:
-    """What is equal as long as the snapshot is the same; None if there is none."""
+    """A value that changes whenever the snapshot changes; None if there is no snapshot."""
     try:
         status = (folder / SNAPSHOT).stat()
     except OSError:

@@ -16,7 +16,7 @@ PROBES, CANDIDATES = 64, 400
 KMEANS_ITERATIONS, BITS, SAMPLE_A_CELL = 10, 1, 256
 # Rows that the index does not know are looked at one by one with each query.
 UNINDEXED_ROWS = 10_000
-# Each commit leaves a piece or a version behind; merging them rewrites most of the table.
+# Each commit adds a piece or a version; merging them rewrites most of the table.
 MOST_PIECES = 16
 
 
@@ -51,7 +51,7 @@ class Engine(Protocol):
             table: of LanceDB.
             uri: of its Lance dataset.
             versions_stay: how long older versions of the table can still be read.
-            train: rebuild it, cells and all; else only where there is none, or rows wait for it.
+            train: rebuild it with new cells; otherwise only if there is no index, or rows wait for it.
         """
 
     def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
@@ -123,12 +123,12 @@ def is_indexed(table: Any) -> bool:
 
 
 def rows_wait(table: Any) -> bool:
-    """Whether so many rows are not in the approximate index that it is to take them up."""
+    """Whether enough rows are missing from the approximate index to add them."""
     return table.index_stats(NAME).num_unindexed_rows >= UNINDEXED_ROWS
 
 
 def forget_index(table: Any) -> None:
-    """Drops an approximate index that is about to be replaced: merging pieces would bring every new row into it."""
+    """Drops an approximate index that will be replaced: merging pieces would add every new row to it first."""
     if is_indexed(table):
         table.drop_index(NAME)
 

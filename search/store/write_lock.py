@@ -20,10 +20,10 @@ MARKS = frozenset(("marks.jsonl", "marks.lock", "searches.json", "feedback.csv",
 @contextmanager
 def writing(folder: IndexFolder) -> Iterator[None]:
     """
-    Holds the index's lock; in an object store, whose commits are ordered by the table, there is none.
+    Takes the index's lock. An object store needs none, because its table orders commits.
 
     Raises:
-        SearchError: if another process holds it, or for an `OSError` of what is done meanwhile.
+        SearchError: if another process has the lock, or if the body raises an `OSError`.
     """
     try:
         with ExitStack() as stack:
@@ -38,7 +38,7 @@ def writing(folder: IndexFolder) -> Iterator[None]:
 
 def check_free(folder: IndexFolder) -> None:
     """
-    Looks at a folder that is to become an index; what an interrupted start left of one is in nobody's way.
+    Checks a folder that will become an index; remains of an interrupted start are accepted.
 
     Raises:
         SearchError: if something else is in it.
@@ -47,7 +47,7 @@ def check_free(folder: IndexFolder) -> None:
         return
     own = {f"{TABLE}.lance", LOCK, SNAPSHOT, FAULTS, "pending", f".{RECORD}.partial"}
     if any(entry.name not in own | MARKS for entry in folder.path.iterdir()):
-        raise SearchError(f"{folder}: the folder holds other files; name a new or empty one.")
+        raise SearchError(f"{folder}: the folder contains other files; name a new or empty one.")
 
 
 __all__ = ["check_free", "writing"]
