@@ -30,7 +30,7 @@ def as_clip_list(audio: Any) -> list[Any]:
 
     Arrays and tensors are read as in all of transformers: ``(samples,)`` is one clip and ``(batch, samples)`` a
     batch of mono clips. Channels take a third axis, ``(batch, channels, samples)``, or a dict with ``array``. A
-    sequence (list, tuple, column of a dataset, series) holds one clip an item; a flat sequence of numbers is one
+    sequence (list, tuple, column of a dataset, series) has one clip per item; a flat sequence of numbers is one
     clip.
 
     Raises:
@@ -76,8 +76,8 @@ def to_waveform(
             the ``datasets`` library.
         sampling_rate: wanted rate in Hz.
         source_rate: rate in Hz of bare arrays. Files, dicts and audio objects state their own.
-        position: place of the clip in its batch, for messages.
-        downmix: ``"mean"`` averages channels here; with another rule they are kept, to be mixed by segments.
+        position: index of the clip in its batch, for messages.
+        downmix: ``"mean"`` averages channels here; with another rule they are kept, to be mixed segment by segment.
         resampler: as of `resample`.
 
     Returns:
@@ -229,7 +229,7 @@ def _from_mapping(
         if own_rate is None:
             raise ValueError(f"{name} has an 'array' but no 'sampling_rate'.")
         return from_array(clip["array"], int(own_rate))
-    # The usual row of the Hub holds both; its path is a bare name that is in no directory here.
+    # The usual row of the Hub has both; its path is a bare name, not a file on this machine.
     source = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
     if source is not None:
         span = {"offset": clip.get("offset") or 0.0, "duration": clip.get("duration")}

@@ -1,8 +1,8 @@
 """Reading sound: a file, or a part of it, to a float32 waveform at the rate that is asked for.
 
-One reader for the whole project. Decoders disagree about the length of the same Ogg or MP3 file, so mixing
-them would make a clip's features depend on what happens to be installed. Needs numpy, plus `soundfile`
-(libsndfile) and `av` (PyAV, FFmpeg's libraries) to decode and `soxr` to resample; each only when it is used.
+One reader for the whole project. Decoders disagree about the length of the same Ogg or MP3 file, so clips would
+get features that depend on the installed decoder. Needs numpy, plus `soundfile` (libsndfile) and `av` (PyAV,
+FFmpeg's libraries) to decode and `soxr` to resample; each is imported when it is used.
 """
 
 import os
@@ -37,8 +37,8 @@ MOST_SAMPLES_AT_ONCE = 1 << 31
 def supported_audio_extensions() -> frozenset[str]:
     """Lower-case file extensions, with the dot, of the formats that the installed decoders read.
 
-    By them sound is looked for in folders; what a file is, its content alone decides. Headerless formats (RAW)
-    are omitted: nothing in such a file tells its rate.
+    Folders are searched for files with these extensions; the content of a file decides how it is read. Headerless
+    formats (RAW) are omitted, since such a file does not state its rate.
 
     Raises:
         ImportError: Neither `soundfile` nor `av` is installed.
@@ -67,9 +67,9 @@ def read_channels(
 
     Raises:
         AudioReadError: The file is missing, a directory, unreadable, empty, not audio, encrypted, without samples,
-            truncated, holds NaN or infinite samples, has a rate outside 1,000 to 768,000 Hz, or ends before
-            `offset`; it is too long to be read at once; or `offset` or `duration` is out of range. A defect behind
-            the part that is asked for is only seen where the header gives it away.
+            truncated, contains NaN or infinite samples, has a rate outside 1,000 to 768,000 Hz, or ends before
+            `offset`; it is too long to be read at once; or `offset` or `duration` is out of range. A defect after the
+            requested part is only found if the header shows it.
         ImportError: The package that decodes such a file is not installed.
     """
     check_part(name or _name_of(source), offset, duration)
@@ -77,8 +77,8 @@ def read_channels(
         with SoundSource(source):  # reports a missing file as of every other sound
             pass
 
-        # A mix is of what its parts were when its gains were chosen: by the mean. No other function that leads back
-        # here is named, since what hashes functions by their contents, as datasets does, would go in circles.
+        # The gains of a mix were chosen for channels averaged by the mean. Functions that call this one are not
+        # named here: hashing functions by their contents, as datasets does, would not end.
         def load(part: str, *, sampling_rate: int, **span: Any) -> np.ndarray:
             samples, rate = read_channels(part, **span)
             return resample(mix_channels(samples, "mean"), source_rate=rate, target_rate=sampling_rate)
@@ -260,7 +260,7 @@ def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
 
     Args:
         audio: Array, tensor or (nested) list of (samples,), (channels, samples) or (samples, channels): of
-            two axes the shorter one holds the channels, of which there may be at most 32. Floating-point
+            two axes the shorter one is the channel axis, with at most 32 channels. Floating-point
             values are used unchanged (full scale at -1 and 1); int16 and int32 are PCM and scaled so.
         name: What error messages call the sound.
 

@@ -36,9 +36,9 @@ def stream_waveform(
     """
     The waveform that reading a file at once gives, in pieces.
 
-    Put together, the pieces are the very samples of `load_waveform` where the file has the wanted rate already.
-    Where it has not, the resampler carries its state from piece to piece: the samples agree to within 1e-5. With
-    ``downmix="active"`` each piece is mixed by its own samples.
+    If the file has the wanted rate, the concatenated pieces equal `load_waveform`. Otherwise the resampler carries its
+    state from piece to piece, and samples agree to within 1e-5. With ``downmix="active"`` each piece is mixed by its
+    own samples.
 
     Args:
         source: a path, bytes or a binary file object, as of `read_channels`.
@@ -110,7 +110,7 @@ def measure_sound(source: Any, *, offset: float = 0.0, duration: float | None = 
         source, offset, duration: as of `read_channels`.
 
     Raises:
-        as `read_channels`, but for the length of what can be read.
+        The same as `read_channels`, without the limit on the length.
     """
     pieces = _decoded(source, offset, duration, PIECE_SECONDS)
     rate = next(pieces)
@@ -150,7 +150,7 @@ def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
 def _decoded(source: Any, offset: float, duration: float | None, piece_seconds: float) -> Iterator[Any]:
     """The sound's rate in Hz, and then its pieces, float32 ``(samples, channels)``."""
     if isinstance(source, (str, os.PathLike)) and is_mix(source):
-        # Mixes are of clips, not of recordings of hours: they are rendered at once.
+        # Mixes are short clips, never hours: they are rendered at once.
         samples, rate = read_channels(source, offset=offset, duration=duration)
         yield rate
         yield samples

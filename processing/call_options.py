@@ -8,7 +8,7 @@ from transformers.processing_utils import AudioKwargs, ProcessingKwargs, TextKwa
 
 class AuricleTextKwargs(TextKwargs, total=False):
     """
-    Keywords for sentences: those of every tokenizer, and ours.
+    Keywords for sentences: those of tokenizers, and this project's.
 
     Attributes:
         allow_file_names: take a sentence that looks like the name of a sound file for what it says.
@@ -19,7 +19,7 @@ class AuricleTextKwargs(TextKwargs, total=False):
 
 class AuricleAudioKwargs(AudioKwargs, total=False):
     """
-    Keywords for sounds: those of every feature extractor, and ours; see [`AuricleFeatureExtractor.__call__`].
+    Keywords for sounds: those of feature extractors, and this project's; see [`AuricleFeatureExtractor.__call__`].
 
     Attributes:
         segment_seconds: shorter segments than usual.
@@ -50,7 +50,7 @@ _FOR_OTHERS = frozenset(ProcessingKwargs.__annotations__) - {
 
 def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """
-    The keywords of one call, sorted by whom they concern.
+    The keywords of one call, sorted by modality.
 
     Args:
         keywords: flat ones, and ``text_kwargs``, ``audio_kwargs`` and ``common_kwargs``, each a dict or None.
@@ -60,7 +60,7 @@ def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         Keywords for sentences and keywords for sounds.
 
     Raises:
-        ValueError: for a keyword that neither takes, or one that is given flat and in a modality's dict at once.
+        ValueError: for an unknown keyword, or one that is given both directly and in a modality's dict.
     """
     flat = dict(keywords)
     nested = {name: dict(flat.pop(name, None) or {}) for name in ("text_kwargs", "audio_kwargs")}

@@ -3,13 +3,13 @@ The form in which captions reach the text tower; needs nothing but Python.
 
 What is done to a caption is a setting with a name, saved with a model and part of its fingerprint:
 
-* ``"auricle-2"``: lower case; punctuation, symbols, emoji and invisible characters removed, typographic ones like
-  those of ASCII; runs of white space made one. The default of new models.
-* ``"auricle-1"``: lower case; ASCII punctuation removed; runs of white space made one. The report's form, and that
-  of directories saved with ``normalize_captions: true``.
+* ``"auricle-2"``: lower case; punctuation, symbols, emoji and invisible characters removed, including typographic
+  punctuation; runs of white space become one space. The default of new models.
+* ``"auricle-1"``: lower case; ASCII punctuation removed; runs of white space become one space. The report's form,
+  and the form of directories saved with ``normalize_captions: true``.
 * ``"publisher"``: lower case; ASCII punctuation removed; white space left unchanged. The form of the challenge's
   published checkpoints.
-* ``"none"``: only outer white space is removed. That of directories saved with ``normalize_captions: false``.
+* ``"none"``: only outer white space is removed. The form of directories saved with ``normalize_captions: false``.
 
 A name never changes its meaning: another form gets another name.
 """
@@ -25,7 +25,7 @@ _DROP_ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 # What "auricle-2" removes, in hexadecimal: control characters, punctuation and symbols of the scripts in use,
 # dingbats and emoji with what joins and colours them, invisible format characters, private use. A frozen list: the
 # Unicode tables of Python and of the tokenizers differ from version to version, a named form must not. Modifier
-# letters that serve as quotes and accents (U+02B9 to U+02DF) count as such; letters, digits and fractions stay.
+# letters that serve as quotes and accents (U+02B9 to U+02DF) are removed too; letters, digits and fractions stay.
 _REMOVED_BY_AURICLE_2 = """
     0-8 e-1b 21-2f 3a-40 5b-60 7b-84 86-9f a1-a9 ab-b1 b4 b6-b8 bb bf d7 f7 2b9-2bd 2c2-2df 2e5-2eb 2ed-2ff 375 37e
     384-385 387 3f6 482 55a-55f 589-58a 58d-58f 5be 5c0 5c3 5c6 5f3-5f4 600-60f 61b-61f 66a-66d 6d4 6dd-6de 6e9
@@ -61,7 +61,7 @@ def check_caption_normalization(name: str) -> str:
     The name, if it is one of [`CAPTION_NORMALIZATIONS`].
 
     Raises:
-        ValueError: if it is none.
+        ValueError: for an unknown name.
     """
     if name not in CAPTION_NORMALIZATIONS:
         raise ValueError(f"caption_normalization={name!r}; known: {', '.join(CAPTION_NORMALIZATIONS)}.")
@@ -69,7 +69,7 @@ def check_caption_normalization(name: str) -> str:
 
 
 def caption_normalization_of(normalize_captions: bool) -> str:
-    """The name of what ``normalize_captions`` meant before forms had names."""
+    """The form that the older setting ``normalize_captions`` means."""
     return "auricle-1" if normalize_captions else "none"
 
 

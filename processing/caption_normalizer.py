@@ -57,12 +57,12 @@ def with_caption_normalization(tokenizer: Any, normalization: str) -> Any:
     Special tokens in a caption, such as ``<mask>``, are text to it as to the processor, which removes the brackets.
 
     Args:
-        tokenizer: any; another form that it holds already is replaced.
+        tokenizer: any; a caption form that it already has is replaced.
         normalization: one of the names of `caption_form.py`.
 
     Returns:
-        The tokenizer itself if it is as wanted, else a copy. A tokenizer written in Python, or one with words of
-        the user's that are looked for before normalisation, stays unchanged: there the processor alone normalises.
+        The tokenizer itself if it already has the form, else a copy. Tokenizers written in Python, and those with
+        added tokens that are matched before normalization, stay unchanged: there only the processor normalizes.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -77,7 +77,7 @@ def with_caption_normalization(tokenizer: Any, normalization: str) -> Any:
     if steps:
         own = {"type": "Sequence", "normalizers": steps if own is None else [*steps, own]}
     pipeline |= {"normalizer": own, "truncation": None, "padding": None}
-    # With a form inside, the splitting was ours; without one it is the tokenizer's.
+    # If a caption form is present, the setting of splitting was made here; otherwise it is the tokenizer's.
     split = tokenizer.split_special_tokens and not _leading_steps(_normalizer_of(backend))
     return _copy_with(tokenizer, type(backend).from_str(json.dumps(pipeline)), split or bool(steps))
 
@@ -92,7 +92,7 @@ def forget_last_call(tokenizer: Any) -> None:
 
 def own_normalizer(normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
     """
-    A tokenizer's normalizer without the form of captions that [`with_caption_normalization`] put before it.
+    A tokenizer's normalizer without the caption form that [`with_caption_normalization`] added.
 
     Args:
         normalizer: in the notation of `tokenizer.json`; None for none.
@@ -105,7 +105,7 @@ def own_normalizer(normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _leading_steps(normalizer: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The form of captions that a normalizer begins with; empty if there is none."""
+    """The caption form that a normalizer starts with; empty if there is none."""
     found = normalizer["normalizers"] if normalizer and normalizer["type"] == "Sequence" else []
     for name in CAPTION_NORMALIZATIONS:
         steps = caption_steps(name)

@@ -22,7 +22,7 @@ def check_downmix(downmix: str) -> None:
 
 def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) -> np.ndarray:
     """
-    One channel of a stretch of sound, from the samples of that stretch alone.
+    Mixes the channels of a stretch of sound to one, using the samples of that stretch only.
 
     ``"mean"`` averages all channels, as the published encoders do. ``"active"`` averages those whose RMS in this
     stretch is above -90 dBFS, so that silent channels do not make a sound quieter; where that mean is more than
@@ -52,13 +52,13 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
     powers = _powers(samples)
     sounding = powers > _SOUNDING_POWER
     if sounding.any() and not sounding.all():
-        # Not by a mean over a copy with fewer columns alone: of one column it would still round.
+        # A copy with a single column would still be rounded by a mean.
         chosen = samples[:, sounding]
         mean = chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(axis=1, dtype=np.float32)
     if _cancels(mean, powers):
         if name is not None:
             add_remark(name, "its channels cancel each other: the loudest one is taken where they do")
-        # Of channels as loud as each other always the same one, whatever rounding says of this stretch.
+        # Of equally loud channels always choose the same one, in spite of rounding.
         mean = samples[:, int(np.flatnonzero(powers >= 0.9 * powers.max())[0])]
     return np.ascontiguousarray(mean, dtype=np.float32)
 
@@ -92,7 +92,7 @@ def _may_cancel(samples: np.ndarray, mean: np.ndarray) -> bool:
 
 
 def total_power(samples: np.ndarray) -> float:
-    """The sum of squares of float32 ``(samples, channels)`` in float32, without a copy of what is in columns."""
+    """The sum of squares of float32 ``(samples, channels)`` in float32, without copying strided data."""
     if samples.flags.c_contiguous:
         flat = samples.reshape(-1)
         return float(np.dot(flat, flat))

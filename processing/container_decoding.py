@@ -13,7 +13,7 @@ from .sound_source import AudioReadError, SoundSource, kept_while_unchanged
 
 # Their time stamps count samples and never jump: a place can be sought by them.
 _COUNTING = frozenset({"wv", "tta", "ape", "tak", "mpc8", "dsf"})
-# The same is true of these as long as what they hold is PCM.
+# The same is true of these if their codec is PCM.
 _COUNTING_PCM = frozenset({"wav", "aiff", "caf", "au", "w64", "mov"})
 # Frames of one length in MP4: there the number of packets tells whether time stamps jump.
 _FIXED_FRAMES = {"aac": 1024, "alac": 4096, "mp3float": 1152, "mp3": 1152, "ac3": 1536, "opus": 960}
@@ -34,7 +34,7 @@ class KnownPlaces:
     Attributes:
         stamps, samples: time stamps of packets and the first sample that each decodes to, two seconds apart.
         length: samples a channel of the whole file, once its end was reached.
-        restart: whether a time stamp came behind a greater one.
+        restart: whether a time stamp followed a greater one.
     """
 
     stamps: list[int] = field(default_factory=list)
@@ -90,7 +90,7 @@ class ContainerDecoder:
         self._places = known_places(source)
         self._bad = self._packets = 0
         self._container, self._stream, self.notes = open_container(source, demuxer)
-        # The first frame tells rate and channels, and is kept for whoever reads from the start.
+        # The first frame gives rate and channels; it is kept for reading from the start.
         self._waiting: Any = None
         try:
             first = self._take_first()
@@ -137,7 +137,7 @@ class ContainerDecoder:
         return self._places.length
 
     def count_samples(self) -> int:
-        """Samples a channel; a file whose end no one has seen is decoded for it."""
+        """Samples a channel; decodes the file if its end is not known yet."""
         if self._places.length is None:
             for _ in self.blocks(0, None, 1 << 20):
                 pass
@@ -196,7 +196,7 @@ class ContainerDecoder:
         yield from self._counted(self._from_start(), 0)
 
     def _stamps_are_unique(self) -> bool:
-        """Whether a time stamp is known to stand for one place: of some formats only the whole file tells."""
+        """Whether time stamps are known to be unique; for some formats only reading the whole file shows it."""
         places = self._places
         return not places.restart and (places.length is not None or self._demuxer not in _RESTARTING)
 
@@ -243,7 +243,7 @@ class ContainerDecoder:
                 )
             samples = as_many_channels(float_samples(frame), self.channels)
             self._places.note(frame.pts, place, distance)
-            # What is behind the stated end is padding, if it is no more than two packets can hold.
+            # Samples after the stated end are padding, if they fit into two packets.
             if stated is not None and 0 <= stated - place < len(samples) <= 65536:
                 samples = samples[: stated - place]
                 if len(samples):
@@ -269,7 +269,7 @@ class ContainerDecoder:
         self._places.length = end
 
     def _decoded(self) -> Iterator[Any]:
-        """Frames from where the container stands; packets that cannot be decoded are counted."""
+        """Frames from the container's position; packets that cannot be decoded are counted."""
         errors = (self._library.FFmpegError, ValueError, OverflowError)
         packets = self._container.demux(self._stream)
         while True:
@@ -303,7 +303,7 @@ class ContainerDecoder:
         yield from self._decoding
 
     def _reopen(self) -> None:
-        """Nothing of what was decoded before may change what comes now."""
+        """Reopens the container, so that nothing decoded before affects what follows."""
         self.close()
         self._waiting, self._bad, self._packets = None, 0, 0
         self._container, self._stream, _ = open_container(self._source, self._demuxer)
@@ -319,7 +319,7 @@ class ContainerDecoder:
         return round((stamp - self._first_stamp) * self._stream.time_base * self.rate)
 
     def _stamps_count(self) -> bool:
-        """Whether the sample of a frame follows from its time stamp alone."""
+        """Whether the position of a frame follows from its time stamp."""
         base = self._stream.time_base
         if self._first_stamp is None or not base or (1 / base) % self.rate:
             return False
@@ -337,7 +337,7 @@ class ContainerDecoder:
         return self._demuxer in _COUNTING_PCM and self._stream.codec_context.name.startswith("pcm_")
 
     def close(self) -> None:
-        """Gives back what FFmpeg holds; the source stays open."""
+        """Closes FFmpeg's objects; the source stays open."""
         self._container.close()
 
 

@@ -19,17 +19,17 @@ _ASF_OBJECTS = (
     bytes.fromhex("6bd5cb3c8fd0ef4bac6b5ba2d3f6f4ce"),
 )
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb"
-# Bytes behind the first one of a frame, by its type (RFC 4867, section 5.3); None is reserved.
+# Bytes after the first one of a frame, by its type (RFC 4867, section 5.3); None is reserved.
 _AMR_SIZES = (12, 13, 15, 17, 19, 20, 26, 31, 5, *[None] * 6, 0)
 _AMR_WIDE_SIZES = (17, 23, 32, 36, 40, 46, 50, 58, 60, 5, *[None] * 4, 0, 0)
 _NIST_COUNTS = (b"sample_count", b"channel_count", b"sample_n_bytes")
 _PIECE = 1 << 20
-# So many bytes of AMR frames that were lost, and nothing behind, are padding.
+# So many bytes of AMR frames marked as lost, at the end, are padding.
 _AMR_PADDING = 1000
 
 
 def _mov_end(source: SoundSource, start: int) -> int | None:
-    """ISO/IEC 14496-12, section 4.2: boxes to the end, to what is none, or to those of another movie."""
+    """ISO/IEC 14496-12, section 4.2: boxes up to the end, an invalid box, or the boxes of another movie."""
     place, movie, media = start, False, False
     for _ in range(_MOST_PIECES):
         head = source.read_at(place, 16)
@@ -72,7 +72,7 @@ def _matroska_end(source: SoundSource, start: int) -> int | None:
 
 
 def _avi_end(source: SoundSource, start: int) -> int | None:
-    """The RIFF list and those that carry it on (OpenDML AVI file format extensions, section 3)."""
+    """The RIFF list and the lists that continue it (OpenDML AVI file format extensions, section 3)."""
     place = start
     for _ in range(_MOST_PIECES):
         head = source.read_at(place, 12)
@@ -126,7 +126,7 @@ def _wavpack_end(source: SoundSource, start: int) -> int | None:
 
 
 def _tta_end(source: SoundSource, start: int) -> int | None:
-    """The seek table holds the size of each frame (TTA1 format description)."""
+    """The seek table has the size of each frame (TTA1 format description)."""
     head = source.read_at(start, 22)
     rate, samples = int.from_bytes(head[10:14], "little"), int.from_bytes(head[14:18], "little")
     if len(head) < 22 or not rate or not samples:
@@ -163,7 +163,7 @@ def _flv_number(source: SoundSource, start: int, name: bytes) -> float | None:
 
 
 def _is_flv_end(source: SoundSource, end: int) -> bool:
-    """Whether a whole tag and its size stand before a place."""
+    """Whether a whole tag with its size ends at a position."""
     size = int.from_bytes(source.read_at(max(end - 4, 0), 4), "big")
     head = source.read_at(max(end - 4 - size, 0), 4)
     return size >= 11 and head[:1] in b"\x08\x09\x12" and int.from_bytes(head[1:], "big") == size - 11
@@ -251,7 +251,7 @@ def _voc_end(source: SoundSource, start: int) -> int | None:
 
 
 def _amr_end(source: SoundSource, start: int) -> int | None:
-    """Frames that each tell their size by their first byte (RFC 4867, section 5)."""
+    """Frames whose first byte gives their size (RFC 4867, section 5)."""
     magic = source.read_at(start, 9)
     if magic == b"#!AMR-WB\n":
         sizes, place = _AMR_WIDE_SIZES, start + 9
@@ -280,7 +280,7 @@ def _dsf_end(source: SoundSource, start: int) -> int | None:
 
 
 def _ape_end(source: SoundSource, start: int) -> int | None:
-    """The descriptor of version 3.98 and later holds the size of each part."""
+    """The descriptor of version 3.98 and later has the size of each part."""
     head = source.read_at(start, 36)
     if len(head) < 36 or int.from_bytes(head[4:6], "little") < 3980:
         return None
@@ -303,7 +303,7 @@ def _nist_end(source: SoundSource, start: int) -> int | None:
 
 
 def _transport_end(source: SoundSource, start: int) -> int | None:
-    """Behind the last of five packets in a row."""
+    """The position after the last of five consecutive packets."""
     for step in (188, 192):
         first = 0 if step == 188 else 4
         if source.read_at(start + first, 1) != b"\x47":
@@ -327,7 +327,7 @@ def _backwards(source: SoundSource, overlap: int) -> Iterator[tuple[int, bytes]]
         end = base
 
 
-# First byte of a file to the byte behind its last, beyond the end of what is there if it is cut; None if it is open.
+# From the first byte of a file to its end (exclusive), beyond the actual end if it is cut; None if it is open.
 ENDS: dict[str, Callable[[SoundSource, int], int | None]] = {
     "mov": _mov_end,
     "matroska": _matroska_end,

@@ -1,4 +1,4 @@
-"""Opening a container with FFmpeg's libraries: one file, one demuxer that is named, decoders of sound alone."""
+"""Opens a container with FFmpeg's libraries: one file, one named demuxer, audio decoders only."""
 
 import struct
 from functools import lru_cache
@@ -6,7 +6,7 @@ from typing import Any
 
 try:
     import av
-except (ImportError, OSError):  # OSError: the package is there but its libraries cannot be loaded
+except (ImportError, OSError):  # OSError: the package is installed but its libraries cannot be loaded
     av = None
 
 from .frame_decoding import ffmpeg_version, require_av
@@ -62,7 +62,7 @@ def open_container(source: SoundSource, demuxer: str) -> tuple[Any, Any, list[st
     """
     Opens a file and chooses its first sound track.
 
-    Nothing but the file itself is ever opened: FFmpeg gets its bytes without its name, one demuxer that reads no
+    Only the file itself is opened: FFmpeg gets its bytes without its name, one demuxer that reads no
     other files, no protocol, and no decoder of pictures.
 
     Args:
@@ -146,7 +146,7 @@ def _codec_tag(context: Any) -> str:
 
 
 class _OnlyReading:
-    """What PyAV may do with a file: read, seek and tell. It has no name that could be taken for an address."""
+    """What PyAV may do with a file: read, seek and tell. It has no name that looks like an address."""
 
     def __init__(self, source: SoundSource):
         self._file = source.file
@@ -166,7 +166,7 @@ class _OnlyReading:
 
 
 def stated_bytes(source: SoundSource, demuxer: str, start: int = 0) -> int | None:
-    """The byte behind the last of a file that begins at ``start``, by its own header; None if it does not say."""
+    """The end (exclusive) of a file that starts at ``start``, by its own header; None if it does not say."""
     if demuxer == "matroska":
         return _matroska_bytes(source, start)
     if demuxer == "asf":
@@ -192,7 +192,7 @@ def _matroska_bytes(source: SoundSource, start: int) -> int | None:
 
 
 def _ebml_size(data: bytes, place: int) -> tuple[int | None, int] | None:
-    """(value, place behind it) of a variable-size integer; the value is None where it is called unknown."""
+    """(value, next position) of a variable-size integer; the value is None if it is marked as unknown."""
     if len(data) <= place or not data[place]:
         return None
     length = 9 - data[place].bit_length()
@@ -212,7 +212,7 @@ def _asf_bytes(source: SoundSource) -> int | None:
 
 @lru_cache(maxsize=1)
 def _audio_decoders() -> str:
-    """Names of FFmpeg's decoders of sound, for its list of those that may be opened."""
+    """Names of FFmpeg's audio decoders, for its list of allowed decoders."""
     names = []
     for name in sorted(av.codecs_available):
         try:

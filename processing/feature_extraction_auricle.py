@@ -41,7 +41,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
     Cuts clips into segments and turns each segment into the normalised log-mel of one audio tower.
 
     A clip becomes ``ceil(length / segment_seconds)`` segments (a remainder of less than ``min_tail_seconds``
-    makes none); its last one is filled up to the full segment, whatever else is in the batch. Segments of all
+    is dropped); its last segment is padded to full length, independently of the batch. Segments of all
     clips follow each other in ``input_features`` and ``segment_counts`` says how many belong to each clip:
     nothing is padded to the longest clip and nothing is random. What a segment becomes depends on nothing but
     its own samples.
@@ -55,15 +55,15 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         sampling_rate: rate in Hz that sounds are resampled to.
         padding_value: what fills the last segment's waveform.
         segment_seconds: length of a segment in seconds.
-        min_tail_seconds: a shorter remainder behind a clip's last full segment is omitted; 0 keeps all.
+        min_tail_seconds: a shorter remainder after a clip's last full segment is omitted; 0 keeps all.
         n_fft, hop_length, win_length: of the spectrogram, in samples.
         fmin, fmax: range of the mel filters in Hz.
         preemphasis: share of the previous sample that is subtracted from each one.
         mean, std: the log-mel becomes ``(x - mean) / (2 std)``; BEATs and EAT only, PaSST's are part of it.
         target_frames: frames of a full segment, EAT only; by default 1,024 for ten seconds, else as many as
             there are, rounded up to whole patches.
-        padding_rule: BEATs only. ``"exact"`` masks every frame that holds a filled sample, so that a segment's
-            vector is that of the segment alone; ``"reference"`` masks approximately, as the published code does,
+        padding_rule: BEATs only. ``"exact"`` masks every frame with a padded sample, so that a segment's vector
+            does not depend on the padding; ``"reference"`` masks approximately, as the published code does,
             and goes with ``padding_mask="reference"`` of the tower.
         downmix: how a segment's channels become one: ``"active"`` averages those in which something sounds, see
             `mix_channels`; ``"mean"`` all of them, as the published encoders do. What was saved before there was a
@@ -142,7 +142,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
 
         Args:
             tower: ``"passt"``, ``"beats"``, ``"eat"``, or an audio config's ``model_type``.
-            settings: of the constructor, in place of the preset's.
+            settings: of the constructor; they override the preset.
 
         Raises:
             ValueError: for another tower.
@@ -297,7 +297,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
             frames and 0 for padding.
 
         Raises:
-            ValueError: for a bare array without a rate, one that can be read in two ways, or an unknown type or
+            ValueError: for a bare array without a rate, an array of ambiguous shape, or an unknown type or
                 keyword; the message names the clip.
             AudioReadError: for a sound that cannot be read or contains no usable samples.
         """
@@ -376,7 +376,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
 
         Raises:
             ValueError: if ``segments_per_block`` is below 1.
-            AudioReadError: for a file that cannot be read; one that is damaged may yield blocks before.
+            AudioReadError: for an unreadable file; a damaged file may yield blocks first.
         """
         yield from iter_blocks(
             self,

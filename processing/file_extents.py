@@ -18,8 +18,8 @@ class FileExtents:
     The files of one kind that were joined to one, or the single one.
 
     Attributes:
-        files: first byte and byte behind the last of each.
-        rest: bytes after the last one that are neither a tag, padding nor a file of the kind.
+        files: first byte and end (exclusive) of each.
+        rest: bytes after the last file that are neither a tag, padding nor a file of the same container.
         missing: bytes that the last one declares and that are not there.
     """
 
@@ -35,11 +35,11 @@ def file_extents(source: SoundSource, start: int, kind: str) -> FileExtents:
 
     Args:
         source: the file.
-        start: where its first one begins, behind tags.
+        start: where the first file begins, after tags.
         kind: its container, as [`identify`] calls it.
 
     Returns:
-        One file that reaches to the end, for a kind whose structure does not tell where it ends.
+        One file that reaches to the end, for a container whose structure does not show its end.
     """
     measure = ENDS.get(kind)
     if measure is None:
@@ -61,7 +61,7 @@ def file_extents(source: SoundSource, start: int, kind: str) -> FileExtents:
 
 
 def _file_at(source: SoundSource, place: int, kind: str) -> int | None:
-    """The first byte of a file of a kind, at a place or behind the ID3v2 tags there; None if there is none."""
+    """The first byte of a file of a container, at a position or after ID3v2 tags there; None if there is none."""
     places = [place]
     if source.read_at(place, 3) == b"ID3":
         behind = behind_tags(source, place)
@@ -76,7 +76,7 @@ def _file_at(source: SoundSource, place: int, kind: str) -> int | None:
 
 
 def _behind_trailers(source: SoundSource, place: int) -> int:
-    """The first byte behind ID3v1 and APE tags and zeros."""
+    """The first byte after ID3v1 and APE tags and zeros."""
     while (begin := source.behind_zeros(place)) < source.size:
         place = max(begin - _OWN_ZEROS, place)
         head = source.read_at(begin, 32)

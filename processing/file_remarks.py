@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 def add_remark(name: str, note: str) -> None:
     """
-    Gives a remark on a file to everyone who collects remarks; if no one does, logs it as a warning, once a process.
+    Passes a remark on a file to all active collectors; without one, logs it as a warning, once per process.
 
     Args:
         name: of the file.

@@ -7,7 +7,7 @@ import numpy as np
 
 try:
     import av
-except (ImportError, OSError):  # OSError: the package is there but its libraries cannot be loaded
+except (ImportError, OSError):  # OSError: the package is installed but its libraries cannot be loaded
     av = None
 
 from .frame_scanning import FoundStream
@@ -135,7 +135,7 @@ class FrameDecoder:
             for place, one in enumerate(decoded):
                 self._put(room[place * size : (place + 1) * size], one)
             return context
-        # A decoder that meets bad frames in a packet omits them: alone, each one's place is known.
+        # A decoder omits bad frames of a packet. Decoded one by one, the position of each is known.
         context = self._warm_context(link, frame)
         for place, one in enumerate(data):
             decoded = _decode(context, one)
@@ -148,7 +148,7 @@ class FrameDecoder:
         return context
 
     def _warm_context(self, link: Link, frame: int) -> Any:
-        """A decoder in the state it has behind the frame before ``frame``, counted from the link's first."""
+        """A decoder in the state before ``frame``, counted from the link's first frame."""
         context = self._new_context()
         first = max(frame - self._settling(link.first + frame, frame), 0)
         if first < frame:

@@ -57,7 +57,7 @@ HEADER_BYTES = 8
 
 
 def mpeg_header(data: bytes, place: int = 0) -> FrameHeader | None:
-    """The MPEG audio header at ``place``; None if there is none (free format counts as none)."""
+    """The MPEG audio header at ``place``; None if there is none or it is of free format."""
     if len(data) < place + 4 or data[place] != 0xFF or data[place + 1] & 0xE0 != 0xE0:
         return None
     second, third, fourth = data[place + 1], data[place + 2], data[place + 3]
@@ -78,13 +78,13 @@ def mpeg_header(data: bytes, place: int = 0) -> FrameHeader | None:
 
 
 def side_info_bytes(data: bytes, place: int) -> int:
-    """Bytes from a layer III frame's begin to its main data, where a Xing header stands (without the checksum)."""
+    """Bytes from the start of a layer III frame to its main data, where a Xing header is (without the checksum)."""
     mono, first_version = data[place + 3] >> 6 == 3, data[place + 1] >> 3 & 3 == 3
     return 4 + ((17 if mono else 32) if first_version else (9 if mono else 17))
 
 
 def adts_header(data: bytes, place: int = 0) -> FrameHeader | None:
-    """The ADTS header at ``place``; None if there is none."""
+    """The ADTS header at ``place``, or None."""
     if len(data) < place + 7 or data[place] != 0xFF or data[place + 1] & 0xF6 != 0xF0:
         return None
     rate_code = data[place + 2] >> 2 & 15
@@ -96,7 +96,7 @@ def adts_header(data: bytes, place: int = 0) -> FrameHeader | None:
 
 
 def ac3_header(data: bytes, place: int = 0) -> FrameHeader | None:
-    """The AC-3 header at ``place``; None if there is none (E-AC-3 counts as none)."""
+    """The AC-3 header at ``place``, or None; E-AC-3 is not accepted."""
     if len(data) < place + 6 or data[place] != 0x0B or data[place + 1] != 0x77:
         return None
     rate_code, size_code, version = data[place + 4] >> 6, data[place + 4] & 63, data[place + 5] >> 3

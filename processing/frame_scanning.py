@@ -12,9 +12,9 @@ HeaderReader = Callable[[bytes, int], FrameHeader | None]
 
 # So many headers in a row, each where the one before says, are a stream and no accident.
 CHAIN = 4
-# How far behind tags a stream may begin; cover art in a tag whose size is wrong is longer than most junk.
+# How far after tags a stream may begin; cover art in a tag whose size is wrong is longer than most junk.
 LONGEST_JUNK = 16 << 20
-# Bytes that look like a header and are none: what a hostile file may cost.
+# False headers that a search accepts at most: a limit on what a hostile file can cost.
 MOST_CANDIDATES = 50_000
 _PIECE = 1 << 20
 _READERS: tuple[tuple[bytes, HeaderReader], ...] = (
@@ -29,7 +29,7 @@ class FoundStream:
     """
     Attributes:
         first: byte of the first frame.
-        end: byte behind the last byte that may belong to a frame.
+        end: end (exclusive) of the bytes that may belong to frames.
         reader: reads this stream's headers.
         sync: what every header begins with.
         header: of the first frame.
@@ -43,7 +43,7 @@ class FoundStream:
 
 
 def behind_tags(source: SoundSource, start: int = 0) -> int:
-    """The first byte behind ID3v2 tags and zeros at ``start``."""
+    """The first byte after ID3v2 tags and zeros at ``start``."""
     while (head := source.read_at(start, 10))[:3] == b"ID3" and len(head) == 10:
         size = _id3_size(head)
         if start + 10 + size >= source.size:
@@ -61,11 +61,11 @@ def behind_tags(source: SoundSource, start: int = 0) -> int:
 
 def find_stream(source: SoundSource, start: int = 0, end: int | None = None) -> FoundStream | None:
     """
-    The stream of frames that begins nearest behind ``start``.
+    The first stream of frames after ``start``.
 
     Args:
         source: the file.
-        start: where to begin, behind tags.
+        start: where to begin, after tags.
         end: where the stream ends at the latest; by default the file's end.
 
     Returns:
@@ -125,7 +125,7 @@ class FrameScan:
         stream, reader, kind = self._stream, self._stream.reader, self._kind
         position, end, places = stream.first, stream.end, []
         known: dict[bytes, int] = {}
-        # The four bytes of an MPEG header tell all about its frame: each kind is taken apart once.
+        # The four bytes of an MPEG header determine its frame: each distinct header is parsed once.
         remember = reader is mpeg_header
         while position + 4 <= end:
             base, data = position, self._source.read_at(position, _PIECE)
@@ -174,7 +174,7 @@ class FrameScan:
         return header.size if header else 0
 
     def _go_on(self, position: int) -> int | None:
-        """The next frame behind bytes that are none: a tag, or junk; None at the end."""
+        """The next frame after a tag or junk; None at the end."""
         end = self._stream.end
         while position + 4 <= end:
             head = self._source.read_at(position, 32)
@@ -241,7 +241,7 @@ def tag_size(head: bytes) -> int:
 
 
 def _id3_size(head: bytes) -> int:
-    """Bytes behind the ten of the header: seven bits a byte; where one has its top bit set, all eight."""
+    """Bytes after the ten of the header: seven bits a byte; if one has its top bit set, all eight."""
     size = head[6:10]
     if any(byte & 0x80 for byte in size):
         return int.from_bytes(size, "big")

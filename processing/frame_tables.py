@@ -1,4 +1,4 @@
-"""Which frames of an MPEG audio, ADTS or AC-3 stream hold which samples of the sound."""
+"""Maps frames of an MPEG audio, ADTS or AC-3 stream to samples of the sound."""
 
 import re
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Link:
     Frames that one encoder wrote as one file; several such files may be joined.
 
     Attributes:
-        first: index of its first frame that holds sound.
+        first: index of its first frame with sound.
         frames: how many.
         skip: samples of delay before the sound begins.
         samples: of sound.
@@ -44,11 +44,11 @@ class Link:
 @dataclass(frozen=True)
 class InfoFrame:
     """
-    What a Xing, Info or VBRI frame states about the frames behind it.
+    What a Xing, Info or VBRI frame states about the following frames.
 
     Attributes:
         frames: how many there are; None if it does not say.
-        delay, padding: samples that the encoder put before and behind the sound; None if it does not say.
+        delay, padding: samples that the encoder added before and after the sound; None if it does not say.
         constant: whether it calls the bit rate constant.
     """
 
@@ -63,7 +63,7 @@ class FrameTable:
     The frames of a stream and the links they make up.
 
     Args:
-        scan: positions of all frames; None where all frames are of one size and follow each other.
+        scan: positions of all frames; None if all frames have one size and follow each other.
         header: of the first frame.
         count: frames.
         links: in their order.
@@ -94,7 +94,7 @@ class FrameTable:
         return sum(link.samples for link in self.links)
 
     def frames(self, source: SoundSource, stream: FoundStream, first: int, last: int) -> list[bytes]:
-        """The bytes of frames ``first`` to ``last`` (exclusive); empty for one that is not where it should be."""
+        """The bytes of frames ``first`` to ``last`` (exclusive); empty for a frame that is not at its position."""
         if self.positions is None:
             return self._constant_frames(source, stream, first, last)
         places = self.positions[first:last].astype(np.int64)
@@ -123,26 +123,26 @@ class FrameTable:
                 if size:
                     break
             found.append(data[place : place + size])
-            # Behind a frame that is there the next one's place is known; else it is counted.
+            # After a frame that was found, the next position is known; otherwise it is estimated.
             expected = place + size if size else self._first + number * whole // parts - begin
         return found
 
     def _constant_size(self, stream: FoundStream, data: bytes, place: int) -> int:
-        """Size of the whole frame at ``place``, 0 if none of this stream is there."""
+        """Size of the whole frame at ``place``, 0 if there is no frame of this stream."""
         word = data[place : place + 4] if place >= 0 else b""
         size = self._sizes.get(word)
         if size is None:
             header = stream.reader(word, 0)
             belongs = header is not None and header.kind == self.header.kind
             size = header.size if belongs and abs(header.size - self._mean) <= 1 else 0
-            # The four bytes of an MPEG header tell all about its frame.
+            # The four bytes of an MPEG header determine its frame.
             self._sizes[word] = size
         return size if place + size <= len(data) else 0
 
 
 def mean_frame_bytes(header: FrameHeader) -> Fraction:
     """Mean size of an MPEG layer III frame at the constant bit rate of ``header``, to within half a byte."""
-    # The rate that the size is of is a multiple of 8 kbit/s: the one that gives back this size.
+    # Find the bit rate, a multiple of 8 kbit/s, that gives this size.
     for bitrate in range(8_000, 321_000, 8_000):
         mean = Fraction(header.samples // 8 * bitrate, header.rate)
         if int(mean) in (header.size, header.size - 1):
@@ -188,7 +188,7 @@ def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | No
     """
     The table of a stream of constant bit rate, whose frame positions can be computed; None if they cannot.
 
-    With an Info frame its count and the size of the file must agree as well. Without one every probe must be met:
+    With an Info frame its count and the size of the file must agree as well. Without one every probe must succeed:
     three bytes too many or too few, or one frame of another size, shift all that follow.
     """
     info = read_info_frame(source.read_at(stream.first, 256))
@@ -199,7 +199,7 @@ def _constant_table(source: SoundSource, stream: FoundStream) -> FrameTable | No
     if header is None or header.kind != stream.header.kind:
         return None
     mean, end = mean_frame_bytes(header), _end_of_frames(source, stream.end)
-    # A frame more or less: the last one that is whole.
+    # One frame of tolerance: the last whole one.
     count = int((end - first + 2) / mean)
     if count < _FEW_FRAMES:
         return None
@@ -270,7 +270,7 @@ def _links(
         lacking += missing if missing > _COUNT_SLACK else 0
         own = min(stated, present)
         links.append(_link(first, own, header.samples, info))
-        if present > own:  # frames that another encoder added behind, without saying so
+        if present > own:  # frames that another encoder appended without stating them
             links.append(_link(first + own, present - own, header.samples, None))
     return [link for link in links if link.samples > 0], lacking
 

@@ -125,14 +125,14 @@ def real_frame_counts(
     rule: Literal["exact", "reference"] = "exact",
 ) -> torch.Tensor:
     """
-    How many of a zero-filled segment's Kaldi frames count as real.
+    How many Kaldi frames of a zero-padded segment are real.
 
     Args:
         lengths: int64 ``(segments,)``, real samples, at least ``win_length`` each.
         samples: of the filled segment.
         hop_length, win_length: in samples.
-        rule: ``"exact"`` counts frames that hold nothing but real samples; ``"reference"`` does as the published
-            BEATs code: equal chunks of samples, whatever the hop, of which one real sample is enough.
+        rule: ``"exact"`` counts frames that contain only real samples; ``"reference"`` follows the published
+            BEATs code: equal chunks of samples, independent of the hop, of which one real sample is enough.
 
     Returns:
         int64 ``(segments,)``.
@@ -180,7 +180,7 @@ def eat_log_mel(
     published constants, which is neither 0 nor silence.
 
     Args:
-        waveforms: float32 ``(segments, samples)``, full scale at -1 and 1, zeros behind each segment's end.
+        waveforms: float32 ``(segments, samples)``, full scale at -1 and 1, zeros after each segment's end.
         mel_bank: ``(mel bins, n_fft / 2 + 1)``.
         lengths: int64 ``(segments,)``, real samples of each segment, at least one frame.
         target_frames: frames of the result; longer segments lose their end.

@@ -1,4 +1,4 @@
-"""WAV, AIFF, CAF, AU and W64 files whose headers do not tell the truth about the samples that are there."""
+"""Repairs headers of WAV, AIFF, CAF, AU and W64 files that do not match their samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class TrueHeader:
 
     Attributes:
         head: the header that it should have.
-        start, size: first byte and bytes of the samples in the file, which stand behind it.
+        start, size: first byte and number of bytes of the samples in the file.
     """
 
     head: bytes
@@ -38,14 +38,14 @@ class WavLayout:
     What the chunks of a WAV, RF64 or BW64 file say.
 
     Attributes:
-        tag: WAVE_FORMAT_* of the samples, that of the subformat where it is extensible.
+        tag: WAVE_FORMAT_* of the samples; for an extensible format, the tag of its subformat.
         form: the content of the ``fmt`` chunk.
         data_start: first byte of the samples.
         declared: bytes of samples by the header; None where it leaves that open.
-        data_size: bytes of samples that are to be read.
+        data_size: bytes of samples to read.
         rebuilt: whether libsndfile must be given another header.
         following: first byte of another RIFF file that is joined to this one; None if there is none.
-        behind: bytes behind the samples that are not chunks.
+        behind: bytes after the samples that are not chunks.
     """
 
     tag: int
@@ -111,7 +111,7 @@ def wav_layout(source: SoundSource, start: int = 0) -> WavLayout | None:
         layout.data_size = 0
         return layout
     if size == 0:
-        # A recorder that died left the size open, unless chunks follow as behind a sound of no length.
+        # An interrupted recorder left the size 0, unless chunks follow, as they do after an empty sound.
         open_end = not _is_chunk_list(source, place)
     elif size > present or long_form:
         open_end = size > present and size >= UNKNOWN_SIZE
@@ -231,7 +231,7 @@ def rebuilt_w64(source: SoundSource, start: int = 0) -> TrueHeader | None:
 
 
 def _chunks(source: SoundSource, place: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """(name, first byte of the content, size) of chunks one after another, to the first that is none."""
+    """(name, first byte of the content, size) of consecutive chunks, up to the first invalid one."""
     for _ in range(_MOST_CHUNKS):
         head = source.read_at(place, 8)
         if len(head) < 8 or not _is_name(head[:4]):

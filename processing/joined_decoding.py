@@ -109,7 +109,7 @@ class JoinedDecoder:
                 self._lengths[number] = given
 
     def close(self) -> None:
-        """Gives back what the open decoder holds; the source stays open."""
+        """Closes the open decoder; the source stays open."""
         self._current.close()
 
 

@@ -87,7 +87,7 @@ def without_mean(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor
     Waveforms whose real samples have the mean 0; the values after them are undefined.
 
     Args:
-        waveforms: float32 ``(clips, samples)``, zeros behind each clip's end.
+        waveforms: float32 ``(clips, samples)``, zeros after each clip's end.
         lengths: int64 ``(clips,)``, real samples, at least 1 each.
 
     Returns:

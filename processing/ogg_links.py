@@ -17,13 +17,13 @@ def ogg_links(source: SoundSource) -> tuple[list[int], bool]:
 
     Returns:
         The first byte of each, and whether each is a single audio stream that libsndfile may decode: no
-        Speex, no pictures beside the sound.
+        Speex, no video.
     """
     begins = [0, *(place for place in source.find(b"OggS\0\2", 1) if _packet(source, place))]
     simple = all(_packet(source, place).startswith(_AUDIO) for place in begins)
     starts, last_end = [], -1
     for place in begins:
-        # Streams that sound and show at the same time begin directly behind each other.
+        # Audio and video streams of one link begin directly after each other.
         if place == last_end:
             simple = False
         else:
@@ -36,7 +36,7 @@ def ends_ogg_stream(source: SoundSource, end: int | None = None) -> bool:
     """
     Whether the last Ogg page before ``end`` is whole and says that the stream ends (RFC 3533, section 6).
 
-    libsndfile plays what is there: a cut that leaves the last page's header goes unnoticed.
+    libsndfile ignores a cut that leaves the last page's header.
     """
     end = source.size if end is None else end
     start = max(end - 2 * _LONGEST_PAGE, 0)
@@ -49,7 +49,7 @@ def ends_ogg_stream(source: SoundSource, end: int | None = None) -> bool:
 
 
 def ogg_end(source: SoundSource) -> int:
-    """The byte behind the last Ogg page, where it is whole; else the end of the file."""
+    """The end (exclusive) of the last Ogg page if it is whole; else the end of the file."""
     start = max(source.size - 2 * _LONGEST_PAGE, 0)
     place = source.read_at(start, source.size - start).rfind(b"OggS")
     return source.size if place < 0 else min(start + place + _page_size(source, start + place), source.size)

@@ -24,7 +24,7 @@ class PicklingByName:
 
     dill, with which `datasets` hashes functions for its cache, cannot look up a class from a checkpoint's code; it
     then pickles the class itself, with all that its methods refer to, and the hash differs from process to process.
-    The module's name holds a digest of the code.
+    The module's name contains a digest of the code.
     """
 
     def __reduce_ex__(self, protocol: int) -> Any:

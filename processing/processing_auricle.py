@@ -32,11 +32,11 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
             ``model_max_length``. A lower value set there later is heeded.
         caption_normalization: what is done to sentences before tokenising, by name: ``"auricle-2"`` (lower case, no
             punctuation, symbols or emoji; the default), ``"auricle-1"`` (lower case, no ASCII punctuation),
-            ``"publisher"`` (the same, white space left alone) or ``"none"``; see ``caption_form.py``. The
-            tokenizer is given it too, in a copy, so that it does by itself what the processor does.
+            ``"publisher"`` (the same, white space unchanged) or ``"none"``; see ``caption_form.py``. A copy of the
+            tokenizer gets the same form, so that it tokenizes sentences as the processor does.
 
     Raises:
-        ValueError: for an unknown ``caption_normalization``, or one that ``normalize_captions`` contradicts.
+        ValueError: for an unknown ``caption_normalization``, or one that contradicts ``normalize_captions``.
     """
 
     _auto_class = "AutoProcessor"
@@ -93,7 +93,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
         """As the base class; what was saved without a word about captions normalised them as ``"auricle-1"``."""
         given = {**processor_dict, **kwargs}
         if "caption_normalization" in given:
-            # Saved for older versions only, and beside it a caller may choose another form.
+            # Saved for older versions only; a caller may choose another form.
             processor_dict = {
                 key: value for key, value in processor_dict.items() if key != "normalize_captions"
             }
@@ -112,7 +112,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
             self.tokenizer.model_max_length = limit
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``processor_config.json`` holds; ``normalize_captions`` for versions that know no other form."""
+        """The content of ``processor_config.json``; ``normalize_captions`` is for older versions."""
         captions = {
             "caption_normalization": self.caption_normalization,
             "normalize_captions": self.normalize_captions,
@@ -139,10 +139,10 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
             kwargs: ``sampling_rate``, the rate in Hz of bare arrays in ``audio``; ``return_tensors``, which is
                 ``"pt"`` if not given, ``"np"``, or None for lists; keywords of the tokenizer, of which ``padding``
                 and ``truncation`` are on by default and ``max_length`` is ``max_text_tokens``; and keywords of the
-                feature extractor. Each may also stand in ``text_kwargs`` or ``audio_kwargs``, which reach one
-                modality alone, or in ``common_kwargs``. The tokenizer's own saved ``padding`` is heeded; its saved
-                ``max_length`` is not, since most published encoders carry another limit than the one the model was
-                trained with.
+                feature extractor. Each may also be given in ``text_kwargs`` or ``audio_kwargs``, for one modality
+                    only, or in ``common_kwargs``. The tokenizer's own saved ``padding`` is used; its saved
+                    ``max_length`` is not, since most published encoders have another limit than the one the model was
+                    trained with.
 
         Returns:
             ``input_ids`` and ``attention_mask`` ``(captions, tokens)``, ``input_features``
@@ -164,7 +164,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
             options = {**self.text_kwargs, "max_length": limit}
             saved = self.tokenizer.init_kwargs.get("padding")
             options |= {} if saved is None else {"padding": saved}
-            # Generic callers pass explicit Nones and padding alone; our limit must survive them.
+            # Generic callers pass explicit Nones, or only padding; the limit stays.
             options |= {key: value for key, value in for_text.items() if (key, value) != ("max_length", None)}
             data.update(self.tokenizer(self.prepare_text(text, allow_file_names=allow_file_names), **options))
         if audio is not None:
@@ -185,7 +185,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
 
         Raises:
             ValueError: for an empty list, something that is not a string, a sentence without a word, or, unless
-                allowed, one that names a sound file; the message names its place.
+                allowed, the name of a sound file; the message gives its index.
         """
         if isinstance(text, bytes | Mapping) or not isinstance(text, Iterable):
             raise ValueError(f"text is a {type(text).__name__}, but must be a string or a list of strings.")

@@ -150,7 +150,7 @@ def _by_torchaudio(samples: np.ndarray, source_rate: int, target_rate: int) -> n
             f"resampling: from {source_rate} to {target_rate} Hz torchaudio would need a filter of "
             f"{target_rate // divisor:,} phases for {source_rate // divisor:,} samples; soxr has no such limit"
         )
-    # A row a channel, since the last axis is the one that is resampled.
+    # One row per channel, since the last axis is resampled.
     rows = torch.from_numpy(np.ascontiguousarray(samples.T))
     resampled = torchaudio.functional.resample(rows, source_rate, target_rate, **_SINC)
     return np.ascontiguousarray(resampled.numpy().T, dtype=np.float32)
@@ -163,7 +163,7 @@ def _pieces_by_torchaudio(
     Blocks with as much of their neighbours as the filter reaches over.
 
     With both rates divided by their greatest divisor, ``o`` input samples become ``n`` output samples, and these
-    depend on the ``width`` samples before and ``width + o`` behind, ``width`` being the six zero crossings of the
+    depend on the ``width`` samples before and ``width + o`` after, ``width`` being the six zero crossings of the
     sinc at the lower rate.
     """
     divisor = math.gcd(source_rate, target_rate)
@@ -204,7 +204,7 @@ def require_soxr(source_rate: int, target_rate: int) -> Any:
 
 def require_torchaudio() -> tuple[Any, Any]:
     """
-    The modules `torch` and `torchaudio`, imported here and not before: nothing else may depend on them.
+    The modules `torch` and `torchaudio`, imported only when called.
 
     Raises:
         ImportError: torchaudio is not installed, or does not go with the installed torch.

@@ -32,12 +32,12 @@ class SegmentCutting:
         """
         Cuts a waveform at the model's rate into segments, the last one filled up.
 
-        A remainder shorter than ``min_tail_seconds`` behind a full segment is omitted: encoders pad files
+        A remainder shorter than ``min_tail_seconds`` after a full segment is omitted: encoders pad files
         by some milliseconds, and a segment of nothing else would count as much as the sound itself.
 
         Args:
-            waveform: float32 ``(samples,)`` or ``(samples, channels)``, at least one sample. Channels are mixed in
-                each segment by that segment's samples alone.
+            waveform: float32 ``(samples,)`` or ``(samples, channels)``, at least one sample. The channels of each
+                segment are mixed by its own samples only.
             segment_seconds: another segment length than the own one, for training on shorter crops.
             name: of the sound, for a warning that its channels cancel.
 
@@ -77,7 +77,7 @@ class SegmentCutting:
         """
         How many samples of each segment [`cut`] makes of a waveform are real.
 
-        A last segment shorter than the tower's smallest input counts as that: filled with silence, not masked.
+        A last segment shorter than the tower's smallest input is filled with silence to that size, without a mask.
         """
         length = self._segment_length(segment_seconds)
         full, rest = divmod(self._kept_samples(samples, length), length)

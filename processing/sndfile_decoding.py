@@ -98,7 +98,7 @@ class SndfileDecoder:
                 self._look_behind()
 
     def _look_behind(self) -> None:
-        """Takes in FLAC streams that are joined to the one that is read."""
+        """Adds FLAC streams that follow the first one in the file."""
         if self._looked_behind:
             return
         self._looked_behind = True
@@ -110,7 +110,7 @@ class SndfileDecoder:
             self._check_parts()
 
     def close(self) -> None:
-        """Gives back what libsndfile holds; the source stays open."""
+        """Closes libsndfile's objects; the source stays open."""
         for part in self._parts:
             part.close()
 

@@ -9,15 +9,15 @@ import numpy as np
 
 try:
     import soundfile
-except (ImportError, OSError):  # OSError: the package is there but libsndfile is not
+except (ImportError, OSError):  # OSError: the package is installed but libsndfile is not
     soundfile = None
 
 from .ogg_links import last_ogg_page_start
 from .sound_source import AudioReadError, HeadedFile, SoundSource
 
-# libsndfile clips a chunk that claims more bytes than the file holds and only notes it in its log, as
-# "data : 96000 (should be 47978)". The outer RIFF and FORM sizes are left alone: harmless writers get them
-# wrong. Wave64 notes only its outer size, which it spells in lower case.
+# libsndfile clips a chunk whose declared size exceeds the file, and reports it only in its log, as
+# "data : 96000 (should be 47978)". The outer RIFF and FORM sizes are ignored: harmless writers get them
+# wrong. Wave64 logs only its outer size, in lower case.
 _SHORT_CHUNK = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
 # Programs that write to a pipe cannot go back to fill in the size and leave a huge number.
 _UNKNOWN_CHUNK_SIZE = 0x7FFF_F000
@@ -172,7 +172,7 @@ class SndfilePart:
             self._place += len(read)
 
     def close(self) -> None:
-        """Gives back what libsndfile holds; whoever reads on opens it again."""
+        """Closes libsndfile's objects; the next read opens them again."""
         if self._file is not None:
             self._file.close()
             self._file, self._place = None, 0

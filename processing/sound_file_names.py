@@ -1,4 +1,4 @@
-"""Telling the name of a sound file from a sentence."""
+"""Distinguishes the name of a sound file from a sentence."""
 
 import os
 
@@ -25,7 +25,7 @@ _SNDFILE_FORMATS = {
 }
 # A full stop may glue two sentences together: endings that are words or names of their own say nothing.
 WORD_ENDINGS = frozenset((".ape", ".au", ".iff", ".ra", ".rm", ".tak", ".voc", ".xi"))
-# Of sound files of any kind, whatever is installed to read them: a name is a name.
+# Extensions of all sound formats, independent of the installed readers.
 SOUND_ENDINGS = tuple(sorted(endings_of(_SNDFILE_FORMATS, has_ffmpeg=True) - WORD_ENDINGS))
 
 
@@ -34,7 +34,7 @@ def looks_like_sound_file(sentence: str) -> bool:
     Whether a sentence ends as the names of sound files do, or is the path of an existing file.
 
     Args:
-        sentence: any text; white space around it does not count.
+        sentence: any text; white space around it is ignored.
     """
     name = sentence.strip()
     # Every sentence is checked: the file system is asked only where there is something of a path in it.

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says."""
+"""Identifies a file's format by its first bytes; its name is ignored."""
 
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ _SNDFILE_STARTS: tuple[tuple[bytes, bytes, str, str | None], ...] = (
 )
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat", b"<asx", b"<?xml", b"<!DOCTYPE", b"<html", b"<smil")
 
-# Endings by which sound is looked for in folders, by what reads such files; their content alone says how.
+# Extensions that a search of folders looks for, by reader; the content decides how a file is read.
 _MPEG_ENDINGS = _words("mp3 mp2 mp1 mpga mpa m2a")
 _FFMPEG_ENDINGS = {
     "aac": "aac adts",
@@ -93,7 +93,7 @@ _FFMPEG_ENDINGS = {
     "wv": "wv",
     "xwma": "xwma",
 }
-# Those of libsndfile are its names for the formats, and these.
+# libsndfile's extensions are its names of formats, and these.
 _SNDFILE_ALIASES = {
     "aiff": {"aif", "aifc"},
     "ogg": {"oga", "opus"},
@@ -110,9 +110,8 @@ _SNDFILE_ALIASES = {
 class SoundFormat:
     """
     Attributes:
-        container: what libsndfile or FFmpeg calls it, in capitals for libsndfile's; None for what only a search
-            for frames can tell, or nothing.
-        demuxer: FFmpeg's reader; None if there is none.
+        container: libsndfile's name in capitals, or FFmpeg's; None if only a search for frames can find the format.
+        demuxer: FFmpeg's demuxer, or None.
         by_sndfile: whether libsndfile reads the container.
     """
 
@@ -173,9 +172,9 @@ def endings_of(sndfile_formats: set[str], has_ffmpeg: bool) -> frozenset[str]:
 
     Args:
         sndfile_formats: names as libsndfile lists them; without it, empty.
-        has_ffmpeg: whether PyAV is there.
+        has_ffmpeg: whether PyAV is installed.
     """
-    # Headerless formats are omitted: nothing in such a file tells its rate.
+    # Headerless formats are omitted, since such a file does not state its rate.
     names = {name.lower() for name in sndfile_formats} - {"raw"} - _MPEG_ENDINGS
     for name, others in _SNDFILE_ALIASES.items():
         if name in names:

@@ -46,7 +46,7 @@ class SoundLoading:
             duration: how much to read, in seconds; None reads to the end.
 
         Raises:
-            AudioReadError: for a file that cannot be read; one that is damaged may yield pieces before.
+            AudioReadError: for an unreadable file; a damaged file may yield pieces first.
         """
         options = {"sampling_rate": self.sampling_rate, "resampler": self.resampler}
         options |= {"offset": offset, "duration": duration}

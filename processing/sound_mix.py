@@ -19,7 +19,7 @@ class MixError(ValueError):
 
 
 def is_mix(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is to be read as a mix file."""
+    """Whether a path names a mix file."""
     return os.fspath(path).lower().endswith(SUFFIX)
 
 
@@ -29,10 +29,10 @@ def read_mix(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         ``sampling_rate`` in Hz, ``seconds``, and ``parts``: for each its ``path``, ``offset`` and ``duration``
-        (seconds or None) of what is taken of the file, ``start`` in seconds within the mix, and ``gain``, a factor.
+        (seconds or None) of the part that is used, ``start`` in seconds within the mix, and ``gain``, a factor.
 
     Raises:
-        MixError: if the file is none, of another version, or a field is missing or out of range.
+        MixError: if the file is not a mix, has another version, or a field is missing or out of range.
     """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))

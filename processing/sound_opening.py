@@ -26,13 +26,13 @@ from .sndfile_part import OpenLength, SndfilePart, UnknownToSndfile, sndfile_ver
 from .sound_formats import SoundFormat, identify
 from .sound_source import AudioReadError, SoundSource, notes_of_rest
 
-# To be raised when files are read that were not, or read as they were not.
+# Raise this when files are read that were unreadable before, or are read differently.
 READER_VERSION = 3
-# Half a frame of samples does not count as missing.
+# Fewer missing samples than half a frame are ignored.
 _SMALL_LOSS = 16
 _REPAIRED = "its header leaves the length of the sound open: read to the end of the file"
 _REBUILDERS = {"AIFF": rebuilt_aiff, "CAF": rebuilt_caf, "AU": rebuilt_au, "W64": rebuilt_w64}
-# Of these bytes may be missing without loss of sound: whether too much of it is, the decoder tells.
+# These formats may lack some bytes without loss of sound: the decoder reports whether too much is lost.
 _LENIENT = frozenset({"mov", "ape", "dsf"})
 
 
@@ -43,7 +43,7 @@ class SoundDecoder(Protocol):
     Attributes:
         rate: Hz.
         channels: of the first frame; later ones are brought to as many.
-        frames: samples a channel; None if no one knows before the end.
+        frames: samples a channel; None if it is unknown before the end.
         notes: what a user should know about the file.
     """
 
@@ -53,7 +53,7 @@ class SoundDecoder(Protocol):
     notes: list[str]
 
     def count_samples(self) -> int:
-        """Samples a channel, at whatever cost."""
+        """Samples a channel; may decode the whole file."""
 
     def reaches(self, start: int) -> bool:
         """Whether there may be a sample at ``start``."""
@@ -62,7 +62,7 @@ class SoundDecoder(Protocol):
         """Float32 ``(samples, channels)`` from ``start`` on, about ``block`` samples at a time."""
 
     def close(self) -> None:
-        """Gives back what the decoder holds; the source stays open."""
+        """Closes the decoder; the source stays open."""
 
 
 def open_sound(source: SoundSource) -> SoundDecoder:
@@ -70,7 +70,7 @@ def open_sound(source: SoundSource) -> SoundDecoder:
     A decoder for a file, chosen by its content.
 
     WAV, FLAC, AIFF, CAF, W64, RF64, AU and Ogg go to libsndfile, which is fast and seeks exactly. MPEG audio, ADTS
-    and AC-3 are streams of frames: their headers alone tell their length. All else goes by its container.
+    and AC-3 are streams of frames, whose headers determine their length. All other files are read by container.
 
     Args:
         source: the file; must stay open as long as the decoder.
@@ -126,7 +126,7 @@ def _joined(source: SoundSource, files: list[tuple[int, int]], form: SoundFormat
 
 
 def _open_container(source: SoundSource, start: int, form: SoundFormat) -> SoundDecoder:
-    """One file alone; nothing is behind it."""
+    """Opens a single file, with no other file joined to it."""
     if form.container == "WAV":
         return _open_wav(source, start, form)
     if form.by_sndfile:

@@ -1,4 +1,4 @@
-"""Where the bytes of a sound come from: a path, a file object or bytes, all read in one way."""
+"""The bytes of a sound from a path, a file object or bytes, with one interface."""
 
 import io
 import os
@@ -39,12 +39,12 @@ class SoundSource:
     """
     The bytes of one sound, open for reading.
 
-    A path is opened by Python and handed on as a descriptor: no decoder sees the name, so that none can look for
-    other files by it (libsndfile opens ``._take.mp3`` beside ``take.mp3``) or take it for an address.
+    Python opens the path and passes a descriptor on. Decoders never see the name, so they cannot look for other files
+    by it (libsndfile opens ``._take.mp3`` next to ``take.mp3``) or take it for an address.
 
     Args:
-        source: a path, bytes, or a binary file object that can seek; the object stays open and is read from its
-            beginning, wherever it stands.
+        source: a path, bytes, or a seekable binary file object; the object stays open and is read from its
+            beginning, not from its current position.
         name: what messages call the sound; by default the path, or the object's name.
 
     Attributes:
@@ -165,7 +165,7 @@ class SoundSource:
 
 class HeadedFile(io.RawIOBase):
     """
-    A stretch of a file as its own file, behind a head that takes the place of a damaged one.
+    A part of a file as a file of its own, with a repaired header in place of a damaged one.
 
     Args:
         source: read through its `read_at`.
@@ -217,14 +217,14 @@ def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[
         files: of how many files results are kept at most.
 
     Returns:
-        A decorator; `cache_clear` of what it makes forgets everything.
+        A decorator. `cache_clear` of the decorated function forgets all results.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @lru_cache(maxsize=files)
         def kept(call: _Call) -> Any:
             result = function(*call.arguments)
-            call.arguments = ()  # what is kept must not hold the open file
+            call.arguments = ()  # cached results must not keep the open file
             return result
 
         @wraps(function)

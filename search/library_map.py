@@ -84,7 +84,7 @@ def make_library_map(
     if len(paths) > limit:
         drawn = np.random.default_rng(seed).choice(len(paths), limit, replace=False)
         chosen = [paths[place] for place in sorted(drawn)]
-    # Of a library of a million files the vectors of those alone that are drawn.
+    # For a large library, read only the vectors of the drawn files.
     rows = [
         index.store.file_rows(_COLUMNS, chosen[start : start + FILES_A_READ])
         for start in range(0, len(chosen), FILES_A_READ)

@@ -55,7 +55,7 @@ class SoundIndex:
 
     Raises:
         ImportError: if LanceDB is not installed, or Ray with ``ray``.
-        SearchError: if the directory is not an index or is damaged, the text tower is of another model, or the
+        SearchError: if the directory is not an index or is damaged, the text tower belongs to another model, or the
             template has no ``{}``.
     """
 
@@ -110,7 +110,7 @@ class SoundIndex:
             model: directory or Hub id of a dual encoder.
             hop_seconds: hop between windows, at most the length of a window, which is the default.
             exact_windows: number of windows up to which search is exact. Default: 250,000.
-            settings: window, precision and width of the embeddings. Default: those of the index or the model.
+            settings: window, precision and width of the embeddings. Default: those of the index, or the model's.
             trust_remote_code: run Python code that the model's repository brings.
             ray, loader: as above.
 
@@ -167,7 +167,7 @@ class SoundIndex:
         settings: EncoderSettings | None = None,
     ) -> None:
         """
-        Compares settings with those that the index was made with; None goes with any.
+        Compares settings with those of the index; None accepts any.
 
         Raises:
             SearchError: if one differs.

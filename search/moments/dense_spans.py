@@ -1,4 +1,4 @@
-"""Moments found in short windows of a recording, or in those that an index keeps."""
+"""Finds moments by short windows, computed from a recording or stored in an index."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def rank_dense_spans(
     min_percentile: float = 0.0,
 ) -> list[Hit]:
     """
-    Spans of a recording, the best first; those of no more than chance are skipped.
+    Spans of a recording, the best first; spans no better than chance are skipped.
 
     A score is the sentence's cosine less the mean cosine of the common queries, smoothed over three scores
     ([`score_curve.find_spans`] makes spans of them). What chance gives is measured on the recording itself: each

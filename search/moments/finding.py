@@ -57,7 +57,7 @@ def find_moments(
     Where in a recording a sentence fits, the best span first; none if it fits nowhere.
 
     Args:
-        store: of the index; tells what it has of the recording.
+        store: of the index; has the recording's entry, if any.
         encoder: the index's.
         path: absolute, of a sound file.
         query: unit vector of the sentence.

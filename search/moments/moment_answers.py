@@ -59,7 +59,7 @@ def answer_moment_queries(
 
     Args:
         encoder: whose windows and frames they are.
-        queries: what is asked of which recording.
+        queries: sentences and the recordings to search with them.
         audio: directory with the recordings; a file belongs to the ``vid`` that its name without ending equals.
         edges: how spans are found: "dense", by short windows each second; "windows"; or "frames" where the model
             has them. None is "dense" where the model embeds short windows cheaply, and else "windows". Nothing is left

@@ -40,14 +40,14 @@ def serve(
     Of the files of this machine, only sounds that were answers can be fetched from it.
 
     Args:
-        index: opened; None if there is none yet.
+        index: the open index; None if the page starts without one.
         host: address to listen at; other machines reach it only if it is changed. At the usual one, and others that
             only this machine reaches, requests that name another host are refused.
         port: None takes a free one from 7860 on.
         open_browser: open the page in the default browser.
         uploads: as in [`layout.build_page`].
-        new: the index to be made where there is none: the page then offers to index a folder.
-        beside: an engine that the same server serves: its API, and MCP.
+        new: the index to create if there is none: the page then offers to index a folder.
+        beside: an engine that the same server runs, with its API and MCP.
 
     Raises:
         SearchError: if it cannot listen there; the message says why.

@@ -10,7 +10,7 @@ from .playing.sounds import FileAddress, SoundAddress
 
 LONGEST_CHIP = 120
 LEARNED_SCORE = "probability of fitting by a probe; otherwise the cosine similarity to the moved query"
-# Copies whose paths stand on a card.
+# Paths of copies on one card, at most.
 MOST_COPIES = 50
 
 
@@ -75,7 +75,7 @@ def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
         f'data-spectrogram="{escape(address.spectrogram)}">'
         '<div class="wave"><canvas aria-hidden="true"></canvas><div class="moment"></div>'
         '<div class="playhead"></div></div>'
-        # The fragment is what a browser starts at, whatever it played before.
+        # The fragment is the start time, also if the same file was played before.
         f'<audio controls preload="metadata" aria-label="{name}" src="{escape(address.url)}#t={start:.3f}"></audio>'
         "</div>"
     )

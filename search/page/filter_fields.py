@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..query.filters import file_type_of, metadata_pairs
 from ..sound_index import SoundIndex
 
-# Choices of a list, the most common first; whatever else there is can be typed.
+# Choices of a list, the most common first; other values can be typed.
 MOST_CHOICES = 300
 # A field of more different values, such as a title, is nothing to choose from.
 MOST_VALUES = 50
@@ -173,7 +173,7 @@ def filter_components(gr: Any, found: Facets) -> tuple[list[Any], list[Any]]:
         multiselect=True,
         allow_custom_value=True,
         label=LABELS["metadata"],
-        info="All of them have to hold. Or write NAME=VALUE.",
+        info="Files must match all of them. Or write NAME=VALUE.",
     )
     with gr.Row():
         shortest = gr.Number(0, label="Minimum duration (s)", minimum=0)

@@ -12,7 +12,7 @@ from ..errors import SearchError
 from ..sound_index import SoundIndex
 from ..update.index_progress import IndexProgress
 
-# Reasons that are told of files that cannot be read; the command tells all.
+# Unreadable files that the page lists; the command lists all.
 MOST_FAULTS = 5
 END_SECONDS = 30.0
 
@@ -43,8 +43,8 @@ class Progress:
     Attributes:
         running: whether it continues.
         share: of the sound that is done, 0 to 1.
-        told: what is done, for display.
-        error: why it ended before its end; or empty.
+        told: progress as text.
+        error: why it stopped early; or empty.
     """
 
     running: bool = False
@@ -72,15 +72,15 @@ class _Stopped(Exception):
 
 class Library:
     """
-    The index of a page, which may not be there yet, and the thread that indexes the first folder.
+    The index of a page, which may not exist yet, and the thread that indexes the first folder.
 
     A folder can be chosen as long as nothing is indexed; afterwards `auricle index` adds others. So a page with a
     library makes no other file of the disk heard.
 
     Args:
-        index: opened; None if there is none yet.
-        new: the index to be made where there is none.
-        local: whether only this machine reaches the page: nobody else chooses folders of its disk.
+        index: the open index; None if none exists yet.
+        new: the index to create if none exists.
+        local: whether only this machine reaches the page. Otherwise the page does not let visitors choose folders.
     """
 
     def __init__(self, index: SoundIndex | None, new: NewIndex | None = None, *, local: bool = True):
@@ -94,7 +94,7 @@ class Library:
     def index(self) -> SoundIndex:
         """
         Raises:
-            SearchError: if there is none yet.
+            SearchError: if no index exists yet.
         """
         if self._index is None:
             raise SearchError("There is no index yet: choose a folder of recordings first.")
@@ -102,7 +102,7 @@ class Library:
 
     @property
     def found(self) -> SoundIndex | None:
-        """The index; None if there is none yet."""
+        """The open index; None if none exists yet."""
         return self._index
 
     @property
@@ -121,7 +121,7 @@ class Library:
             model: directory or Hub id, for an index that is not there yet.
 
         Raises:
-            SearchError: if no folder can be chosen, or it is none.
+            SearchError: if this page cannot choose folders, or the path is not a folder.
         """
         with self._lock:
             if self.progress.running:
@@ -159,7 +159,7 @@ class Library:
             self._ended("Stopped. The recordings indexed so far can be searched.")
         except (SearchError, OSError, ImportError) as error:
             self._ended(str(error))
-        except Exception as error:  # a thread's error would be told to nobody
+        except Exception as error:  # an exception in a thread would be lost
             self._ended(f"{type(error).__name__}: {error}")
         else:
             self._unfinished = False

@@ -135,7 +135,7 @@ def check_place(host: str, port: int | None) -> None:
 @contextmanager
 def no_proxy(host: str) -> Iterator[None]:
     """
-    Meanwhile requests of this process to its own page go to no proxy, whatever ``HTTP_PROXY`` says.
+    While it runs, requests of this process to its own page use no proxy, even if ``HTTP_PROXY`` is set.
 
     Args:
         host: where the page listens.

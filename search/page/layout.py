@@ -170,7 +170,7 @@ def build_page(
 
 
 def _programs(gr: Any, listen: Listener, outputs: list[Any]) -> None:
-    """What programs ask by Gradio's own API: their inputs stay the same, whatever the page shows."""
+    """Named endpoints of Gradio's own API: their inputs stay the same when the page changes."""
 
     def ask(
         sentence: str, negative: str, names: bool, folder: str, glob: str, shortest: float, longest: float,

@@ -93,7 +93,7 @@ def learned_hits(
         learned: from the marks.
         view: "refined" or "unsure"; see [`Asked`].
         top: answers at most.
-        least: score; None is any. It does not count for what to mark next.
+        least: minimum score; None is no minimum. It does not apply to the windows to mark next.
         conditions: of the filters.
 
     Raises:

@@ -55,7 +55,9 @@ class Listener:
         return [self.trouble(), self.saved(), *self.first_run(), *self.choices()]
 
     def first_run(self) -> list[Any]:
-        """Column, text and model of the first run; column, bar, button to stop, and clock of what runs; as they are."""
+        """
+        The components of the first run in their present state: column, text, model; column, bar, stop button and clock.
+        """
         update, library = self.gr.update, self.library
         with self.told():
             asks = library.takes_folder
@@ -237,8 +239,8 @@ class Listener:
 
     def shown(self, answers: Answers) -> list[Any]:
         """
-        Card, content and mark of each place; buttons that turn the page or lead back, history; the row of what learns
-        from marks and its line; state, query, note.
+        Card, content and mark of each result; paging buttons, back button, history; the row and text of a search
+        that learns from marks; state, query, note.
         """
         update = self.gr.update
         updates: list[Any] = []

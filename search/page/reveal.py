@@ -65,7 +65,7 @@ def reveal(path: str) -> None:
         return
     except OSError as error:
         raise SearchError(f"{program}: cannot be run ({error.strerror or error}).") from error
-    # Explorer ends with 1 whatever it did.
+    # Explorer always exits with 1.
     if code and sys.platform != "win32":
         raise SearchError(f"{command[0]}: ended with code {code}; is there a desktop?")
 

@@ -28,7 +28,7 @@ class Asked:
         path, start, end: of the sound, and of its moment (seconds).
         filters: values of the page's filters.
         search: name of the saved search.
-        view: the results, those that learned from marks, or what to mark next.
+        view: the results, the results of a search that learned from marks, or what to mark next.
     """
 
     kind: Literal["sentence", "sound", "moment", "saved"] = "sentence"
@@ -61,8 +61,8 @@ class Asked:
     @property
     def question(self) -> str:
         """
-        What marks keep of it: the sentence with what is unwanted, as one writes it behind a hyphen; or ``sound: ``,
-        the path, and ``#t=`` with the moment's seconds. Empty of a saved search, which has its own.
+        The query as marks record it: the sentence with its unwanted words after hyphens; or ``sound: ``, the path,
+        and ``#t=`` with the moment's seconds. Empty for a saved search, which records its own query.
         """
         if self.kind == "saved":
             return ""
@@ -142,7 +142,7 @@ class Answers:
         return Answers(trail=trail, history=history[:MOST_STEPS])
 
     def before(self) -> "Answers | None":
-        """With the previous query, still without its results; None if there is none."""
+        """The state with the previous query and without its results; None if there is no previous query."""
         return Answers(trail=self.trail[:-1], history=self.history) if len(self.trail) > 1 else None
 
     def line(self) -> str:

@@ -23,8 +23,8 @@ def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
     """
     Copies sounds into a folder and brings the index up to date with it.
 
-    Nothing but sounds gets there, since a file such as ``metadata.csv`` would speak for those of others; and what
-    does not end up in the index does not stay.
+    Only sounds are stored there, since a file such as ``metadata.csv`` would describe other users' sounds.
+    Uploads that do not get into the index are deleted.
 
     Args:
         index: opened.

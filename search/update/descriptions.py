@@ -1,4 +1,4 @@
-"""Metadata files beside sounds: what they say of each, and which of their rows say nothing of any."""
+"""Reads metadata files next to sounds, and reports rows that match no sound."""
 
 import os
 import re
@@ -21,10 +21,10 @@ class Descriptions:
     What metadata files say of sounds.
 
     Attributes:
-        by_path: what is said, without sounds of which nothing is.
+        by_path: description of each sound; sounds without one are omitted.
         unread: (path, reason) of metadata files that cannot be read.
         rows: remarks on single rows: those that are not used, and those whose names match only loosely.
-        kept: folders whose file, and sounds whose row, cannot be read: what was known of them stays.
+        kept: folders whose file, and sounds whose row, cannot be read: their stored metadata stay.
         remarks: (path, remark) of metadata files that are read although their names differ in case.
     """
 

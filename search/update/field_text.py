@@ -12,10 +12,10 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 class FieldReader:
     """
-    Collects fields and tags of one sound, and what was wrong with them; nothing that a file holds raises an error.
+    Collects fields and tags of one sound, and problems with them; invalid content never raises an error.
 
     Attributes:
-        fields: by name; of two sources that tell the same one, the first counts.
+        fields: by name; if two sources give the same field, the first one applies.
         tags: without repetition.
         faults: one line each.
     """
@@ -27,7 +27,7 @@ class FieldReader:
         self._dropped = 0
 
     def add(self, name: str, text: str) -> None:
-        """Keeps a text, unless it is empty or the field is there already; a long one is cut, and reported."""
+        """Adds a field, unless the text is empty or the field exists; a long text is cut, and reported."""
         name, text = one_line(name)[:LONGEST_NAME], clean(text)
         if not (name and text) or name in self.fields:
             return
@@ -56,7 +56,7 @@ class FieldReader:
         """Reports how many fields were too many; to be called once all are added."""
         if self._dropped:
             self.fault(
-                f"it holds {len(self.fields) + self._dropped:,} fields; the first {MOST_FIELDS} are kept"
+                f"it has {len(self.fields) + self._dropped:,} fields; the first {MOST_FIELDS} are kept"
             )
 
 
@@ -81,7 +81,7 @@ def one_line(text: str) -> str:
 
 
 def has_controls(text: str) -> bool:
-    """Whether characters stand in it that no text has: what was read is something else."""
+    """Whether a text contains control characters: then something else than text was read."""
     return _CONTROLS.search(text.replace("\r", "\n")) is not None
 
 

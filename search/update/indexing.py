@@ -223,7 +223,7 @@ class _Update:
                 bar.done(path)
 
     def unknown(self, bar: IndexProgress) -> Iterator[str]:
-        """Paths whose content is new; the others are put right on the way."""
+        """Paths with new content; entries of all other paths are updated here."""
         said_anew = set(self.said_anew)
         for path in self.todo:
             if path in said_anew:
@@ -293,7 +293,7 @@ class _Update:
         reason = _reason(error, path)
         self.report.faults.append((path, reason))
         if isinstance(error, OSError):
-            # A disk or a right that is missing says nothing of the sound: what the index has of it stays.
+            # A disk or permission error is no reason to remove the file's entry.
             self.report.kept += [(path, reason)] if path in self.known else []
             return
         self.report.lost += [(path, reason)] if path in self.known else []
@@ -313,7 +313,7 @@ class _Update:
         return {"path": path, "root": file.root, "size": file.size, "mtime_ns": file.mtime_ns}
 
     def _described(self, path: str) -> str:
-        """What an index keeps to see whether something else would be told of a file now."""
+        """A value that changes whenever the description of a file may change."""
         return f"{FIELDS_VERSION}:{self._said(path).hash}"
 
     def _told(self, path: str) -> dict[str, Any]:

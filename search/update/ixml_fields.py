@@ -48,7 +48,7 @@ _TRACK_NAME = "track_list/track/name"
 
 
 class _Refused(Exception):
-    """What a document of strangers may not hold."""
+    """Raised for content that an untrusted document must not have."""
 
 
 def add_ixml(content: bytes, found: FieldReader) -> None:

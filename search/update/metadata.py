@@ -1,4 +1,4 @@
-"""What files of metadata next to sounds say of them; what the sounds tell themselves: `sound_fields`."""
+"""Reads metadata files next to sounds; fields within sound files are read by `sound_fields`."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a sound file tells of itself: chunks and tags within it, and its name."""
+"""Reads the metadata within a sound file (chunks and tags), and its name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from .field_text import FieldReader
 from .ucs_names import parse_ucs_name
 from .wave_fields import add_flac, add_w64, add_wave
 
-# To be raised when more is read of files than before: an index then reads the fields of its files again, once.
+# Raise this when more fields are read than before: indexes then read the fields of their files again, once.
 FIELDS_VERSION = 3
 # Read by libsndfile alone, and without tags.
 _TAGLESS = frozenset({"VOC", "SVX"})
@@ -50,7 +50,7 @@ def read_fields(path: str) -> SoundFields:
     except ImportError as error:
         found.fault(f"its tags are not read: {error}")
     except AudioReadError:
-        # Whoever reads its sound says so.
+        # The reader of the samples reports such a file.
         pass
     name = parse_ucs_name(Path(path).stem)
     if name is not None:

@@ -1,4 +1,4 @@
-"""What there is below folders: sounds, what metadata files say of them, and what is passed over."""
+"""Lists the sounds below folders, their descriptions in metadata files, and skipped files."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence

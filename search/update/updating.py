@@ -1,4 +1,4 @@
-"""An index brought up to date with folders: what lies there, what is embedded, and one report of both."""
+"""Updates an index from folders: finds files, embeds new ones, and reports both."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ def update_from_folders(
     check: Callable[[], None] | None = None,
 ) -> IndexReport:
     """
-    Looks at folders, updates the index by what is there, and reports both; holds the index's lock meanwhile.
+    Lists folders, updates the index and reports both, while it has the index's lock.
 
     Args:
         store: the index.

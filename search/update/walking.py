@@ -108,7 +108,7 @@ def named_files(
     extensions: frozenset[str],
 ) -> list[FoundFile]:
     """
-    Files of an index that a walk over their folder passes over, although they are there.
+    Files of an index that a walk over their folder skips although they exist.
 
     An index has them because somebody named them: their endings are none of a sound, or they or their folders are
     hidden. A sound whose ending is that of a format which is not read here is none of them: see [`survey`].

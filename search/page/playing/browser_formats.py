@@ -11,7 +11,7 @@ from ....processing.sound_formats import identify
 from ....processing.sound_opening import open_sound
 from ....processing.sound_source import SoundSource, kept_while_unchanged
 
-# Rates and numbers of channels that any sound card plays without a choice of what to omit.
+# Rates and channel counts that every sound card plays as they are.
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000
 MOST_CHANNELS = 2
 
@@ -27,7 +27,7 @@ def browser_media_type(source: SoundSource) -> str | None:
     Tried in Chromium. Played are WAV (PCM, float32, A-law, mu-law), MP3, FLAC, Vorbis and Opus in Ogg and WebM, and
     AAC in MP4; the name's ending says nothing. Also converted is what browsers play, but not well: rates and
     channels beyond the usual, samples above full scale (they are cut off there), files without a true length (a
-    browser then misses the moment it is to start at), joined files (all but the first are skipped), and videos (a
+    browser then misses the start time), joined files (all but the first are skipped), and videos (a
     browser would load all of their pictures).
 
     Args:
@@ -104,7 +104,7 @@ def _plain_ogg(source: SoundSource) -> bool:
 
 
 def _holds_only(source: SoundSource, demuxer: str, codecs: set[str]) -> bool:
-    """Whether a container holds one track of sound, of one of these codecs, and no moving pictures."""
+    """Whether a container has one sound track, with one of these codecs, and no video."""
     container, stream, _ = open_container(source, demuxer)
     try:
         context = stream.codec_context

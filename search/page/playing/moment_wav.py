@@ -9,7 +9,7 @@ from ....files.file_names import portable_name
 from ....processing import AudioReadError
 from ....processing.audio_reading import read_channels
 
-# Sample formats of WAV by those of libsndfile that lose nothing in them; others, such as MP3, are decoded to float.
+# WAV sample formats that keep libsndfile's formats exactly; others, such as MP3, become floating point.
 _SUBTYPES = {
     "PCM_S8": "PCM_16",
     "PCM_U8": "PCM_16",
@@ -37,12 +37,12 @@ def moment_as_wav(path: str, start: float, end: float) -> bytes:
     """
     A part of a recording as a WAV file, at its own rate and with all of its channels.
 
-    Samples of 8, 16 and 24 bits stay what they are; all others, also those of lossy formats, are written as 32-bit
+    Samples of 8, 16 and 24 bits keep their format; all others, including those of lossy formats, are written as 32-bit
     floating point, so that nothing is rounded or cut off.
 
     Args:
         path: of the recording.
-        start, end: of the part, seconds; an end behind the recording's is the recording's.
+        start, end: of the part, seconds; an end after the end of the recording means its end.
 
     Raises:
         OSError: if it cannot be read.

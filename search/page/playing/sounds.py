@@ -1,4 +1,4 @@
-"""The sounds a page serves: its results, each at an address nobody can guess, and nothing else of the disk."""
+"""Serves the sounds of a page's results, each at a secret address, and no other files."""
 
 import hashlib
 import hmac
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-# Below Gradio's own prefix: what stands in front of Gradio passes that on as it is.
+# Below Gradio's own prefix, which a proxy in front of Gradio forwards unchanged.
 PREFIX = "gradio_api/sounds"
 # A browser asks for a converted sound piece by piece: the latest ones are not converted again for each.
 CONVERTED_BYTES = 96_000_000
-# Whatever its name says, a browser never takes it for a page or a script.
+# A browser never interprets a sound as a page or a script.
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 
 
@@ -39,7 +39,7 @@ class Moment(NamedTuple):
 @dataclass(frozen=True)
 class SoundAddress:
     """
-    Where a page finds a sound, relative to itself: it may stand below another address than the root.
+    The address of a sound, relative to the page, which may not be at the server's root.
 
     Attributes:
         url: of the sound.
@@ -76,9 +76,9 @@ class AnsweredSounds:
     """
     The recordings that were results of a page, and their addresses.
 
-    Gradio by itself would copy every file into its cache, and serve whole folders, whatever else is in them.
+    By default Gradio copies every file into its cache and serves whole folders.
     Here a file is read from where it is, whichever root it came from, once it was a result. What is remembered
-    is one path per result: at most as much as the index holds in memory.
+    is one path per result: at most as much memory as the index needs.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class AnsweredSounds:
         self._converted: OrderedDict[tuple, bytes] = OrderedDict()
 
     def address(self, sound: Playable) -> SoundAddress | None:
-        """Where a sound can be fetched from now on; None for one that cannot be read."""
+        """Makes a sound available and returns its address; None for an unreadable sound."""
         if sound.path is None:
             return None
         token = self._token(f"{sound.begin}\0{sound.path}")
@@ -117,7 +117,7 @@ class AnsweredSounds:
         return FileAddress(f"{below}/file/{file}", f"{below}/moment/{moment}", *names, f"{below}/reveal")
 
     def moment(self, token: str) -> "Moment | None":
-        """The moment of an address; None if there is none or its file is missing."""
+        """The moment at an address; None if the address is unknown or the file is missing."""
         found = self._moments.get(token)
         return found if found is not None and os.path.isfile(found.path) else None
 
@@ -184,7 +184,7 @@ class AnsweredSounds:
         moment = self.moment(request.path_params["token"])
         if moment is None:
             return PlainTextResponse("Recording not found.", status_code=404)
-        # To be saved, whatever is in it: never shown.
+        # As a download, never displayed.
         name = Path(moment.path).name.encode("utf-8", "replace").decode()
         return FileResponse(
             moment.path, media_type="application/octet-stream", filename=name, headers=NO_SNIFFING

@@ -85,7 +85,7 @@ def spectrogram_levels(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _edges(rate: int) -> list[tuple[int, int]]:
-    """First bin and the one behind the last of each row, the lowest row first."""
+    """First bin and end bin (exclusive) of each row, the lowest row first."""
     top = np.log1p(rate / 2 / BREAK_HZ)
     hertz = BREAK_HZ * np.expm1(np.linspace(0.0, top, ROWS + 1))
     bins = np.minimum((hertz * WINDOW / rate).astype(int), WINDOW // 2)

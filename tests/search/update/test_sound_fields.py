@@ -314,7 +314,7 @@ def test_no_number_of_fields_is_too_large(tmp_path):
         found.add(name, text)
     found.end()
     assert len(found.fields) == MOST_FIELDS and found.fields["note"] == "abc"
-    assert found.faults == ["it holds 301 fields; the first 100 are kept"]
+    assert found.faults == ["it has 301 fields; the first 100 are kept"]
 
 
 @pytest.mark.parametrize(
