@@ -9,7 +9,7 @@ RETRIEVAL = "retrieval"
 RETRIEVAL_AUDIO = "audio_embedding_model.model.model."
 RETRIEVAL_TEXTS = {"text_embedding_model.": "DCASE 2025 baseline", "sentence_embedding_model.": "salsa"}
 
-# Beginnings of names that tell models of others, and what to do with such a file instead.
+# Prefixes of names that identify other models' checkpoints, and what to do with such a file.
 _FOREIGN = (
     (("audio_branch.",), "LAION CLAP", "use the model that transformers loads as ClapModel"),
     (("audio_model.audio_encoder.",), "CLAP in transformers' form", "ClapModel loads it directly"),

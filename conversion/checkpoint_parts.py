@@ -45,7 +45,7 @@ def parts_of(paths: Sequence[Path]) -> list[Path]:
     if match is None or not path.is_file() or _is_whole(path):
         return [path]
     series = _in_order([other for other in path.parent.iterdir() if _same_series(match, other)])
-    # Files with numbers are common; parts are those of which the first one begins a torch file and does not end it.
+    # Numbered files are common. They are parts only if the first one starts a torch file and does not end it.
     if len(series) == 1 or not _begins_torch_file(series[0]) or _is_whole(series[0]):
         return [path]
     return _complete(series)
@@ -58,7 +58,7 @@ def one_file(parts: Sequence[Path], near: Path, progress: bool = False) -> Itera
 
     Args:
         parts: in order.
-        near: a directory on the disk that the joined file is to be on.
+        near: a directory on the disk where the joined file goes.
         progress: show a bar.
 
     Raises:

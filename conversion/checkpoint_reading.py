@@ -1,10 +1,10 @@
 """
-Reading published checkpoint files without running anything that they hold.
+Reads published checkpoint files without running any code in them.
 
 A torch file is a pickle, and a pickle can call any function. Files are read with torch's restricted reader, which
-knows tensors and plain containers. Some published files also hold settings objects of the libraries they were
-made with; those become inert values that keep their contents and can do nothing, and none of these libraries is
-needed. A file that asks for anything else is refused before any of it is read.
+accepts tensors and plain containers. Some published files also contain settings objects of the libraries that
+wrote them; those become inert values that keep their contents, so none of these libraries is needed. A file that
+refers to anything else is refused before any of it is read.
 """
 
 import pickle
@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from .key_plan import ConversionError
 
-# Settings, numbers and containers that files of the fairseq family and of sacred's experiments hold beside tensors.
+# Settings, numbers and containers in files of the fairseq family and of sacred's experiments, next to tensors.
 INERT_MODULES = ("argparse", "omegaconf", "fairseq", "sacred", "numpy", "typing", "pathlib", "enum")
 CHECKPOINT_ENDINGS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
 INERT_NAMES = frozenset(
@@ -29,7 +29,7 @@ INERT_NAMES = frozenset(
 
 
 class InertValue:
-    """Stands for an object of a class that is not to be imported: keeps its contents, does nothing."""
+    """Represents an object of a class that is not imported: keeps its contents, does nothing."""
 
     def __init__(self, *arguments: Any):
         self.arguments = arguments
@@ -124,7 +124,7 @@ def _read_torch_zip(path: Path) -> Any:
 
 
 def _read_legacy_torch(path: Path) -> Any:
-    """The format before torch 1.6: a bare pickle, of which no list of names can be had beforehand."""
+    """The format before torch 1.6: a bare pickle, which has no list of names."""
     return _load(path, [], mmap=False)
 
 
@@ -144,7 +144,7 @@ def _load(path: Path, wanted: list[str], mmap: bool) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> ConversionError:
-    """Tells a file that wants more than data from one that is broken."""
+    """Distinguishes a file that needs more than data from a broken one."""
     text = str(error)
     if isinstance(error, pickle.UnpicklingError) and any(
         sign in text

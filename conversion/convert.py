@@ -108,8 +108,8 @@ def convert_checkpoint(
         The report, which is also written to ``conversion.json`` in the directory.
 
     Raises:
-        ConversionError: see [`load_published`]; also if ``out_dir`` is in use, or what was written does not load
-            back equal. Nothing is left behind.
+        ConversionError: see [`load_published`]; also if ``out_dir`` is in use, or the written model does not load
+            back equal. Then nothing is left on disk.
     """
     with new_directory(out_dir) as building:
         model, report = load_published(tower, checkpoint, attention_heads=attention_heads, pooling=pooling)
@@ -127,7 +127,7 @@ def new_directory(out_dir: str | os.PathLike[str]) -> Iterator[Path]:
     A directory to write into, which appears under its name only when all went well.
 
     Raises:
-        ConversionError: if the name is in use, or it cannot be written. Nothing is left behind.
+        ConversionError: if the directory is in use, or cannot be written. Then nothing is left on disk.
     """
     out_dir = Path(out_dir)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
@@ -181,7 +181,7 @@ def refuse_broken_numbers(plan: KeyPlan, name: str) -> None:
 
 
 def _all_finite(tensor: torch.Tensor) -> bool:
-    # In pieces: the answer for a whole table of words would take as much memory as the table.
+    # In pieces: a result for a whole embedding table would need as much memory as the table.
     return all(bool(torch.isfinite(piece).all()) for piece in tensor.reshape(-1).split(1 << 22))
 
 

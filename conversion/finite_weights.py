@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 
 class NonFiniteWeightsError(ValueError):
-    """Weights hold NaN or infinity; the message names the tensors."""
+    """Weights contain NaN or infinity; the message names the tensors."""
 
 
 def check_finite_weights(weights: Mapping[str, torch.Tensor], where: str) -> None:
@@ -17,11 +17,11 @@ def check_finite_weights(weights: Mapping[str, torch.Tensor], where: str) -> Non
     Refuses weights that are not all finite numbers.
 
     Args:
-        weights: tensors by name, on any device; those of integers are always finite.
+        weights: tensors by name, on any device; integer tensors are always finite.
         where: start of the error message.
 
     Raises:
-        NonFiniteWeightsError: naming how many tensors hold NaN or infinity, and the first of them.
+        NonFiniteWeightsError: with the number of tensors that contain NaN or infinity, and the first of them.
     """
     _refuse([name for name, tensor in weights.items() if not _is_finite(tensor)], len(weights), where)
 

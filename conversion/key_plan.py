@@ -50,13 +50,13 @@ class KeyPlan:
 
 def take_apart(contents: Any, name: str, settings_keys: tuple[str, ...] = ("cfg", "args")) -> Checkpoint:
     """
-    Finds weights and settings in what a checkpoint file holds.
+    Finds weights and settings in the content of a checkpoint file.
 
     Args:
         contents: a flat dict of tensors, or a dict with them under ``model`` (or ``state_dict``) and settings
-            beside them.
+            next to them.
         name: the file's, for messages.
-        settings_keys: where the settings may be, the first that is there; those of fairseq by default.
+        settings_keys: keys that may have the settings; the first one found is used. By default those of fairseq.
 
     Raises:
         ConversionError: if there are no weights.

@@ -1,4 +1,4 @@
-"""Names that a wrapper put before the keys of a checkpoint."""
+"""Removes prefixes that a wrapper added to the keys of a checkpoint."""
 
 from .key_plan import Checkpoint, ConversionError
 

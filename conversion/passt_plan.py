@@ -32,7 +32,7 @@ def plan_passt(
     columns = need(checkpoint, "time_new_pos_embed", 4).shape[3]
     tensors, dropped = split_dropped(checkpoint.weights, DROPPED)
     frequency_stride = _stride(rows, checkpoint.name)
-    # All published variants step equally far in time and frequency, except that short inputs tell no stride.
+    # All published variants use the same stride in time and frequency; short inputs do not show theirs.
     time_stride = frequency_stride
     if (frames - PATCH_SIZE) // time_stride + 1 != columns:
         frames = PATCH_SIZE + (columns - 1) * time_stride

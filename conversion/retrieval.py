@@ -45,15 +45,15 @@ def convert_retrieval(
     """
     Writes a dual encoder's directory: weights, configs, processor with tokenizer, and their code.
 
-    The weights are mapped, not read, so that memory stays at the model's size however large the optimizer's state
-    beside them is. The directory appears under its name only when it is complete and has been loaded again and
+    The weights are memory-mapped, so memory stays at the model's size even if the file also has a large optimizer
+    state. The directory gets its name only when it is complete and has been loaded again and
     compared.
 
     Args:
         checkpoint: the Lightning checkpoint of salsa or of the DCASE 2025 baseline; where it is cut into parts, one
-            of them, with the others beside it, or all.
+            of them, with the others in the same folder, or all.
         out_dir: must not exist, or be empty.
-        tokenizer: directory or Hub id of the text tower's tokenizer, which no checkpoint holds.
+        tokenizer: directory or Hub id of the text tower's tokenizer, which checkpoints do not contain.
         progress: show bars.
 
     Returns:
@@ -61,8 +61,8 @@ def convert_retrieval(
 
     Raises:
         ConversionError: if the file cannot be read safely, is another model's, has settings that these classes do
-            not have, or does not fit key by key; if the tokenizer does not fit; if ``out_dir`` is in use, or what
-            was written does not load back equal. Nothing is left behind.
+            not have, or does not fit key by key; if the tokenizer does not fit; if ``out_dir`` is in use, or the
+            written model does not load back equal. Then nothing is left on disk.
     """
     given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint)
     parts = parts_of([Path(path) for path in given])
@@ -115,7 +115,9 @@ def _read(path: Path, name: str) -> tuple[RetrievalPlan, list[str]]:
 
 
 def _write(plan: RetrievalPlan, processor: AuricleProcessor, directory: Path, name: str) -> None:
-    """Writes and loads again; gives up the plan's tensors between: one set of weights is mapped at a time."""
+    """
+    Writes the model and loads it again; frees the plan's tensors first, so one set of weights is mapped at a time.
+    """
     with torch.device("meta"):
         expected = AuricleModel(plan.config).state_dict()
     check_plan(plan, expected, name)

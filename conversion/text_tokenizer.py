@@ -1,4 +1,4 @@
-"""The tokenizer that goes with a converted text tower: no checkpoint of a retrieval model holds one."""
+"""The tokenizer for a converted text tower; checkpoints of retrieval models do not contain one."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Encoders: models that embed audio and text into one space, with one interface.
+"""Encoders: models that embed audio and text into one space, behind one interface.
 
 Other rooms call `load_encoder` for an `AudioTextEncoder`; only this room depends on model classes.
 """

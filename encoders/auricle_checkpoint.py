@@ -27,7 +27,7 @@ def load_pretrained(
         revision: branch, tag or commit of a Hub repository; ignored for a directory.
 
     Raises:
-        ValueError: if it is a directory without a whole saved dual encoder, or cannot be had from the Hub; one
+        ValueError: if it is a directory without a whole saved dual encoder, or cannot be downloaded from the Hub; one
             line that names the directory and the part at fault.
     """
     name = os.fspath(name)

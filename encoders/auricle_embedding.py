@@ -32,7 +32,7 @@ def embed_clips(
     Embeds sounds, every segment of each.
 
     Args:
-        model: is put into evaluation mode for the time being.
+        model: in evaluation mode during the call; its mode is restored.
         processor: the model's own.
         clips: sounds in any form that the processor takes; a dict with ``path`` may carry ``offset`` and
             ``duration``.
@@ -110,7 +110,7 @@ def embed_captions(
     Embeds sentences; equal sentences are embedded once.
 
     Args:
-        model: is put into evaluation mode for the time being.
+        model: in evaluation mode during the call; its mode is restored.
         processor: the model's own.
         captions: sentences, none empty.
         batch_size: sentences at a time.
@@ -188,7 +188,7 @@ def embed_frames(
     for place, length in enumerate(real):
         own = columns[place]
         if mask is not None and getattr(config, "padding_mask", "") == "exact":
-            # Columns that reach into padding are there or not, as the batch and the engine have it.
+            # Whether columns that reach into padding exist depends on batch and engine.
             own = own[: int(mask[place].sum()) // config.patch_size]
         weights = frame_weights(
             config,
@@ -241,7 +241,7 @@ def frame_weights(
     """
     Weights that average a segment's columns of patches into its frames.
 
-    A frame is the mean of the columns whose centres are in it. Columns that reach into padding do not count; a frame
+    A frame is the mean of the columns whose centres are in it. Columns that reach into padding are ignored; a frame
     without such a column takes the nearest one.
 
     Args:

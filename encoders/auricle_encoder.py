@@ -43,7 +43,7 @@ class AuricleEncoder(AudioTextEncoder):
     form that the processor takes.
 
     Args:
-        model: on any device; put into evaluation mode only while it embeds, so that a training loop may use it.
+        model: on any device; in evaluation mode only while it embeds, so a training loop may use it.
         processor: the model's own.
         name: where it was loaded from.
         revision: commit of the Hub repository.
@@ -81,7 +81,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
-        """Whether a directory is of this kind, by its files and the model type in its ``config.json``."""
+        """Whether a directory contains a model of this class, by its files and the model type in ``config.json``."""
         return cls.directories_only(directory) or model_type == "auricle"
 
     @classmethod
@@ -219,7 +219,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def matryoshka_dims(self) -> tuple[int, ...]:
-        """Those that the model's configuration names, as trained with, up to ``embedding_dim``."""
+        """The widths up to ``embedding_dim`` that the model's configuration names."""
         named = getattr(self.model.config, "matryoshka_dims", None) or ()
         return tuple(sorted((width for width in named if width <= self.embedding_dim), reverse=True))
 
@@ -255,7 +255,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     def _quantize(self) -> None:
         """
-        Gives the towers 8-bit linear layers; the projections behind them stay in float32.
+        Gives the towers 8-bit linear layers; the projections after them stay in float32.
 
         Windows and sentences are computed one at a time from then on: 8-bit activations of the audio tower share a
         scale a call. The text tower rounds by token: weights of published language models have few, large activations.
@@ -272,7 +272,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def earlier_fingerprints(self) -> tuple[str, ...]:
-        """Of int8 as it was: form 1 rounded sentences with one scale a call too."""
+        """Fingerprints of earlier forms of int8: form 1 rounded sentences with one scale per call."""
         own = self._float32_fingerprints
         return () if own is None or self._int8_form == 1 else (of_int8(own[0], 1),)
 

@@ -1,4 +1,4 @@
-"""One line about whatever is wrong with a checkpoint, in place of the loaders' many kinds of errors."""
+"""Turns the many kinds of loading errors into one line about what is wrong with a checkpoint."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ def named_fault(name: str, part: str) -> Iterator[None]:
     Turns the loaders' many kinds of errors into one line that names the model and the part at fault.
 
     Raises:
-        ValueError: in place of an error within.
+        ValueError: instead of the error that the body raised.
     """
     try:
         yield

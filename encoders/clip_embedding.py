@@ -145,7 +145,7 @@ class _ClipSums:
         self.closed: list[int] = []
 
     def add(self, index: int, window: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        """Takes a window of a clip; returns (clip, vector) of those that are finished now."""
+        """Adds a window of a clip; returns (clip, vector) of the clips that are finished now."""
         self.waiting.append((index, window))
         return self.flush() if len(self.waiting) >= self.batch_size else []
 
@@ -161,7 +161,7 @@ class _ClipSums:
         self.sums.pop(index, None)
 
     def flush(self) -> list[tuple[int, np.ndarray]]:
-        """Embeds the windows that wait; returns (clip, vector) of those that are finished now."""
+        """Embeds the waiting windows; returns (clip, vector) of the clips that are finished now."""
         if self.waiting:
             waveforms = np.zeros((len(self.waiting), self.encoder.window_samples), dtype=np.float32)
             for row, (_, window) in zip(waveforms, self.waiting, strict=True):

@@ -17,7 +17,7 @@ def choose_cpu_threads(wanted: int | None) -> int | None:
         wanted: the recipe's number, or None for the rule above.
 
     Returns:
-        ``wanted``; without it, half of the usable cores, or None if a GPU is there or OMP_NUM_THREADS is set.
+        ``wanted``; without it, half of the usable cores, or None if there is a GPU or OMP_NUM_THREADS is set.
     """
     if wanted is not None:
         return wanted

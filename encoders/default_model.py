@@ -24,7 +24,7 @@ def expected_download(name: str) -> Download | None:
     """
     Asks the Hub what loading a model will fetch; None if the Hub cannot be asked.
 
-    Of weights in several formats only those that are loaded count: safetensors where there are any.
+    If weights exist in several formats, only the files that are loaded count: safetensors if there are any.
 
     Args:
         name: a Hub id.

@@ -22,9 +22,9 @@ class AudioTextEncoder(ABC):
 
     Every implementation guarantees:
 
-    * Vectors are float32 NumPy arrays of unit length, finite, on the CPU. Nothing that is returned is a tensor.
-    * The same input gives the same bits, at any time and in any process of one machine. Alone or in a batch, a
-      vector differs by at most 2e-6 in any coordinate in float32; in half precision and int8 by what these round.
+    * Vectors are float32 NumPy arrays of unit length, finite, on the CPU. No method returns tensors.
+    * The same input gives the same bits, in any process of one machine. Alone and in a batch, a
+      vector differs by at most 2e-6 in any coordinate in float32; in half precision and int8 by their rounding.
     * The model is in evaluation mode while it embeds, and no gradient is kept.
     * A recording is embedded in windows of ``window_seconds``. A window's vector is
       ``project_windows(pool_windows(...))``, and a recording's is ``project_windows`` of the mean of its windows'
@@ -42,8 +42,8 @@ class AudioTextEncoder(ABC):
         window_seconds: length of a window; no waveform may be longer.
         min_tail_seconds: shortest remainder at a recording's end that becomes a window.
         embedding_dim: width of the vectors.
-        max_text_tokens: tokens of a sentence that count; None without a limit.
-        num_parameters: weights that vectors depend on; None if the class does not count them.
+        max_text_tokens: tokens of a sentence that are used; None without a limit.
+        num_parameters: number of weights that vectors depend on; None if the class does not count them.
 
     Optional parts. A class that has one sets or overrides it; all others keep the default, which means "none":
 
@@ -59,7 +59,7 @@ class AudioTextEncoder(ABC):
         engine: what computes: "torch", "packed" or "onnx"; see [`use_engine`].
         workers: files that are embedded at a time, each by one thread; None is one at a time, with all of torch's
             threads (`recordings.embed_files`).
-        loaded_files: of the directory, as they were before it was loaded; see `engines.known_fingerprints`.
+        loaded_files: files of the directory before it was loaded; see `engines.known_fingerprints`.
     """
 
     name: str = ""
@@ -90,7 +90,7 @@ class AudioTextEncoder(ABC):
 
     @classmethod
     def directories_only(cls, directory: Path) -> bool:
-        """Whether a model whose describing files are there loads from a directory only, not by its Hub id."""
+        """Whether a model of this class loads from a directory only, not by its Hub id."""
         return False
 
     # ------------------------------------------------------------------------------------- what it is
@@ -105,7 +105,7 @@ class AudioTextEncoder(ABC):
         are not in it. It is computed at each access.
 
         Raises:
-            EncoderError: if this encoder has none, such as a model that was quantised in memory.
+            EncoderError: if this encoder has no fingerprint, such as a model that was quantised in memory.
         """
 
     @property
@@ -131,7 +131,7 @@ class AudioTextEncoder(ABC):
 
     @property
     def pooled_text_dim(self) -> int:
-        """Width of what [`pool_texts`] returns."""
+        """Width of the result of [`pool_texts`]."""
         return self.embedding_dim
 
     @property
@@ -180,7 +180,7 @@ class AudioTextEncoder(ABC):
 
     @property
     def ready_engines(self) -> tuple[str, ...]:
-        """Those of the class's ``engines`` that can compute at once, without an export that is made first."""
+        """The engines of the class that need no export first."""
         return self.engines
 
     def use_engine(self, engine: str) -> None:
@@ -191,10 +191,10 @@ class AudioTextEncoder(ABC):
         encoders' promises: the same bits at any time.
 
         Args:
-            engine: one of the class's ``engines``; one that the machine lacks is not caught here.
+            engine: one of the class's ``engines``; availability on this machine is not checked here.
 
         Raises:
-            ValueError: if the class has none of that name.
+            ValueError: if the class has no engine of that name.
         """
         if engine != self.engine:
             raise ValueError(f"engine {engine!r} is not one of {', '.join(self.engines)}.")
@@ -266,7 +266,7 @@ class AudioTextEncoder(ABC):
             float32 ``(samples,)``, or ``(samples, channels)``, which [`mix`] brings to one channel.
 
         Raises:
-            AudioReadError: for a file that cannot be read; one that is damaged may yield pieces before.
+            AudioReadError: for an unreadable file; a damaged file may yield pieces first.
         """
         from ..processing import stream_channels
 
@@ -367,7 +367,7 @@ class AudioTextEncoder(ABC):
         """
         Unit vectors ``(windows, frames, embedding_dim)``, one each ``frame_seconds``; padded with zeros.
 
-        Frame vectors are compared with one another and never ranked in one list with those of windows or clips.
+        Compare frame vectors with each other only, and never rank them together with vectors of windows or clips.
 
         Raises:
             EncoderError: if the model has no frame vectors (``frame_seconds`` is None).

@@ -131,7 +131,7 @@ def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> Au
     """
     Only the text side of an Auricle model in float32 whose fingerprint is saved.
 
-    Its weights are mapped from disk, and those of the audio tower are not read.
+    Its weights are memory-mapped, and the audio tower's weights are not read.
 
     Args:
         directory: of a saved model.
@@ -165,7 +165,7 @@ def _use_engine(encoder: AudioTextEncoder, engine: str, device: Any) -> None:
 
 
 def _fastest(encoder: AudioTextEncoder, device: Any) -> str:
-    """The fastest engine for an encoder, among those that need no export first."""
+    """The fastest engine for an encoder, among the engines that need no export first."""
     candidates = [
         name
         for name in encoder.ready_engines
@@ -183,7 +183,7 @@ def _fastest(encoder: AudioTextEncoder, device: Any) -> str:
 
 def is_encoder_directory(name: str | os.PathLike[str]) -> bool:
     """
-    Whether a directory is of a kind that [`load_encoder`] knows; its files are not loaded.
+    Whether a directory contains a model that [`load_encoder`] can load; weights are not loaded.
 
     Raises:
         EncoderError: if its ``config.json`` cannot be read.

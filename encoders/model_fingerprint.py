@@ -1,7 +1,7 @@
 """
 Identifies a dual encoder: a digest of everything that an embedding depends on.
 
-A change of what it covers is also a new form in `engines.known_fingerprints`.
+If this changes, also raise the version in `engines.known_fingerprints`.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ _NOT_EMBEDDING = re.compile(r"logit_scale|(audio|text)_cluster_head\..*")
 _TRAINING_ONLY = re.compile(
     r".*dropout.*|.*patchout.*|.*initializer.*|drop_path.*|layer_?drop|random_time_offset|use_cache|mask_time.*"
 )
-# Settings that came after the first fingerprints, with what a model did before there was a choice: one that still
-# does that is the model it was.
+# Settings that were added after the first fingerprints, with the earlier behaviour: a model with that value keeps
+# its fingerprint.
 _ADDED = {"downmix": "mean", "resampler": "soxr"}
 
 
 def model_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
     """
-    A digest that two models share if, and only if, they are to embed alike.
+    A digest that two models share if, and only if, they embed alike.
 
     It covers the weights and their precision, the settings of both towers, of pooling, front end, segmenting,
     caption normalisation and tokenizer. It does not cover names, paths, library versions, dropout, patchout, the
@@ -60,10 +60,10 @@ def model_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
 
 def text_fingerprint(model: AuricleModel, processor: AuricleProcessor) -> str:
     """
-    A digest that two models share if, and only if, their text towers are to pool captions alike.
+    A digest that two models share if, and only if, their text towers pool captions alike.
 
-    Like [`model_fingerprint`], of the text tower, its pooling, its tokenizer and the caption normalisation alone;
-    not of the projection after it.
+    Like [`model_fingerprint`], but of the text tower, its pooling, its tokenizer and the caption normalisation only,
+    without the projection after it.
 
     Args:
         model: on any device, its text tower not quantised.
@@ -161,7 +161,7 @@ def _processor_settings(processor: AuricleProcessor) -> dict[str, Any]:
 
 def _caption_settings(processor: AuricleProcessor) -> dict[str, Any]:
     name = processor.caption_normalization
-    # The two forms that there were before forms had names go by their old names: digests of then still hold.
+    # The two forms that existed before forms had names keep their old names, so that older digests stay valid.
     older = {"auricle-1": True, "none": False}
     form = {"normalize_captions": older[name]} if name in older else {"caption_normalization": name}
     return {
@@ -180,7 +180,7 @@ def _tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
     pipeline = json.loads(backend.to_str())
     # Truncation and padding are leftovers of the last call; a decoder only writes text.
     names = ("added_tokens", "pre_tokenizer", "post_processor", "model")
-    # The form of captions that the processor put into the tokenizer counts by its name, not a second time.
+    # The caption form that the processor added to the tokenizer is covered by its name, so it is skipped here.
     own = own_normalizer(pipeline.get("normalizer"))
     return {**sides, "normalizer": own, **{name: pipeline.get(name) for name in names}}
 

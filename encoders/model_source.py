@@ -11,7 +11,7 @@ ACCEPTED = (
     "Auricle models and their adapters and exports, CLAP, PE-AV, PE-A-Frame, and sentence-transformers models of "
     "text and audio"
 )
-# Tables of transformers, by what their models are; the first that holds a model's class or type names it.
+# Tables of transformers by kind of model; the first table that lists a model's class or type names its kind.
 _TABLES = (
     ("speech recogniser", ("MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES", "MODEL_FOR_CTC_MAPPING_NAMES")),
     (
@@ -82,7 +82,7 @@ def unfit_model(name: str, directory: Path) -> str:
 
     Args:
         name: as the user gave it.
-        directory: with the files that say what it is; ``config.json`` is known to be JSON if it is there.
+        directory: with the files that describe the model; ``config.json``, if it exists, is valid JSON.
     """
     config = read_json(directory / "config.json")
     if config is None and not (directory / "modules.json").is_file():
@@ -96,7 +96,7 @@ def needed_remote_code(directory: Path) -> list[str]:
     Classes that a model needs and that only its own repository defines, not transformers or sentence-transformers.
 
     Args:
-        directory: with the model's describing files; those of its parts are in subfolders.
+        directory: with the model's configuration files; those of its parts are in subfolders.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 

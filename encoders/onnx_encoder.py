@@ -23,7 +23,7 @@ class OnnxEncoder(AudioTextEncoder):
 
     Each tower is loaded when first used. Sentences need neither torch nor transformers; sounds go through the
     project's own front end, which needs both. A directory may contain only one tower: using the other one raises an
-    error. ``fingerprint`` is that of the exported model.
+    error. ``fingerprint`` is the exported model's.
 
     Args:
         directory: written by `auricle export`.
@@ -51,7 +51,7 @@ class OnnxEncoder(AudioTextEncoder):
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
-        """Whether a directory holds an export's record."""
+        """Whether a directory contains an export's record."""
         return (directory / RECORD_FILE).is_file()
 
     @classmethod
@@ -70,13 +70,13 @@ class OnnxEncoder(AudioTextEncoder):
         window_seconds: float | None = None,
     ) -> Self:
         """
-        Loads an export; precision and windows are those that it was exported with.
+        Loads an export; precision and windows are those of the export.
 
         Raises:
             EncoderError: if the directory contains no export, or one in another precision or of other windows.
         """
         encoder = cls(name)
-        # float32 is what is asked for where nobody chose.
+        # Without a choice, callers pass float32.
         if precision not in (None, "float32", encoder.precision):
             raise EncoderError(f"{name}: was exported in {encoder.precision}, not in {precision}.")
         if window_seconds is not None and window_seconds != encoder.window_seconds:
@@ -90,7 +90,7 @@ class OnnxEncoder(AudioTextEncoder):
     def text_tower(self) -> OnnxTextTower:
         """
         Raises:
-            EncoderError: if the export has none.
+            EncoderError: if the export has no audio tower.
         """
         if self._text is None:
             try:
@@ -103,7 +103,7 @@ class OnnxEncoder(AudioTextEncoder):
     def audio_tower(self) -> OnnxAudioTower:
         """
         Raises:
-            EncoderError: if the export has none.
+            EncoderError: if the export has no text tower.
         """
         if self._audio is None:
             try:

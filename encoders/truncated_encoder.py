@@ -159,7 +159,7 @@ def truncated(encoder: AudioTextEncoder, truncate_dim: int) -> AudioTextEncoder:
     An encoder whose vectors are cut to a width that its model names; itself for the width that it has.
 
     Raises:
-        EncoderError: for a width that the model does not name; the message lists those that it does.
+        EncoderError: for a width that the model does not name; the message lists the widths that it names.
     """
     if truncate_dim == encoder.embedding_dim:
         return encoder

@@ -38,8 +38,8 @@ def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> Pub
     """
     The published files of a finished job: the table, the record and the card.
 
-    Audio is not published: it can be rebuilt from the sources, whose licences may not allow sharing. Nor are
-    answers that were not used, and paths.
+    Audio is not published: it can be rendered again from the sources, whose licences may not allow sharing. Unused
+    answers and paths are not published either.
 
     Args:
         directory: of `auricle augment`.

@@ -1,10 +1,10 @@
-"""Which licence a model can be published under, from those of its encoders and of its training data."""
+"""Derives the licence of a model from those of its encoders and of its training data."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Of the published weights that training starts from, by what their names hold.
+# Licences of published weights that training starts from, by a part of their names.
 ENCODER_LICENSES = {
     "passt": "apache-2.0",
     "eat": "mit",
@@ -14,7 +14,7 @@ ENCODER_LICENSES = {
     "e5": "mit",
     "bert": "apache-2.0",
 }
-# From what asks least to what asks most; the first pattern that a licence's name fits tells its kind.
+# From the least to the most restrictive; the first pattern that matches a licence's name gives its kind.
 _KINDS = (
     ("noncommercial", r"\bnc\b|non ?commercial|sampling"),
     ("sharealike", r"\bsa\b|share ?alike|gpl"),
@@ -54,7 +54,7 @@ def license_kind(name: str) -> str:
 
 def derive_license(data: Mapping[str, int], encoders: Mapping[str, str]) -> LicenseFinding:
     """
-    The licence of a model card, the strictest of what went in.
+    The licence for a model card: the strictest of all sources.
 
     This is arithmetic with names, no legal advice: whether weights inherit their data's licences is disputed, and
     this takes the careful side.
@@ -65,7 +65,7 @@ def derive_license(data: Mapping[str, int], encoders: Mapping[str, str]) -> Lice
 
     Returns:
         The licence, and warnings for data without a known licence, for data that forbid what the encoders allow,
-        and for share-alike beside non-commercial data, which no one licence satisfies.
+        and for share-alike together with non-commercial data, which no licence satisfies.
     """
     by_kind: dict[str, int] = {}
     for name, clips in data.items():

@@ -27,7 +27,7 @@ CITATIONS = {
     "arXiv 2401.03497",
     "beats": "BEATs: Chen et al., BEATs: Audio Pre-Training with Acoustic Tokenizers, ICML 2023, arXiv 2212.09058",
 }
-# What a cluster summary holds beside its settings.
+# Fields of a cluster summary that are not settings.
 NOT_SETTINGS = ("top_words", "sizes", "source", "libraries", "number", "num_clusters")
 
 
@@ -82,11 +82,11 @@ def render_model_card(
     extractor = read_json(run_dir / last / "model" / "processor_config.json") or {}
     extractor = extractor.get("feature_extractor", extractor)
     summaries = {stage.name: read_json(run_dir / stage.name / "stage.json") or {} for stage in stages}
-    # A relative path of this run means nothing to a reader elsewhere, an absolute one tells where it was run.
+    # Paths of this run mean nothing elsewhere; absolute ones also reveal where it was run.
     shown = without_places(record["recipe"])
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = resources.files("auricle.model_cards").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    # The figures are those of the run's last stage.
+    # Only the last stage has results.
     results = (read_json(run_dir / "results.json") or {}) if last == recipe.stage_names()[-1] else {}
     figures, intervals = results.get("figures", {}), results.get("intervals", {})
     data_licenses = read_json(run_dir / last / "licenses.json") or {}
@@ -207,7 +207,7 @@ def _tower(
 
 
 def _place(text: str) -> str:
-    """A machine's own path is nobody else's: its last part is left."""
+    """Replaces paths of this machine by their last part."""
     return OWN_PATH.sub(lambda match: Path(match[0]).name, str(text))
 
 

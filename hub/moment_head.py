@@ -42,8 +42,8 @@ def collect_moment_run(
         license: the Hub's name of a licence; ``other`` if not given, since the data's are not known.
 
     Raises:
-        PublishError: if it is no such run or not finished, its weights hold NaN or infinity, the name cannot be a
-            repository's, or a file holds a path of this machine.
+        PublishError: if it is no such run or not finished, its weights contain NaN or infinity, the name is not valid
+            for a repository, or a file contains a path of this machine.
     """
     run_dir = Path(run_dir)
     check_repo_id(repo_id)

@@ -1,4 +1,4 @@
-"""A model's entry in MTEB: what its pull request holds, and the same as an object to evaluate with."""
+"""A model's entry in MTEB: the code for its pull request, and the same as an object for evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def mteb_entry(
         name: ``owner/name`` on the Hub.
         revision: the commit that was evaluated.
         release_date: as ``2026-01-31``.
-        license: one that MTEB knows, such as ``apache-2.0``.
+        license: a licence name of MTEB, such as ``apache-2.0``.
         trained_on: ``clotho``, ``audiocaps``, ``wavcaps``, or names of MTEB's tasks; None is not known, an empty
             sequence none of them.
         training_code: address of the code.
@@ -105,7 +105,7 @@ def mteb_entry(
         tasks = {task for source in trained_on for task in TASKS_OF_SOURCE.get(source, (source,))}
     parameters = list(model.parameters())
     values = {
-        # MTEB resamples sounds to 16 kHz unless it is told the model's rate.
+        # Without the model's rate, MTEB resamples sounds to 16 kHz.
         "loader_kwargs": {
             "trust_remote_code": True,
             "target_sampling_rate": processor.feature_extractor.sampling_rate,

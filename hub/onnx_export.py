@@ -81,7 +81,7 @@ def export_onnx(
 
     Raises:
         ImportError: if onnx, onnxscript or onnxruntime is not installed.
-        ExportError: if the model's weights hold NaN or infinity, a tower cannot be exported, or a float32 answer
+        ExportError: if the model's weights contain NaN or infinity, a tower cannot be exported, or a float32 output
             differs by more than 1e-4.
         ValueError: if there is no such model or tower.
     """

@@ -104,14 +104,15 @@ def collect_run(
     Args:
         run_dir: of `train.py`.
         repo_id: ``owner/name``.
-        stage: whose model; the last one's if not given.
-        license: for the card in place of the one derived from data and encoders.
+        stage: whose model to publish; the last stage's if not given.
+        license: for the card, instead of the one derived from data and encoders.
         allow_unevaluated: publish a run without a test split.
         adapter_of: publish only the LoRA adapters, on top of this model's Hub id.
 
     Raises:
         PublishError: if it is not a run, not finished or not evaluated, has no adapters although they are requested,
-            its weights hold NaN or infinity, the name cannot be a repository's, or a file holds a path of this machine.
+            its weights contain NaN or infinity, the name is not valid for a repository, or a file contains a path of
+            this machine.
     """
     run_dir = Path(run_dir)
     check_repo_id(repo_id)
@@ -204,7 +205,7 @@ def publish(
         The address of the commit or of the pull request.
 
     Raises:
-        PublishError: without a token or the right to write, if the repository holds other weights, or the Hub
+        PublishError: without a token or the right to write, if the repository has other weights, or the Hub
             cannot be reached or refuses.
     """
     if get_token() is None:
@@ -319,7 +320,7 @@ def _training_log(recipe: Recipe, run_dir: Path) -> list[dict[str, Any]]:
     for stage in resolve_stages(recipe):
         summary = read_json(run_dir / stage.name / "stage.json") or {}
         names = ("steps", "epochs", "seconds", "last_loss", "best", "parameters", "hardware")
-        # How fast an evaluation ran tells of the machine, not of the model.
+        # The speed of an evaluation describes the machine, not the model.
         entries = [
             {key: value for key, value in entry.items() if not key.endswith(("_runtime", "_per_second"))}
             for entry in summary.get("log", [])
@@ -332,7 +333,7 @@ def _training_log(recipe: Recipe, run_dir: Path) -> list[dict[str, Any]]:
 def refuse_local_paths(publication: Publication) -> None:
     """
     Raises:
-        PublishError: if a file of text holds a path of this machine.
+        PublishError: if a text file contains a path of this machine.
     """
     for name, content in publication.files.items():
         if name.endswith((".safetensors", ".py", "tokenizer.json", ".txt", ".model")):

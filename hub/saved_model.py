@@ -38,7 +38,7 @@ _RECORDED = {
 
 
 def is_run(directory: str | os.PathLike[str]) -> bool:
-    """Whether a directory is that of a training run, rather than that of a model."""
+    """Whether a directory is a training run rather than a model."""
     return (Path(directory) / "run.json").is_file() or not (Path(directory) / "config.json").is_file()
 
 
@@ -54,11 +54,12 @@ def collect_saved_model(
     Args:
         directory: that `auricle convert` or ``save_pretrained`` wrote.
         repo_id: ``owner/name``.
-        license: the Hub's name of a licence; that of the publisher's encoders if not given, otherwise ``other``.
+        license: the Hub's name of a licence. Default: the licence of the publisher's encoders, otherwise ``other``.
 
     Raises:
-        PublishError: if it is not a model of these classes, is a stage of a run, its weights are missing or hold NaN or
-            infinity, the record of its conversion is damaged, the name cannot be a repository's, or a file holds a
+        PublishError: if it is not a model of these classes, is a stage of a run, its weights are missing or contain
+            NaN or infinity, the record of its conversion is damaged, the name is not valid for a repository, or a
+            file contains a
             path of this machine.
     """
     directory = Path(directory)
@@ -126,7 +127,7 @@ def collect_saved_model(
 
 
 def _refuse_stage(directory: Path) -> None:
-    """The model of a stage is published with its run, whose card tells how it was trained."""
+    """Refuses the model of a run's stage: it is published with its run, whose card describes the training."""
     stage = directory.resolve().parent
     if directory.resolve().name == "model" and (stage / "stage.json").is_file():
         raise PublishError(

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 
 from .publishing import Publication, check_repo_id
 
-# What the page imports; and the files beside the code that these rooms read.
+# The rooms that the page imports, and the data files next to the code that they read.
 ROOMS = (
     "conversion",
     "data",

@@ -1,7 +1,7 @@
 """The model that travels: configs, towers and the dual encoder.
 
-Every checkpoint carries these files beside its weights, so nothing here knows the rest of the package. This file
-alone stays at home; importing it registers our classes with transformers' Auto classes.
+Every checkpoint carries these files next to its weights, so nothing here imports the rest of the package. Only this
+file is not copied; importing it registers our classes with transformers' Auto classes.
 """
 
 from ..auto_classes import register_auto_classes

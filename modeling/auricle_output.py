@@ -10,7 +10,7 @@ from transformers.utils.generic import ModelOutput
 @dataclass
 class AuricleOutput(ModelOutput):
     """
-    What [`AuricleModel`] returns; a field is None where its modality was not given.
+    Output of [`AuricleModel`]; a field is None if its modality was not given.
 
     Attributes:
         loss: contrastive loss, a scalar; only with ``return_loss=True``.

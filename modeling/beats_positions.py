@@ -1,4 +1,4 @@
-"""The two ways in which BEATs knows where a token stands: a convolution and gated relative distances."""
+"""BEATs' two kinds of position encoding: a convolution and gated relative distances."""
 
 import math
 
@@ -36,7 +36,7 @@ def relative_position_bucket(distance: torch.Tensor, num_buckets: int, max_dista
     """
     Row of the position table for a distance (the bidirectional buckets of T5).
 
-    The first half of the rows is for keys at or before the query, the second for keys behind it. In each half
+    The first half of the rows is for keys at or before the query, the second for keys after it. In each half
     the first half counts single tokens, the rest grows with the logarithm up to ``max_distance``.
 
     Args:

@@ -1,4 +1,4 @@
-"""The keywords that a model's call takes beside its inputs, and a plain error for all others."""
+"""Keywords that a model's call accepts besides its inputs, and one clear error for all others."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ COMMON_KEYWORDS = frozenset({*TransformersKwargs.__annotations__, "return_dict",
     "position_ids"
 }
 
-# A tower alone can be given all that the feature extractor returns; it encodes segments, not clips.
+# A tower may be given everything that the feature extractor returns; it encodes segments, not clips.
 EXTRACTOR_OUTPUTS = ("segment_counts", "audio_attention_mask")
 
 
@@ -26,12 +26,12 @@ def checked_keywords(
     caller: str, keywords: Mapping[str, Any], known: Iterable[str] = (), ignored: Iterable[str] = ()
 ) -> dict[str, Any]:
     """
-    The keywords of a call that are to be passed on; one that nothing would heed is an error.
+    The keywords of a call to pass on; unknown keywords are an error.
 
     Args:
-        caller: whose call it is, for the message.
-        keywords: given beside the named arguments; those that are None count as not given.
-        known: names that the caller takes beside [`COMMON_KEYWORDS`].
+        caller: name of the called function, for the message.
+        keywords: given in addition to the named arguments; None means not given.
+        known: names that the caller accepts in addition to [`COMMON_KEYWORDS`].
         ignored: names that callers may pass and that concern something else.
 
     Raises:

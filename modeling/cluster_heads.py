@@ -1,4 +1,4 @@
-"""Heads that tell a caption's cluster from a tower's output; trained in the third stage, not needed afterwards."""
+"""Heads that predict a caption's cluster from a tower's output; trained in the third stage, unused afterwards."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from transformers import initialization as init
 
 class ClusterHeadLayer(nn.Linear):
     """
-    A linear layer whose first weights keep the scale of its input, whatever the width.
+    A linear layer whose initial weights keep the scale of its input, for any width.
 
     The library gives all linear layers one fixed deviation, with which a head on a narrow tower hardly learns.
     """
@@ -15,7 +15,7 @@ class ClusterHeadLayer(nn.Linear):
     @torch.no_grad()
     def draw_weights(self, generator: torch.Generator | None = None) -> None:
         """
-        Draws new weights; those that the loader filled from a checkpoint stay.
+        Draws new weights; weights that the loader filled from a checkpoint stay.
 
         Args:
             generator: of the weights' device; None draws from torch's own.

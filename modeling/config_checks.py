@@ -14,7 +14,7 @@ class FieldNameChecks:
     For configs: a misspelt field is refused as a keyword, and a warning as an attribute or in a saved file.
 
     Configs keep unknown names as plain attributes, which the Hub's own tooling relies on; a misspelt field would
-    pass in the same way and leave the default in force. What was saved, though, must load again.
+    be kept the same way and its default would silently apply. A saved config must still load, however.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -37,7 +37,7 @@ class FieldNameChecks:
 
 
 def misspelt_fields(config_class: type, names: Iterable[str]) -> dict[str, str]:
-    """Misspelt field names of a config class, with the field that was probably meant."""
+    """Misspelt field names of a config class, each with the most similar field."""
     fields = list(config_class.__dataclass_fields__)
     known = {*fields, *config_class.attribute_map}
     found = {}
@@ -57,7 +57,7 @@ def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> No
         extra: names of the keywords that are not fields.
 
     Raises:
-        ValueError: names the keyword and the field that was probably meant.
+        ValueError: names the keyword and the most similar field.
     """
     for name, meant in misspelt_fields(type(config), extra).items():
         raise ValueError(f"{type(config).__name__} has no field {name!r}; did you mean {meant!r}?")
@@ -69,7 +69,7 @@ def refuse_numbers_below_one(config: PreTrainedConfig, fields: Iterable[str]) ->
 
     Args:
         config: the config being built.
-        fields: names of its fields that hold integers.
+        fields: names of its integer fields.
 
     Raises:
         ValueError: names the field and its value.
@@ -87,7 +87,7 @@ def refuse_impossible_cluster_count(num_clusters: int) -> None:
         num_clusters: 0 stands for no heads.
 
     Raises:
-        ValueError: unless it is 0 or at least 2; a single class leaves a head nothing to tell.
+        ValueError: unless it is 0 or at least 2; with a single class there is nothing to predict.
     """
     if num_clusters < 0 or num_clusters == 1:
         raise ValueError(f"num_clusters={num_clusters} must be 0 (no cluster heads) or at least 2.")

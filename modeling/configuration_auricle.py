@@ -36,9 +36,9 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
         learn_temperature: train the temperature, starting from ``temperature``; fixed by default.
         text_pooling: ``"cls"`` takes the text tower's first token, ``"mean"`` the mean over its real tokens.
         num_clusters: classes of the cluster heads, at least 2; 0 (the default) is a model without heads.
-        local_projection: a projection of frames of its own, trained by the frame-phrase loss; without it frames are
+        local_projection: a separate projection of frames, trained by the frame-phrase loss; without it frames are
             projected like clips.
-        matryoshka_dims: lengths of embeddings' prefixes that were trained to be used by themselves, once brought to
+        matryoshka_dims: lengths of embedding prefixes that were trained to be used alone, after normalisation to
             unit length; ascending, each at least 1 and at most ``projection_dim``. None if there are none.
     """
 
@@ -76,7 +76,7 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:
-        """As in the library; what a saved audio tower's settings hold beyond its fields is kept, with a warning."""
+        """As in transformers; unknown fields of a saved audio tower's settings are kept, with a warning."""
         audio = config_dict.get("audio_config")
         if isinstance(audio, dict) and (tower := AUDIO_CONFIGS.get(audio.get("model_type"))) is not None:
             config_dict = {**config_dict, "audio_config": tower.from_dict(audio)}
@@ -89,7 +89,7 @@ def _build_audio_config(given: dict | PreTrainedConfig | None) -> PreTrainedConf
     else:
         values = dict(given or {})
         kind = values.pop("model_type", PasstConfig.model_type)
-    # The class is found by its name, not by isinstance: remote code may hold two copies of one class.
+    # The class is looked up by its name, not by isinstance: remote code may have two copies of one class.
     if kind not in AUDIO_CONFIGS:
         raise ValueError(f"audio_config: unknown model_type {kind!r}; known towers: {sorted(AUDIO_CONFIGS)}.")
     return given if isinstance(given, PreTrainedConfig) else AUDIO_CONFIGS[kind](**values)

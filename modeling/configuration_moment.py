@@ -20,7 +20,7 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
         decoder: ``"dense"`` predicts a span at every frame; ``"queries"`` predicts a fixed number of spans with
             learned queries, as QD-DETR does (Moon et al., CVPR 2023).
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: of the transformer over frames.
-        kernel_size: frames that the depth-wise convolution of a layer sees, odd; it tells layers the order of time.
+        kernel_size: frames that a layer's depth-wise convolution covers, odd; it gives layers the order of time.
         num_queries, num_decoder_layers: of the decoder with learned queries.
         longest_seconds: spans are at most this long.
         max_frames: frames seen at once; a longer recording is read in parts that overlap by half.

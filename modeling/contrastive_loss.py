@@ -7,11 +7,11 @@ def positive_cross_entropy(logits: torch.Tensor, positive_mask: torch.Tensor) ->
     """
     Cross-entropy of each row's softmax against the uniform distribution over the row's positives.
 
-    Computed in float32 whatever the input type is.
+    Computed in float32 for any input type.
 
     Args:
         logits: similarities divided by the temperature, ``(queries, candidates)``.
-        positive_mask: bool ``(queries, candidates)``; every row holds at least one True.
+        positive_mask: bool ``(queries, candidates)``; every row has at least one True.
 
     Returns:
         Mean over the rows, a scalar of at least 0.
@@ -45,7 +45,7 @@ def contrastive_loss(
 
     This is the scale of the DCASE 2025 report (arXiv 2509.16649): the SUM of the two directions, twice what
     CLIP-style code calls the symmetric loss. ``q`` is the softmax of the logits and ``p`` is uniform over the
-    positives, so that several captions of one clip in a batch all count as right answers.
+    positives, so all captions of one clip in a batch are correct answers.
 
     Args:
         logits_per_audio: cosine similarities divided by the temperature, ``(clips, captions)``.

@@ -50,7 +50,7 @@ class AuriclePreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        # Only what holds parameters itself is sure to get here: a whole head would be passed over.
+        # transformers calls this for modules with own parameters only, so a whole head would be skipped.
         if isinstance(module, ClusterHeadLayer):
             module.draw_weights()
         elif isinstance(module, AuricleModel) and module.logit_scale is not None:
@@ -100,7 +100,7 @@ class AuricleModel(AuriclePreTrainedModel):
         ``1 / temperature`` as a float32 scalar, at most 100; carries a gradient if it is learned.
 
         Args:
-            device: where to make a fixed one, which has no weight; that of the audio projection if not given.
+            device: for a fixed temperature, which has no weight. Default: the device of the audio projection.
         """
         if self.logit_scale is None:
             device = self.audio_projection.weight.device if device is None else device
@@ -110,7 +110,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
     def set_num_clusters(self, num_clusters: int, generator: torch.Generator | None = None) -> None:
         """
-        Gives the model new cluster heads, in place of those it may have, or takes them away.
+        Adds new cluster heads, replaces existing ones, or removes them.
 
         Args:
             num_clusters: classes of both heads, at least 2; 0 leaves the model without heads.
@@ -135,7 +135,7 @@ class AuricleModel(AuriclePreTrainedModel):
             setattr(self, f"{tower}_cluster_head", head)
 
     def set_local_projection(self, wanted: bool) -> None:
-        """Gives the model a projection of frames of its own, at first equal to that of clips, or takes it away."""
+        """Adds a separate projection of frames, initially a copy of the projection of clips, or removes it."""
         if wanted and self.local_projection is None:
             self.local_projection = copy.deepcopy(self.audio_projection)
         elif not wanted:
@@ -188,7 +188,7 @@ class AuricleModel(AuriclePreTrainedModel):
         """
         Frame features before the projection, ``(segments, columns, audio hidden_size)``; padding's mean nothing.
 
-        Once projected, their cosines are on another scale than those of segments: never rank the two in one list.
+        Cosines of projected frames are on another scale than those of segments: never rank the two in one list.
         """
         outputs = self._run_audio_model(input_features, audio_attention_mask)
         return self.audio_model.token_columns(outputs.last_hidden_state)
@@ -197,7 +197,7 @@ class AuricleModel(AuriclePreTrainedModel):
         """
         Rows of [`pool_audio_columns`], or means of them, to unit vectors ``(..., projection_dim)``.
 
-        By the local projection where the model has one, which was trained on frames; else by that of clips.
+        Uses the local projection if the model has one, which was trained on frames; else the projection of clips.
         """
         projection = self.audio_projection if self.local_projection is None else self.local_projection
         return _unit_length(projection(columns))
@@ -321,7 +321,7 @@ class AuricleModel(AuriclePreTrainedModel):
             segment_counts: int64 ``(clips,)``, see [`get_audio_features`].
             audio_attention_mask: ``(segments, frames)``, see [`get_audio_features`].
             input_ids, attention_mask, token_type_ids: ``(captions, tokens)``, see [`get_text_features`].
-            pooled_text: ``(captions, text hidden_size)`` from [`pool_text`], in place of ``input_ids``: a
+            pooled_text: ``(captions, text hidden_size)`` from [`pool_text`], instead of ``input_ids``: a
                 text tower that is not trained need not be run again in every step.
             positive_mask: bool ``(clips, captions)``, which captions describe which clips; None pairs clip i
                 with caption i.
@@ -333,8 +333,8 @@ class AuricleModel(AuriclePreTrainedModel):
                 ``text_model_output``; and further arguments of either tower.
 
         Raises:
-            ValueError: if neither modality is given, both forms of text are, the loss is asked for without both
-                modalities, or cluster logits are of a model without heads.
+            ValueError: if neither modality is given, both forms of text are given, the loss is requested without both
+                modalities, or cluster logits are requested from a model without heads.
             TypeError: for an unknown keyword.
         """
         kwargs = checked_keywords("AuricleModel", kwargs, self._audio_arguments | self._text_arguments)
@@ -361,7 +361,7 @@ class AuricleModel(AuriclePreTrainedModel):
             raise ValueError("nothing to embed: give input_features, input_ids, or both.")
 
         # Where the towers are on different devices, all that is compared comes to the sounds'; where weights are
-        # loaded for each step, those of a module at rest have no device to speak of.
+        # loaded for each step, an inactive module has no usable device.
         scale = self.current_logit_scale(embeds.device).to(embeds.device)
         output = AuricleOutput(
             audio_embeds=audio_embeds,
@@ -388,7 +388,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
 
 def _only(keywords: Mapping[str, Any], arguments: frozenset[str]) -> dict[str, Any]:
-    """Those of a call's keywords that concern one tower."""
+    """Keywords of a call that belong to one tower."""
     return {name: value for name, value in keywords.items() if name in COMMON_KEYWORDS | arguments}
 
 

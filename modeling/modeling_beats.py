@@ -229,7 +229,7 @@ class BeatsModel(BeatsPreTrainedModel):
     BEATs encoder: Kaldi log-mel segments in, one vector a segment out (Chen et al., ICML 2023).
 
     Parameters carry the names of the published checkpoints. Patches are flattened column after column. A
-    segment's vector is the mean over its real tokens, since the self-supervised model has none of its own.
+    segment's vector is the mean over its real tokens, since the self-supervised model has no segment token.
     """
 
     _auto_class = "AutoModel"
@@ -268,7 +268,7 @@ class BeatsModel(BeatsPreTrainedModel):
 
         Args:
             input_features: normalised log-mel ``(segments, frames, num_mel_bins)`` of at least one patch's
-                frames. Frames behind the last whole patch are ignored.
+                frames. Frames after the last whole patch are ignored.
             audio_attention_mask: 1 for real frames, 0 for padding, ``(segments, frames)``; None means that
                 all are real.
             patch_selection: patches to keep instead of a fresh draw; works in evaluation mode too.
@@ -348,7 +348,7 @@ class BeatsModel(BeatsPreTrainedModel):
             patch_selection = select_patches(self.config, rows, columns, generator)
         kept = kept_positions(rows, columns, patch_selection, device)
         if kept is not None and real is not None and not bool(real[:, kept].any(dim=1).all()):
-            # The first column is the only one that every segment is sure to have.
+            # Only the first column is real in every segment.
             kept = torch.cat([torch.arange(rows, device=device), kept]).unique()
         return kept
 
@@ -356,7 +356,7 @@ class BeatsModel(BeatsPreTrainedModel):
 def _without_common_padding(
     input_features: torch.Tensor, real_frames: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Cuts off the frames behind the last real one of the batch; the mask goes if nothing else is padded."""
+    """Cuts off frames after the last real frame of the batch; without remaining padding the mask becomes None."""
     last = int(real_frames.any(dim=0).nonzero()[-1]) + 1
     input_features, real_frames = input_features[:, :last], real_frames[:, :last]
     return input_features, None if bool(real_frames.all()) else real_frames

@@ -63,7 +63,7 @@ class EatModel(EatPreTrainedModel):
     EAT encoder: Kaldi log-mel segments in, one vector a segment out (Chen et al., IJCAI 2024).
 
     Patches are flattened column after column and get fixed positions; one further token, without a position,
-    stands first. A normalisation comes before the post-norm blocks and none after them.
+    comes first. A normalisation comes before the post-norm blocks and none after them.
     """
 
     _auto_class = "AutoModel"
@@ -98,7 +98,7 @@ class EatModel(EatPreTrainedModel):
 
         Args:
             input_features: normalised log-mel ``(segments, frames, num_mel_bins)``; frames from one patch up
-                to ``max_time_patches`` of them. Frames behind the last whole patch are ignored. Short sound is
+                to ``max_time_patches`` of them. Frames after the last whole patch are ignored. Short sound is
                 padded to ``num_frames`` and seen with its padding, as in pre-training.
             patch_attention_mask: 1 for patches to attend to, 0 for others, ``(segments, patches)``, column
                 after column; the published feature extraction uses none.

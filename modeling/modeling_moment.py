@@ -59,7 +59,7 @@ class MomentAttention(nn.Module):
         Args:
             hidden: ``(batch, length, hidden_size)``, what asks.
             memory: ``(batch, memory, hidden_size)``, what is asked.
-            real: bool ``(batch, memory)``, False for padding; None if there is none.
+            real: bool ``(batch, memory)``, False for padding; None without padding.
             positions: ``(memory, hidden_size)``, added to what keys are made of, not to values.
         """
         query = self.query(hidden)
@@ -196,7 +196,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         Args:
             frames: unit vectors ``(pairs, frames, frame_dim)``, one each ``frame_seconds``.
             questions: unit vectors ``(pairs, frame_dim)``.
-            frame_mask: 1 for real frames, 0 for padding behind them, ``(pairs, frames)``; None means all real.
+            frame_mask: 1 for real frames, 0 for padding after them, ``(pairs, frames)``; None means all real.
             kwargs: ``return_dict``.
 
         Raises:
@@ -242,7 +242,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         Args:
             frames: unit vectors ``(frames, frame_dim)`` of the whole recording, one each ``frame_seconds``.
             question: unit vector ``(frame_dim,)``.
-            duration: of the recording in seconds, where spans end at most; that of the frames if not given.
+            duration: of the recording in seconds, the limit of spans. Default: the duration of the frames.
             top: spans at most.
 
         Returns:
@@ -297,7 +297,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
     def _encoded(
         self, frames: torch.Tensor, questions: torch.Tensor, real: torch.Tensor | None
     ) -> torch.Tensor:
-        # Unit vectors have coordinates of 1 / sqrt(dim); layers like those of about 1.
+        # Coordinates of unit vectors are about 1 / sqrt(dim); layers work best with values of about 1.
         scale = math.sqrt(self.config.frame_dim)
         cosines = (frames * questions[:, None]).sum(dim=-1, keepdim=True)
         sound = self.frame_projection(frames * scale)
@@ -311,7 +311,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         """Start and end at each frame: its middle less and plus a predicted distance, in seconds."""
         step = float(self.config.frame_seconds)
         middles = (torch.arange(hidden.shape[1], device=hidden.device) + 0.5) * step
-        # Distances are predicted on a log scale around two seconds: errors then count as shares of a length.
+        # Distances are predicted on a log scale around two seconds: errors are then relative to the length.
         longest = float(self.config.longest_seconds)
         distances = 2.0 * self.distances(hidden).float().clamp(-5.0, math.log(longest / 2.0)).exp()
         distances = distances * (longest / distances.sum(dim=-1, keepdim=True)).clamp(max=1.0)

@@ -48,7 +48,7 @@ class PasstModel(PasstPreTrainedModel):
     Parameters carry the names of the published checkpoints, so that those load key by key. Time and
     frequency have separate position tables; two special tokens, ``cls`` and ``dist``, are averaged after the
     final normalisation into the segment's vector. In training mode whole rows and columns of patches are
-    dropped (structured patchout); in evaluation mode nothing ever is.
+    dropped (structured patchout); in evaluation mode nothing is dropped.
     """
 
     _auto_class = "AutoModel"
@@ -116,7 +116,7 @@ class PasstModel(PasstPreTrainedModel):
 
         Args:
             input_features: normalised log-mel ``(segments, frames, num_mel_bins)``; frames from one patch up
-                to ``num_frames``. Frames behind the last whole patch are ignored.
+                to ``num_frames``. Frames after the last whole patch are ignored.
             patch_selection: patches to keep instead of a fresh draw; works in evaluation mode too.
             generator: CPU generator that the training draw takes its numbers from; None takes torch's own.
 

@@ -81,7 +81,7 @@ def best_spans(
 
 def parts_of(frames: int, at_once: int) -> list[tuple[int, int, int, int]]:
     """
-    Parts in which a recording is read, and which frames each of them answers for.
+    Parts in which a recording is read, and the frames that each part predicts.
 
     Args:
         frames: of the recording, at least 1.

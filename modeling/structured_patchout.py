@@ -34,7 +34,7 @@ def draw_kept(count: int, dropped: int, generator: torch.Generator | None = None
         generator: CPU generator to draw from; None takes torch's global one.
 
     Returns:
-        Sorted indices ``(count - dropped,)``, int64 on the CPU; None if nothing is to be dropped.
+        Sorted indices ``(count - dropped,)``, int64 on the CPU; None if nothing is dropped.
     """
     dropped = min(dropped, count - 1)
     if dropped <= 0:

@@ -1,4 +1,4 @@
-"""Parts that the audio towers share: patch embedding, attention with one fused projection, MLP."""
+"""Layers that the audio towers share: patch embedding, attention with one fused projection, MLP."""
 
 from collections.abc import Callable
 
@@ -185,7 +185,7 @@ class Mlp(nn.Module):
 
 
 class TransformerBlock(GradientCheckpointingLayer):
-    """Attention and MLP with one normalisation each; where it stands is for the subclass to say."""
+    """Attention and MLP with one normalisation each; subclasses define its position."""
 
     def __init__(self, config: PreTrainedConfig):
         super().__init__()

@@ -140,7 +140,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
                 ``"pt"`` if not given, ``"np"``, or None for lists; keywords of the tokenizer, of which ``padding``
                 and ``truncation`` are on by default and ``max_length`` is ``max_text_tokens``; and keywords of the
                 feature extractor. Each may also be given in ``text_kwargs`` or ``audio_kwargs``, for one modality
-                    only, or in ``common_kwargs``. The tokenizer's own saved ``padding`` is used; its saved
+                only, or in ``common_kwargs``. The tokenizer's own saved ``padding`` is used; its saved
                     ``max_length`` is not, since most published encoders have another limit than the one the model was
                     trained with.
 

@@ -89,7 +89,7 @@ def remembered_times(cache_dir: str | os.PathLike[str] | None = None) -> dict[st
 
 def probe_engines(rounds: int = ROUNDS) -> dict[str, float]:
     """
-    Best CPU seconds of a block's linear layers by engine, in turns; engines that this machine lacks are skipped.
+    Best CPU seconds of a block's linear layers by engine, measured alternately; unavailable engines are skipped.
 
     Args:
         rounds: how often each is measured.

@@ -11,7 +11,7 @@ from ...files.json_files import read_json, write_json
 logger = logging.getLogger(__name__)
 
 FILE = "model_fingerprints.json"
-# Of what a fingerprint covers: another rule in `model_fingerprint` is another number.
+# Version of what a fingerprint covers: raise it when `model_fingerprint` changes.
 _FORM = 1
 # File systems count time in steps; a file written over within one of them looks as it did.
 _SETTLED_SECONDS = 2.0
@@ -19,7 +19,7 @@ _SETTLED_SECONDS = 2.0
 
 def known_fingerprint(directory: str | os.PathLike[str], cache_dir: Any = None) -> str | None:
     """
-    The saved fingerprint of a model directory; None if there is none or a file has changed since.
+    The saved fingerprint of a model directory; None if there is none or a file has changed since then.
 
     Args:
         directory: of the model.
@@ -44,7 +44,7 @@ def remember_fingerprint(
     Args:
         directory: of the model.
         files: result of [`files_of`] before the model was loaded, to detect files that changed meanwhile.
-        fingerprint: of what was loaded, in float32.
+        fingerprint: of the loaded model, in float32.
         cache_dir: as in [`known_fingerprint`]. If it cannot be written, nothing is kept.
     """
     path = cache_root(cache_dir) / FILE
@@ -69,7 +69,7 @@ def files_of(directory: str | os.PathLike[str]) -> list[list[Any]] | None:
     and look the same.
 
     Returns:
-        The files; None if one is too new, there are none, or they cannot be read.
+        The files; None if there are none, they cannot be read, or one has changed too recently.
     """
     found: list[list[Any]] = []
     try:

@@ -47,7 +47,7 @@ def _one_at_a_time(forward: Any) -> Any:
 
 
 def _stacked(rows: list[Any], width: int) -> Any:
-    """Outputs of single items as those of one batch; token outputs are filled up with zeros, to ``width`` at least."""
+    """Joins outputs of single items to those of a batch; token outputs are zero-padded, to ``width`` at least."""
     first = rows[0]
     values: dict[str, Any] = {}
     for name, value in first.items():

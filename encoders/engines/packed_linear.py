@@ -17,7 +17,7 @@ class PackedLinear(nn.Module):
     """
     A linear layer whose weight is packed for oneDNN, for inference on a CPU in float32.
 
-    The weight is held once, in its packed form. ``state_dict`` has it in the usual form, bit by bit what it was, so
+    The weight is stored once, in packed form. ``state_dict`` returns it in the usual form, bit-identical to before, so
     that a model's fingerprint does not depend on the engine.
 
     Args:
@@ -85,7 +85,7 @@ def pack_linear_layers(model: nn.Module) -> int:
     packed: dict[int, PackedLinear] = {}
     with torch.no_grad():
         for parent, name, layer in alone:
-            # One layer that stands at two places stays one.
+            # A layer that is used in two places stays one layer.
             packed.setdefault(id(layer), PackedLinear(layer))
             setattr(parent, name, packed[id(layer)])
     return len(packed)

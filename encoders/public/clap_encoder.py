@@ -31,7 +31,7 @@ class ClapEncoder(TransformersEncoder):
     long. Nothing is random here: a window is at most the extractor's own length, 10 s, is padded by the
     checkpoint's rule (``repeatpad``: repeated as often as it fits whole, then silence), and is never called long.
 
-    ``logit_scale`` is that of sounds against sentences, as zero-shot classification uses it.
+    ``logit_scale`` is the one for sounds against sentences, as in zero-shot classification.
     """
 
     kind = "CLAP model"
@@ -94,7 +94,7 @@ class ClapEncoder(TransformersEncoder):
         return float(self.model.logit_scale_a.detach().float().exp())
 
     def _text_positions(self) -> int:
-        # Positions begin behind the padding's, as in RoBERTa.
+        # Positions start after the padding index, as in RoBERTa.
         text = self.model.config.text_config
         return text.max_position_embeddings - (text.pad_token_id or 0) - 1
 

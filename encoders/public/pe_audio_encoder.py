@@ -51,7 +51,7 @@ class PeAudioEncoder(TransformersEncoder):
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
-        """Whether the model type in a directory's ``config.json`` is PE-AV's or that of its audio part."""
+        """Whether the model type in a directory's ``config.json`` is PE-AV or its audio part."""
         return model_type in MODEL_TYPES
 
     @classmethod
@@ -73,7 +73,7 @@ class PeAudioEncoder(TransformersEncoder):
         try:
             with named_fault(name, "config.json"):
                 values, _ = transformers.PreTrainedConfig.get_config_dict(name, revision=revision)
-                # Of PE-AV's three parts, that of sound and text; the others need more packages and memory.
+                # Of PE-AV's three parts, the one for sound and text; the others need more packages and memory.
                 holder = values.get("audio_video_config", values)
                 config = PeAudioConfig(
                     text_config=values.get("text_config"), audio_config=holder["audio_config"]

@@ -37,7 +37,7 @@ LONGEST_TEXT = 8192
 SHORTEST_SECONDS = 0.1
 # As the cards of the EmbeddingGemma models say.
 NO_FLOAT16 = ("embedding_gemma2",)
-# Widths that vectors may be cut to, where a model's card alone names them.
+# Widths that vectors may be cut to, for models that name them only on their card.
 MATRYOSHKA_DIMS = {"embedding_gemma2": (768, 512, 256, 128)}
 
 
@@ -102,7 +102,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
 
     @classmethod
     def recognizes(cls, directory: Path, model_type: str | None) -> bool:
-        """Whether a directory holds a chain of modules, of which one accepts audio."""
+        """Whether a directory contains a chain of modules, one of which accepts audio."""
         if not (directory / "modules.json").is_file():
             return False
         found = [read_json(path) for path in sorted(directory.rglob("*config*.json"))]
@@ -154,7 +154,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
                 raise EncoderError(
                     f"{name}: its numbers leave the range of float16; take bfloat16 or float32."
                 )
-            # The library leaves layers behind each tower of a router as they are.
+            # The library does not convert the layers after each tower of a router.
             model.to(dtype)
             with named_fault(name, "weights"), quiet_loading():
                 reports = list(_loading_reports(model, name, options))
@@ -243,7 +243,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
 
     @property
     def matryoshka_dims(self) -> tuple[int, ...]:
-        """Those that the configuration or the model's card names, up to ``embedding_dim``."""
+        """The widths up to ``embedding_dim`` that the configuration or the model's card names."""
         config = self.model.config
         named = matryoshka_dims({} if config is None else config.to_dict())
         return tuple(width for width in named if width <= self.embedding_dim)
@@ -367,7 +367,7 @@ def _parts(model: Any, name: str, mark: str) -> Iterator[Any]:
 
 def _loading_reports(model: Any, name: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
-    What of each transformers model its files do not hold.
+    Settings of each transformers model that its files do not contain.
 
     sentence-transformers does not hand on the report, so the files' headers are read once more, without values.
     """
@@ -390,7 +390,7 @@ def _loading_reports(model: Any, name: str, options: dict[str, Any]) -> Iterator
 
 
 def _folders(name: str, model_type: str, revision: str | None) -> list[str]:
-    """Folders of a model whose ``config.json`` is of a type."""
+    """Folders of a model whose ``config.json`` has a model type."""
     from huggingface_hub import try_to_load_from_cache
 
     root = Path(name)

@@ -21,7 +21,7 @@ from .library_fingerprint import (
 )
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Shorter windows hold too little of a sound, and the first layers of some models fail on fewer samples.
+# Shorter windows contain too little sound, and the first layers of some models fail on fewer samples.
 SHORTEST_WINDOW_SECONDS = 0.1
 # A shorter remainder at a recording's end carries little, but would weigh as much as a whole window.
 MIN_TAIL_SECONDS = 1.0
@@ -35,7 +35,7 @@ class TransformersEncoder(AudioTextEncoder):
     Pooled rows are unit vectors: a recording's vector is the normalised mean of its windows'.
 
     Args:
-        model: on any device; put into evaluation mode only while it embeds.
+        model: on any device; in evaluation mode only while it embeds, so a training loop may use it.
         tokenizer: the model's own.
         extractor: the model's own feature extractor.
         window_seconds: length of a window; None is ``longest_window_seconds`` or what the class chooses.
@@ -241,7 +241,7 @@ def checked_precision(name: str, precision: str, allowed: Sequence[str] = tuple(
     The type that a precision means.
 
     Raises:
-        EncoderError: for one that is not among those allowed; the message lists them.
+        EncoderError: for a precision that is not allowed; the message lists those that are.
     """
     if precision not in allowed:
         raise EncoderError(f"{name}: precision {precision!r} is not one of {', '.join(allowed)}.")
@@ -276,14 +276,14 @@ def prepared_sentence(sentence: str) -> str:
 
 
 def real_samples(waveforms: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
-    """Windows without the zeros behind what is real, float32 ``(samples,)`` each."""
+    """Windows without their padding, float32 ``(samples,)`` each."""
     return [
         np.asarray(row[:length], dtype=np.float32) for row, length in zip(waveforms, lengths, strict=True)
     ]
 
 
 def features_of(output: Any) -> torch.Tensor:
-    """What ``get_*_features`` gives: before transformers 5 a tensor, now an output object that holds it."""
+    """The result of ``get_*_features``: a tensor before transformers 5, now an output object that contains it."""
     return output if isinstance(output, torch.Tensor) else output.pooler_output
 
 

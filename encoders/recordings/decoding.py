@@ -1,4 +1,4 @@
-"""Sound files decoded in threads, ahead of the one that is being embedded."""
+"""Decodes sound files in threads, ahead of the file that is being embedded."""
 
 import queue
 import threading
@@ -34,7 +34,7 @@ def decode_ahead(
     count = threads or min(MOST_THREADS, half_of_the_cores())
     jobs: queue.SimpleQueue[_Decoding | None] = queue.SimpleQueue()
     for _ in range(count):
-        # Daemons: whoever is interrupted does not wait for an hour to be decoded.
+        # Daemon threads: an interrupted process does not wait until an hour of sound is decoded.
         threading.Thread(target=_work, args=(jobs,), name="decode-ahead", daemon=True).start()
     source, ahead = iter(paths), deque[_Decoding]()
     try:

@@ -1,4 +1,4 @@
-"""Several files embedded at a time, by threads that each decode and compute with one thread of torch."""
+"""Embeds several files at a time, in threads that each decode and compute with one thread of torch."""
 
 import threading
 from collections import deque

@@ -11,8 +11,8 @@ class RecordingFrames:
     """
     A recording's frames on one fixed grid: window after window from its start, each divided into frames.
 
-    Windows are embedded once, when a part that they hold is asked for, so that the edges of a few moments in a
-    recording of hours cost a few windows. A frame's vector does not depend on what was asked before.
+    A window is embedded once, when a frame in it is first needed, so that the edges of a few moments in a
+    recording of hours cost a few windows. A frame's vector does not depend on earlier calls.
 
     Args:
         encoder: with ``frame_seconds``.

@@ -114,8 +114,8 @@ def embed_recording(
         encoder: whose windows they are.
         path: of a sound file.
         hop_seconds: from one window's start to the next one's, at most a window.
-        clip_vector: what the vector of the whole recording is: "model", that of the model's own segments, as
-            ``embed_clips`` gives it; or "windows", the mean over all windows, of which the last one reaches back
+        clip_vector: how the vector of the whole recording is computed: "model" by the model's own segments, as in
+            ``embed_clips``; or "windows", the mean over all windows, of which the last one reaches back
             (indexes made before version 3 of the format).
         offset: where to begin, seconds.
         duration: how much, seconds; None is all.

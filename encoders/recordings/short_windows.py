@@ -22,7 +22,7 @@ BATCH_SIZE = 64
 class ShortWindows:
     """
     Attributes:
-        vectors: unit length ``(n, embedding_dim)``; the n-th is of the sound around ``(n + 0.5) * hop_seconds``.
+        vectors: unit length ``(n, embedding_dim)``; the n-th is centred at ``(n + 0.5) * hop_seconds``.
         hop_seconds: from one to the next.
         duration: of the recording, seconds.
     """

@@ -42,7 +42,7 @@ class SilentWindows:
     def _silent_row(self, samples: int) -> np.ndarray:
         with self._lock:
             if self._row is None:
-                # By itself: its bits do not depend on what stands beside the first one.
+                # Embedded by itself, so that its bits do not depend on a batch.
                 self._row = self.encoder.pool_windows(np.zeros((1, samples), dtype=np.float32), [samples])
             return self._row
 

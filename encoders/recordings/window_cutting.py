@@ -50,7 +50,7 @@ def windows_reaching_back(
     if given == 0:
         yield Cut(first, held, True, True)
     elif end - given >= shortest_tail and end > given:
-        # A window of what little is left over would say nothing: the last one reaches back.
+        # A window of only the short remainder would say little: the last window reaches back.
         samples = np.concatenate([previous[end - given :], held[given - first :]])
         yield Cut(end - length, samples, True, True)
 
@@ -95,7 +95,7 @@ def windows_and_segments(
 
 
 def _segments(length: int, hop: int):
-    """Takes pieces and gives back the full segments that are not windows: those that begin at no multiple of hop."""
+    """Takes pieces and yields the full segments that are not windows: those whose start is no multiple of hop."""
     held, first, ready = np.zeros(0, dtype=np.float32), 0, []
     while True:
         piece = yield ready

@@ -78,7 +78,7 @@ def compute_towers_in(precision: str, *towers: Any) -> None:
     Lets towers compute their matrix products in half precision from now on.
 
     Weights stay in float32, as do norms and sums where torch.autocast keeps them there, and a tower's output is
-    brought to float32: pooling, projections and unit length behind it are not rounded.
+    cast to float32: pooling, projections and normalisation after it are not rounded.
 
     Args:
         precision: "bfloat16" or "float16".
@@ -112,7 +112,7 @@ def _cpu_has_bfloat16() -> bool:
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     if "avx512_bf16" in capabilities or "bf16" in capabilities:
         return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    # torch before it told capabilities by name
+    # torch versions before `get_capabilities`
     known = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
     return any(ask() for ask in known if ask is not None)
 

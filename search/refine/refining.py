@@ -114,7 +114,7 @@ class Refinement:
 
         Returns:
             The same as [`SoundIndex.search`]. ``score`` is the probability of fitting for a probe, otherwise the cosine
-                with the moved query; ``cosine`` is the cosine with the classifier's direction; ``percentile`` is None.
+            with the moved query; ``cosine`` is the cosine with the classifier's direction; ``percentile`` is None.
 
         Raises:
             SearchError: for options or filters that cannot be used, or an empty index.
