@@ -71,7 +71,7 @@ def check_audio(
     share: float = 1.0,
     seed: int = 0,
 ) -> tuple[Dataset, AudioCheckReport]:
-    """Decode the distinct clips of a table, or a sample of them, and omit the rows of those that are unusable.
+    """Decode the distinct clips of a table, or a sample of them, and omit the rows of unusable clips.
 
     Each bad clip is logged as one warning, and each remark on a good one; a summary line and counts by reason and
     ending follow. The scan always reaches the end.
@@ -83,12 +83,12 @@ def check_audio(
         num_workers: Threads that decode; 0 decodes in the caller's.
         digests: Hashes each file while what was read of it is still in memory, and keeps the digest.
         progress: Whether to show a progress bar.
-        allow_silent: Whether clips in which nothing sounds count as good.
-        share: Of the clips, above 0 and up to 1, that are decoded, at least one. Nothing is known of the others.
-        seed: Of their choice.
+        allow_silent: Whether silent clips count as good.
+        share: Share of the clips to decode, above 0 and up to 1; at least one. The others are not checked.
+        seed: Seed of the sample.
 
     Returns:
-        The table without the rows of bad clips (the same object if there are none), and the report.
+        The table without the rows of bad clips (the same object if no clip is bad), and the report.
 
     Raises:
         DataError: More than `max_bad_share` of the decoded clips, or all of them, are bad: the message lists every

@@ -13,7 +13,7 @@ _VALUES_AT_ONCE = 10_000
 
 
 def arrow_column(table: Dataset, name: str) -> pa.ChunkedArray:
-    """A column as Arrow holds it, in the order of the table's rows."""
+    """A column as an Arrow array, in the order of the table's rows."""
     return table.with_format("arrow").select_columns([name])[:][name]
 
 
@@ -21,7 +21,7 @@ def kept_rows(table: Dataset, is_kept: np.ndarray) -> Dataset:
     """
     The rows of a table where a bool ``(rows,)`` array is True, in their order; the same object if these are all.
 
-    They are copied: `Dataset.select` would look up row by row whatever is asked for of them later.
+    They are copied, because `Dataset.select` would make every later access slow.
     """
     if is_kept.all():
         return table
@@ -52,7 +52,7 @@ def numbered(column: pa.ChunkedArray) -> np.ndarray:
     Each value replaced by the place of its first occurrence among the distinct ones.
 
     Args:
-        column: strings, numbers or other values without parts; nulls count as one value.
+        column: strings, numbers or other scalar values; nulls count as one value.
 
     Returns:
         int64 ``(rows,)``; numbers first occur in ascending order.

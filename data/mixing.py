@@ -43,11 +43,11 @@ def join_tables(tables: Sequence[Dataset]) -> Dataset:
     """
     The rows of several tables, one after another.
 
-    Columns of recordings' ids and of weights are kept, null and 1 where a table has none; other columns beyond the
+    Columns of recording ids and weights are kept, with null and 1 for tables without them; other columns beyond the
     schema are kept where every table has them with one type.
 
     Raises:
-        DataError: if two tables hold a row of the same id, or there are none.
+        DataError: if two tables contain a row with the same id, or there are no tables.
     """
     if not tables:
         raise DataError("no tables to concatenate.")
@@ -88,14 +88,14 @@ def leave_out_recordings(
     File names are not used: Clotho has one name in two splits for different recordings.
 
     Args:
-        train: what is about to be trained on.
+        train: the training rows.
         evaluated: the other splits of the run.
         excluded_freesound_ids: further recordings, such as the challenge's list. Rows of a validation or test split
-            in ``train`` stay regardless of the list: they are there because the recipe names their split, as
+            in ``train`` stay even if they are on the list: the recipe names their split explicitly, as
             retraining on the whole of a development set does.
 
     Returns:
-        The table without their rows; how many clips that were is logged. The same object if there are none.
+        The table without their rows; the number of removed clips is logged. The same object if none was removed.
 
     Raises:
         DataError: if nothing is left.
@@ -125,7 +125,7 @@ def leave_out_recordings(
 
 def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
     """
-    Freesound ids of a CSV file with a column ``sound_id``, such as DCASE's list of what training must omit.
+    Freesound ids of a CSV file with a column ``sound_id``, such as DCASE's list of excluded recordings.
 
     A value that is not an integer excludes nothing: DCASE's list of 2025 contains ``Not found`` in one line. Such lines
     are counted and logged.
@@ -167,7 +167,8 @@ class EpochRows:
 
     A dataset of n rows and weight w gives every epoch round(w n) rows: each row as often as w is whole, and of the
     rest another part each epoch, so that over epochs all its rows are seen equally often. It is a function of seed
-    and epoch alone.
+    rest a different part each epoch, so that over epochs all rows are seen equally often. It depends on seed
+    and epoch only.
 
     Args:
         sources: the dataset of each row.
@@ -243,14 +244,14 @@ def _with_weight_of_one(table: Dataset) -> Dataset:
 
 
 def _column(table: Dataset, name: str) -> pa.ChunkedArray:
-    """A column of ids as strings, all null if there is none."""
+    """A column of ids as strings; all null if the table lacks the column."""
     if name in table.column_names:
         return arrow_column(table, name).cast(pa.string())
     return pa.chunked_array([pa.nulls(len(table), pa.string())])
 
 
 def _is_one_of(column: pa.ChunkedArray, values: Iterable[str]) -> np.ndarray:
-    """Bool ``(rows,)``; nulls are none of them."""
+    """Mask of the rows whose value is among the given ones, bool ``(rows,)``; nulls never are."""
     return pc.is_in(column, pa.array(sorted(values), column.type), skip_nulls=True).to_numpy()
 
 

@@ -30,10 +30,10 @@ class SplitCheck:
         metadata: the files that name its clips.
         places: the folders in which the sounds were looked for.
         named: clips that the metadata name.
-        captions: captions of the clips that are there.
+        captions: number of captions of the clips whose sound exists.
         missing: names of the clips whose sound is not there.
-        undecodable: (name, reason) of clips that are there and cannot be used.
-        duplicates: groups of clips of the split whose files hold the same bytes.
+        undecodable: (name, reason) of clips whose sound exists but is unusable.
+        duplicates: groups of clips of the split whose files have the same bytes.
         unlisted: audio files that no metadata name.
         seconds: length of the clips that can be decoded; None if nothing was decoded.
         rows: rows of the metadata that cannot be used, or whose name fits a file only loosely.
@@ -61,8 +61,8 @@ class SourceCheck:
 
     Attributes:
         splits: one entry a split.
-        shared: recordings that occur in more than one split: (id, the clips), the id being that of Freesound or
-            YouTube, or ``same file`` for files of the same bytes.
+        shared: recordings that occur in more than one split: (id, the clips); the id is Freesound's or
+            YouTube's, or ``same file`` for files of the same bytes.
         unread: files in the folders that are not sounds that can be read; see [`unread_reason`].
         skipped: (path, reason) of links without a target, pipes and folders that could not be looked at.
         remarks: (path, remark) of sounds that were decoded all the same; see `FileRemarks`.
@@ -92,8 +92,8 @@ def check_source(
     Checks every clip that a dataset's metadata name.
 
     Args:
-        listings: by split, what the metadata name and what is there.
-        decode: decode every sound to its end, which takes long, and report those that cannot be read.
+        listings: by split, the clips that the metadata name and the sounds that exist.
+        decode: decode every sound to its end, which takes long, and report unreadable ones.
         num_workers: threads that decode.
         progress: show progress bars.
     """
@@ -105,7 +105,7 @@ def check_source(
         ]
     places = {place: None for listing in listings.values() for place in listing.places}
     readable = supported_audio_extensions()
-    # One folder may hold several splits, or another one's.
+    # One folder may contain several splits, or another folder.
     walks = [walk_sounds(place, readable) for place in places]
     return SourceCheck(
         splits,
@@ -171,7 +171,7 @@ def _examine(clip: CaptionedClip) -> tuple[float, str | None]:
 
 
 def _same_contents(clips: Sequence[CaptionedClip], progress: bool) -> dict[str, str]:
-    """Digests of the files that may be equal to another one: only those of equal length are read."""
+    """Digests of files that may equal another file: only files of equal size are read."""
     sizes: dict[int, list[str]] = defaultdict(list)
     for path in dict.fromkeys(str(clip.path) for clip in clips):
         # Of a link without a target or a pipe, decoding says what is wrong.

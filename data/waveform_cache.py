@@ -27,7 +27,7 @@ class WaveformCache:
     """
     16-bit waveforms of clips, read by index.
 
-    16 bits are what nearly all recordings hold; the rounding of louder formats is at -96 dB and serves
+    Nearly all recordings have 16 bits or fewer; the rounding of other formats is at -96 dB and affects
     training only. Evaluation and search read the files themselves.
 
     Args:
@@ -87,7 +87,7 @@ class WaveformCache:
         progress: bool = True,
     ) -> "WaveformCache":
         """
-        Opens the cache of these clips, decoding them first if there is none.
+        Opens the cache of these clips, and writes it first if it does not exist.
 
         It is found by the clips' paths, sizes, times and parts and the rate: a changed file makes a new one.
         It appears under its name only when complete; a killed build is continued by the next call, see
@@ -97,11 +97,11 @@ class WaveformCache:
         Args:
             clips: audio references with ``path``, ``offset`` and ``duration``.
             sampling_rate: in Hz.
-            downmix: ``"mean"`` keeps one channel of each clip, ``"active"`` all, to be mixed by segments.
+            downmix: ``"mean"`` keeps one channel of each clip, ``"active"`` all, to be mixed segment by segment.
             resampler: of the feature extractor.
             cache_dir: see [`cache_root`].
-            contents: a digest of what is in the clips' files, in their order: a cache that was made of other contents
-                under the same names, sizes and times is rebuilt. None, or a cache from before they were recorded,
+            contents: a digest of the contents of the clips' files, in their order: a cache of other contents
+                under the same names, sizes and times is rebuilt. None, or a cache from before digests were recorded,
                 compares no contents.
             progress: show a progress bar.
 
@@ -151,7 +151,7 @@ def _build(
     if max(written["channels"], default=1) > 1:
         index["channels"] = written["channels"]
     (building / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    # One whose index is missing stands in the way.
+    # A directory without an index blocks the rename.
     shutil.rmtree(directory, ignore_errors=True)
     building.rename(directory)
     for reason in written["unreadable"].values():

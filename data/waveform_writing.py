@@ -73,7 +73,7 @@ def write_waveforms(
 
     A clip counts as finished once its length is noted, and its length is noted after its samples are written:
     what follows the last recorded clip is cut off and decoded again. Whether or not it was killed, the file
-    holds the same bytes.
+    has the same bytes.
 
     Args:
         clips: audio references with ``path``, ``offset`` and ``duration``; the same ones in every call.
@@ -82,7 +82,7 @@ def write_waveforms(
         progress: show a progress bar.
 
     Returns:
-        ``lengths`` (values a clip, of all of its channels; -1 for one that cannot be read), ``channels`` (of each)
+        ``lengths`` (values a clip, of all of its channels; -1 for an unreadable clip), ``channels`` (of each)
         and ``unreadable``, ``{place: reason}``.
 
     Raises:

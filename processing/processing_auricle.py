@@ -141,8 +141,8 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
                 and ``truncation`` are on by default and ``max_length`` is ``max_text_tokens``; and keywords of the
                 feature extractor. Each may also be given in ``text_kwargs`` or ``audio_kwargs``, for one modality
                 only, or in ``common_kwargs``. The tokenizer's own saved ``padding`` is used; its saved
-                    ``max_length`` is not, since most published encoders have another limit than the one the model was
-                    trained with.
+                ``max_length`` is not, since most published encoders have another limit than the one the model was
+                trained with.
 
         Returns:
             ``input_ids`` and ``attention_mask`` ``(captions, tokens)``, ``input_features``

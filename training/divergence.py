@@ -63,7 +63,7 @@ class DivergenceGuard:
             return
         broken = (~torch.isfinite(loss.detach())).float().reshape(())
         if world()[1] > 1:
-            # All stop together: one alone would leave the others waiting for its gradients.
+            # All processes stop together: a single one would leave the others waiting for its gradients.
             distributed.all_reduce(broken, op=distributed.ReduceOp.MAX)
         if broken.item():
             value = loss.detach().float().item()

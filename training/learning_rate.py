@@ -28,9 +28,9 @@ def schedule_steps(
     Args:
         total_steps: steps of the whole run.
         epochs: epochs of the whole run.
-        warmup_share: share of the steps with a linear rise, 0 to 1; counts where ``warmup_epochs`` is None.
+        warmup_share: share of the steps with a linear rise, 0 to 1; used if ``warmup_epochs`` is None.
         warmup_epochs: epochs with a linear rise.
-        cosine_end_epoch: epoch at which the cosine reaches its floor, which may be behind the run's end; None is
+        cosine_end_epoch: epoch at which the cosine reaches its floor, which may be after the run's end; None is
             the run's end.
     """
     steps_per_epoch = total_steps / epochs
@@ -62,7 +62,7 @@ def warmup_cosine_schedule(
     optimizer: Optimizer, *, warmup_steps: int, cosine_end_step: int, min_learning_rate: float
 ) -> LambdaLR:
     """
-    Scheduler under which every parameter group ends at the same absolute floor, whatever its peak.
+    A scheduler in which every parameter group ends at the same absolute floor, independent of its peak.
 
     Args:
         optimizer: its groups' current rates are their peaks.

@@ -37,7 +37,7 @@ class RetrievalTrainer(GuardedTrainer):
     """
     Trains an [`AuricleModel`] on rows of [`TrainingClips`].
 
-    Both towers run in one forward call, the embeddings of all processes are compared with one another, and
+    Both towers run in one forward call, embeddings of all processes are compared with each other, and
     evaluation embeds every clip and every caption of the validation split once.
 
     Args:
@@ -45,7 +45,7 @@ class RetrievalTrainer(GuardedTrainer):
         processor: its processor; saved with every checkpoint.
         section: the stage's training settings.
         evaluation: how to evaluate.
-        objective: the losses' weights; None is the contrastive loss alone. Distillation needs rows with teachers'
+        objective: the losses' weights; None is the contrastive loss only. Distillation needs rows with teachers'
             vectors, cluster losses need rows with clusters and a model with heads for them.
         run_seed: seed of the token drop.
         validation: the validation split's table, or None.
@@ -100,7 +100,7 @@ class RetrievalTrainer(GuardedTrainer):
         self._gradient_cache = None if size is None else GradientCache(size)
         self._in_cached_step = False
         refuse_impossible_prefixes(section.matryoshka_dims, model.config.projection_dim)
-        # Also where there are none: training without prefixes undoes those of the model that it starts from.
+        # Set None as well: training without prefixes makes those of the initial model invalid.
         model.config.matryoshka_dims = list(section.matryoshka_dims) or None
         for tower in section.freeze:
             getattr(model, f"{tower}_model").requires_grad_(False)
@@ -127,7 +127,7 @@ class RetrievalTrainer(GuardedTrainer):
         return loss
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The stage's objective, with this process's pairs compared with those of all processes."""
+        """The stage's objective; this process's pairs are compared with those of all processes."""
         inputs, weights = dict(inputs), self.objective
         groups = inputs.pop("groups")
         teachers = [inputs.pop(name, None) for name in ("teacher_audio", "teacher_text")]
@@ -201,7 +201,7 @@ class RetrievalTrainer(GuardedTrainer):
         """
         AdamW with own rates for towers and for projections; biases, norms and the temperature do not decay.
 
-        Cluster heads count as projections: like them, they start again.
+        Cluster heads are treated like projections: they start again.
         """
         if self.optimizer is None:
             optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)

@@ -24,10 +24,10 @@ from .rows.training_clips import TrainingClips
 
 class EpochTeller(TrainerCallback):
     """
-    Tells the training rows which epoch it is; their crops and variations depend on it.
+    Passes the epoch to the training rows, since their crops and variations depend on it.
 
-    accelerate's loader does so too, but not where it shares batches among processes or skips those that were
-    trained on before a resume: each epoch would then see the crops of the first one again.
+    accelerate's loader does the same, except if it splits batches among processes or skips batches after a
+    resume: then each epoch would see the crops of the first one again.
 
     Args:
         clips: the training rows.
@@ -37,7 +37,7 @@ class EpochTeller(TrainerCallback):
         self.clips = clips
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        """Called by the Trainer before an epoch's first batch is made, also of one that is resumed."""
+        """Called by the Trainer before the first batch of an epoch, also of a resumed one."""
         self.clips.set_epoch(int(state.epoch))
 
 
@@ -99,7 +99,7 @@ class BestModelKeeper(TrainerCallback):
     Args:
         directory: where the best model is.
         metric: its figure, without the ``eval_`` prefix; higher is better.
-        processor: saved beside the weights; None for a model without one.
+        processor: saved next to the weights; None for a model without one.
     """
 
     def __init__(self, directory: Path, metric: str, processor: AuricleProcessor | None):
@@ -133,7 +133,7 @@ def save_model(model: AuricleModel, processor: AuricleProcessor | None, director
     """
     Saves weights, config, processor and the code that they need into one loadable directory.
 
-    Of a model with adapters the merged weights, and the adapters alone in their own folder.
+    Saves the merged weights of a model with adapters, and the adapters in a folder of their own.
 
     Raises:
         NonFiniteWeightsError: if a weight is not a finite number.

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights: evaluated and saved in place of the last step's."""
+"""An exponential moving average of the weights, which is evaluated and saved instead of the last step's weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ class WeightAverage(TrainerCallback):
         Takes the average of a checkpoint.
 
         Raises:
-            ValueError: if the checkpoint has none.
+            ValueError: if the checkpoint has no averaged weights.
         """
         file = Path(checkpoint) / AVERAGE_FILE
         if not file.is_file():
@@ -84,9 +84,9 @@ class WeightAverage(TrainerCallback):
 
 class AveragingTrainer(RetrievalTrainer):
     """
-    A [`RetrievalTrainer`] whose evaluations see averaged weights, and so whatever is saved during them.
+    A [`RetrievalTrainer`] that evaluates, and therefore saves, averaged weights.
 
-    Checkpoints hold both: training continues with its own weights.
+    Checkpoints have both: training continues with its own weights.
 
     Args:
         arguments: as of [`RetrievalTrainer`]; ``section.weight_averaging`` is the decay.

@@ -51,7 +51,7 @@ class AnswerFault(StrEnum):
 
 
 def clean_answer(answer: str) -> str:
-    """An answer without what models put around a sentence: labels, quotation marks, line breaks, doubled spaces."""
+    """An answer without what models add to a sentence: labels, quotation marks, line breaks, doubled spaces."""
     text = answer.strip()
     text = _LABEL.sub("", text)
     text = text.strip().strip(_QUOTES).strip()

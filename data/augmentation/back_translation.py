@@ -73,8 +73,8 @@ def back_translate(
     """
     Writes back-translations of every caption of a table.
 
-    Killed at any moment and called again, it asks only what was not answered, and the file is that of an unbroken
-    job. Languages depend only on seed and row id.
+    If the job is killed and called again, it requests only missing answers, and the file equals that of an
+    uninterrupted job. Languages depend only on seed and row id.
 
     Args:
         table: rows of the project's schema; equal captions of different rows may take different languages.
@@ -145,7 +145,7 @@ def read_back_translations(directory: str | os.PathLike[str]) -> dict[str, tuple
     By row id, the caption and its back-translations, which may be none.
 
     Raises:
-        DataError: if the directory holds none.
+        DataError: if the directory contains none.
     """
     path = Path(directory) / FILE
     if not path.is_file():
@@ -171,7 +171,7 @@ def _check(languages: Sequence[str], per_caption: int) -> None:
 
 
 def _draw(languages: Sequence[str], count: int, seed: int, row_id: str) -> list[str]:
-    """Languages of one row: whatever other rows there are, it takes the same."""
+    """Languages of one row; they do not depend on other rows."""
     generator = np.random.default_rng([seed, *row_id.encode()])
     return [languages[place] for place in generator.permutation(len(languages))[:count]]
 

@@ -50,7 +50,7 @@ def choose_mixes(table: Dataset, count: int, *, gain_db: float = 5.0, seed: int 
 
     Args:
         table: rows of the project's schema, of at least two clips.
-        count: how many pairs; no two are of the same rows.
+        count: number of pairs; no two pairs have the same rows.
         gain_db: the second sound is at most so much louder or softer than the first, uniformly drawn.
         seed: of everything drawn.
 
@@ -109,7 +109,7 @@ def write_mixes(
 
     The sounds are small files that say what is mixed and how, read and rendered when they are needed; ``render``
     stores them as FLAC instead. The shorter sound starts at a random position within the longer one. Levels are
-    those of the parts that sound, and gains are such that the sum of the peaks stays below full scale.
+    are measured on the parts with sound, and gains keep the sum of the peaks below full scale.
 
     Args:
         table: rows of the project's schema.

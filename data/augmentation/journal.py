@@ -18,7 +18,7 @@ class Journal:
         path: a SQLite file, made if it is not there.
 
     Raises:
-        DataError: if the file is not a journal, or another process holds it.
+        DataError: if the file is not a journal, or another process has it open.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -54,7 +54,7 @@ class Journal:
         return self._database.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
 
     def get(self, key: str) -> str | None:
-        """The answer to a request, None if there is none yet."""
+        """The answer to a request, or None if it has not arrived yet."""
         row = self._database.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 

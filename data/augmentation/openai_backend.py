@@ -26,7 +26,7 @@ class OpenAIBackend:
 
     Raises:
         ImportError: if the client is not installed.
-        BackendRefused: if OpenAI's own server is meant and there is no key.
+        BackendRefused: if the requests go to OpenAI's own server and there is no key.
     """
 
     is_rule_based = False

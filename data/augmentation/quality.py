@@ -12,7 +12,7 @@ from ..schema import DataError
 from .back_translation import FILE, read_back_translations
 from .caption_mixing import METADATA
 
-# A few captions tell as much as all of them, and a text model takes its time.
+# A sample of captions gives the same figures, and a text model takes time.
 MOST_PAIRS = 2_000
 
 
@@ -21,7 +21,7 @@ def caption_pairs(directory: str | os.PathLike[str]) -> list[tuple[str, list[str
     Each kept caption of an augmentation job with its sources: one for a back-translation, two for a mix.
 
     Raises:
-        DataError: if the directory holds neither, or a mix without its sources' captions.
+        DataError: if the directory contains neither, or a mix lacks the captions of its sources.
     """
     directory = Path(directory)
     if (directory / FILE).is_file():
@@ -46,7 +46,7 @@ def similarity_to_sources(
     Args:
         pairs: see [`caption_pairs`]; of more than 2,000, so many are drawn.
         embed: from sentences to unit vectors ``(sentences, width)``.
-        seed: of what is drawn.
+        seed: seed of the sample.
 
     Returns:
         ``captions``, how many were compared; ``mean``, ``lowest_twentieth`` and ``to_others``, the mean similarity

@@ -85,7 +85,7 @@ def _paraphrase(text: str, generator: np.random.Generator) -> str:
     sentence = " ".join(words)
     parts = _PARTS.split(sentence)
     if len(parts) == 2 and "then" not in sentence and "followed" not in sentence and generator.random() < 0.6:
-        # Of what sounds at once the order says nothing.
+        # Simultaneous sounds may be named in any order.
         sentence = f"{parts[1]} while {parts[0]}"
     frame = _FRAMES[int(generator.integers(len(_FRAMES)))]
     return frame.format(sentence)

@@ -124,7 +124,7 @@ class TranslationModelBackend:
             tokenizer.src_lang = codes[0]
             options["forced_bos_token_id"] = tokenizer.convert_tokens_to_ids(codes[1])
         inputs = tokenizer(request.texts[0], return_tensors="pt").to(self.device)
-        # An answer that was of no use is not asked for in the same way again.
+        # A repeated request must not produce the rejected answer again.
         sampling = (
             {"do_sample": True, "num_beams": 1} if request.attempt else {"num_beams": self.settings["beams"]}
         )

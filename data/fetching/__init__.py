@@ -1,5 +1,5 @@
 """
-Downloads of published datasets from their publishers: what there is, fetching it with resume, unpacking it.
+Downloads of published datasets from their publishers: a catalog, resumable downloads, unpacking.
 
 Nothing here knows what the files mean; reading them is what `data/sources` does.
 """

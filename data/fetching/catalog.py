@@ -68,7 +68,7 @@ class Fetchable:
         terms: lines on whose it is and what may be done with it.
         files: downloaded without unpacking.
         archives: fetched and unpacked.
-        hub_repo: dataset on the Hub whose files are listed there, in place of the two above.
+        hub_repo: dataset on the Hub whose listed files replace the two fields above.
         afterwards: lines on what is still to be done.
     """
 

@@ -22,7 +22,7 @@ _LONGEST_WAIT = 60.0
 
 
 class FetchError(DataError):
-    """A file that cannot be had; the message names its address and what to do."""
+    """A file that cannot be downloaded; the message names its address and what to do."""
 
 
 class _TryAgain(Exception):
@@ -91,7 +91,7 @@ def download(
 
     Raises:
         FetchError: if the server has no such file, keeps failing, the disk is too small, or the checksum is wrong,
-            of a file that was there too.
+            also of a file that already existed.
     """
     if place.is_file():
         wrong = checksum and _wrong_checksum(place, checksum)
@@ -110,7 +110,7 @@ def download(
             break
         except (_TryAgain, httpx.TransportError) as error:
             size = partial.stat().st_size if partial.is_file() else 0
-            # A server without ranges starts from 0: only bytes that are new count as progress.
+            # A server without range requests starts from 0 again: only new bytes count as progress.
             failures = 0 if size > furthest else failures + 1
             furthest = max(size, furthest)
             if failures >= attempts:
@@ -133,7 +133,7 @@ def download(
 
 
 def _go_on(url: str, partial: Path, note: Path, client: httpx.Client, progress: bool) -> None:
-    """One request for what is missing of a file; returns when all of it is there."""
+    """One request for the missing part of a file; returns when the file is complete."""
     known = _read_note(note, url)
     if not known:
         partial.unlink(missing_ok=True)
@@ -190,7 +190,7 @@ def _read_note(note: Path, url: str) -> dict[str, Any]:
 
 
 def _validator(response: httpx.Response) -> str | None:
-    """What tells that the file is still the same (RFC 9110, 13.1.5): a strong tag, or its date."""
+    """A value that changes when the file changes (RFC 9110, 13.1.5): a strong ETag, or its date."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 

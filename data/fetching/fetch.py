@@ -29,11 +29,11 @@ class FetchPlan:
 
     Attributes:
         fetchable: with all of its files, also of the Hub.
-        files: those that are missing, archives' parts included, each with its bytes; None where the server does not
-            tell.
-        archives: those that are not unpacked yet.
+        files: missing files, including parts of archives, each with its size in bytes; None if the server does not
+            state it.
+        archives: archives that are not unpacked yet.
         peak_bytes: additional disk space needed.
-        free_bytes: what it has.
+        free_bytes: free disk space.
     """
 
     fetchable: Fetchable
@@ -57,7 +57,7 @@ def plan_fetch(
     mirror: str | None = None,
 ) -> FetchPlan:
     """
-    Asks publishers for sizes and compares with what is there; fetches nothing.
+    Gets sizes from the publishers and compares them with the files on disk; downloads nothing.
 
     Args:
         fetchable: an entry of the catalogue.
@@ -90,7 +90,7 @@ def plan_fetch(
     bytes_of = {file.name: size or 0 for file, size in missing}
     packed = [sum(bytes_of.get(file.name, 0) for file in archive.files) for archive in archives]
     plain = sum(bytes_of.values()) - sum(packed)
-    # Archives are removed one by one unless they are to stay.
+    # Archives are removed one by one unless the caller keeps them.
     beside = sum(packed) if keep_archives else max(packed, default=0)
     return FetchPlan(
         fetchable,
@@ -118,8 +118,8 @@ def fetch(
         Number of downloaded and of unpacked files.
 
     Raises:
-        FetchError: if the disk is too small, another process fetches to the directory, a file cannot be had, its
-            checksum is wrong, it is not what it should be, or an archive cannot be unpacked. What has come stays.
+        FetchError: if the disk is too small, another process fetches to the directory, a file cannot be downloaded, its
+            checksum or content is wrong, or an archive cannot be unpacked. Complete files stay.
         DataError: if a zip archive is damaged.
     """
     if plan.peak_bytes > plan.free_bytes:
@@ -170,7 +170,7 @@ def _unpack(archive: Archive, directory: Path, progress: bool) -> dict[str, int]
 
 
 def _is_unpacked(archive: Archive, record: dict[str, dict], directory: Path) -> bool:
-    """Whether all of an archive's files were unpacked and still are there."""
+    """Whether all files of an archive were unpacked and still exist."""
     known = record.get(archive.name)
     if known is None or known["checksums"] != [file.checksum for file in archive.files]:
         return False

@@ -58,7 +58,7 @@ def list_wavcaps(
         )
     archives = tuple(
         Archive(
-            # name.z01, name.z02, ..., name.zip: the last one holds the table of contents.
+            # name.z01, name.z02, ..., name.zip: the last part contains the table of contents.
             "zip",
             tuple(sorted(files, key=lambda file: (file.name.endswith(".zip"), file.name))),
             name,

@@ -1,6 +1,6 @@
 """Recordings of several minutes with captioned events at known times, made of short clips over background noise.
 
-The way is that of Clotho-Moment (Munakata et al., ICASSP 2025): clips are laid over long backgrounds, and their
+The method is that of Clotho-Moment (Munakata et al., ICASSP 2025): clips are laid over long backgrounds, and their
 captions become queries. Lengths of events follow CASTELLA's test set.
 """
 

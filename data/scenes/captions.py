@@ -14,7 +14,7 @@ _ATTEMPTS = 60
 def write_captions(
     description: SceneDescription, vocabulary: Vocabulary, rng: np.random.Generator, count: int
 ) -> list[str]:
-    """`count` different true sentences; the first one leaves nothing of the description out.
+    """`count` different true sentences; the first one is complete.
 
     The others may omit loudness and pitch, or say "several" for an exact count of three or more.
     """
@@ -47,7 +47,7 @@ def noun_phrase(part: Part, vocabulary: Vocabulary, rng: np.random.Generator, *,
 
 
 def with_article(singular: str, adjectives: Sequence[str]) -> str:
-    """Adjectives set into "a knock on a door", or put before a noun that takes no article, such as "rain"."""
+    """Inserts adjectives into "a knock on a door", or puts them before a noun without article, such as "rain"."""
     first, _, rest = singular.partition(" ")
     if first not in {"a", "an"}:
         return " ".join([*adjectives, singular])

@@ -1,4 +1,4 @@
-"""Statements of a caption about a scene, and the scenes where they hold: ground truth of overlapping captions."""
+"""Statements of a caption about a scene, and whether a scene fulfils them: ground truth for overlapping captions."""
 
 import json
 from collections import defaultdict
@@ -34,7 +34,7 @@ class PartClaim:
     loudness: str | None = None
 
     def holds_for(self, part: Part) -> bool:
-        """Whether all statements hold for a part of a scene."""
+        """Whether a part of a scene fulfils all statements."""
         return (
             self.kind == part.kind
             and self.at_least <= part.count
@@ -82,10 +82,10 @@ def content_from_json(text: str) -> SceneDescription:
 
 def caption_fits(claims: Claims, scene: SceneDescription) -> bool:
     """
-    Whether a caption is true of a scene: all of its statements hold there.
+    Whether a caption is true of a scene: the scene fulfils all of its statements.
 
-    Unmentioned properties do not count: a caption of one event is true of every scene that holds the event,
-    whatever else happens there.
+    Unmentioned properties are ignored: a caption of one event is true of every scene that contains the
+    event.
     """
     if claims.relation not in (None, scene.relation):
         return False

@@ -52,8 +52,8 @@ class SceneSettings:
         sampling_rate: Hz, 16,000 to 48,000.
         seed: an integer, 0 or more. Another seed gives other scenes and another division of them.
         overlap: Scenes of few kinds under captions that leave things out, so that many captions are true of several
-            clips, as in Clotho; the columns `content` (of a clip) and `claims` (of a caption) hold the planted
-            truth of which are, see `fitting_matrix`.
+            clips, as in Clotho; the columns `content` (of a clip) and `claims` (of a caption) contain the planted
+            truth, see `fitting_matrix`.
     """
 
     train_scenes: int = 1200
@@ -103,7 +103,7 @@ def load_scenes(
 ) -> DatasetDict:
     """The scenes, rendered on the first call and read from the cache on every later one.
 
-    Splits are "train", "validation", "test" and "test_unseen_wording"; the last holds the clips of "test"
+    Splits are "train", "validation", "test" and "test_unseen_wording"; the last has the clips of "test"
     (with the same `clip_id`) under captions in words and sentences that no other split uses. Two columns go
     beyond the schema: `scene`, the full description, and `kinds`, the event kinds in it.
 
@@ -165,7 +165,7 @@ def _render(settings: SceneSettings, folder: Path, clips: list[tuple[str, int]],
         path = _clip_path(folder, split, index, description)
         rng = _generator(settings, split, index, 1)
         samples = render_scene(description, rng, settings.seconds, settings.sampling_rate)
-        # A name that is there holds a whole file, even after a kill.
+        # A file gets its final name only when it is complete, even if the process is killed.
         unfinished = path.with_suffix(".part")
         soundfile.write(unfinished, samples, settings.sampling_rate, subtype="PCM_16", format="WAV")
         unfinished.replace(path)

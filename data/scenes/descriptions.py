@@ -1,8 +1,8 @@
 """Discrete descriptions of scenes, and the split of each scene.
 
-A scene is one event kind alone, one *then* another, or one *while* another continues. Splits are kept apart by
-the scene's core: its relation and its kinds in order (for a kind alone, also count, pitch and loudness). A
-hash of the core decides the split, so that the same split owns a core whatever sizes are asked for.
+A scene is one event kind only, one *then* another, or one *while* another continues. Splits are disjoint by
+the scene's core: its relation and its kinds in order (for a single kind, also count, pitch and loudness). A
+hash of the core decides the split, so a core is in the same split at any size.
 """
 
 import hashlib
@@ -91,9 +91,9 @@ def split_of(core: str, seed: int) -> str:
 def describe_scene(seed: int, split: str, index: int, overlap: bool = False) -> SceneDescription:
     """The description of one scene; it depends only on the arguments.
 
-    In "validation" and "test" no two scenes have the same set of kinds, so that a caption tells a clip from
-    every other one. Training scenes are drawn freely from what the split owns. With overlap the scenes of all
-    splits are, and only from `OVERLAPPING_KINDS`, so that many have a kind or both in common.
+    In "validation" and "test" no two scenes have the same set of kinds, so that a caption distinguishes a clip from
+    every other one. Training scenes are drawn freely from the cores of the split. With overlap, the scenes of all
+    splits are drawn freely, and only from `OVERLAPPING_KINDS`, so that many share one or both kinds.
 
     Raises:
         IndexError: An evaluation split has no scene of that number (see `capacity`).
@@ -114,7 +114,9 @@ def capacity(seed: int, split: str) -> int:
 
 @cache
 def _owned(seed: int, split: str, overlap: bool = False) -> dict[str, list[list[SceneDescription]]]:
-    """Undetailed scenes of a split by relation; grouped by kind where alone, so that all come as often."""
+    """
+    Scenes of a split by relation, without details; single events are grouped by kind, so all are equally frequent.
+    """
     kinds = OVERLAPPING_KINDS if overlap else KINDS
     owned = {
         relation: [
@@ -143,7 +145,7 @@ def _evaluation_order(seed: int, split: str) -> list[SceneDescription]:
 
 @cache
 def _all_scenes() -> dict[str, list[SceneDescription]]:
-    """Every scene, complete where alone, by kinds only where there are two parts."""
+    """Every scene: single events with all details, pairs by kinds only."""
     alone = [
         SceneDescription("alone", (Part(kind.name, count, pitch, loudness),))
         for kind in KINDS.values()

@@ -1,4 +1,4 @@
-"""Sentences that leave things out, as people do, and are thereby true of several scenes."""
+"""Sentences that omit things, as people do, and are therefore true of several scenes."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def write_overlapping_captions(
 
 
 def draw_claims(description: SceneDescription, rng: np.random.Generator, *, complete: bool) -> Claims:
-    """Statements of a caption about a scene; all of them if it is to be complete."""
+    """Statements of a caption about a scene; all of them if the caption has to be complete."""
     parts = list(description.parts)
     if not complete and len(parts) == 2 and rng.random() < _ONE_OF_TWO:
         parts = [parts[int(rng.integers(2))]]

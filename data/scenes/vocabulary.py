@@ -15,7 +15,7 @@ class Vocabulary:
 
     Attributes:
         names: Noun phrases of each event kind.
-        counts: Words for 1 to 4; that of 1 replaces the article.
+        counts: Words for 1 to 4; the word for 1 replaces the article.
         several: Words for any count of 3 or more.
         loudness: Adjectives of "loud" and "faint".
         pitch: Adjectives of "high" and "low".

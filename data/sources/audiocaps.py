@@ -55,12 +55,12 @@ class _Excerpt:
 
 
 def is_audiocaps(folder: str | os.PathLike[str]) -> bool:
-    """Whether a directory holds one of AudioCaps' CSV files."""
+    """Whether a directory contains one of AudioCaps' CSV files."""
     return bool(list_audiocaps_splits(folder))
 
 
 def list_audiocaps_splits(folder: str | os.PathLike[str]) -> list[str]:
-    """The splits whose CSV file is there, of ``train``, ``validation`` and ``test``."""
+    """The splits (``train``, ``validation``, ``test``) whose CSV file exists."""
     return [split for split in SPLITS if _find_csv(Path(folder), split) is not None]
 
 

@@ -28,10 +28,10 @@ class ClipListing:
     One split as its metadata name it.
 
     Attributes:
-        title: what the listing is of, for messages.
+        title: name of the dataset and split, for messages.
         metadata: the files that name the clips.
-        clips: those whose sound is there.
-        missing: names of those whose sound is not.
+        clips: clips whose sound exists.
+        missing: names of clips whose sound does not.
         places: the folders in which the sounds were looked for.
         unlisted: audio files in these folders that the metadata do not name.
         rows: remarks on single rows: the row cannot be used, or its name matches a file only loosely.
@@ -52,14 +52,14 @@ class ClipListing:
 
     def table(self, missing: Missing = "error") -> Dataset:
         """
-        The clips that are there, as the project's table with `ID_COLUMNS`.
+        The clips whose sound exists, as the project's table with `ID_COLUMNS`.
 
         Args:
             missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` omits them with a
                 warning.
 
         Raises:
-            DataError: if no clip is there, or some are not and that is an error; the message names the first ones
+            DataError: if no sound exists, or some are missing and that is an error; the message names the first ones
                 and where they were looked for.
         """
         if missing not in ("error", "skip"):
@@ -85,7 +85,7 @@ def audio_files(folders: Iterable[Path], *, recursive: bool = False) -> dict[str
     The audio files of some folders by their names without extension, each list sorted.
 
     Args:
-        folders: those that do not exist are passed over.
+        folders: folders that do not exist are skipped.
         recursive: also look into folders below.
     """
     extensions = supported_audio_extensions()
@@ -93,7 +93,7 @@ def audio_files(folders: Iterable[Path], *, recursive: bool = False) -> dict[str
     for folder in folders:
         for directory, _, names in os.walk(folder) if recursive else _top(folder):
             for name in names:
-                if name.startswith("._"):  # AppleDouble: what macOS writes beside a file is not sound
+                if name.startswith("._"):  # AppleDouble files of macOS contain no sound
                     continue
                 stem, dot, extension = name.rpartition(".")
                 if dot and f".{extension.lower()}" in extensions and not is_apple_double(name):
@@ -112,7 +112,7 @@ def files_below(folder: Path) -> dict[str, None]:
 
 
 def sounds_among(names: Iterable[str]) -> list[str]:
-    """Of paths relative to a folder, with forward slashes, those of readable sounds without a hidden part."""
+    """Paths relative to a folder, with forward slashes, of readable sounds that are not hidden."""
     extensions = supported_audio_extensions()
     return [
         name for name in names if ending_of(name) in extensions and not (name.startswith(".") or "/." in name)

@@ -21,12 +21,12 @@ AUDIO_FOLDERS = ("{}", "clotho_audio_files/{}", "audio/{}", "clotho_audio_{}", "
 
 
 def is_clotho(folder: str | os.PathLike[str]) -> bool:
-    """Whether a directory holds one of Clotho's caption files."""
+    """Whether a directory contains one of Clotho's caption files."""
     return bool(list_clotho_splits(folder))
 
 
 def list_clotho_splits(folder: str | os.PathLike[str]) -> list[str]:
-    """The splits whose caption file is there, of ``train``, ``validation`` and ``test``."""
+    """The splits (``train``, ``validation``, ``test``) whose caption file exists."""
     return [split for split in SPLITS if _find_csv(Path(folder), "captions", split) is not None]
 
 
@@ -136,7 +136,7 @@ def _find_csv(folder: Path, kind: str, split: str) -> Path | None:
 
 def _find_audio_folder(folder: Path, split: str) -> Path:
     places = [folder / place.replace("{}", SPLITS[split]) for place in AUDIO_FOLDERS]
-    # The archive's folder may hold nothing but another one of the split's name.
+    # The folder of the archive may contain only another folder with the split's name.
     for place in places:
         if place.is_dir() and any(entry.is_file() for entry in os.scandir(place)):
             return place

@@ -56,7 +56,7 @@ def load_captioned_folder(
     Args:
         folder: The directory with the metadata.
         split: Rows to take where there is a `split` column, and the split that is recorded for them.
-        caption_column: The column that holds the caption (or list of captions), if it is named otherwise.
+        caption_column: The column with the caption (or list of captions), if it has an unusual name.
         license: Of the clips.
         source: Name of the dataset; the folder's name by default.
         missing: What to do about rows whose file is not there: "error", or "skip" to omit them with a
@@ -90,8 +90,8 @@ def load_captioned_splits(
 
     Args:
         folder: As of `load_captioned_folder`, like the other arguments.
-        choose: Called with the distinct values of the column `split`, sorted, of which there are none without the
-            column; returns the splits to take.
+        choose: Called with the sorted distinct values of the column `split` (empty without the column); returns
+            the splits to take.
 
     Returns:
         A table a split, in the order in which they were chosen.
@@ -103,7 +103,7 @@ def load_captioned_splits(
         raise DataError(f"missing is {missing!r}, but must be 'error' or 'skip'")
     matched = match_folder(folder, caption_column, strict=True)
     rows = matched.rows
-    # Let go of row by row while tables are made of them: a large folder need not be held twice.
+    # Rows are freed while tables are built, so that a large folder is not in memory twice.
     rows_of = {split: _rows_of_split(matched, split) for split in choose(_splits_of(matched.columns, rows))}
     rows.clear()
     for fault in matched.loose[:_SHOWN]:
@@ -195,7 +195,7 @@ def _clips(
     faults: list[RowFault],
     strict: bool,
 ) -> Iterator[CaptionedClip]:
-    """The clips of rows whose file is there; the list of rows is empty afterwards, that of faults may be longer."""
+    """The clips of rows whose file exists; empties the list of rows and appends to the list of faults."""
     folder, file = matched.folder, os.fspath(matched.metadata)
     renamed = carried_columns(matched.metadata, matched.columns, matched.caption_columns)
     for row in _taken(rows):
@@ -222,7 +222,7 @@ def _clips(
 
 
 def list_folder_splits(folder: str | os.PathLike[str]) -> list[str]:
-    """The distinct values of a captioned folder's `split` column, sorted; empty where it has none.
+    """The distinct values of a captioned folder's `split` column, sorted; empty if there is no such column.
 
     Raises:
         DataError: The folder or its metadata cannot be read.

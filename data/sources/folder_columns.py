@@ -1,4 +1,4 @@
-"""Which columns of a captioned folder's metadata hold what, and the captions of a row."""
+"""Identifies the columns of a captioned folder's metadata, and reads the captions of a row."""
 
 import difflib
 import json
@@ -42,7 +42,7 @@ def find_caption_columns(metadata: Path, columns: list[str], asked: str | None) 
     The columns that captions are taken from, in their order.
 
     Raises:
-        DataError: if there are none, or several of different forms.
+        DataError: if there is no caption column, or several with different forms.
     """
     if asked is not None:
         fitting = [name for name in columns if folded(name) == folded(asked)]
@@ -84,7 +84,7 @@ def carried_columns(metadata: Path, columns: list[str], caption_columns: list[st
 def captions_of(row: MetadataRow, caption_columns: list[str]) -> list[str]:
     """
     Raises:
-        RowError: for an invalid value, or if there is none.
+        RowError: for an invalid value, or if there is no caption.
     """
     captions: list[str] = []
     for name in caption_columns:

@@ -71,7 +71,7 @@ def match_folder(
 
     Args:
         folder: The directory with the metadata.
-        caption_column: The column that holds the caption, if it is not a usual one.
+        caption_column: The column with the caption, if it has an unusual name.
         strict: Stop at the first row that cannot be used.
 
     Raises:
@@ -197,7 +197,7 @@ def _refuse_names_outside(table: MetadataTable) -> list[RowFault]:
 
 
 def _name_table(folder: Path, files: dict[str, None], rows: Sequence[MetadataRow]) -> NameTable:
-    """Names to find the rows' files among, those that are behind links to folders included."""
+    """Names for finding the rows' files, including files in linked folders."""
     names = NameTable(files)
     linked = []
     for written in map(written_name, rows):

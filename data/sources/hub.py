@@ -43,12 +43,12 @@ def load_hub_dataset(
         as_split: what the rows' split is called here; ``split`` if None.
         config_name: of the dataset.
         revision: branch, tag or commit; name a commit to get the same rows again.
-        audio_column: holds the sound: an audio feature, a path, or bytes with a path.
-        caption_column: holds a sentence or a list of sentences.
-        id_column: holds what distinguishes clips; None numbers the rows.
+        audio_column: the sound: an audio feature, a path, or bytes with a path.
+        caption_column: a sentence or a list of sentences.
+        id_column: values that identify clips; None numbers the rows.
         license: of the clips.
         max_clips: read the first so many; None reads all.
-        streaming: fetch rows one after another in place of whole files: with ``max_clips``, little is downloaded.
+        streaming: fetch rows one after another instead of whole files: with ``max_clips``, little is downloaded.
         cache_dir: where sound is written; see [`cache_root`].
         progress: show a progress bar.
 
@@ -137,7 +137,7 @@ def _sound_file(audio: Any, place: Path, identifier: str, where: str) -> Path:
         if not os.path.isfile(path):
             raise DataError(f"{where}: audio file {path!r} not found.")
         return Path(path)
-    # Ids may hold slashes and worse; two of them must never meet in one file.
+    # Ids may contain slashes and other special characters; two ids must never share a file.
     stem = hashlib.sha256(identifier.encode()).hexdigest()[:24]
     target = place / stem[:2] / f"{stem}{Path(path).suffix.lower() or _suffix(content)}"
     if not (target.is_file() and target.stat().st_size == len(content)):
@@ -154,7 +154,7 @@ def _sound_file(audio: Any, place: Path, identifier: str, where: str) -> Path:
 
 
 def _suffix(content: bytes) -> str:
-    """A file's extension by its first bytes; libsndfile tells most formats by content, MP3 by name too."""
+    """A file's extension by its first bytes; libsndfile detects most formats by content, MP3 also by name."""
     known = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff"}
     return known.get(content[:4], ".mp3")
 

@@ -23,7 +23,7 @@ class Source:
         title: what people call it.
         needs: the files to get, as shown to the user.
         splits: the splits that a directory has metadata of, in the order train, validation, test.
-        list_clips: what the metadata of a split name and what of it is there: ``(folder, split=...)``.
+        list_clips: lists the clips of a split and the sounds that exist: ``(folder, split=...)``.
         load: a split as a table: ``(folder, split=..., missing=...)``.
     """
 

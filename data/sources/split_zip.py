@@ -67,7 +67,7 @@ def unpack_archive(
     is right.
 
     Args:
-        folder: holds one ``name.zip`` and, if it comes in parts, ``name.z01``, ``name.z02``, ...
+        folder: contains one ``name.zip`` and, if the archive has parts, ``name.z01``, ``name.z02``, ...
         target: where the files go, without the archive's own folders; made if it is not there.
         progress: show a progress bar.
 

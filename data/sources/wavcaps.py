@@ -24,12 +24,12 @@ _SHOWN = 5
 
 
 def is_wavcaps(folder: str | os.PathLike[str]) -> bool:
-    """Whether a directory holds one of WavCaps' JSON files."""
+    """Whether a directory contains one of WavCaps' JSON files."""
     return bool(list_wavcaps_collections(folder))
 
 
 def list_wavcaps_collections(folder: str | os.PathLike[str]) -> list[str]:
-    """The collections whose JSON file is there, of FreeSound, BBC_Sound_Effects, SoundBible and AudioSet_SL."""
+    """The collections (FreeSound, BBC_Sound_Effects, SoundBible, AudioSet_SL) whose JSON file exists."""
     return [name for name in COLLECTIONS if _find_json(Path(folder), name) is not None]
 
 
@@ -49,7 +49,7 @@ def load_wavcaps(
     Args:
         folder: the dataset's directory.
         split: ``train``; there is no other.
-        collections: which of the four to read; None takes those whose JSON file is there.
+        collections: which of the four to read; None reads those whose JSON file exists.
         missing: ``"error"`` stops at clips that are named but not there, ``"skip"`` omits them with a warning.
 
     Returns:
@@ -70,7 +70,7 @@ def list_wavcaps_clips(
 
     The JSON files are in ``json_files/<collection>``, ``json_files``, the collection's folder or the directory
     itself. A collection's clips are in any folder of its name, or its name and ``_flac``, at any depth: so do
-    those of the unpacked archives. They are named by their id, AudioSet's by ``Y`` and the YouTube id.
+    are found where the archives unpack them. Clips are named by their id, AudioSet's by ``Y`` and the YouTube id.
 
     Raises:
         DataError: if there is no such split or collection, a collection has no folder with audio files, or a

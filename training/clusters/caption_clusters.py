@@ -84,7 +84,7 @@ class CaptionClusters:
         source: of the captions' vectors: name, fingerprint, prompt.
         outliers_before: share of captions that the clustering left without a cluster, 0 to 1.
         outliers_after: share still without their own cluster; 0, each is assigned to one.
-        libraries: versions of what made them.
+        libraries: versions of the libraries that computed the clusters.
     """
 
     rows: pa.Table
@@ -105,7 +105,7 @@ class CaptionClusters:
         """
         The cluster of every row of a table, found by row id.
 
-        The table may be in any order and hold fewer rows than were clustered.
+        The table may be in any order and contain fewer rows than were clustered.
 
         Returns:
             int64 ``(rows,)``.
@@ -147,7 +147,7 @@ class CaptionClusters:
         }
 
     def save(self, directory: str | os.PathLike[str]) -> None:
-        """Writes ``clusters.json`` and ``labels.parquet``, in one swap; clusters that are there are replaced."""
+        """Writes ``clusters.json`` and ``labels.parquet`` atomically; existing clusters are replaced."""
         target = checked_target(directory)
 
         def write(fresh: Path) -> None:
@@ -162,7 +162,7 @@ class CaptionClusters:
         Reads clusters.
 
         Raises:
-            ClusterError: if the directory holds none, of another version, or damaged ones.
+            ClusterError: if the directory contains no clusters, another version, or damaged files.
         """
         path = Path(directory)
         try:
@@ -218,7 +218,7 @@ def checked_target(directory: str | os.PathLike[str]) -> Path:
     A directory that clusters may be written to: a new or empty one, or one with clusters.
 
     Raises:
-        ClusterError: if it is a file or holds something else.
+        ClusterError: if it is a file or contains other files.
     """
     target = Path(directory)
     if target.exists() and not target.is_dir():
@@ -238,7 +238,7 @@ def vote_per_clip(clip_ids: list[str], labels: np.ndarray) -> np.ndarray:
 
 
 def renumbered(labels: np.ndarray) -> np.ndarray:
-    """Labels as 0, 1, ... by falling size; of equal sizes the one that occurs first comes first."""
+    """Labels as 0, 1, ... by decreasing size; of equal sizes the one that occurs first comes first."""
     first: dict[int, int] = {}
     for place, label in enumerate(labels.tolist()):
         first.setdefault(label, place)

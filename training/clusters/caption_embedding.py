@@ -38,12 +38,12 @@ def embed_captions_with(
     Embeds captions as the report does for its two sources of clusters (arXiv 2509.16649, stage 3).
 
     Args:
-        name: an audio-text encoder by directory or Hub id, whose text tower's pooled output is taken from before the
-            projection; or a sentence-transformers model of text alone, such as ``intfloat/e5-large-v2``.
+        name: an audio-text encoder by directory or Hub id, whose text tower's pooled output before the projection is
+            used; or a text-only sentence-transformers model, such as ``intfloat/e5-large-v2``.
         captions: sentences; equal ones are embedded once.
-        prompt: put before every caption of a sentence-transformers model; e5 was trained with ``"query: "``.
+        prompt: prefix of every caption for a sentence-transformers model; e5 was trained with ``"query: "``.
         batch_size: captions at a time.
-        pooled_captions: where vectors of an encoder's text tower may be kept; used if it holds any of that
+        pooled_captions: directory of stored vectors of an encoder's text tower; used if it has any of that
             tower.
         trust_remote_code: run Python code that the model's repository brings, if it needs it.
         progress: show a progress bar.
@@ -84,7 +84,7 @@ def embed_captions_with(
 
 def check_caption_source(name: str) -> None:
     """
-    Checks that a model for captions can be had, without loading it.
+    Checks that a model for captions is available, without loading it.
 
     Raises:
         PretrainedError: if it is neither an audio-text encoder nor found on the Hub or in its cache, or
@@ -144,7 +144,7 @@ def _sentence_transformer(
     _check_sentence_transformers(name)
     from sentence_transformers import SentenceTransformer
 
-    # A directory may hold a chain of modules without a config.json of its own.
+    # A directory may contain a chain of modules without a config.json of its own.
     location = name if Path(name).is_dir() else locate_text_encoder(name).location
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -194,7 +194,7 @@ def _directory_of(location: str) -> Path:
 
 
 def _fingerprint_of_files(directory: Path) -> str:
-    """SHA-256 of a model's weights; of several files, that of their names and hashes."""
+    """SHA-256 of a model's weights; for several files, of their names and hashes."""
     files = sorted(directory.rglob("*.safetensors")) or sorted(directory.rglob("*.bin"))
     if len(files) == 1:
         return sha256_of(files[0])

@@ -59,7 +59,7 @@ def cluster_captions(
 
     Raises:
         ClusterError: if vectors are missing or not finite, there are too few different captions, all are skipped,
-            a cluster holds a single caption, fewer than two clusters come out, or a package is missing.
+            a cluster has a single caption, fewer than two clusters result, or a package is missing.
     """
     check_clusterable(table["caption"], settings)
     vectors, distinct, place = _distinct(table, embeddings)
@@ -97,7 +97,7 @@ def cluster_captions(
 
 def check_clusterable(captions: Iterable[str], settings: ClusterSettings) -> None:
     """
-    Checks all that can be told before captions are embedded.
+    Runs all checks that are possible before captions are embedded.
 
     Raises:
         ClusterError: if a package is missing, or there are too few different captions for the settings.
@@ -108,7 +108,7 @@ def check_clusterable(captions: Iterable[str], settings: ClusterSettings) -> Non
 
 def to_nearest_mean(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
-    Gives every vector without a cluster that of the nearest mean, by cosine.
+    Assigns every vector without a cluster to the cluster with the nearest mean, by cosine.
 
     Args:
         vectors: ``(captions, width)``, unit length.

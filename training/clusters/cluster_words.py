@@ -9,8 +9,9 @@ def top_words(captions: Sequence[str], labels: np.ndarray, count: int = 10) -> l
     """
     The best words of every cluster by class-based TF-IDF (BERTopic's weighting, arXiv 2203.05794, section 3.3).
 
-    A word's weight in a cluster is its share of the cluster's words times ``log(1 + A / f)``, with ``f`` how often
-    all captions hold it and ``A`` the mean number of words a cluster. Words are lower-case runs of two letters or
+    A word's weight in a cluster is its share of the cluster's words times ``log(1 + A / f)``, where ``f`` is the word's
+    frequency in all captions and ``A`` the mean number of words per cluster. Words are lower-case runs of two letters
+    or
     more; scikit-learn's English stop words are ignored.
 
     Args:

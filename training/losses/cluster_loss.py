@@ -9,9 +9,9 @@ def cluster_losses(
     """
     Cross-entropies of both heads, ``L_cls_audio`` and ``L_cls_text`` of the AISTAT report (arXiv 2509.16649).
 
-    The text head is to tell the caption's cluster, the audio head the cluster of the caption that the clip is
-    paired with in this batch. Each row stands alone, so the mean over processes of equally many rows is the loss of
-    one process with all of them: nothing needs to be gathered.
+    The text head predicts the caption's cluster, the audio head the cluster of the caption that the clip is
+    paired with in this batch. Rows are independent, so the mean over processes with equally many rows is the loss of
+    one process with all of them: no gathering is needed.
 
     Half-precision input is computed in float32, float64 in float64.
 

@@ -14,14 +14,14 @@ def distillation_loss(
     Cross-entropy of the student's softmaxes against the teachers', ``L_dist = H(p_a, q_a) + H(p_c, q_c)``.
 
     In either direction ``q`` is the softmax of the student's cosine similarities divided by the temperature, and
-    the soft targets ``p`` are that of the teachers' mean similarities divided by the same temperature (Primus et
+    the soft targets ``p`` are the softmax of the teachers' mean similarities at the same temperature (Primus et
     al., arXiv 2408.11641; AISTAT report, arXiv 2509.16649). It is the SUM of the two directions, each averaged over
     its rows: the scale of ``contrastive_loss``. Labels play no part: captions of one clip share a teacher column
     of equal targets by themselves. The loss is smallest, and then the targets' entropy, where the two softmaxes are
     equal.
 
     Half-precision input is computed in float32, float64 in float64: at a temperature of 0.05 the exponents span
-    2 / 0.05 = 40, and the small probabilities at the end of that span are what a teacher has to tell.
+    2 / 0.05 = 40, and a teacher's information is in the small probabilities at the end of that span.
 
     Args:
         similarities: the student's cosine similarities in -1 to 1, ``(clips, captions)``.

@@ -28,8 +28,8 @@ def frame_phrase_loss(
         frame_embeds: unit vectors ``(frames, width)`` of all clips.
         phrase_embeds: unit vectors ``(phrases, width)``.
         active: bool ``(frames, phrases)``, True where the phrase is heard.
-        known: bool ``(frames, phrases)``; pairs that are False count nowhere, as of padding, or of a phrase that may
-            or may not be true of another clip.
+        known: bool ``(frames, phrases)``; False pairs are ignored: padding, and phrases that may or may not be true of
+            another clip.
         temperature: divisor of the cosines, above 0.
         bias: added to them.
 

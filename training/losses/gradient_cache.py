@@ -22,7 +22,8 @@ class GradientCache:
     Trains on a batch whose activations do not fit in memory, with the loss and the gradients of the whole batch.
 
     GradCache (Gao et al., arXiv 2101.06983, section 3.2) runs every micro-batch twice. [`forward`] keeps embeddings
-    only. The loss compares those of the whole batch, and its backward pass ends at them. [`backward`] runs each
+    only. The loss compares the embeddings of the whole batch, and its backward pass ends at them. [`backward`] runs
+    each
     micro-batch again and continues with the gradients of its embeddings, so activations of one micro-batch at a time
     are in memory. The second run starts from the states of the random number generators that the first one started
     from: dropout and token drop are the same.
@@ -87,11 +88,11 @@ class GradientCache:
         """
         Adds the gradients of the parameters, once the loss's backward pass has reached the embeddings.
 
-        Several processes exchange gradients in the last micro-batch only, and not at all where the caller is inside
-        the model's ``no_sync``. Gradients come as the loss was scaled: nothing is scaled again.
+        Several processes exchange gradients in the last micro-batch only, and not at all if the caller is inside
+        the model's ``no_sync``. Gradients have the scale of the loss.
 
         Args:
-            model: that of [`forward`].
+            model: the same as in [`forward`].
 
         Raises:
             RuntimeError: without a [`forward`] before.
@@ -158,8 +159,8 @@ def cut_batch(inputs: Mapping[str, torch.Tensor], rows: int) -> list[dict[str, t
     Cuts a batch of pairs into consecutive micro-batches; the last one may be smaller.
 
     Args:
-        inputs: tensors with a row a pair; those of [`SEGMENT_INPUTS`] with a row a segment, as many a clip as
-            ``segment_counts`` says.
+        inputs: tensors with one row per pair; those of [`SEGMENT_INPUTS`] have one row per segment,
+            ``segment_counts`` rows per clip.
         rows: pairs of a micro-batch.
 
     Returns:

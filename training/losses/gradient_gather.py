@@ -23,7 +23,7 @@ def gather_rows(rows: torch.Tensor, *, with_gradient: bool) -> torch.Tensor:
     Args:
         rows: ``(rows, ...)``, equally many on every process.
         with_gradient: the backward pass sums the gradients of all processes and returns each its share.
-            A plain gather has none: the loss would look right and its gradients would be wrong.
+            A plain gather stops gradients: the loss would look right and its gradients would be wrong.
 
     Returns:
         ``(processes x rows, ...)``.
@@ -127,7 +127,7 @@ def gathered_distillation_loss(
     Args:
         similarities: the student's cosines, from [`gathered_similarities`].
         teacher_audio, teacher_text: ``(batch, teachers' width)``, vectors whose inner products are the teachers'
-            mean cosines, as [`AlignedTeachers`] gives them out; row i is that of row i of the student.
+            mean cosines, from [`AlignedTeachers`]; row i belongs to row i of the student.
         temperature: above 0, see [`distillation_loss`].
 
     Returns:

@@ -6,7 +6,7 @@ import torch
 
 
 class LossParts:
-    """Adds up the parts of the loss as transformers' Trainer does the whole, and gives out their means."""
+    """Averages the parts of the loss between log entries, as transformers' Trainer does for the whole loss."""
 
     def __init__(self):
         self._sums: dict[str, torch.Tensor] = {}

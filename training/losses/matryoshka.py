@@ -9,8 +9,8 @@ def prefixes(embeddings: Sequence[torch.Tensor], dims: Sequence[int]) -> list[tu
     """
     The first numbers of each row, brought to unit length, for each width (Kusupati et al., arXiv 2205.13147).
 
-    A loss summed over them trains vectors that may be cut. The whole rows are always among them: numbers behind the
-    longest prefix would not be trained.
+    A loss summed over prefixes trains vectors that may be cut. The whole vectors are always included: otherwise numbers
+    after the longest prefix would not be trained.
 
     Args:
         embeddings: tensors ``(rows, width)`` of unit rows, of one width.

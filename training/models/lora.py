@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) on the towers, by PEFT: trained, saved beside the merged model."""
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on the towers, with PEFT; saved next to the merged model."""
 
 import copy
 import logging

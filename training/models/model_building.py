@@ -58,7 +58,7 @@ def build_model(section: ModelSection, seed: int) -> BuiltModel:
 
     Raises:
         RecipeError: if a tower's or the front end's settings are wrong or do not fit each other.
-        PretrainedError: if pretrained weights cannot be had.
+        PretrainedError: if pretrained weights are not available.
     """
     source = locate_text_encoder(section.text.pretrained) if section.text.pretrained else None
     audio_config = _audio_config(section)
@@ -138,7 +138,7 @@ def _own_fields(config: PreTrainedConfig) -> dict[str, Any]:
 def _load_published(
     kind: str, name: str, settings: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, ConversionReport]:
-    """The publisher's own file, read without running anything in it; no file tells the number of heads."""
+    """The publisher's own file, read without running code in it; it does not state the number of heads."""
     try:
         return load_published(
             kind.removeprefix("auricle_"), name, attention_heads=settings.get("num_attention_heads")
@@ -253,8 +253,8 @@ def _load_encoder(
     Loads pretrained weights, all of them.
 
     Raises:
-        PretrainedError: if there are none, they do not fit, or some are missing: transformers would draw those
-            at random and say so in a log line only.
+        PretrainedError: if there are no weights, they do not fit, or some are missing: transformers would initialise
+            those at random and only log it.
     """
     try:
         encoder, report = encoder_class.from_pretrained(

@@ -24,8 +24,8 @@ def model_files_fingerprint(name: str, digests: ContentDigests | None = None) ->
         digests: keeps the digests of files, so that weights are read once; None reads them.
 
     Returns:
-        64 hexadecimal digits, ``"commit <hash>"`` for a Hub repository, or None if there is no such model or it
-        is unknown which commit is meant, because the Hub is unreachable and the cache does not have it.
+        64 hexadecimal digits, ``"commit <hash>"`` for a Hub repository, or None if there is no such model or its
+        commit is unknown, because the Hub is unreachable and the cache does not have it.
     """
     digests = digests or ContentDigests()
     path = Path(name)
@@ -53,7 +53,7 @@ def model_files_fingerprint(name: str, digests: ContentDigests | None = None) ->
 
 
 def _base_of_adapters(directory: Path) -> str | None:
-    """What a directory of adapters alone is loaded on top of; None for a whole model."""
+    """The base model of a directory with adapters only; None for a whole model."""
     if (directory / "config.json").is_file() or not (directory / ADAPTER_CONFIG).is_file():
         return None
     try:

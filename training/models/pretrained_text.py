@@ -9,7 +9,7 @@ from ...conversion import sha256_of
 
 
 class PretrainedError(ValueError):
-    """Pretrained weights that cannot be had or are not what they claim to be."""
+    """Pretrained weights that are not available or do not match their published checksum."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def locate_text_encoder(name: str) -> EncoderSource:
 
 
 def looks_like_path(name: str) -> bool:
-    """Whether a name can only be meant as a path: a Hub id is ``name`` or ``owner/name``."""
+    """Whether a name can only be a path: a Hub id is ``name`` or ``owner/name``."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or (os.sep != "/" and os.sep in name)
 
 

@@ -42,7 +42,7 @@ def read_recipe(path: str | os.PathLike[str], overrides: Mapping[str, Any] | Non
     Reads a recipe file.
 
     Args:
-        path: a YAML file; ``extends`` in it names another one that it states only its differences from.
+        path: a YAML file; ``extends`` in it names another file, and it then states only the differences.
         overrides: values by dotted field (``training.epochs``), by a field's bare name where only one section
             has it (``epochs``), or for one stage (``stages.finetune.training.epochs``). They win over the file
             and, unless given for a stage, over what its stages say.
@@ -51,7 +51,7 @@ def read_recipe(path: str | os.PathLike[str], overrides: Mapping[str, Any] | Non
         The checked recipe.
 
     Raises:
-        RecipeError: if the file is missing, is not YAML, or holds an unknown field or a wrong value.
+        RecipeError: if the file is missing, is not YAML, or contains an unknown field or a wrong value.
     """
     recipe = read_settings(Recipe, path, overrides)
     resolve_stages(recipe, os.fspath(path))
@@ -129,7 +129,7 @@ def parse_overrides(arguments: list[str], model: type[BaseModel] = Recipe) -> di
     """
     Turns ``--field value`` and ``--field=value`` arguments into overrides.
 
-    Values are read as YAML, except those of fields that are text: a folder may be named ``2024`` or ``on``.
+    Values are parsed as YAML, except for text fields: a folder may be named ``2024`` or ``on``.
     Hyphens in a field's name are underscores.
 
     Args:
@@ -137,7 +137,7 @@ def parse_overrides(arguments: list[str], model: type[BaseModel] = Recipe) -> di
         model: the kind of recipe that they are fields of.
 
     Raises:
-        RecipeError: for an argument without a value or one that does not begin with ``--``.
+        RecipeError: for an argument without a value or one that does not start with ``--``.
     """
     overrides: dict[str, Any] = {}
     rest = list(arguments)
@@ -150,7 +150,7 @@ def parse_overrides(arguments: list[str], model: type[BaseModel] = Recipe) -> di
             if not rest:
                 raise RecipeError(f"argument --{field}: a value is missing.")
             value = rest.pop(0)
-        # The name of a stage may hold hyphens of its own.
+        # A stage's name may contain hyphens.
         if not field.startswith("stages."):
             field = field.replace("-", "_")
         overrides[field] = _read_value(model, field, value)
@@ -167,7 +167,7 @@ def _read_value(model: type[BaseModel], field: str, text: str) -> Any:
 
 
 def _is_text_field(model: type[BaseModel], field: str) -> bool:
-    """Whether every field of this name, bare or dotted, holds text; ``stages.<name>.`` may come before it."""
+    """Whether every field of this name, bare or dotted, is a text field; ``stages.<name>.`` may precede it."""
     kinds = {
         kind
         for name, kind, _, _ in list_fields(model)

@@ -10,7 +10,7 @@ import yaml
 EXTENDS = "extends"
 # Fields that say which kind of thing the others of their mapping describe.
 KINDS = ("model_type", "front_end")
-# Two spellings of one setting: the later word, in whichever, is the one that counts.
+# Two spellings of one setting: the one that is given later applies.
 SPELLINGS = {"normalize_captions": "caption_normalization", "caption_normalization": "normalize_captions"}
 
 
@@ -22,9 +22,9 @@ def load_recipe_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     Reads a recipe file and the files that it extends.
 
-    ``extends: other.yaml`` at the top takes everything from that file, its path being relative to the one that
-    names it. What the extending file states wins: sections are merged field by field, anything else, a list of
-    stages too, is replaced.
+    ``extends: other.yaml`` at the top reads that file first; its path is relative to the file that
+    names it. Values of the extending file win: sections are merged field by field, anything else, including a list of
+    stages, is replaced.
 
     Returns:
         The merged mapping, without ``extends``; not yet checked against the recipe's fields.
@@ -78,8 +78,8 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """
     ``own`` laid over ``base``: mappings are merged at any depth, other values replaced.
 
-    A mapping left empty (``section:`` with nothing below it) takes nothing away. One that names another
-    ``model_type`` or ``front_end`` replaces the mapping below it: another tower's fields would mean nothing.
+    An empty mapping (``section:`` with nothing below it) changes nothing. A mapping with another
+    ``model_type`` or ``front_end`` replaces the base mapping, since fields of another tower would be meaningless.
     """
     result = dict(base)
     for key, value in own.items():

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from ...processing.caption_form import caption_normalization_of
 from .data_section import DataSection, Settings
 
-# What `model.audio.pretrained` says where random weights are meant.
+# Value of `model.audio.pretrained` for random weights.
 RANDOM_WEIGHTS = "none"
 
 
@@ -197,7 +197,7 @@ class ClusterSection(Settings):
 
 
 class LoraSection(Settings):
-    """Low-rank adapters in place of whole weights (extra 'peft')."""
+    """Low-rank adapters instead of whole weights (extra 'peft')."""
 
     towers: list[Literal["audio", "text"]] = Field(
         default_factory=list,
@@ -278,7 +278,7 @@ class TrainingSection(Settings):
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
         None,
-        description="Mixed precision of a GPU. Default: that of `accelerate config`, or fp32; run.json "
+        description="Mixed precision on a GPU. Default: the setting of `accelerate config`, or fp32; run.json "
         "records it.",
     )
     max_skipped_steps: int = Field(

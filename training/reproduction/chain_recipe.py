@@ -1,4 +1,4 @@
-"""A recipe of recipes: which systems a report has, what they are made from, and the metrics that it states."""
+"""A recipe of recipes: the systems of a report, how each is trained, and the metrics that the report states."""
 
 import os
 import re
@@ -56,7 +56,7 @@ class NeedSection(_Section):
 
 
 class RowsSection(_Section):
-    """Published size of a dataset, for an estimate of the time before it is there."""
+    """Published size of a dataset, for time estimates before it is downloaded."""
 
     rows: int = Field(ge=1, description="Captions of its training rows.")
     captions: float = Field(default=1.0, ge=1, description="Captions a clip.")
@@ -263,7 +263,7 @@ def read_chain(path: str | os.PathLike[str]) -> Chain:
     Reads a recipe of recipes, and all recipes that it names.
 
     Raises:
-        RecipeError: if a file cannot be read, or holds an unknown field or a wrong value; the message names it.
+        RecipeError: if a file cannot be read, or contains an unknown field or a wrong value; the message names it.
     """
     values = load_recipe_file(path)
     try:

@@ -36,8 +36,8 @@ class Assumptions:
     What a person may know better.
 
     Attributes:
-        tflops: sustained speed of the GPU on these networks, in 10^12 operations a second; as a rule a third to a
-            half of what its maker states for dense bfloat16.
+        tflops: sustained speed of the GPU on these networks, in 10^12 operations a second; usually a third to a
+            half of the manufacturer's figure for dense bfloat16.
         megabits: of the network connection, a second.
         requests: that a language model answers in a minute.
     """

@@ -19,9 +19,9 @@ class Step:
         name: shown to the user, such as ``train sid3_passt``; unique in a plan.
         kind: what is done.
         after: names of the steps whose results it needs.
-        inputs: what it is made from, in words.
+        inputs: descriptions of its inputs.
         outputs: what it writes, below the output directory.
-        current: what must be unchanged for it to be skipped, in words.
+        current: descriptions of what must be unchanged for the step to be skipped.
         run: the training it belongs to; None for ensembles and the results table.
         ensemble: name of its ensemble.
         whole: whether it belongs to the training on the whole development set.
@@ -58,13 +58,13 @@ def plan_chain(
 
     Args:
         chain: the recipe of recipes.
-        towers: omit runs of other towers, except those that these learn from; empty takes all.
+        towers: keep runs of these towers, and runs that they learn from; empty keeps all.
         only: runs (``sid3_passt``), ensembles (``E1``) or steps (``bank sid1_passt``): keep these and what they are
             made from. Empty keeps all.
         whole_development: also train all runs on the whole development set.
 
     Returns:
-        Every step after those that it needs; the results table last.
+        The steps, each after the steps that it needs; the results table last.
 
     Raises:
         RecipeError: if a tower or a name is unknown.

@@ -1,4 +1,4 @@
-"""The results of a chain beside the report's metrics, as Markdown and as JSON."""
+"""The results of a chain next to the report's metrics, as Markdown and as JSON."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ COLUMNS = ("multi mAP@16", "multi mAP@10", "mAP@10", "R@1", "R@5", "R@10")
 
 def write_results(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Path) -> list[str]:
     """
-    Writes ``results.md`` and ``results.json`` of what was evaluated so far; returns the table's lines.
+    Writes ``results.md`` and ``results.json`` with all results so far; returns the table's lines.
 
     Values are in percent, with 95 % bootstrap intervals over queries. The report's are marked as the report's: they
     were not measured here.

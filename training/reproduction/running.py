@@ -12,7 +12,7 @@ from .step_making import CardWriter, make_step, remove_run
 from .step_states import State, Workplace, state_of
 
 LOCK = "reproduce.lock"
-# Longer than data workers need to notice that their trainer was killed: they hold its lock until then.
+# Data workers keep the lock until they notice that their trainer was killed; this is longer.
 LOCK_SECONDS = 10.0
 
 

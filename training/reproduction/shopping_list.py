@@ -16,7 +16,7 @@ from .chain_recipe import Chain, NeedSection, Run, field_value
 from .estimates import Assumptions, format_seconds, need_seconds
 from .plan import Step
 
-# What wants things beside systems.
+# Needed by the banks, not by a system.
 BANKS = "the banks"
 
 
@@ -29,7 +29,7 @@ class Item:
         what: description.
         place: where it must be, or where it is installed.
         size: in words.
-        missing: what of it is missing, in words; empty if it is there.
+        missing: description of the missing part; empty if nothing is missing.
         get: commands that bring it.
         notes: further remarks for the user, such as terms.
         wanted_by: systems that need it, and ``the banks`` of their teachers.
@@ -103,7 +103,7 @@ def missing_items(items: Sequence[Item]) -> list[Item]:
 
 
 def format_shopping_list(items: Sequence[Item]) -> list[str]:
-    """The list as lines of text: what is missing with its commands, then what is there."""
+    """The list as lines of text: missing items with their commands, then existing ones."""
     missing = [item for item in items if item.missing]
     lines = (
         [f"Missing: {len(missing)} of {len(items)} things", ""] if missing else ["Nothing is missing.", ""]

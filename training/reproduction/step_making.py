@@ -30,7 +30,7 @@ CardWriter = Callable[[Path], object]
 
 def make_step(step: Step, place: Workplace, write_card: CardWriter) -> None:
     """
-    Makes what a step writes, and records what it was made from; what lay there of it is replaced.
+    Runs a step and records its inputs; existing outputs of the step are replaced.
 
     A training resumes from its last checkpoint. All others start again: a kill costs at most one of them.
 
@@ -46,7 +46,7 @@ def make_step(step: Step, place: Workplace, write_card: CardWriter) -> None:
         place.forget_tables()
         run_recipe(place.chain.recipe(step.run, place.data_dir, place.out), progress=place.progress)
     else:
-        # Before anything is written: a step that was killed here is to do, whatever lay there before.
+        # First remove the record: if the step is killed, it must run again, whatever outputs exist.
         place.record_path(step).unlink(missing_ok=True)
         if step.kind == "bank":
             _make_bank(step.run, place)
@@ -65,7 +65,7 @@ def make_step(step: Step, place: Workplace, write_card: CardWriter) -> None:
 
 
 def remove_run(run: Run, place: Workplace) -> None:
-    """Deletes a training so that it starts again; a kill leaves it whole, or gone."""
+    """Deletes a training so that it starts again; if killed, the training is either complete or deleted."""
     directory = place.out / "runs" / run.name
     gone = directory.with_name(f".outdated_{run.name}")
     shutil.rmtree(gone, ignore_errors=True)
@@ -167,7 +167,7 @@ def _search(
     scores = {tuple(name.split("/")): np.asarray(one.scores) for name, one in loaded.items()}
     options = {"parts": parts, "metric": metric, "progress": place.progress}
     if len({tower for _, tower in scores}) == 1 or len({system for system, _ in scores}) == 1:
-        # With one tower, or one system, both levels are one search.
+        # With only one tower or one system, both levels are the same search.
         found, _ = grid_search(list(scores.values()), relevant, **options)
         return dict(zip(loaded, found, strict=True))
     weights = two_level_search(scores, relevant, inner=inner, **options)

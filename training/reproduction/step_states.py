@@ -1,4 +1,4 @@
-"""Which steps of a chain are done, outdated or to do, by the contents of what they are made from."""
+"""Which steps of a chain are done, outdated or to do, by the contents of their inputs."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ class Workplace:
 
     @property
     def digests(self) -> ContentDigests:
-        """Of files' contents, kept beside what can be made again."""
+        """Digests of files' contents, stored in the cache directory."""
         if self._digests is None:
             cache_dir = self.chain.section.fields.get("data.cache_dir")
             self._digests = ContentDigests(cache_root(cache_dir))
@@ -120,7 +120,7 @@ class Workplace:
         return self.out / RECORDS / step.file_name
 
     def record(self, step: Step) -> None:
-        """Marks a step as done, with the fingerprints of what it was made from."""
+        """Marks a step as done, with the fingerprints of its inputs."""
         write_json(self.record_path(step), {"inputs": self.inputs(step)})
 
     def inputs(self, step: Step) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Workplace:
         return model_files_fingerprint(str(self.chain.model_dir(run, self.out)), self.digests)
 
     def members(self, step: Step) -> list[Run]:
-        """The runs that an ensemble is of: those of the chain that the plan's step comes after."""
+        """The runs of an ensemble: those of the chain that precede the step in the plan."""
         kind = "train " if step.whole else "evaluate "
         names = [name.removeprefix(kind) for name in step.after if name.startswith(kind)]
         section = self.chain.section
@@ -249,7 +249,7 @@ def split_of(tables: dict[str, Dataset], name: str, step: Step) -> Dataset:
     A split of a run's data.
 
     Raises:
-        DataError: if the data have none of the name.
+        DataError: if the data have no split of this name.
     """
     if name not in tables:
         raise DataError(f"{step.name}: the data have no split {name!r}; the splits are {sorted(tables)}.")

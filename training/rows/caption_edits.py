@@ -13,7 +13,7 @@ def delete_word(words: Sequence[str], generator: np.random.Generator) -> list[st
     """
     All words but one, each as likely to go as any other; None where at most one would be left to delete from.
 
-    Runs of punctuation count as no words: deleting one would change nothing, and what is left must say something.
+    Runs of punctuation are no words: deleting one would change nothing, and at least one word has to remain.
     """
     places = [place for place, word in enumerate(words) if any(letter.isalnum() for letter in word)]
     if len(places) < 2:
@@ -27,12 +27,12 @@ class CaptionEditor:
     """
     Edits captions with a probability (AISTAT report, arXiv 2509.16649: 0.8 in stages 2 and 3).
 
-    A function of the caption and the generator: one that is keyed on seed, epoch and row gives the same captions
-    again after a resume.
+    The result depends on the caption and the generator only: a generator keyed on seed, epoch and row gives the same
+    captions after a resume.
 
     Attributes:
         probability: share of the captions that are edited, 0 to 1.
-        edits: one of these is drawn for each caption to be edited, all alike.
+        edits: one of these is drawn for each edited caption, with equal probability.
 
     Raises:
         ValueError: if the probability is out of range or there is no edit.
@@ -52,8 +52,8 @@ class CaptionEditor:
         The caption, edited or as it is; never without a word if it had one.
 
         Args:
-            caption: words are what white space separates.
-            generator: of this caption alone.
+            caption: words are separated by white space.
+            generator: of this caption only.
         """
         if generator.random() >= self.probability:
             return caption

@@ -44,7 +44,7 @@ def caption_variants(section: AugmentationSection, table: Dataset) -> CaptionVar
     What a stage's settings do to the captions of its training table; None if nothing.
 
     Raises:
-        DataError: if the back-translations are of other captions or of none of these rows.
+        DataError: if the back-translations belong to other captions or to none of these rows.
         SynonymError: if synonyms are wanted and WordNet is missing.
     """
     if not section.edits_captions:

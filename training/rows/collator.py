@@ -12,7 +12,7 @@ from .clip_events import ClipEvent
 
 class RetrievalCollator:
     """
-    Packs rows into one batch of real segments, captions, group numbers and what else is to be learned.
+    Packs rows into one batch of real segments, captions, group numbers and further targets.
 
     Args:
         processor: the model's own.

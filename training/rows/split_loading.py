@@ -75,7 +75,7 @@ def load_splits(
 
 
 def _load_mixes(directory: str, evaluated: list[Dataset]) -> Dataset:
-    """The clips of a mixing job, without those that hold a clip of an evaluated split."""
+    """The clips of a mixing job, without mixes that contain a clip of an evaluated split."""
     table = load_captioned_folder(directory, split="train")
     if "mixed_from" not in table.column_names:
         raise DataError(

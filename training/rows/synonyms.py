@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# From a word in lower case to its synonyms, in a fixed order; empty if there are none.
+# Maps a word in lower case to its synonyms, in a fixed order; empty if it has no synonyms.
 Lookup = Callable[[str], tuple[str, ...]]
 # Words whose WordNet synonyms have nothing to do with their use in captions ("a" is a vitamin, "be" beryllium).
 _SMALL = frozenset(
@@ -51,7 +51,7 @@ class WordNet:
     """
     Synonyms of a word in WordNet: the other lemmas of its most frequent sense in each part of speech.
 
-    Inflected words have none: "barks" would become the base form of something else, which is not a sentence.
+    Inflected words get no synonyms: "barks" would be replaced by a base form, which breaks the sentence.
 
     Raises:
         SynonymError: if NLTK or WordNet's files are missing.

@@ -1,4 +1,4 @@
-"""The training rows as a torch dataset whose randomness is a function of seed, epoch and row alone."""
+"""The training rows as a torch dataset; its randomness depends on seed, epoch and row only."""
 
 import json
 import logging
@@ -38,23 +38,23 @@ class TrainingClips(TorchDataset):
 
     Args:
         table: rows of the project's schema.
-        feature_extractor: tells rate, segment length and mel range.
+        feature_extractor: provides rate, segment length and mel range.
         section: crop, gain, roll and jitter; see [`DataSection`].
         seed: the run's seed.
         waveforms: decoded clips in the order of ``unique_clips(table)``; None reads the files.
         pooled_text: ``(distinct captions, width)`` vectors of a frozen text tower, in the order of the
             captions' first occurrence; None leaves captions to the collator.
         unreadable_log: file that gets a line for each clip that can no longer be read; None only warns.
-        teachers: vectors of the teachers by row of the table; those of the captions as they stand there, whatever
-            the editor makes of them.
+        teachers: vectors of the teachers by row of the table; they belong to the original captions, also if
+            the editor changes them.
         cluster_of_row: int64 ``(rows,)``, each caption's cluster, at least 0.
         caption_variants: rewords captions in every epoch; None leaves them unchanged.
         events: of each clip, in the order of ``unique_clips(table)``; None without the frame-phrase loss.
 
     Raises:
-        RecipeError: if the table has no column ``positive_column``, or captions are to be edited whose pooled
-            vectors are kept.
-        ValueError: if waveforms, teachers or clusters are not those of the table's clips and rows.
+        RecipeError: if the table has no column ``positive_column``, or captions are edited while their pooled
+            vectors are used.
+        ValueError: if waveforms, teachers or clusters do not match the table's clips and rows.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class TrainingClips(TorchDataset):
             _check_clusters(cluster_of_row, len(table))
 
     def set_epoch(self, epoch: int) -> None:
-        """To be called at the start of each epoch, before the loader's worker processes start."""
+        """Call this at the start of each epoch, before the loader's worker processes start."""
         self.epoch = epoch
         self.row_of_place = self.epoch_rows.of_epoch(epoch)
 
@@ -135,7 +135,7 @@ class TrainingClips(TorchDataset):
             None; ``group``, the number that positives share; ``teacher_audio`` and ``teacher_text``, float32
             ``(teachers' width,)`` or None; ``cluster``, the caption's, or None; ``events``, the clip's, or None.
 
-        Where the row's file cannot be read (any more), the next row that can is returned in its place: one
+        If the row's file has become unreadable, the next readable row is returned instead: one
         bad file does not stop a long run.
 
         Raises:

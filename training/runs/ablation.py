@@ -119,7 +119,7 @@ def _run_shared(
 
 
 def _run(recipe: Recipe, progress: bool) -> dict[str, Any]:
-    """The results of a run, of one that finished earlier without evaluating it again."""
+    """The results of a run; a run that finished earlier is not evaluated again."""
     directory = Path(recipe.run_dir)
     if (directory / "results.json").is_file():
         run = RunDirectory(recipe)  # refuses another recipe's

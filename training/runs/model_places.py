@@ -7,7 +7,7 @@ from typing import Any
 from ...files.saved_directories import read_json
 from ..recipe.schema import RANDOM_WEIGHTS
 
-# In a stage's directory: what it is made from, see `stage_inputs`.
+# File in a stage's directory that lists its inputs, see `stage_inputs`.
 INPUTS = "made_from.json"
 START = "the model it starts from"
 TEACHERS = "distillation.teachers"
@@ -31,7 +31,7 @@ def model_has_moved(field: str, before: Any, now: Any, stage_dirs: Sequence[Path
         field: of the recipe, without its stage.
         before: its value when the run began.
         now: its value now.
-        stage_dirs: of the stages that the field is of.
+        stage_dirs: directories of the stages that have the field.
 
     Returns:
         False if the value says something else than a place, or a stage that has begun did not record the content.
@@ -51,7 +51,7 @@ def _is_place(value: Any) -> bool:
 
 
 def _moved_teachers(before: Any, now: Any) -> list[str]:
-    """Roles of the teachers whose places alone differ; none if anything else differs."""
+    """Roles of the teachers if only their paths differ; empty if anything else differs."""
     if not (isinstance(before, list) and isinstance(now, list) and len(before) == len(now)):
         return []
     moved = []
@@ -71,7 +71,7 @@ def _is_recorded(stage_dir: Path, field: str, roles: Sequence[str]) -> bool:
         # It has not begun, so that nothing contradicts another content; or it began before contents were recorded.
         return not any(stage_dir.glob("checkpoint-*")) and not (stage_dir / "model").exists()
     if field.startswith("model.") and START in recorded:
-        return True  # it starts from a whole model: the field says nothing of it
+        return True  # the stage starts from a whole model, so the field has no effect
     return all((recorded.get(role) or {}).get("fingerprint") is not None for role in roles)
 
 

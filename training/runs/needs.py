@@ -35,7 +35,7 @@ def check_needs(stages: Iterable[Stage], run: RunDirectory) -> None:
     Checks models, banks, clusters, augmentation files, packages and devices that stages need; loads no weights.
 
     Args:
-        stages: those that are about to run, in their order.
+        stages: the stages that will run, in order.
         run: where earlier stages are.
 
     Raises:
@@ -221,7 +221,7 @@ def _check_clusters(stage: Stage, run: RunDirectory, coming: set[str]) -> None:
 def _check_augmentation(stage: Stage) -> None:
     section = stage.augmentation
     directory = section.back_translated
-    # That the file is there was looked at before; here, that it can be read.
+    # Earlier checks tested that the file exists; this one tests that it can be read.
     if directory and section.back_translation_probability and (Path(directory) / BACK_TRANSLATIONS).is_file():
         read_back_translations(directory)
 

@@ -29,7 +29,7 @@ def effective_precision(asked: str | None) -> str:
         asked: the recipe's; None if it leaves it open, so that accelerate's counts.
 
     Raises:
-        RecipeError: if accelerate's counts and is one that the trainer does not have.
+        RecipeError: if accelerate's setting applies and is one that the trainer does not have.
     """
     if asked is not None:
         return asked
@@ -43,7 +43,7 @@ def effective_precision(asked: str | None) -> str:
 
 
 def with_effective_precision(recipe: Recipe) -> Recipe:
-    """The recipe with a precision in place of an open one, for the run's record and its comparison."""
+    """The recipe with an explicit precision instead of an open one, for the run's record and its comparison."""
     if recipe.training.precision is not None:
         return recipe
     recipe = recipe.model_copy(deep=True)

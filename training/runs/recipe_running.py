@@ -54,8 +54,8 @@ def run_recipe(
         on_stage_end: called with the name of each stage that was trained, on the first process.
 
     Returns:
-        The run's results: figures a test split (``figures``), those of the untrained model where wanted
-        (``untrained``), and ranked answers (``answers``); empty if the last stage has not run yet, and on
+        The run's results: figures by test split (``figures``), those of the untrained model if requested
+        (``untrained``), and ranked results (``answers``); empty if the last stage has not run yet, and on
         all processes but the first.
 
     Raises:
@@ -73,7 +73,7 @@ def run_recipe(
 
     run = first_on_main(lambda: RunDirectory(recipe))
     wanted = [stage for stage in stages if only_stage in (None, stage.name)]
-    # Before the directory is made for its lock, and again once no other training holds it.
+    # Before the directory is created for its lock, and again once the lock is acquired.
     first_on_main(lambda: check_needs([one for one in wanted if not run.is_finished(one.name)], run))
     with ExitStack() as held:
         first_on_main(lambda: held.enter_context(run.locked()) if process.is_main_process else None)
@@ -152,7 +152,7 @@ def _run(
         # Every process needs the same tables; only the first one decodes, compares and records.
         if not process.is_main_process:
             return without_bad_clips(data.splits(stage), run, stage.name)
-        # Before anything is written: its settings may be wrong, or its weights not to be had.
+        # Build the model before anything is written: its settings may be wrong, or its weights unavailable.
         models.append(_starting_model(stage, recipe, run))
         return prepare_splits(stage, recipe, run, data, digests, progress)
 

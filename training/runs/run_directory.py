@@ -23,7 +23,7 @@ RECORDED_PACKAGES = ("auricle", "torch", "transformers", "datasets", "accelerate
 # The run's directory and the use of the finished model do not change what it learns.
 NOT_PART_OF_THE_RUN = ("output_dir", "description")
 LOCK = "run.lock"
-# Longer than data workers need to notice that their trainer was killed: they hold its lock until then.
+# Data workers keep the lock until they notice that their trainer was killed; this is longer.
 LOCK_SECONDS = 8.0
 # Places of data: a run may follow them when they move, since ids, captions and contents are compared anyway.
 PLACES = {
@@ -65,7 +65,7 @@ class RunDirectory:
         recipe: the recipe that is about to run.
 
     Raises:
-        RecipeError: if the directory holds another recipe's run; nothing in it is touched.
+        RecipeError: if the directory contains another recipe's run; nothing in it is changed.
     """
 
     def __init__(self, recipe: Recipe):
@@ -116,7 +116,7 @@ class RunDirectory:
     @contextmanager
     def locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """
-        Holds the directory against a second training; a process that ends in any way lets go of it.
+        Locks the directory against a second training; the lock ends with the process.
 
         Args:
             seconds: how long to wait for another process.
@@ -217,7 +217,7 @@ def _in_todays_words(recipe: Any) -> Any:
 
 
 def _with_defaults(recipe: Any) -> Any:
-    """A record of a recipe in which fields that came later stand with their defaults: the run began with those."""
+    """A record of a recipe; fields that were added later get their defaults, since the run began with those."""
     try:
         return Recipe.model_validate(recipe).model_dump(mode="json", exclude=set(NOT_PART_OF_THE_RUN))
     except ValidationError:

@@ -57,10 +57,10 @@ def prepare_splits(
     stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests, progress: bool
 ) -> dict[str, Dataset]:
     """
-    A stage's tables without clips that cannot be used; to be called on the main process.
+    A stage's tables without unusable clips; call this on the main process.
 
-    Compares all that the stage is made from with what it was made from before, and records it, and with it the run:
-    nothing is written before everything was found.
+    Compares all inputs of the stage with the recorded ones, then records them and the run:
+    nothing is written before all inputs were found.
 
     Raises:
         DataError: if the data are not as they should be.
@@ -144,10 +144,10 @@ def compare_stage(
     digests: ContentDigests,
 ) -> Differences:
     """
-    What a stage recorded of its inputs against what there is today.
+    Compares a stage's recorded inputs with the current ones.
 
     Args:
-        stage: one that recorded them.
+        stage: a stage with recorded inputs.
         recipe: of the run.
         run: its directory.
         splits: the stage's tables, see [`stage_splits`]; without them the data are missing.

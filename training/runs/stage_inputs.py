@@ -29,7 +29,7 @@ from .run_directory import RunDirectory
 
 SOUNDS = "sounds.parquet"
 LEARNED_FROM = ("train", "validation")
-# An input by the role it has: where it was taken from, its fingerprint (None: it could not be told), and more.
+# Inputs by role: path or name, fingerprint (None if unknown), and more.
 Inputs = dict[str, dict[str, Any]]
 
 
@@ -40,7 +40,7 @@ class Differences:
 
     Attributes:
         changed: a phrase for each that has another content now.
-        missing: those that cannot be found now, so that nothing can be said of them.
+        missing: inputs that cannot be found now and were not compared.
         unrecorded: those whose content was not recorded.
     """
 
@@ -179,7 +179,7 @@ def compare_inputs(
     sounds: Mapping[str, pa.Table] | None = None,
 ) -> Differences:
     """
-    Compares recorded inputs with those of today, by content; where they are does not count.
+    Compares recorded inputs with the current ones by content; their paths do not matter.
 
     Args:
         recorded: as [`recorded_inputs`] gives them.

@@ -1,4 +1,4 @@
-"""What a stage learns from beside the pairs: teachers' similarities and caption clusters, made where missing."""
+"""Prepares the further targets of a stage: teachers' similarities and caption clusters; creates missing ones."""
 
 import logging
 import os
@@ -72,11 +72,11 @@ def prepare_objective(
     progress: bool = True,
 ) -> StageObjective:
     """
-    Reads a stage's teacher banks and clusters, and makes those that the recipe only names a model for.
+    Reads a stage's teacher banks and clusters, and creates those for which the recipe only names a model.
 
-    A teacher is run over the training rows once, before the stage, and let go of: training itself reads banks and
-    never holds a teacher network (AISTAT report, stage 2). What was made here before is taken if its model, its rows
-    and their sounds are still those; otherwise it is rebuilt.
+    A teacher embeds the training rows once, before the stage, and is then freed: training itself reads banks and
+    never loads a teacher network (AISTAT report, stage 2). Existing banks and clusters are used if model, rows
+    and sounds are unchanged; otherwise they are rebuilt.
 
     Args:
         stage: its settings.
@@ -91,9 +91,9 @@ def prepare_objective(
         progress: show progress bars.
 
     Raises:
-        RecipeError: if a checkpoint learned from banks or clusters that are not those of today's models and rows.
-        BankError: if a bank does not hold these rows.
-        ClusterError: if the clusters are of other captions, or none can be made.
+        RecipeError: if a checkpoint was trained with banks or clusters of other models or rows than the current ones.
+        BankError: if a bank lacks some of these rows.
+        ClusterError: if the clusters belong to other captions, or clustering fails.
     """
     weights = Objective(
         contrastive_weight=stage.training.contrastive_weight,
@@ -227,13 +227,13 @@ def why_bank_is_outdated(
     digests: ContentDigests | None = None,
 ) -> str | None:
     """
-    What has changed since a bank was made, as a phrase; None if it still is that of its teacher and these rows.
+    What has changed since a bank was written, as a phrase; None if its teacher and rows are unchanged.
 
     Args:
         directory: of the bank.
-        teacher: a model's directory or Hub id; loaded only if its files are not those that the bank records.
+        teacher: a model's directory or Hub id; loaded only if its files differ from those that the bank records.
         files: the teacher's [`model_files_fingerprint`], None if it is unknown.
-        table: the rows that it should hold; None does not compare them.
+        table: the rows that it should contain; None does not compare them.
         digests: of files' contents.
     """
     try:

@@ -76,7 +76,7 @@ def run_stage(
         splits: tables; ``train`` is trained on, ``validation`` (if any) chooses the best epoch.
         evaluation: how to evaluate.
         objective: the stage's losses, teachers and clusters; decides whether the model has cluster heads. None
-            is the contrastive loss alone.
+            is the contrastive loss only.
         directory: of the stage; the model is saved in ``directory/model``.
         run_name: what trackers call the run.
         seed: of data order, crops, caption edits, new cluster heads, token drop and dropout.
@@ -257,7 +257,7 @@ def _hardware(processes: int) -> str:
 
 
 def _saved_base(stage: Stage, built: BuiltModel) -> str:
-    """What adapters are to be loaded on top of."""
+    """The base model of the adapters."""
     if stage.starts_from == "pretrained":
         raise RecipeError(
             f"stage {stage.name!r}: training.lora needs a saved model to start from, since adapters are loaded "

@@ -95,7 +95,8 @@ class TeacherBank:
         Opens a bank and checks all of it.
 
         Raises:
-            BankError: if it is none, is of another format version, lacks a file, contains no rows, the same row twice,
+            BankError: if it is not a bank, has another format version, lacks a file, contains no rows, the same row
+                twice,
                 or a vector that is not finite or not of unit length, or if its files are of different banks.
         """
         directory = Path(path)
