@@ -165,10 +165,9 @@ class EpochRows:
     """
     Which rows an epoch sees, where datasets weigh differently.
 
-    A dataset of n rows and weight w gives every epoch round(w n) rows: each row as often as w is whole, and of the
-    rest another part each epoch, so that over epochs all its rows are seen equally often. It is a function of seed
-    rest a different part each epoch, so that over epochs all rows are seen equally often. It depends on seed
-    and epoch only.
+    A dataset of n rows and weight w gives every epoch round(w n) rows: each row floor(w) times, and a part of the
+    rows once more. That part differs between epochs, so that over epochs all rows are seen equally often. The
+    choice depends on seed and epoch only.
 
     Args:
         sources: the dataset of each row.

@@ -108,7 +108,7 @@ def write_mixes(
     Writes a captioned folder of mixed sounds: any recipe can train on it together with other datasets.
 
     The sounds are small files that say what is mixed and how, read and rendered when they are needed; ``render``
-    stores them as FLAC instead. The shorter sound starts at a random position within the longer one. Levels are
+    stores them as FLAC instead. The shorter sound starts at a random position within the longer one. Levels
     are measured on the parts with sound, and gains keep the sum of the peaks below full scale.
 
     Args:

@@ -69,8 +69,8 @@ def list_wavcaps_clips(
     The clips that WavCaps' JSON files list, and which of them exist.
 
     The JSON files are in ``json_files/<collection>``, ``json_files``, the collection's folder or the directory
-    itself. A collection's clips are in any folder of its name, or its name and ``_flac``, at any depth: so do
-    are found where the archives unpack them. Clips are named by their id, AudioSet's by ``Y`` and the YouTube id.
+    itself. A collection's clips are in any folder of its name, or its name and ``_flac``, at any depth, which is where
+    the archives put them. Clips are named by their id, AudioSet's by ``Y`` and the YouTube id.
 
     Raises:
         DataError: if there is no such split or collection, a collection has no folder with audio files, or a

@@ -11,8 +11,7 @@ def top_words(captions: Sequence[str], labels: np.ndarray, count: int = 10) -> l
 
     A word's weight in a cluster is its share of the cluster's words times ``log(1 + A / f)``, where ``f`` is the word's
     frequency in all captions and ``A`` the mean number of words per cluster. Words are lower-case runs of two letters
-    or
-    more; scikit-learn's English stop words are ignored.
+    or more; scikit-learn's English stop words are ignored.
 
     Args:
         captions: sentences.
