@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .modeling import AuricleConfig, AuricleModel
     from .processing import AuricleProcessor
     from .search import SoundIndex
-else:  # Type checkers see the imports above alone, and so report a misspelt name.
+else:  # Type checkers only see the imports above, and so report a misspelt name.
 
     def __getattr__(name):
         if name in ("AuricleConfig", "AuricleModel"):

@@ -1,5 +1,5 @@
 """
-The installed classes in transformers' Auto classes, in place of the copies that checkpoints carry.
+The installed classes in transformers' Auto classes, instead of the copies in checkpoints.
 
 Either of the two travelling rooms calls this when its classes are imported, and neither may import the other. So
 the rooms are named here, as transformers' own tables name modules, and not imported until they are needed.

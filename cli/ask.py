@@ -88,7 +88,7 @@ def ask(
 
 
 def find_sounds(folder: Path) -> "SoundWalk":
-    """The sounds below a folder, as `auricle index` finds them, and what else is there."""
+    """The sounds below a folder, as `auricle index` finds them, and the other files."""
     from ..files.sound_walking import walk_sounds
     from ..processing import supported_audio_extensions
 

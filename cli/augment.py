@@ -52,7 +52,7 @@ _PRICE_OUT = typer.Option(min=0.0, help="Price per million output tokens, for th
 def back_translate(
     dataset: Annotated[str, typer.Argument(help=HELP)],
     out: Annotated[
-        Path, typer.Argument(help="Output directory. It also holds the answers that a resumed job reuses.")
+        Path, typer.Argument(help="Output directory. It also stores the responses that a resumed job reuses.")
     ],
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train",
     backend: Annotated[Backend, _BACKEND] = Backend.rules,

@@ -56,7 +56,7 @@ def compare(
     """
     Compare any number of models and ensembles on a split.
 
-    The table holds all metrics in both directions, parameters, licence, window length, clips per second and
+    The table contains all metrics in both directions, parameters, licence, window length, clips per second and
     milliseconds per query. Tables with 95 % bootstrap confidence intervals and with the paired differences from
     one system follow.
 

@@ -135,9 +135,7 @@ def generate_moments(
 def unpack(
     archive: Annotated[
         Path,
-        typer.Argument(
-            help="Directory that holds name.zip, and name.z01, name.z02, ... for a split archive."
-        ),
+        typer.Argument(help="Directory with name.zip, and name.z01, name.z02, ... for a split archive."),
     ],
     target: Annotated[
         Path, typer.Argument(help="Directory for the extracted files. It is created if missing.")
@@ -227,7 +225,7 @@ def fetch(
 
 
 def _print_plan(plan: "FetchPlan", *, listed: bool) -> None:
-    """What is still to be fetched, and the disk; of a dry run also file by file."""
+    """The missing downloads and the free disk space; in a dry run also each file."""
     if listed:
         for file, size in plan.files:
             typer.echo(f"  {printable(file.name)}  {'size unknown' if size is None else _size(size)}")

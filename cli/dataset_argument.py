@@ -47,8 +47,8 @@ def load_dataset_argument(
         progress: show progress bars.
 
     Returns:
-        Tables by split, none empty. A folder without a column ``split`` is one split, ``train``, whole; its recipe
-        would hold some clips of it out.
+        Tables by split, none empty. A folder without a column ``split`` is one split, ``train``, with all its clips;
+            a recipe would use some of them for validation and test.
 
     Raises:
         DatasetArgumentError: if the argument has another form, or the split or stage does not exist.
@@ -116,7 +116,7 @@ def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
 def _load_csv(path: Path, split: str | None, captions_only: bool) -> dict[str, "Dataset"]:
     if not captions_only:
         raise DatasetArgumentError(
-            f"{path}: this file holds captions only; the command also needs audio, so pass the dataset's directory."
+            f"{path}: this file contains captions only; the command also needs audio, so pass the dataset's directory."
         )
     match = _CLOTHO_FILE.fullmatch(path.name)
     name = _CLOTHO_SPLITS[match[1]] if match else split or "train"

@@ -40,7 +40,7 @@ def detections(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Minimum score of a detection, in place of --precision. From 20 marks on, scores are between 0 and 1."
+            help="Minimum score of a detection, instead of --precision. From 20 marks on, scores are between 0 and 1."
         ),
     ] = None,
     path: Annotated[str | None, PATH] = None,
@@ -60,7 +60,7 @@ def detections(
 
     Threshold and precision are estimated by cross-validation over the marks of the search, grouped by file. This takes
     20 marks, 5 of each kind in 3 files or more; with fewer, the command refuses or needs --threshold. The estimate
-    holds for windows like the marked ones. To check it, mark some detections at random and run the command again. If
+    is valid for windows like the marked ones. To check it, mark some detections at random and run the command again. If
     there are no detections, the exit code is 3.
     """
     with search_errors():

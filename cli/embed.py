@@ -118,7 +118,7 @@ def embed(
             )
         if parquet is not None and (split is not None or stage is not None):
             raise ValueError(
-                "OUT.parquet holds every recording of the folder; --split and --stage need --out DIR."
+                "OUT.parquet contains every recording of the folder; --split and --stage need --out DIR."
             )
     # Ctrl-C while the libraries are still being imported ends in one line too.
     with one_line_errors():
@@ -239,7 +239,7 @@ def _embed_folder(
     if not paths:
         raise ValueError(f"{folder}: no audio files found{why_no_sounds(walk)}.")
     encoder = first_on_main(lambda: load_encoder(model, device=process.device, **chosen))
-    # A table holds text: such a name would end the run after everything was embedded.
+    # Parquet stores paths as text: another name would fail after everything was embedded.
     nameless = [path for path in paths if not _is_text(str(path))]
     paths = [path for path in paths if _is_text(str(path))]
     if not paths:

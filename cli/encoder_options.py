@@ -42,7 +42,7 @@ def encoder_options(
     engine: str | None = None,
     trust_remote_code: bool = False,
 ) -> dict[str, Any]:
-    """Arguments of [`load_encoder`] from a command's options, without those that were not given."""
+    """Arguments of [`load_encoder`] for the options of a command that were given."""
     given = {"window_seconds": window, "precision": precision, "truncate_dim": dims, "engine": engine}
     options = {name: value for name, value in given.items() if value is not None}
     return {**options, "trust_remote_code": True} if trust_remote_code else options

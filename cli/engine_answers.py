@@ -75,7 +75,8 @@ def grouped_answers(
         grouping: of the results.
 
     Returns:
-        Results, the same with their copies, and why there are none; None if the command has to open the index itself.
+        Results, results with their copies, and reasons for an empty result; None if the command has to open the index
+            itself.
     """
     why: list[str] = []
 

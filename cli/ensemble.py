@@ -52,7 +52,7 @@ def ensemble(
     """
     Find weights for an ensemble of models.
 
-    The command writes an ensemble file. `auricle evaluate` accepts it in place of a model.
+    The command writes an ensemble file. `auricle evaluate` accepts it like a model.
 
     Methods: systems-then-models and models-then-systems are the two-level grid searches of the technical
     report. The first finds weights of the systems (SID 2, 3, ...) within each tower and then of the towers;

@@ -49,7 +49,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--index",
-            help="Evaluate search over this index, with the vectors that it holds, instead of a model.",
+            help="Evaluate search over this index, with its stored vectors, instead of a model.",
         ),
     ] = None,
     rank: Annotated[
@@ -124,7 +124,7 @@ def evaluate(
     """
     Evaluate retrieval on a split of a dataset, or moment retrieval.
 
-    The report holds all metrics with 95 % bootstrap confidence intervals. By default only the clip of a
+    The report contains all metrics with 95 % bootstrap confidence intervals. By default only the clip of a
     caption is relevant to it (single annotation). With --relevance or --relevance-column several clips can be
     relevant (multiple annotations), and the report also groups queries by the number of relevant clips. With
     --training the exit code is 1 if a clip of the split was used for training.
@@ -331,10 +331,10 @@ def _find_in_index(
         if not skip_missing:
             clip, reason = found.missing[0]
             raise ValueError(
-                f"{told}, for one {clip} ({reason}); bring the index up to date with auricle index, or leave them out "
-                "with --skip-missing."
+                f"{told}, for example {clip} ({reason}); update the index with auricle index, or skip them with "
+                "--skip-missing."
             )
-        typer.echo(printable("\n".join([f"{told} and left out:", *lines])), err=True)
+        typer.echo(printable("\n".join([f"{told} and skipped:", *lines])), err=True)
     return sounds, found
 
 

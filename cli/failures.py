@@ -20,7 +20,7 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     Prints errors of these kinds as one message, without a traceback.
 
     Raises:
-        typer.Exit: with code 2 in place of such an error, 130 for Ctrl-C.
+        typer.Exit: with code 2 for such an error, 130 for Ctrl-C.
     """
     try:
         yield
@@ -43,7 +43,7 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
         place: what was being written.
 
     Raises:
-        typer.Exit: with code 2 in place of such an error.
+        typer.Exit: with code 2 for such an error.
     """
     try:
         yield
@@ -60,7 +60,7 @@ def one_line_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _full_disk(error: BaseException | None) -> str | None:
-    """What an error, or one that it came from, says of a disk that takes no more; None if nothing."""
+    """The reason why a disk accepts no more data, from an error or its causes; None if that is not the reason."""
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
     while error is not None:
         for code in codes:
@@ -82,7 +82,7 @@ def reader_may_leave() -> Iterator[None]:
     For printing results only: the reader may close the pipe early, as `head` does.
 
     Raises:
-        typer.Exit: with code 0 in place of the error of a closed pipe; the rest of the buffer is discarded.
+        typer.Exit: with code 0 if the reader closed the pipe; the rest of the buffer is discarded.
     """
     try:
         yield

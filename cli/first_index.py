@@ -35,7 +35,7 @@ def holds_recordings(place: str) -> bool:
 
 def new_index(place: str, model: str | None, *, trust_remote_code: bool = False) -> "NewIndex | None":
     """
-    The index that a page may make; None where there is one, or something else is in its place.
+    The index that a page may create; None if there already is an index or another file at this path.
 
     Args:
         place: as it was given to the command.

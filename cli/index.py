@@ -43,8 +43,8 @@ def index(
     frames: Annotated[
         Literal["float16", "int8", "none"] | None,
         typer.Option(
-            help="Also keep a vector a second (frames), so that `auricle moments` does not read the sound. Adds them "
-            "to an index that has none; says before it starts how much disk that takes. none: removes them."
+            help="Also store one vector a second (frames), so that `auricle moments` does not read the sound. "
+            "Adds them to an index without frames, and prints first how much disk space they need. none: removes them."
         ),
     ] = None,
     watch: Annotated[
@@ -98,8 +98,8 @@ def index(
     any time; the next run continues. Unreadable files are skipped and listed at the end, with metadata rows
     that are not used and the number of other files by extension.
 
-    An index has one model, window, hop, precision and number of dimensions. They are chosen when it is made, and
-    recorded; for others, make another index. Its engine is recorded too, and another one may go on with it.
+    An index has one model, window, hop, precision and number of dimensions, chosen when it is made. For other
+    values, make another index. The engine is recorded too, and updates may use another one.
     Needs pip install 'auricle[search]'.
     """
     with one_line_errors():
@@ -177,7 +177,7 @@ def index(
 
 
 def _tell_size_of_frames(sounds: "SoundIndex", folders: list[Path], *, prune: bool) -> None:
-    """Says how much disk the frames of the sounds below folders take, as far as their headers tell."""
+    """Prints how much disk space the frames of the sounds below folders need, as far as their headers state lengths."""
     from ..search.update.frame_size import expected_frame_size
 
     size = expected_frame_size(sounds.store, [str(folder) for folder in folders], prune=prune)

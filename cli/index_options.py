@@ -52,7 +52,7 @@ MAX_DURATION = typer.Option(min=0.0, help="Maximum duration of a file in seconds
 EXPORT = typer.Option(
     "--export",
     help="Also write the results to this file: .csv, .json, or with the moments .m3u (VLC), .cue, .txt (Audacity "
-    "labels) or .reaper.csv (Reaper regions); or as links to this folder. Labels and regions are of one recording.",
+    "labels) or .reaper.csv (Reaper regions); or as links to this folder. Labels and regions need one recording.",
 )
 
 
@@ -106,13 +106,13 @@ def show_hits(
         sounds: the index; None if an engine answered.
         hits: the best first.
         as_json: print them as JSON.
-        export: a file or folder that they are written to, too; or None.
-        why: there are none, one sentence each, for stderr.
+        export: a file or folder that they are also written to; or None.
+        why: reasons for an empty result, one sentence each, for stderr.
         title: what was asked, for the names of exported moments.
         groups: the same results with their copies, where copies are grouped.
 
     Raises:
-        typer.Exit: with code `NO_RESULTS` if there are none.
+        typer.Exit: with code `NO_RESULTS` if the result is empty.
     """
     if export is not None:
         from ..search.exports import export_hits

@@ -53,7 +53,7 @@ class Interrupts(AbstractContextManager["Interrupts"]):
         self.check()
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            # In pieces: one that falls between the check and the wait is noticed soon.
+            # In pieces, so that a signal between the check and the wait is noticed soon.
             time.sleep(min(left, 0.5))
             self.check()
 

@@ -40,7 +40,7 @@ class LazyCommand(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """A group of [`LazyCommand`]s: it lists them without importing and loads the one that is called or completed."""
+    """A group of [`LazyCommand`]s; it lists them without importing, and loads only the one that is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)

@@ -69,7 +69,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
 TAKES_RECIPE_FIELDS = frozenset({"train", "ablate"})
 # Commands without work to do at the end, except what libraries register for it.
 _LEAVE_AT_ONCE = frozenset({"index", "search", "similar", "moments", "ask", "refine"})
-# A running engine may answer for them.
+# Commands that a running engine may answer.
 _ASKS_AN_INDEX = frozenset({"search", "similar", "moments"})
 
 COMMANDS = [

@@ -70,8 +70,8 @@ def moments(
 
     The result is a ranked list of time spans, or none if the sentence fits no better than common queries do.
 
-    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
-    is loaded. --model does without it.
+    If auricle serve runs with this index, it answers instead of this process: the results are the same, and no model
+    is loaded. With --model this process answers.
     """
     with search_errors():
         from ..search.engine.client import absolute

@@ -21,9 +21,9 @@ NAMED_LINES = 10
 class QuestionFile(NamedTuple):
     """
     Attributes:
-        lines: numbers of the lines that hold a query, from 1.
+        lines: numbers of the lines with a query, from 1.
         questions: theirs.
-        empty: numbers of the lines that hold none.
+        empty: numbers of the lines without a query.
     """
 
     lines: list[int]
@@ -44,7 +44,7 @@ def read_questions(path: Path) -> QuestionFile:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise SearchError(f"--from {path}: cannot be read: {error.strerror or error}.") from error
-    # A query may contain other characters that Unicode counts as line ends.
+    # A query may contain other characters that Unicode defines as line ends.
     rows = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
     found = QuestionFile([], [], [])
     for number, row in enumerate(rows if content else [], start=1):

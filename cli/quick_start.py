@@ -102,7 +102,7 @@ def simple_arguments(command: Callable[..., None], arguments: Sequence[str]) -> 
 
 
 def _plain(kind: Any) -> tuple[Any, bool]:
-    """A type without None, and of a list that of its elements; whether it is a list."""
+    """A type without None, or the element type of a list; and whether it is a list."""
     if get_origin(kind) is not Literal:
         rest = [one for one in get_args(kind) if one is not NoneType]
         if get_origin(kind) is list:

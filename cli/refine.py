@@ -52,7 +52,7 @@ def refine(
         ),
     ] = None,
     like: Annotated[
-        str | None, typer.Option(help=f"Query by a sound, in place of --question: {SHOWN_MOMENT}.")
+        str | None, typer.Option(help=f"Query by a sound, instead of --question: {SHOWN_MOMENT}.")
     ] = None,
     fits: Annotated[
         list[str] | None,
@@ -68,13 +68,13 @@ def refine(
     least_sure: Annotated[
         bool,
         typer.Option(
-            "--least-sure", help="Show the windows to mark next: those that the classifier is least sure of."
+            "--least-sure", help="Show the windows to mark next: the ones with the least certain score."
         ),
     ] = False,
     unmarked: Annotated[
         bool, typer.Option("--unmarked", help="Show results without marked windows.")
     ] = False,
-    list_marks: Annotated[bool, typer.Option("--marks", help="Show the marks in place of results.")] = False,
+    list_marks: Annotated[bool, typer.Option("--marks", help="Show the marks instead of results.")] = False,
     import_csv: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +84,7 @@ def refine(
     export_csv: Annotated[
         Path | None,
         typer.Option(
-            "--export", help="Export the marks to this CSV file. Without NAME, those of all searches."
+            "--export", help="Export the marks to this CSV file. Without NAME, the marks of all searches."
         ),
     ] = None,
     import_hoplite: Annotated[
@@ -184,7 +184,7 @@ def refine(
             for text in texts or ()
         ]
         if fits and name not in searches:
-            # A search by marks alone.
+            # A search by marks only.
             searches.save(name, filters=given)
         search = searches.get(name)
         _report_unmarked(table, search, marks)

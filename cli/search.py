@@ -96,8 +96,8 @@ def search(
     --from runs many queries at once, one result list each. Empty lines are skipped and counted; a query that
     cannot be asked is reported and the others are answered.
 
-    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
-    is loaded. --ray, --model and --from do without it.
+    If auricle serve runs with this index, it answers instead of this process: the results are the same, and no model
+    is loaded. With --ray, --model or --from this process answers.
     """
     with search_errors():
         from ..search.engine.client import absolute

@@ -36,7 +36,7 @@ def serve(
         typer.Option(min=1, max=65535, help="Port to listen on. Default: the first free port from 7860."),
     ] = None,
     open_browser: Annotated[
-        bool, typer.Option("--open", help="Open the page, or that of the API, in a browser.")
+        bool, typer.Option("--open", help="Open the page, or the description of the API, in a browser.")
     ] = False,
     text_tower: Annotated[
         Path | None, typer.Option(help="Exported text tower (ONNX directory), for faster queries.")
@@ -58,8 +58,8 @@ def serve(
     The server sends only recordings that are results. If there is no index yet, the page offers to index a folder, at
     addresses that only this machine reaches. Needs pip install 'auricle[app]'.
 
-    Programs ask the same server by JSON: the page /api/v1 lists the requests. While it runs, auricle search, similar
-    and moments let it answer for this index and load no model themselves.
+    Programs send JSON requests to the same server; /api/v1 lists them. While it runs, auricle search, similar
+    and moments use it for this index and load no model themselves.
     """
     with search_errors():
         from ..search.page.hosts import is_loopback
@@ -126,7 +126,7 @@ def _serve_without_index(new: "NewIndex", **place: Any) -> None:
 def _exit(number: int) -> None:
     if number == signal.SIGINT:
         typer.echo("interrupted", err=True)
-    # As a shell tells of a signal.
+    # The exit code of a shell for a signal.
     raise typer.Exit(128 + number)
 
 
@@ -134,7 +134,7 @@ class _EndSignal:
     """
     Remembers SIGINT or SIGTERM: raised in a callback of a library, an exception could get lost.
 
-    Outside the main thread, where signals cannot be taken, it waits for ever.
+    Outside the main thread, which cannot receive signals, it waits forever.
     """
 
     def __init__(self) -> None:

@@ -70,8 +70,8 @@ def similar(
     recording with windows, too, to find it within longer ones. If no file is left, the command says which filter
     leaves none and ends with exit code 3.
 
-    If auricle serve runs with this index, it answers in place of this process: the results are the same, and no model
-    is loaded. --ray and --model do without it.
+    If auricle serve runs with this index, it answers instead of this process: the results are the same, and no model
+    is loaded. With --ray or --model this process answers.
     """
     with search_errors():
         from ..search.engine.client import absolute

@@ -17,7 +17,7 @@ def train_moment_head(
     Args:
         recipe_file: the recipe.
         options: ``--field value`` arguments.
-        stage: of ``--stage``; such a recipe has none.
+        stage: value of ``--stage``; such a recipe has no stages.
         push_to_hub: repository that the finished head goes to.
         progress: show progress bars.
     """

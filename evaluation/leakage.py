@@ -23,7 +23,7 @@ def find_leaks(train: Dataset, test: Dataset) -> list[Leak]:
     Test clips that are in the training table too.
 
     Two clips are the same recording if they have the same ``freesound_id`` (where both have one), are in the
-    same file, or are in files of the same bytes. File names do not count: Clotho has one name in two
+    same file, or are in files with equal bytes. File names are ignored: Clotho uses one name in two
     splits for different recordings.
 
     Args:
@@ -31,7 +31,7 @@ def find_leaks(train: Dataset, test: Dataset) -> list[Leak]:
         test: what is evaluated.
 
     Returns:
-        One entry a leaked test clip, in the test table's order; the first of the reasons above that holds.
+        One entry for each leaked test clip, in the test table's order, with the first reason above that applies.
     """
     known, clips = unique_clips(train), unique_clips(test)
     by_freesound = _by(zip(_column(known, "freesound_id"), known["clip_id"], strict=True))

@@ -32,7 +32,7 @@ def query_values(
         R@1, R@5, R@10, mAP@10 and mAP@16 of each query, ``(queries,)``, in rising order of their places.
 
     Raises:
-        ValueError: for a query without a right clip, or with one that does not exist.
+        ValueError: for a query without a relevant clip, or with one that does not exist.
     """
     if relevant is None:
         places = range(len(similarities.query_ids))
@@ -45,7 +45,7 @@ def query_values(
 
 
 def clip_values(similarities: Similarities) -> dict[str, np.ndarray]:
-    """Every clip's own metrics, audio to text: its captions are right, those of other clips wrong."""
+    """Metrics of every clip, audio to text: its captions are relevant, those of other clips are not."""
     captions: list[list[int]] = [[] for _ in similarities.clip_ids]
     for query, clip in enumerate(similarities.clip_of_query.tolist()):
         captions[clip].append(query)
@@ -80,7 +80,7 @@ def evaluate_similarities(
         seed: of the bootstrap.
 
     Returns:
-        A mapping of numbers, texts and lists that JSON can hold.
+        A mapping of numbers, texts and lists that can be written as JSON.
 
     Raises:
         SimilarityError: if the other system's queries or clips are not the same.
@@ -91,7 +91,7 @@ def evaluate_similarities(
     report: dict[str, Any] = {
         "name": similarities.name,
         "origin": similarities.origin,
-        # "window" or "clip": what a file's score is of. Models are evaluated by whole clips.
+        # "window" or "clip": what a file's score is computed from. Models are evaluated by whole clips.
         "ranking": similarities.origin.get("ranking", "clip"),
         "source": similarities.source,
         "split": similarities.split,
@@ -147,7 +147,7 @@ def summarize_values(
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """
-    Means of what [`split_values`] returns, with bootstrap intervals, as nested mappings.
+    Means of the results of [`split_values`], with bootstrap intervals, as nested mappings.
 
     Args:
         values: one system's.

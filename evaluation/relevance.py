@@ -29,7 +29,7 @@ def read_relevance(path: str | os.PathLike[str]) -> dict[str, list[str]]:
 
     Raises:
         RelevanceError: naming the line: a column is missing, a query is empty or occurs twice, or the file
-            names are not a list of at least one string, or hold one twice.
+            names are not a list of at least one string, or contain one twice.
     """
     path = Path(path)
     found: dict[str, list[str]] = {}
@@ -62,7 +62,7 @@ def match_relevance(
     annotations: Mapping[str, Sequence[str]], captions: Sequence[str], clip_ids: Sequence[str]
 ) -> dict[int, list[int]]:
     """
-    Finds annotated queries and clips among those of a split.
+    Finds annotated queries and clips in a split.
 
     Queries are compared with captions letter by letter, but for white space at both ends; file names with the last
     part of clip ids, ``<source>/<split>/<file name>``.
@@ -76,8 +76,8 @@ def match_relevance(
         For each annotated query its place among ``captions`` and the rising places of its clips among ``clip_ids``.
 
     Raises:
-        RelevanceError: naming the first query that is not a caption of the split, or the first clip that it does
-        not hold.
+        RelevanceError: naming the first query that is not a caption of the split, or the first clip that is not in
+            the split.
     """
     place_of_query: dict[str, int] = {}
     for place, caption in enumerate(captions):

@@ -89,7 +89,7 @@ class RetrievalSplit:
         }
 
     def intervals(self, audio_embeds: np.ndarray, text_embeds: np.ndarray) -> dict[str, tuple[float, float]]:
-        """95 % bootstrap intervals over queries of what [`metrics`] returns, by the same names."""
+        """95 % bootstrap intervals over queries for the results of [`metrics`], by the same names."""
         directions = {
             "text_to_audio": (text_embeds, audio_embeds, self.caption_groups, self.clip_groups),
             "audio_to_text": (audio_embeds, text_embeds, self.clip_groups, self.caption_groups),
@@ -116,14 +116,14 @@ def evaluate_retrieval(
     Embeds a whole split once and scores both directions: [`RetrievalSplit`]'s figures and their intervals.
 
     Args:
-        encoder: to be scored.
+        encoder: the encoder to evaluate.
         table: the split.
         relevance_column: clips and captions that share its value are relevant to one another.
         batch_size: segments, or captions, at a time.
         progress: show a progress bar.
         num_workers: threads that decode; see [`AudioTextEncoder.embed_clips`].
-        embed_texts: called with the encoder, the captions and ``batch_size``, in place of the encoder's own
-            ``embed_texts``; it may keep what it computes.
+        embed_texts: called with the encoder, the captions and ``batch_size``, instead of the encoder's own
+            ``embed_texts``; it may cache its results.
 
     Raises:
         AudioReadError: for a clip that cannot be read.

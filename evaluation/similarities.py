@@ -39,7 +39,7 @@ class Similarities:
         clip_of_query: int64 ``(queries,)``, the place of the clip that the caption was written for.
         source: the dataset's name.
         split: the split's.
-        name: what the scores are of, for display.
+        name: name of the system, for display.
         origin: how they were made, for the record.
     """
 
@@ -120,7 +120,7 @@ class Similarities:
         Reads saved similarities.
 
         Raises:
-            SimilarityError: if the directory holds none, of another version, or damaged ones.
+            SimilarityError: if the directory contains none, another version, or damaged ones.
         """
         path = Path(directory)
         try:
@@ -157,7 +157,7 @@ def compute_similarities(
     Args:
         encoder: on any device.
         table: one split of the schema; clips are distinguished by ``clip_id``.
-        name: what the scores are of.
+        name: name of the system.
         batch_size: segments, or captions, at a time.
         progress: show progress bars.
 

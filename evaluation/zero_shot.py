@@ -21,7 +21,7 @@ def classify_sounds(
     Labels of each sound with their probabilities, the likeliest first.
 
     A label's probability is the softmax of the cosines times ``logit_scale``: a share among the labels given, not
-    the chance that the sound is there at all.
+    the probability that the sound occurs at all.
 
     Args:
         encoder: of any kind.
@@ -34,7 +34,7 @@ def classify_sounds(
 
     Raises:
         ValueError: for fewer than two labels, a label twice, a template without ``{}``, a scale that is not above 0,
-            or no scale for an encoder without one.
+            or no scale while the encoder has none.
         AudioReadError: for a sound that cannot be read.
     """
     labels = list(labels)

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 logger = logging.getLogger(__name__)
 
 DATABASE = "content_digests.sqlite"
-# Of the head and of the tail: enough to tell recordings of one name, size and time apart without reading them.
+# Bytes at the start and at the end: enough to distinguish recordings of one name, size and time without reading all.
 _ENDS = 16_384
 _WAIT_SECONDS = 60.0
 # File systems count time in steps; a file written over within one of them looks as it did.
@@ -29,7 +29,7 @@ _A_TASK = 32
 _KEPT_AT_ONCE = 8_000
 # Path, state, digest of head and tail, digest of all.
 _Entry = tuple[str, tuple, str, str]
-# What people and tools lay beside a model without changing it.
+# Files that people and tools put next to a model without changing it.
 _NOT_CONTENT = ("README.md", "best.json", "training_args.bin")
 _NOT_CONTENT_ENDINGS = (".py", ".md", ".gitattributes", ".log")
 
@@ -38,9 +38,9 @@ class ContentDigests:
     """
     SHA-256 of files' contents, kept in a small database.
 
-    A file is found again in two ways. By place: its path, size, times and inode are those that were recorded, and it
-    is not opened. By content: its name, size, modification time and a hash of its first and last 16 KiB are those of
-    a file that was read before, for example in a moved folder or a copy with its times. Anything else is read
+    A file is recognised in two ways. By place: its path, size, times and inode equal the recorded ones, and it
+    is not opened. By content: its name, size, modification time and a hash of its first and last 16 KiB equal those of
+    a file that was read before, for example in a moved folder or a copy with its times. Any other file is read
     whole. If the database cannot be written, digests are kept only for this process.
 
     Args:
@@ -104,7 +104,7 @@ class ContentDigests:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection | None]:
-        """The database for reading, None if there is none."""
+        """The database for reading; None if there is none."""
         if self.path is None or not self.path.is_file():
             yield None
             return
@@ -212,7 +212,7 @@ def _content_files(root: Path) -> Iterator[Path]:
 
 
 def _unchanged(places: Mapping[str, str], recorded: Mapping[str, tuple]) -> dict[str, str]:
-    """Digests of files whose size, times and inode are those that were recorded of their places."""
+    """Digests of files whose size, times and inode equal the recorded ones."""
     found = {}
     for name, place in places.items():
         row = recorded.get(place)
@@ -228,7 +228,7 @@ def _digests(files: list[tuple[str, Mapping[tuple, str]]]) -> list[tuple[str | N
 
 
 def _digest(name: str, alike: Mapping[tuple, str]) -> tuple[str | None, _Entry | None, bool]:
-    """(digest or None, what is to be recorded or None, whether the file was read whole)."""
+    """(digest or None, record to store or None, whether the file was read whole)."""
     try:
         with open(name, "rb", buffering=0) as file:
             status = _status(os.fstat(file.fileno()))

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 How = Literal["same", "form", "case", "blanks"]
 
 _REFUSED_CHARACTERS = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
-# Superscript digits count as digits there.
+# Windows treats superscript digits as digits here.
 _DEVICE_NAME = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.I
 )
@@ -66,22 +66,22 @@ class NameTable:
     """
     Names of files, to find written ones in.
 
-    The rule: a file of exactly this name; otherwise one whose name is the same text in NFC, backslashes being
-    slashes; otherwise one that differs in upper and lower case only; otherwise one that the name fits without the
-    blanks at its ends. A blank is part of a name: one that is there with it is taken first.
+    The rule: a file of exactly this name; otherwise one whose name is equal in NFC, with backslashes as
+    slashes; otherwise one that differs in upper and lower case only; otherwise one that matches after blanks at both
+    ends are removed. Blanks are part of a name: a file with the same blanks is found first.
 
     Args:
         names: stored names, relative or absolute.
     """
 
     def __init__(self, names: Iterable[str]):
-        # By itself, so that what is found is the string that is there already, not another one.
+        # Mapped to itself, so that the string from the list is returned.
         self._names = {name: name for name in names}
         self._by_key: dict[Callable[[str], str], dict[str, list[str]]] = {}
 
     def find(self, name: str, folder: str = "") -> NameMatch | None:
         """
-        The files that a written name means; None if there is none.
+        The files that a name refers to; None if there is none.
 
         Args:
             name: as written.

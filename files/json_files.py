@@ -18,7 +18,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """
-    Reads a JSON file, or None if there is none.
+    Reads a JSON file; None if it does not exist.
 
     Raises:
         ValueError: if it is not JSON; the message names the file.

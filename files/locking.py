@@ -13,7 +13,7 @@ REMOVES_OPEN_FILES = sys.platform != "win32"
 
 
 class DirectoryLockedError(RuntimeError):
-    """Another process holds a directory's lock."""
+    """Another process has locked a directory."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def directory_lock(directory: Path, name: str, *, seconds: float) -> Iterator[No
         seconds: how long to wait for another process.
 
     Raises:
-        DirectoryLockedError: if another process still holds it then.
+        DirectoryLockedError: if another process still has the lock after that time.
         OSError: if the directory cannot be made or written.
     """
     made = not directory.exists()
@@ -43,7 +43,7 @@ def directory_lock(directory: Path, name: str, *, seconds: float) -> Iterator[No
         if not REMOVES_OPEN_FILES:
             lock.release()
         if made:
-            # A start that was refused leaves no directory behind; one with anything else in it stays.
+            # A refused start removes the directory that it created, unless it contains other files.
             with suppress(OSError):
                 if all(path.name == name for path in directory.iterdir()):
                     (directory / name).unlink(missing_ok=True)

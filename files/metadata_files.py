@@ -119,8 +119,8 @@ def read_metadata_file(path: str | os.PathLike[str], meanings: re.Pattern[str]) 
     Reads a `metadata.csv` or `metadata.jsonl`.
 
     Both are UTF-8, with or without byte-order mark. A CSV has a header line; its cells are separated by commas, or
-    by the semicolons or tabs with which its header has a column ``file_name``. A row that is not valid is left
-    out, and the next line begins a new one. Columns with a meaning are found whatever the case of their letters.
+    by the semicolons or tabs with which its header has a column ``file_name``. An invalid row is skipped
+    and reading continues at the next line. Column names with a meaning are case-insensitive.
 
     Args:
         path: the file; its extension decides the format.
@@ -178,7 +178,7 @@ def with_meanings(columns: Sequence[str], meanings: re.Pattern[str]) -> list[str
 
 
 def _read_csv(table: MetadataTable, text: str, meanings: re.Pattern[str]) -> None:
-    # Not splitlines(): a cell may hold the line separator U+2028 as it is.
+    # Not splitlines(): a cell may contain the line separator U+2028.
     lines = io.StringIO(text, newline="").readlines()
     start = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     told = re.fullmatch(r"sep=(.)\s*", lines[start]) if start < len(lines) else None
@@ -235,10 +235,10 @@ def _header(lines: list[str], start: int, delimiters: Sequence[str]) -> tuple[in
 
 def _records(lines: list[str], start: int, delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:
     """
-    Line, cells, and what is wrong, of each record from a line on; blank lines are none.
+    Line number, cells, and the fault, of each record from a line on; blank lines are skipped.
 
-    Behind a record that is not valid the next line begins another one: a quote that nobody closed would otherwise
-    take along all rows up to the next quote.
+    After an invalid record, reading continues at the next line: otherwise an unclosed quote would
+    swallow all rows up to the next quote.
     """
     while start < len(lines):
         rest = (lines[place] for place in range(start, len(lines)))
@@ -267,7 +267,7 @@ def _fault(error: csv.Error) -> str:
 
 
 def _name_in_broken(line: str, delimiter: str, columns: list[str]) -> str | None:
-    """The file name in a line that is not valid CSV, if it stands before what is wrong."""
+    """The file name in a line that is not valid CSV, if it precedes the fault."""
     place = columns.index(FILE_NAME)
     cells = line.rstrip("\r\n").split(delimiter)
     before = list(takewhile(lambda cell: '"' not in cell, cells))
@@ -279,7 +279,7 @@ def _name_in_broken(line: str, delimiter: str, columns: list[str]) -> str | None
 
 def _read_json_lines(table: MetadataTable, text: str, meanings: re.Pattern[str]) -> None:
     columns: dict[str, None] = {}
-    # Not splitlines(): JSON may hold the line separator U+2028 as it is.
+    # Not splitlines(): JSON may contain the line separator U+2028.
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue
@@ -295,7 +295,7 @@ def _read_json_lines(table: MetadataTable, text: str, meanings: re.Pattern[str])
 
 
 def _object(content: str) -> tuple[Mapping[str, Any], str | None]:
-    """What a line holds, and what is wrong with it."""
+    """The values of a line, and the fault if it is invalid."""
     twice: list[str] = []
 
     def of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which files of a folder are its `metadata.csv` and `metadata.jsonl`, whatever the case of their names."""
+"""Finds a folder's `metadata.csv` and `metadata.jsonl`, in upper or lower case."""
 
 import os
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class FoundMetadata:
     The metadata files of one folder.
 
     Attributes:
-        paths: that are to be read, `metadata.csv` before `metadata.jsonl`.
+        paths: files to read, `metadata.csv` before `metadata.jsonl`.
         remarks: (path, remark) of those whose names differ from these in upper and lower case.
         ignored: (path, reason) of files ignored because a file of the exact name is next to them.
         unclear: (path, reason) of several files that match equally well; none of them is read.
@@ -30,7 +30,7 @@ def find_metadata_files(folder: str | os.PathLike[str]) -> FoundMetadata:
     Finds a folder's metadata files by the rule for names of sounds: the exact name, else one that differs in case.
 
     Args:
-        folder: that does not exist has none.
+        folder: may not exist; then there are none.
     """
     found = FoundMetadata()
     try:

@@ -25,7 +25,7 @@ def read_ahead(
         ahead: most items that are read or wait for the caller; one more than there are threads if not given.
 
     Yields:
-        Results, or what the function raises, in its place.
+        Results, or the exceptions that the function raised instead.
     """
     if not num_workers:
         yield from map(read, items)

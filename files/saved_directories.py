@@ -51,7 +51,7 @@ def processes_of_checkpoint(checkpoint: Path) -> int:
 
 
 def last_complete_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that was written to its end, or None; half-written ones do not count."""
+    """The newest complete checkpoint, or None; unfinished ones are ignored."""
     return max(_complete_checkpoints(directory), key=_step_of, default=None)
 
 
@@ -59,7 +59,7 @@ def remove_old_checkpoints(directory: Path, keep: int) -> None:
     """
     Deletes all but the newest complete checkpoints.
 
-    To be called when the newest one is complete: at no moment is there none.
+    Call this when the newest one is complete, so that there always is a complete checkpoint.
     """
     for path in sorted(_complete_checkpoints(directory), key=_step_of)[:-keep]:
         # Without its marker a half-deleted checkpoint is not mistaken for a whole one.

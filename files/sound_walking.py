@@ -25,9 +25,9 @@ class SoundWalk:
     Contents of a folder and its subfolders.
 
     Attributes:
-        sounds: by path the state of each file that has the ending of a sound, in the order of the walk.
+        sounds: state of each file with a sound's extension by its path, in the order of the walk.
         unread: files to report as not read; see [`unread_reason`].
-        faults: (path, reason) of what could not be looked at: folders, links without a target, links in a circle,
+        faults: (path, reason) of inaccessible entries: folders, links without a target, links in a circle,
             pipes and devices with the extension of an audio file.
     """
 
@@ -46,7 +46,7 @@ def walk_sounds(folder: str | os.PathLike[str], extensions: frozenset[str]) -> S
     counted as not read.
 
     Args:
-        folder: where to begin; one that does not exist has nothing.
+        folder: where to begin; a missing folder gives an empty walk.
         extensions: endings of sounds that are read, lower case, with the dot.
     """
     found = SoundWalk()
@@ -118,7 +118,7 @@ def _fault_of(path: str, error: OSError) -> str:
 
 
 def _folders(start: str, note: object) -> Iterator[tuple[str, list[str]]]:
-    """(folder, names of what is not a folder in it) of all that are walked through."""
+    """(folder, names of its entries that are not folders) for each visited folder."""
     seen: set[tuple[int, int]] = set()
     real_start = os.path.realpath(start)
 

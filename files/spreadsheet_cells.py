@@ -7,7 +7,7 @@ FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
 def harmless_cell(text: str) -> str:
     """
     The text, after an apostrophe if a spreadsheet would run it as a formula: names of files, tags and queries
-    come from other people. Numbers with a sign are none.
+    come from other people. Signed numbers are no formulas.
 
     Args:
         text: of one cell.
@@ -20,7 +20,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    # What float takes besides, a sign and digits alone can be no formula.
+    # float also accepts text such as "+inf"; a number has a digit after its sign.
     return text.lstrip("+-")[:1].isdigit()
 
 

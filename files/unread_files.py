@@ -12,7 +12,7 @@ def _endings(text: str) -> frozenset[str]:
     return frozenset(f".{ending}" for ending in text.split())
 
 
-# Sound, and video that may hold sound.
+# Sound, and video that may contain sound.
 SOUND_ENDINGS = _endings(
     "16svx 3g2 3ga 3gp 3gp2 3gpp 8svx aa aac aax ac3 adts aif aifc aiff alac amr ape asf au avi avr awb bw64 bwf caf "
     "cda dff divx dsd dsf dts dtshd eac3 ec3 f4a f4v flac flv gsm htk iff ircam kar m1v m2a m2t m2ts m2v m4a m4b m4p "
@@ -21,7 +21,7 @@ SOUND_ENDINGS = _endings(
     "sd2 sds sf shn sln snd sph spx svx tak thd truehd ts tta vob voc vox vqf w64 wav wave wavex weba webm "
     "wma wmv wv wve xa xi xm xwma "
 )
-# What people and programs put beside sounds, and nobody expects to be heard.
+# Files that people and programs store next to sounds, and that contain no sound.
 SILENT_ENDINGS = _endings(
     # texts, tables, settings
     "txt md rst rtf log nfo pdf doc docx odt pages xls xlsx ods numbers csv tsv json jsonl ndjson xml html "
@@ -72,14 +72,14 @@ MAC_SIDECARS = "that macOS wrote next to audio files (AppleDouble, '._' before t
 
 
 def ending_of(path: str) -> str:
-    """A file's ending in lower case, with the dot; ``"(no ending)"`` where it has none."""
+    """A file's extension in lower case, with the dot; ``"(no ending)"`` without one."""
     ending = PurePath(path).suffix.lower()
     # "Take 3. The hall" has a full stop, and no ending.
     return ending if _ENDING.fullmatch(ending) else NO_ENDING
 
 
 def is_apple_double(name: str) -> bool:
-    """Whether a file name is that of an AppleDouble file, which macOS writes on other disks."""
+    """Whether a file is an AppleDouble file, which macOS writes on other file systems."""
     return name.startswith(APPLE_DOUBLE)
 
 
@@ -110,7 +110,7 @@ def unread_reason(name: str, readable: frozenset[str]) -> str | None:
 
 
 def unread_among(folder: str, names: Iterable[str], readable: frozenset[str]) -> Iterator[Unread]:
-    """Those of a folder's files that are not read; see [`unread_reason`]."""
+    """Files of a folder that are not read, with the reason; see [`unread_reason`]."""
     for name in sorted(names):
         reason = unread_reason(name, readable)
         if reason is not None:
@@ -118,7 +118,7 @@ def unread_among(folder: str, names: Iterable[str], readable: frozenset[str]) ->
 
 
 def is_index(names: Iterable[str]) -> bool:
-    """Whether these file names are those of an index."""
+    """Whether these file names belong to an index."""
     held = set(names)
     return _INDEX in held and bool(held & _BESIDE_AN_INDEX)
 
@@ -155,7 +155,7 @@ def remark_lines(remarks: Iterable[tuple[str, str]]) -> list[str]:
     As ``"3 files read with a remark: its channels cancel each other: .wav (3)"``.
 
     Args:
-        remarks: (path, remark); those that differ in numbers and names only are counted together.
+        remarks: (path, remark); remarks that differ only in numbers and names are counted together.
     """
     counts = _by_kind(remarks)
     return [_line(f"read with a remark: {kind}", endings) for kind, endings in counts.items()]
@@ -170,7 +170,7 @@ def _by_kind(reasons: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
 
 
 def _kind(reason: str) -> str:
-    # What stands behind is of the single file.
+    # The rest of a reason is about the single file.
     first = re.split(r"; |: |, | \(|\n", reason.strip() or "no reason is given")[0]
     text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first)
     return re.sub(r"(?<![A-Za-z]-)\d[\d.,]*", "N", text).rstrip(".")

@@ -64,7 +64,7 @@ class ComparedSplit:
     def check_pairs(self, similarities: Similarities) -> None:
         """
         Raises:
-            SimilarityError: if similarities are of other queries or clips, or the same in another order.
+            SimilarityError: if similarities belong to other queries or clips, or have another order.
         """
         clip_ids = list(self.clips["clip_id"])
         place = {clip: number for number, clip in enumerate(clip_ids)}

@@ -58,7 +58,7 @@ class ComparisonOptions:
 
 @dataclass(eq=False)
 class _Outcome:
-    """One system: what it is, and its values or why there are none."""
+    """One system: its description, and its values or the reason why there are none."""
 
     system: System
     facts: SystemFacts = field(default_factory=SystemFacts)
@@ -120,8 +120,8 @@ def compare_systems(
     """
     Evaluates every system on one split and sets them side by side.
 
-    A system that fails is reported in its place, and the others continue. Models are loaded one after another. What is
-    kept is used if the model under the name has the same fingerprint now; its speed is measured in this call.
+    If a system fails, the error is reported in its row and the others continue. Models are loaded one after another.
+    Stored values are used if the model under the name has the same fingerprint now; its speed is measured in this call.
 
     Args:
         systems: at least one, with different names.
@@ -132,7 +132,7 @@ def compare_systems(
         announce: is given one line a system, as it begins and ends.
 
     Returns:
-        A mapping of numbers, texts and lists that JSON can hold (docs/evaluation.md).
+        A mapping of numbers, texts and lists that can be written as JSON (docs/evaluation.md).
 
     Raises:
         ComparisonError: if the reference is not a system.
@@ -278,7 +278,7 @@ class _Comparison:
 
 
 def _release_memory() -> None:
-    """Before the next model is loaded: reference cycles may still hold the last one."""
+    """Frees the last model before the next one is loaded, also from reference cycles."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -60,7 +60,7 @@ class KeptResults:
     """
     Results of finished systems on one split, ``DIRECTORY/<digest of the split>/<key of the system>``.
 
-    A damaged file counts as missing, with a warning.
+    A damaged file is treated as missing, with a warning.
 
     Args:
         directory: of all comparisons; made when something is first kept.
@@ -92,7 +92,7 @@ class KeptResults:
         write_json(self.directory / INFO, {**about, "unreadable": clips})
 
     def similarities(self, key: str | None, name: str) -> Similarities | None:
-        """An encoder's similarities by its key, under the name that it has now; None if there are none."""
+        """An encoder's stored similarities by its key, under its present name; None if there are none."""
         if key is None:
             return None
         path = self._of(key) / SIMILARITIES
@@ -117,7 +117,7 @@ class KeptResults:
         self._own.add(path)
 
     def values(self, key: str | None, relevance_digest: str) -> Values | None:
-        """A system's [`split_values`]; None if there are none for these annotations."""
+        """A system's stored [`split_values`]; None if there are none for these annotations."""
         if key is None or self._fresh:
             return None
         path = self._values_path(key, relevance_digest)

@@ -23,8 +23,8 @@ class SystemFacts:
     Attributes:
         fingerprint: of the model.
         revision: commit of a Hub repository.
-        num_parameters: weights that embeddings depend on; of an ensemble those of all members.
-        license: as the model's card names it; of an ensemble all of them, comma separated.
+        num_parameters: number of weights that embeddings depend on; for an ensemble the sum over its members.
+        license: as the model's card names it; for an ensemble those of all members, comma separated.
         precision: of the weights.
         window_seconds: length of the windows that a sound is heard through; None also where members differ.
         embedding_dim: width of the vectors; of an ensemble of all members' together.

@@ -64,7 +64,7 @@ def read_systems(texts: Sequence[str]) -> list[System]:
 
 def check_reference(choice: str, systems: Sequence[System]) -> None:
     """
-    Checks what differences are to be taken from.
+    Checks the reference system for differences.
 
     Raises:
         ComparisonError: if it is neither ``first`` nor ``best`` nor the name of a system.

@@ -124,7 +124,7 @@ class Ensemble:
         The weighted sum of the members' similarities on one split; models are loaded one after another.
 
         Raises:
-            SimilarityError: if saved similarities are of other queries or clips.
+            SimilarityError: if saved similarities belong to other queries or clips.
             ValueError: for a member that cannot be loaded.
         """
         parts = [
@@ -137,10 +137,10 @@ class Ensemble:
 
     def embed_captions(self, captions: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """
-        Vectors whose inner product with those of [`embed_clips`] is the weighted mean of the members' cosines.
+        Vectors whose inner product with the vectors of [`embed_clips`] is the weighted mean of the members' cosines.
 
-        Each member's unit vectors are scaled by the square root of its share of the weights and put one after
-        another: an ensemble can be indexed like one model.
+        Each member's unit vectors are scaled by the square root of its share of the weights and concatenated:
+        an ensemble can be indexed like one model.
 
         Returns:
             float32 ``(captions, sum of the members' widths)``, unit length.

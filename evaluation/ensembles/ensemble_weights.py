@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from ..metrics.retrieval_metrics import metrics_from_ranks, relevant_ranks_from_similarities
 
 # AISTAT report (arXiv 2509.16649), E1: by system (SID) and tower. Each is the product of a weight of the
-# system within its tower and of the tower's. Those of E2 to E4 are not known to us.
+# system within its tower and the tower's weight. The weights of E2 to E4 are not known.
 E1_WEIGHTS = {
     ("sid2", "passt"): 0.2275,
     ("sid2", "eat"): 0.07,

@@ -1,4 +1,4 @@
 """Figures as pure functions: ranks, recall, average precision, bootstrap intervals, tiled similarities.
 
-Nothing else of the package may be imported here, so every room may use it.
+This room imports no other part of the package, so every room may use it.
 """

@@ -118,7 +118,7 @@ def bootstrap_group_means(
         By metric the mean over queries and the 2.5 % and 97.5 % points of its resampled means.
 
     Raises:
-        ValueError: if the number of groups' labels is not that of the queries, or as [`bootstrap_means`].
+        ValueError: if the numbers of group labels and queries differ, or as in [`bootstrap_means`].
     """
     means = bootstrap_means(values, resamples=1, seed=seed)
     if resamples < 1:

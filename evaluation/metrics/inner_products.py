@@ -9,7 +9,7 @@ from .retrieval_metrics import RelevantRanks, relevant_ranks, relevant_ranks_fro
 
 class InnerProducts:
     """
-    The matrix ``row_vectors @ column_vectors.T``, of which only what is asked for ever exists.
+    The matrix ``row_vectors @ column_vectors.T``, of which only requested parts are computed.
 
     It has an array's ``shape`` and ``T``; a number as index gives that row's scores, a list the matrix of those
     rows; ``np.asarray`` makes all of it.
@@ -68,10 +68,10 @@ def ranks_of(scores: Scores, relevant: Sequence[Sequence[int]]) -> RelevantRanks
     """
     The ranks of every row's relevant columns, see ``evaluation/metrics/retrieval_metrics.py``.
 
-    Those of inner products come from exact arithmetic in bounded memory, those of an array from its own numbers.
+    Ranks of inner products use exact arithmetic in bounded memory, ranks of an array its own numbers.
 
     Raises:
-        ValueError: for a row without a relevant column, or with one that does not exist.
+        ValueError: for a row without a relevant column, or with a column that does not exist.
     """
     if isinstance(scores, InnerProducts):
         return relevant_ranks(scores.row_vectors, scores.column_vectors, relevant)

@@ -1,6 +1,6 @@
 """Moment retrieval metrics: how well predicted time spans match the true moments of a query.
 
-The measures are those of DCASE 2026 Task 6 and of the video moment retrieval benchmarks before it
+The measures follow DCASE 2026 Task 6 and earlier benchmarks of video moment retrieval
 (QVHighlights, Lei et al., 2021):
 
 * **IoU** of two spans: the length of their intersection divided by the length of their union. Spans that only
@@ -9,7 +9,7 @@ The measures are those of DCASE 2026 Task 6 and of the video moment retrieval be
 * ``mIoU``: the largest IoU of the first prediction with a true moment.
 * ``AP@t``: interpolated average precision (PASCAL VOC 2011) over the first ten predictions. Predictions are
   taken in their order; each one claims the free true moment of largest IoU, if that IoU is at least t.
-  Of true moments with equal IoU the one that is listed last is claimed first.
+  Of several true moments with equal IoU the last one in the list is claimed first.
 * ``mAP``: the mean of ``AP@t`` over t = .5, .55, ..., .95.
 
 A query without a prediction scores 0 on every measure. The published code averages over the queries that were
@@ -113,7 +113,7 @@ def query_moment_values(
 
     Raises:
         ValueError: naming the query at fault: no true moment, an invalid span; or if the numbers of queries
-            differ or there is none.
+            differ or there are no queries.
     """
     if len(predicted) != len(true):
         raise ValueError(f"predictions of {len(predicted)} queries against {len(true)} queries.")
@@ -172,7 +172,7 @@ def ceiling_ious(
     """
     best = []
     for start, end in _checked_spans("true", true):
-        # Spans that begin behind the moment's end, or end before its start, do not overlap it.
+        # Spans that start after the moment's end, or end before its start, do not overlap it.
         own_starts = starts[(starts < end) & (starts >= start - longest)]
         own_ends = ends[(ends > start) & (ends <= end + longest)]
         lengths = own_ends[None, :] - own_starts[:, None]

@@ -11,8 +11,8 @@ scores are made tile by tile and only the ranks of the relevant items are kept.
 bit, depending on their position in the matrix and on the shape of the product, so ties and near-ties would
 hang on the chunk size, the library and the device. Embeddings are therefore rounded to integers of at most
 26 bits of norm (a grid of 1.5e-8 for unit vectors, finer than the error of a float32 product). By
-Cauchy-Schwarz every partial sum of an inner product then stays below 2**53 and float64 holds it without any
-rounding: a score is one and the same number however, wherever and in whatever order it is computed, and so
+Cauchy-Schwarz every partial sum of an inner product then stays below 2**53, and float64 represents it without
+rounding: a score is the same number on any device and in any order of summation, and so
 are the ranks.
 
 **Metrics.** With the 0-based ranks r_1 < r_2 < ... of a query's R relevant items:
@@ -35,7 +35,7 @@ import torch
 
 Array = np.ndarray | torch.Tensor
 
-_TILE = 8192  # rows or columns of a tile: keeps the float64 copies of embeddings small beside the scores
+_TILE = 8192  # rows or columns of a tile: keeps float64 copies of embeddings small compared with the scores
 _SLAB = 2**20  # scores compared at a time: stays in cache
 _NORM_BITS = 26  # inner products of two such norms stay below 2**53, the grid's own rounding included
 

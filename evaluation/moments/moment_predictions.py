@@ -40,7 +40,7 @@ def read_moment_predictions(
 
     Args:
         path: file of JSON lines.
-        queries: those that were asked.
+        queries: the queries that the predictions answer.
 
     Raises:
         MomentFileError: for a line of an unknown query or recording, a query that occurs twice or has no line,
@@ -133,7 +133,7 @@ def write_moment_predictions(
 
 
 def _prediction(place: str, window: object, query: MomentQuery) -> Span:
-    # Durations are rounded to seconds: what is found in the last part of a second may start behind them.
+    # Durations are rounded to seconds: a span in the last part of a second may start after them.
     start, end = checked_span(
         place,
         "the prediction",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# The published files round times to whole seconds, so that a moment may end up to a second behind the sound.
+# The published files round times to whole seconds, so that a moment may end up to a second after the sound.
 ROUNDING_SECONDS = 1.0
 
 

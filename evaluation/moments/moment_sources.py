@@ -21,7 +21,7 @@ class MomentSource:
     """
     Attributes:
         title: for display.
-        files: where a split may be below the directory, ``{split}`` for its name; the first that is there counts.
+        files: places of a split below the directory, ``{split}`` being its name; the first existing one is read.
     """
 
     title: str
@@ -48,7 +48,7 @@ MOMENT_SOURCES: Mapping[str, MomentSource] = {
 
 def moment_splits(name: str, directory: str | os.PathLike[str]) -> dict[str, Path]:
     """
-    The splits of a dataset that are there, with their files.
+    The splits of a dataset that exist, with their files.
 
     Args:
         name: "castella", "clotho-moment", or "moments" for what `auricle data generate-moments` writes.

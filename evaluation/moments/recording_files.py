@@ -10,8 +10,8 @@ from ...processing.sound_file_names import SOUND_ENDINGS, WORD_ENDINGS
 class RecordingFiles(NamedTuple):
     """
     Attributes:
-        found: by ``vid`` the sound files of that name, sorted; recordings without one are skipped.
-        others: sound files that belong to no recording that was asked for.
+        found: sound files by their ``vid``, sorted; recordings without a file are omitted.
+        others: sound files that belong to no requested recording.
     """
 
     found: dict[str, list[Path]]

@@ -17,7 +17,7 @@ class Table:
 
     Attributes:
         title: one line; "" for none.
-        header: of the columns, the first of which holds names.
+        header: titles of the columns; the first column contains names.
         rows: as many cells as the header.
         best: (row, column) of cells to be set off.
     """
@@ -30,7 +30,7 @@ class Table:
 
 def comparison_tables(report: Mapping[str, Any]) -> list[Table]:
     """
-    The tables of a comparison; the first holds every figure and fact, without intervals.
+    The tables of a comparison; the first contains all figures and facts, without intervals.
 
     Args:
         report: as [`compare_systems`] returns it.
@@ -215,7 +215,7 @@ def _parts(finished: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def _short(name: str) -> str:
-    """A name of at most 60 characters: of long paths the end tells more."""
+    """A name of at most 60 characters: of long paths the end is kept."""
     name = " ".join(name.split())
     return name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}"
 

@@ -66,7 +66,7 @@ def check_page_path(out: Path) -> None:
 
 def write_picture_page(out: Path, title: str, parts: Sequence[Part], *, script: str = "") -> None:
     """
-    Writes a page, whole or not at all; plotly's program (4.5 MB) is in it.
+    Writes a page, atomically; it includes plotly's program (4.5 MB).
 
     Args:
         out: where, ending in ``.html``.

@@ -48,7 +48,7 @@ def _index_lines(origin: Mapping[str, Any]) -> list[str]:
             f"{index['missing']:,} of {index['clips']:,} clips of the split are not in the index: skipped"
         )
     if index["approximate"]:
-        lines.append("search over this index is approximate; these figures are those of --exact")
+        lines.append("search over this index is approximate; these figures are for exact search (--exact)")
     return lines
 
 

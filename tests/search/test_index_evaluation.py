@@ -189,7 +189,7 @@ def test_a_split_without_a_sound_in_the_index_and_parts_of_files_are_named(place
     for path in (tmp_path / "others").glob("*.wav"):
         write_sound(path, 0.9, seed=sum(path.name.encode()))
     failed = run("--index", place / "index", tmp_path / "others", "--skip-missing", code=2)
-    assert "has none of the 3 sounds of the split" in failed.stderr
+    assert "contains none of the 3 sounds of the split" in failed.stderr
 
     table = load_captioned_folder(place / "sounds", split="test")
     rows = [

@@ -22,7 +22,7 @@ class GradientCache:
     Trains on a batch whose activations do not fit in memory, with the loss and the gradients of the whole batch.
 
     GradCache (Gao et al., arXiv 2101.06983, section 3.2) runs every micro-batch twice. [`forward`] keeps embeddings
-    only. The loss compares the embeddings of the whole batch, and its backward pass ends at them. [`backward`] runs each
+    only. The loss compares the embeddings of the whole batch, and its backward pass ends there. [`backward`] runs each
     micro-batch again and continues with the gradients of its embeddings, so activations of one micro-batch at a time
     are in memory. The second run starts from the states of the random number generators that the first one started
     from: dropout and token drop are the same.

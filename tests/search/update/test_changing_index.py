@@ -203,7 +203,7 @@ def test_what_an_interrupted_start_left_is_in_nobodys_way(model, tmp_path):
     assert index.update([sounds], progress=False).added == 3
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    with pytest.raises(SearchError, match="the folder holds other files"):
+    with pytest.raises(SearchError, match="the folder contains other files"):
         SoundIndex.create(tmp_path / "other", model)
 
 
