@@ -9,7 +9,7 @@ import torch
 from ..modeling import AuricleConfig, AuricleModel
 from ..modeling.int8 import quantize_linear_layers
 from ..processing import AuricleProcessor
-from .checkpoint_faults import check_complete, named_fault
+from .checkpoint_faults import check_complete, named_fault, quiet_loading
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -43,7 +43,7 @@ def load_pretrained(
         raise ValueError(f"{name}: holds a model of type {kind!r}; expected {AuricleConfig.model_type!r}.")
     with named_fault(name, "config.json"):
         config = AuricleConfig.from_pretrained(name, revision=revision)
-    with named_fault(name, "weights"):
+    with named_fault(name, "weights"), quiet_loading():
         # Tensors of another shape are reported like missing ones, so that the message can name them.
         model, report = AuricleModel.from_pretrained(
             name,

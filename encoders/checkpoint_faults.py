@@ -1,12 +1,15 @@
 """Turns the many kinds of loading errors into one line about what is wrong with a checkpoint."""
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
 
 
 @contextmanager
@@ -59,16 +62,32 @@ def check_complete(name: str, report: Mapping[str, Any]) -> None:
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """
-    Omits what transformers warns of while it loads, such as a table of all tensors that a part of a model does
-    not need; [`check_complete`] reports missing weights.
+    Silences transformers while it loads weights: its bar, and its report of unused tensors.
+
+    [`check_complete`] reports missing weights, and the bars of downloads stay as they are. Everything is restored
+    afterwards.
     """
     logger = logging.getLogger("transformers")
-    level = logger.level
+    level, bars = logger.level, transformers_logging.is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)
+    if bars:
+        _show_bars(False)
     try:
         yield
     finally:
         logger.setLevel(level)
+        if bars:
+            _show_bars(True)
+
+
+def _show_bars(shown: bool) -> None:
+    """Switches the bars of transformers, which would switch those of downloads as well."""
+    downloads = not are_progress_bars_disabled()
+    with warnings.catch_warnings():
+        # huggingface_hub warns if an environment variable fixes its bars.
+        warnings.simplefilter("ignore")
+        (transformers_logging.enable_progress_bar if shown else transformers_logging.disable_progress_bar)()
+        (enable_progress_bars if downloads else disable_progress_bars)()
 
 
 __all__ = ["check_complete", "first_line", "named_fault", "quiet_loading"]

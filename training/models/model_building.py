@@ -16,6 +16,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from ...conversion import ConversionError, ConversionReport, load_published, sha256_of
 from ...encoders.auricle_checkpoint import load_pretrained
 from ...encoders.auricle_encoder import AuricleEncoder
+from ...encoders.checkpoint_faults import quiet_loading
 from ...modeling import AUDIO_CONFIGS, AUDIO_MODELS, AuricleConfig, AuricleModel
 from ...processing import AuricleFeatureExtractor, AuricleProcessor
 from ..recipe.reading import RecipeError
@@ -257,9 +258,10 @@ def _load_encoder(
             those at random and only log it.
     """
     try:
-        encoder, report = encoder_class.from_pretrained(
-            location, dtype=torch.float32, output_loading_info=True, **options
-        )
+        with quiet_loading():
+            encoder, report = encoder_class.from_pretrained(
+                location, dtype=torch.float32, output_loading_info=True, **options
+            )
     except (OSError, RuntimeError, SafetensorError) as error:
         raise PretrainedError(f"{what}: cannot be loaded ({_first_line(error)}).{hint}") from error
     missing = sorted(report["missing_keys"])
