@@ -70,7 +70,29 @@ def make_server(index: ResidentIndex) -> Any:
         raise ImportError("--mcp needs the package mcp: pip install 'auricle[mcp]'.") from error
     from mcp_types import ToolAnnotations
 
-    server = MCPServer("auricle", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
+    class StrictServer(MCPServer):
+        """A server that refuses unknown arguments; by itself the library ignores them."""
+
+        async def list_tools(self) -> Any:
+            """The tools, whose schemas allow no other arguments."""
+            tools = await super().list_tools()
+            return [
+                tool.model_copy(update={"input_schema": {**tool.input_schema, "additionalProperties": False}})
+                for tool in tools
+            ]
+
+        async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+            """Calls a tool; raises ToolError for an argument that it does not have."""
+            for tool in await self.list_tools():
+                if tool.name == name:
+                    known = tool.input_schema.get("properties", {})
+                    unknown = [argument for argument in arguments if argument not in known]
+                    if unknown:
+                        accepted = ", ".join(known) or "none"
+                        raise ToolError(f"{name} has no argument {unknown[0]!r}; its arguments: {accepted}.")
+            return await super().call_tool(name, arguments, context)
+
+    server = StrictServer("auricle", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
     reads = ToolAnnotations(readOnlyHint=True, idempotentHint=True, openWorldHint=False)
     questions, recordings = anyio.CapacityLimiter(2), anyio.CapacityLimiter(1)
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ..errors import SearchError
 
+PROGRAMS = ("/api", "/mcp")  # beginnings of addresses that programs ask, not browsers
 NAMES = ("127.0.0.1", "localhost")
 PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
 
@@ -29,11 +30,47 @@ def host_check(host: str) -> list[Any]:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     own = is_loopback(host)
-    checks = [Middleware(OwnPagesOnly, framing=not own)]
-    if not own:
-        return checks
-    allowed = list(dict.fromkeys([*NAMES, bracketed(host.lower())]))
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False), *checks]
+    checks = [Middleware(RefusalsAsJson), Middleware(OwnPagesOnly, framing=not own)]
+    if own:
+        allowed = list(dict.fromkeys([*NAMES, bracketed(host.lower())]))
+        checks.insert(1, Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False))
+    return checks
+
+
+class RefusalsAsJson:
+    """
+    Turns errors in plain text into the JSON form of the API, ``{"error": MESSAGE}``, for requests of programs.
+
+    Args:
+        app: an ASGI application.
+    """
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """See the ASGI specification, version 3."""
+        if scope["type"] != "http" or not scope["path"].startswith(PROGRAMS):
+            await self.app(scope, receive, send)
+            return
+        status = 0
+
+        async def send_as_json(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                kinds = [value for name, value in message["headers"] if name.lower() == b"content-type"]
+                status = message["status"] if kinds and kinds[0].startswith(b"text/plain") else 0
+                if status:
+                    return
+            if status and message["type"] == "http.response.body":
+                from starlette.responses import JSONResponse
+
+                text, code, status = message.get("body", b"").decode(), status, 0
+                await JSONResponse({"error": text}, status_code=code)(scope, receive, send)
+                return
+            await send(message)
+
+        await self.app(scope, receive, send_as_json)
 
 
 class OwnPagesOnly:
@@ -154,4 +191,13 @@ def no_proxy(host: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-__all__ = ["OwnPagesOnly", "bracketed", "check_place", "host_check", "is_foreign", "is_loopback", "no_proxy"]
+__all__ = [
+    "OwnPagesOnly",
+    "RefusalsAsJson",
+    "bracketed",
+    "check_place",
+    "host_check",
+    "is_foreign",
+    "is_loopback",
+    "no_proxy",
+]

@@ -1,5 +1,6 @@
 """The rule for comparing names of files: exact, then the same text, then another case, then without blanks."""
 
+import ntpath
 import unicodedata
 from pathlib import PureWindowsPath
 
@@ -88,5 +89,11 @@ def test_equal_texts_are_equal_strings():
 )
 def test_a_portable_name_is_accepted_by_windows_too(name, portable):
     assert portable_name(name) == portable == portable_name(portable)
-    on_windows = PureWindowsPath(portable)
-    assert on_windows.name == portable and not on_windows.is_reserved()
+    assert PureWindowsPath(portable).name == portable and not is_reserved_on_windows(portable)
+
+
+def is_reserved_on_windows(name: str) -> bool:
+    """By the standard library: a function from Python 3.13 on, which deprecates the method."""
+    if hasattr(ntpath, "isreserved"):
+        return ntpath.isreserved(name)
+    return PureWindowsPath(name).is_reserved()

@@ -37,6 +37,7 @@ def test_a_client_lists_the_tools(running):
     assert set(tools) == {"search_sounds", "similar_sounds", "find_moments", "library_status"}
     for tool in tools.values():
         assert tool.description and tool.annotations.read_only_hint, tool
+        assert tool.input_schema["additionalProperties"] is False
     search = tools["search_sounds"].input_schema
     assert search["required"] == ["query"] and search["properties"]["top"]["default"] == 10
     assert {"glob", "tag", "license", "min_duration", "max_duration", "negative"} <= set(search["properties"])
@@ -74,9 +75,13 @@ def test_errors_are_told_and_other_files_are_not_reached(running):
         ("similar_sounds", {"path": secret}),
         ("find_moments", {"path": "/etc/passwd", "query": "rain"}),
         ("search_sounds", {"query": "rain", "top": 0}),
+        ("search_sounds", {"query": "rain", "folder": "x"}),
+        ("library_status", {"verbose": True}),
     )
-    assert [result.is_error for result in results] == [True] * 4
+    assert [result.is_error for result in results] == [True] * 6
     told = [result.content[0].text for result in results]
+    assert told[4].startswith("search_sounds has no argument 'folder'; its arguments: query, top, negative, ")
+    assert told[5] == "library_status has no argument 'verbose'; its arguments: none."
     assert "has no word to search for" in told[0]
     assert all("is not in the index" in text for text in told[1:3]) and "top" in told[3]
 
