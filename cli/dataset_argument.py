@@ -41,8 +41,8 @@ def load_dataset_argument(
             AudioCaps or WavCaps; or the word ``scenes`` for the generated scenes with their usual settings
             (``./scenes`` is a folder of that name).
         split: the one split to load; None loads all.
-        stage: of the recipe, whose data section may differ from the shared one.
-        overrides: of the recipe's fields, as [`read_recipe`] takes them.
+        stage: stage of the recipe, whose data section may differ from the shared one.
+        overrides: overrides of the recipe's fields, as [`read_recipe`] takes them.
         captions_only: also accept a CSV file of captions without sounds.
         progress: show progress bars.
 

@@ -35,7 +35,7 @@ def ask_running_engine(
     Asks the engine of an index, if one runs that would answer as this command does.
 
     Args:
-        index_dir: of the index.
+        index_dir: directory of the index.
         kind: "search", "similar" or "moments".
         question: fields of that request of the API.
         text_tower, template, trust_remote_code: options of the command.
@@ -72,7 +72,7 @@ def grouped_answers(
 
     Args:
         index_dir, kind, question, how: as above.
-        grouping: of the results.
+        grouping: grouping of the results.
 
     Returns:
         Results, results with their copies, and reasons for an empty result; None if the command has to open the index

@@ -158,8 +158,8 @@ def why_none(
 
     Args:
         sounds: the index.
-        filters: of the query.
-        min_score: of the query, or None.
+        filters: filters of the query.
+        min_score: minimum score of the query, or None.
         ask: asks it again, with other values of ``top`` and ``min_score``.
     """
     from ..search.engine.resident_index import why_none as find_why

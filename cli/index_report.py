@@ -19,7 +19,7 @@ def show_report(report: "IndexReport", json_file: Path | None) -> None:
     Prints the report of an update: numbers to stdout, skipped files, metadata rows and counts to stderr.
 
     Args:
-        report: of the update.
+        report: report of the update.
         json_file: takes the whole of it as JSON; None writes none.
 
     Raises:

@@ -71,7 +71,7 @@ def single_command(target: Callable, name: str, *, open_options: bool = False) -
 
     Args:
         target: a function that typer can read.
-        name: of the command.
+        name: name of the command.
         open_options: see [`LazyCommand`].
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -86,7 +86,7 @@ def build_command(target: Callable | typer.Typer, name: str, *, open_options: bo
 
     Args:
         target: a function that typer can read, or a group.
-        name: of the command.
+        name: name of the command.
         open_options: see [`LazyCommand`].
     """
     if not isinstance(target, typer.Typer):

@@ -77,8 +77,8 @@ def answer_file(
 
     Args:
         sounds: the index.
-        path: of the file.
-        options: of [`SoundIndex.search_many`].
+        path: path of the file.
+        options: options of [`SoundIndex.search_many`].
         as_json: print one line of JSON a query: ``line``, ``query``, ``results``, perhaps ``error``.
         export: also write all answers to this ``.csv`` or ``.jsonl`` file; or None.
 

@@ -22,7 +22,7 @@ def ask_at_once(arguments: Sequence[str]) -> int | None:
     Runs a command that asks an index, if an engine of that index runs and the arguments are simple ones.
 
     Args:
-        arguments: of the command line; the first one is search, similar or moments.
+        arguments: arguments of the command line; the first one is search, similar or moments.
 
     Returns:
         The exit code; None if nothing was done, and typer has to read the arguments.

@@ -19,7 +19,7 @@ def show_reading(report: "ReadingReport", json_file: Path | None = None) -> None
     Prints remarks and the counts by reason to stderr; the command itself prints which files it skipped.
 
     Args:
-        report: of the command.
+        report: report of the command.
         json_file: takes the whole report as JSON; None writes none.
 
     Raises:

@@ -65,7 +65,7 @@ def check_kind(wanted: str, names: Collection[str], file: str) -> None:
 
     Args:
         wanted: a tower's name or ``"retrieval"``.
-        names: of the weights.
+        names: names of the weights.
         file: for the message.
 
     Raises:

@@ -34,8 +34,8 @@ class ConversionReport:
 
     Attributes:
         tower: ``"passt"``, ``"beats"`` or ``"eat"``, or ``"retrieval"`` for a whole retrieval model.
-        source_sha256: of the checkpoint file, hexadecimal; of its joined parts if it came in parts.
-        weights_sha256: of the written ``model.safetensors``; None if nothing was written.
+        source_sha256: SHA-256 of the checkpoint file, hexadecimal; of its joined parts if it came in parts.
+        weights_sha256: SHA-256 of the written ``model.safetensors``; None if nothing was written.
         parameters: number of weights, the fixed tables included.
         dropped: published name of each tensor that was omitted, to the reason.
         notes: what was done to the names of the weights, and what a user should know, a sentence each.

@@ -28,9 +28,9 @@ def plan_eat(
     Config and weights of an EAT.
 
     Args:
-        checkpoint: of EAT, in either published form.
+        checkpoint: checkpoint of EAT, in either published form.
         heads: number of attention heads, if the file does not give it and it differs from one per 64 channels.
-        pooling: of the config.
+        pooling: pooling of the config.
 
     Raises:
         ConversionError: if the settings ask for another architecture, or the geometry cannot be read.

@@ -36,7 +36,7 @@ class KeyPlan:
     A model's config and weights as taken from a checkpoint.
 
     Attributes:
-        config: of the model.
+        config: config of the model.
         tensors: float32 tensors by our names.
         dropped: published name to the reason why it is omitted.
         published_name: our name of a tensor to the published one, for messages.

@@ -21,9 +21,9 @@ def plan_passt(
     Config and weights of a PaSST.
 
     Args:
-        checkpoint: of PaSST.
+        checkpoint: checkpoint of PaSST.
         heads: number of attention heads where it is not one for every 64 channels.
-        frames: of a full segment; another number is taken where the table of positions is not made for it.
+        frames: frames of a full segment; another number is taken where the table of positions is not made for it.
 
     Raises:
         ConversionError: if the geometry cannot be read from the shapes.

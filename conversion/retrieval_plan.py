@@ -57,7 +57,7 @@ class RetrievalPlan(KeyPlan):
 
     Attributes:
         publisher: ``"salsa"`` or ``"DCASE 2025 baseline"``.
-        segment_seconds: of the audio tower's segments.
+        segment_seconds: length in seconds of the audio tower's segments.
         max_text_tokens: captions are cut to so many.
         notes: what a user should know, a sentence each.
     """

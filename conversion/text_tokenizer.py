@@ -18,7 +18,7 @@ def load_text_tokenizer(location: str | os.PathLike[str], config: PreTrainedConf
 
     Args:
         location: a directory with ``tokenizer.json``, or with the files of words of the tower's kind; or a Hub id.
-        config: of the text tower, RoBERTa or BERT.
+        config: config of the text tower, RoBERTa or BERT.
 
     Returns:
         The tokenizer, and what a user should know, a sentence each.

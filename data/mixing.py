@@ -171,8 +171,8 @@ class EpochRows:
 
     Args:
         sources: the dataset of each row.
-        weights: of each row, above 0, one number a dataset; None weighs all rows 1.
-        seed: of the choice.
+        weights: weight of each dataset's rows, above 0; None is 1 for all.
+        seed: seed of the choice.
 
     Raises:
         DataError: if a weight leaves a dataset no row an epoch.

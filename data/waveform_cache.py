@@ -31,7 +31,7 @@ class WaveformCache:
     training only. Evaluation and search read the files themselves.
 
     Args:
-        directory: of a finished cache.
+        directory: directory of a finished cache.
 
     Raises:
         DataError: if samples are missing from its file.
@@ -98,7 +98,7 @@ class WaveformCache:
             clips: audio references with ``path``, ``offset`` and ``duration``.
             sampling_rate: in Hz.
             downmix: ``"mean"`` keeps one channel of each clip, ``"active"`` all, to be mixed segment by segment.
-            resampler: of the feature extractor.
+            resampler: resampler of the feature extractor.
             cache_dir: see [`cache_root`].
             contents: a digest of the contents of the clips' files, in their order: a cache of other contents
                 under the same names, sizes and times is rebuilt. None, or a cache from before digests were recorded,

@@ -170,7 +170,7 @@ def embed_frames(
         processor: its own.
         waveforms: float32 ``(windows, samples of a window)``.
         lengths: real samples of each window.
-        frame_seconds: of a frame.
+        frame_seconds: length of a frame.
 
     Returns:
         float32 ``(windows, frames of a window, width)``; padded with zeros.
@@ -224,7 +224,7 @@ def frames_per_window(audio_config: Any, window_seconds: float) -> int:
     Frames that a window is divided into: as near to half a second as divides it, and no finer than its columns.
 
     Args:
-        audio_config: of a tower.
+        audio_config: config of a tower.
         window_seconds: length of a window.
     """
     return max(1, min(round(window_seconds / FRAME_SECONDS), audio_config.num_time_patches))
@@ -245,8 +245,8 @@ def frame_weights(
     without such a column takes the nearest one.
 
     Args:
-        audio_config: of the tower: ``patch_size`` and, where it has one, ``time_stride``, in mel frames.
-        columns: of patches, as the tower returned them.
+        audio_config: config of the tower: ``patch_size`` and, where it has one, ``time_stride``, in mel frames.
+        columns: columns of patches, as the tower returned them.
         frame_seconds: length of a frame.
         mel_hop_seconds: time between mel frames.
         real_seconds: how much of the segment is sound.

@@ -47,7 +47,7 @@ class AuricleEncoder(AudioTextEncoder):
         processor: the model's own.
         name: where it was loaded from.
         revision: commit of the Hub repository.
-        license: of the weights.
+        license: license of the weights.
         tower_precision: "bfloat16" or "float16" lets both towers of this model compute in it from now on; see
             [`compute_towers_in`].
     """
@@ -140,7 +140,7 @@ class AuricleEncoder(AudioTextEncoder):
         Loads only the text side, if the directory has not changed since its fingerprint was computed.
 
         Args:
-            directory: of a saved model.
+            directory: directory of a saved model.
             fingerprint: that it has to have.
 
         Returns:

@@ -13,7 +13,7 @@ class Download:
 
     Attributes:
         license: as its card names it, or None.
-        num_bytes: of the files that are not in the cache yet; 0 if all are, None if the Hub does not say.
+        num_bytes: size of the files that are not in the cache yet; 0 if all are, None if the Hub does not say.
     """
 
     license: str | None

@@ -36,8 +36,8 @@ class AudioTextEncoder(ABC):
     Attributes:
         name: the directory or Hub id that it was loaded from, without a revision; "" for a model made in memory.
         revision: commit of the Hub repository, or None for a directory.
-        license: of the weights, as the model's card names it; None if unknown.
-        precision: of the weights: "float32", "bfloat16", "float16" or "int8".
+        license: license of the weights, as the model's card names it; None if unknown.
+        precision: precision of the weights: "float32", "bfloat16", "float16" or "int8".
         sampling_rate: Hz of the waveforms that it takes.
         window_seconds: length of a window; no waveform may be longer.
         min_tail_seconds: shortest remainder at a recording's end that becomes a window.
@@ -174,7 +174,7 @@ class AudioTextEncoder(ABC):
         Rounds as an earlier version did, if that gives a fingerprint: for what was made by it.
 
         Args:
-            fingerprint: of ``earlier_fingerprints``; any other one changes nothing.
+            fingerprint: fingerprint of ``earlier_fingerprints``; any other one changes nothing.
         """
         return
 
@@ -258,7 +258,7 @@ class AudioTextEncoder(ABC):
         A sound file's samples at ``sampling_rate``, piece by piece in bounded memory.
 
         Args:
-            path: of a sound file.
+            path: path of a sound file.
             offset: where to begin, seconds.
             duration: how much, seconds; None reads to the end.
 
@@ -280,7 +280,7 @@ class AudioTextEncoder(ABC):
 
         Args:
             samples: as [`pieces`] gives them, at most a window of them.
-            name: of the recording, for a warning that its channels cancel.
+            name: name of the recording, for a warning that its channels cancel.
         """
         from ..processing import mix_channels
 

@@ -134,7 +134,7 @@ def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> Au
     Its weights are memory-mapped, and the audio tower's weights are not read.
 
     Args:
-        directory: of a saved model.
+        directory: directory of a saved model.
         fingerprint: that it has to have.
 
     Returns:

@@ -52,7 +52,7 @@ def license_of(name: str | os.PathLike[str], revision: str | None = None) -> str
 
     Args:
         name: a directory, or a Hub id, whose card is taken only from the cache.
-        revision: of the Hub repository.
+        revision: revision of the Hub repository.
     """
     from huggingface_hub import metadata_load, try_to_load_from_cache
 

@@ -27,7 +27,7 @@ class OnnxEncoder(AudioTextEncoder):
 
     Args:
         directory: written by `auricle export`.
-        num_threads: of the runtime; None leaves it to it.
+        num_threads: number of threads of the runtime; None leaves the choice to it.
 
     Raises:
         EncoderError: if the directory contains no export.

@@ -17,7 +17,7 @@ class OnnxTextTower:
 
     Args:
         directory: written by `auricle export`, with the text tower.
-        num_threads: of the runtime; None leaves it to it.
+        num_threads: number of threads of the runtime; None leaves the choice to it.
 
     Raises:
         ImportError: if onnxruntime is not installed.
@@ -95,7 +95,7 @@ class OnnxAudioTower:
 
     Args:
         directory: written by `auricle export`, with the audio tower.
-        num_threads: of the runtime; None leaves it to it.
+        num_threads: number of threads of the runtime; None leaves the choice to it.
 
     Raises:
         ImportError: if onnxruntime is not installed.

@@ -18,7 +18,7 @@ class TruncatedEncoder(AudioTextEncoder):
     whole vector, not made of its windows' cut ones.
 
     Args:
-        encoder: of the whole vectors.
+        encoder: encoder with vectors of full width.
         truncate_dim: how many dimensions are kept, below the encoder's ``embedding_dim``.
     """
 

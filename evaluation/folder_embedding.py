@@ -23,10 +23,11 @@ def write_vectors(
     Writes ``path`` (relative to the folder) and ``embedding`` (float32, unit length), sorted by path.
 
     Args:
-        path: of the Parquet file; appears only when it is complete.
+        path: path of the Parquet file; appears only when it is complete.
         files: paths of the sounds.
         vectors: ``(sounds, width)``.
-        fingerprint: of the model; kept in the file's metadata, so that vectors of two models are not mixed.
+        fingerprint: fingerprint of the model; kept in the file's metadata, so that vectors of two models are not
+            mixed.
         model: its name, likewise.
         encoder: how it was loaded, likewise; see [`AudioTextEncoder.described`].
     """

@@ -24,7 +24,7 @@ def query_values(
     Every query's own metrics, text to audio.
 
     Args:
-        similarities: of the split.
+        similarities: similarities of the split.
         relevant: by place of a query the places of its right clips; queries that it does not name are left
             out. None is the single annotation: all queries, each with the clip that it was written for.
 
@@ -73,11 +73,11 @@ def evaluate_similarities(
     Every figure has a 95 % bootstrap interval over its queries.
 
     Args:
-        similarities: of the split; each clip occurs once.
+        similarities: similarities of the split; each clip occurs once.
         relevant: multiple annotations as [`match_relevance`] returns them, or None.
         against: another system's similarities of the same queries and clips; adds the paired differences.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         A mapping of numbers, texts and lists that can be written as JSON.
@@ -117,7 +117,7 @@ def split_values(
     Every query's own metrics, by the parts of a report that [`evaluate_similarities`] describes.
 
     Args:
-        similarities: of the split.
+        similarities: similarities of the split.
         relevant: multiple annotations, or None.
 
     Returns:
@@ -152,8 +152,8 @@ def summarize_values(
     Args:
         values: one system's.
         against: another system's of the same queries; adds the paired differences.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
     """
     options = {"resamples": resamples, "seed": seed}
     report: dict[str, dict[str, Any]] = {}

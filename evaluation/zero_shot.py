@@ -24,7 +24,7 @@ def classify_sounds(
     the probability that the sound occurs at all.
 
     Args:
-        encoder: of any kind.
+        encoder: any encoder.
         sounds: in any form that the encoder takes, such as paths.
         labels: names of the classes, at least two, none twice.
         template: makes a sentence of a label; ``{}`` stands for it.

@@ -71,7 +71,7 @@ class ContentDigests:
             paths: files; each is read once at most, however often it is named.
             num_workers: threads that read.
             progress: show a progress bar.
-            description: of the bar.
+            description: description of the bar.
 
         Returns:
             By path as given 64 hexadecimal digits, or None for a file that cannot be read.

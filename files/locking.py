@@ -22,8 +22,8 @@ def directory_lock(directory: Path, name: str, *, seconds: float) -> Iterator[No
     Holds a lock file in a directory, which is made if missing; a process that ends in any way lets go of it.
 
     Args:
-        directory: of this machine or of a shared disk.
-        name: of the lock file.
+        directory: directory on this machine or on a shared disk.
+        name: name of the lock file.
         seconds: how long to wait for another process.
 
     Raises:

@@ -36,7 +36,7 @@ def match_rows(table: MetadataTable, names: NameTable, folder: str = "") -> Matc
 
     Args:
         table: the rows.
-        names: of the files that there are.
+        names: names of the existing files.
         folder: that the rows' names are relative to.
     """
     found = MatchedRows()

@@ -10,7 +10,7 @@ def harmless_cell(text: str) -> str:
     come from other people. Signed numbers are no formulas.
 
     Args:
-        text: of one cell.
+        text: text of one cell.
     """
     return f"'{text}" if text.startswith(FORMULA_BEGINNINGS) and not _is_number(text) else text
 

@@ -53,7 +53,7 @@ class Unread:
     A file that is not read.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         reason: why, as one of a few; see [`unread_reason`].
     """
 

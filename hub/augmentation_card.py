@@ -42,7 +42,7 @@ def collect_augmentation(directory: str | os.PathLike[str], repo_id: str) -> Pub
     answers and paths are not published either.
 
     Args:
-        directory: of `auricle augment`.
+        directory: output directory of `auricle augment`.
         repo_id: ``owner/name``, for the card's title.
 
     Raises:

@@ -37,7 +37,7 @@ def collect_moment_run(
     The encoder is not part of it: the card and the config name it.
 
     Args:
-        run_dir: of `auricle train` with a recipe of ``task: moments``.
+        run_dir: run directory of `auricle train` with a recipe of ``task: moments``.
         repo_id: ``owner/name``.
         license: the Hub's name of a licence; ``other`` if not given, since the data's are not known.
 
@@ -81,7 +81,7 @@ def render_moment_card(
     The card of a finished moment head as Markdown with the Hub's metadata.
 
     Args:
-        run_dir: of the run.
+        run_dir: directory of the run.
         repo_id: where it will be on the Hub; a placeholder if not given.
         license: the Hub's name of a licence; ``other`` if not given.
     """

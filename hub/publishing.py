@@ -102,7 +102,7 @@ def collect_run(
     sentence-transformers wants; no optimiser, cache, checkpoint, sound, token or path of this machine.
 
     Args:
-        run_dir: of `train.py`.
+        run_dir: run directory of `train.py`.
         repo_id: ``owner/name``.
         stage: whose model to publish; the last stage's if not given.
         license: for the card, instead of the one derived from data and encoders.
@@ -199,7 +199,7 @@ def publish(
         create_pr: propose the commit instead of making it.
         overwrite: replace a repository's other weights.
         repo_type: ``model``, ``dataset`` or ``space``.
-        message: of the commit.
+        message: message of the commit.
 
     Returns:
         The address of the commit or of the pull request.

@@ -50,9 +50,9 @@ def collect_space(model_id: str, repo_id: str, *, extras: tuple[str, ...] = ("ap
     The files of a Space for a published model: the page, the package's sources that it needs, and an empty library.
 
     Args:
-        model_id: of the model on the Hub.
-        repo_id: of the Space, ``owner/name``.
-        extras: of the package, that the Space installs the requirements of.
+        model_id: id of the model on the Hub.
+        repo_id: id of the Space, ``owner/name``.
+        extras: extras of the package whose requirements the Space installs.
 
     Raises:
         PublishError: if one cannot be a repository's name.

@@ -20,8 +20,8 @@ def collect_training_table(run_dir: str | Path, repo_id: str, *, progress: bool 
     The captions that a run was trained and evaluated on, one Parquet file a split.
 
     Args:
-        run_dir: of `train.py`; its data must be where they were.
-        repo_id: of the dataset, ``owner/name``.
+        run_dir: run directory of `train.py`; its data must be where they were.
+        repo_id: id of the dataset, ``owner/name``.
         progress: show progress bars while tables are read.
 
     Raises:

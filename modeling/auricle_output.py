@@ -21,8 +21,8 @@ class AuricleOutput(ModelOutput):
         logit_scale: ``1 / temperature``, a scalar tensor.
         audio_cluster_logits: ``(clips, num_clusters)``; only with ``return_cluster_logits=True``.
         text_cluster_logits: ``(captions, num_clusters)``; only with ``return_cluster_logits=True``.
-        audio_model_output: of the audio tower; ``pooler_output`` is a vector a segment before the projection.
-        text_model_output: of the text tower; ``pooler_output`` is the pooled vector before the projection.
+        audio_model_output: output of the audio tower; ``pooler_output`` is a vector a segment before the projection.
+        text_model_output: output of the text tower; ``pooler_output`` is the pooled vector before the projection.
     """
 
     loss: torch.Tensor | None = None

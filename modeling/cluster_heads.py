@@ -18,7 +18,7 @@ class ClusterHeadLayer(nn.Linear):
         Draws new weights; weights that the loader filled from a checkpoint stay.
 
         Args:
-            generator: of the weights' device; None draws from torch's own.
+            generator: random generator on the weights' device; None draws from torch's own.
         """
         init.normal_(self.weight, std=self.in_features**-0.5, generator=generator)
         init.zeros_(self.bias)

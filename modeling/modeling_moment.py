@@ -242,7 +242,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         Args:
             frames: unit vectors ``(frames, frame_dim)`` of the whole recording, one each ``frame_seconds``.
             question: unit vector ``(frame_dim,)``.
-            duration: of the recording in seconds, the limit of spans. Default: the duration of the frames.
+            duration: duration of the recording in seconds, the limit of spans. Default: the duration of the frames.
             top: spans at most.
 
         Returns:

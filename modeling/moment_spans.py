@@ -84,7 +84,7 @@ def parts_of(frames: int, at_once: int) -> list[tuple[int, int, int, int]]:
     Parts in which a recording is read, and the frames that each part predicts.
 
     Args:
-        frames: of the recording, at least 1.
+        frames: frames of the recording, at least 1.
         at_once: frames of a part, at least 4.
 
     Returns:

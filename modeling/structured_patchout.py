@@ -131,7 +131,7 @@ def kept_positions(
         rows: rows of patches (frequency).
         columns: columns of patches (time).
         selection: what stays.
-        device: of the result.
+        device: device of the result.
 
     Returns:
         Sorted positions ``column * rows + row``, int64 ``(kept,)``; None if everything stays.

@@ -231,7 +231,7 @@ def check_finite(samples: np.ndarray, name: str, start: int | None = None) -> No
     """
     Args:
         samples: float32 ``(samples, channels)``.
-        name: of the sound.
+        name: name of the sound.
         start: place of the first of them in the sound, if they are one piece of many.
 
     Raises:

@@ -31,7 +31,7 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
     Args:
         samples: float32 ``(samples, channels)`` or ``(samples,)``, all finite.
         downmix: one of [`DOWNMIXES`].
-        name: of the file; the remark that its channels cancel carries this name; see `add_remark`.
+        name: name of the file; the remark that its channels cancel carries this name; see `add_remark`.
 
     Returns:
         float32 ``(samples,)``.
@@ -69,7 +69,7 @@ def remark_on_channels(samples: np.ndarray, name: str) -> None:
 
     Args:
         samples: float32 ``(samples, channels)``, all finite.
-        name: of the file.
+        name: name of the file.
     """
     channels = samples.shape[1]
     if channels > 1 and len(samples):

@@ -76,7 +76,7 @@ class ContainerDecoder:
 
     Attributes:
         rate: Hz.
-        channels: of the first frame; later ones are brought to as many.
+        channels: number of channels of the first frame; later frames are converted to as many.
         notes: what a user should know about the file.
 
     Raises:

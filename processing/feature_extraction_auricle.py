@@ -142,7 +142,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
 
         Args:
             tower: ``"passt"``, ``"beats"``, ``"eat"``, or an audio config's ``model_type``.
-            settings: of the constructor; they override the preset.
+            settings: settings of the constructor; they override the preset.
 
         Raises:
             ValueError: for another tower.

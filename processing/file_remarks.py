@@ -12,7 +12,7 @@ def add_remark(name: str, note: str) -> None:
     Passes a remark on a file to all active collectors; without one, logs it as a warning, once per process.
 
     Args:
-        name: of the file.
+        name: name of the file.
         note: what a user should know about it.
     """
     collecting = tuple(_collecting)

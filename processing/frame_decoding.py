@@ -35,7 +35,7 @@ class FrameDecoder:
 
     Attributes:
         rate: Hz.
-        channels: of the first frame; later ones are brought to as many.
+        channels: number of channels of the first frame; later frames are converted to as many.
         frames: samples a channel.
         notes: what a user should know about the file.
 

@@ -32,7 +32,7 @@ class FoundStream:
         end: end (exclusive) of the bytes that may belong to frames.
         reader: reads this stream's headers.
         sync: what every header begins with.
-        header: of the first frame.
+        header: header of the first frame.
     """
 
     first: int

@@ -32,7 +32,7 @@ class Link:
         first: index of its first frame with sound.
         frames: how many.
         skip: samples of delay before the sound begins.
-        samples: of sound.
+        samples: number of samples of sound.
     """
 
     first: int
@@ -64,7 +64,7 @@ class FrameTable:
 
     Args:
         scan: positions of all frames; None if all frames have one size and follow each other.
-        header: of the first frame.
+        header: header of the first frame.
         count: frames.
         links: in their order.
         first: byte of frame 0, without a scan.

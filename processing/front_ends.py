@@ -129,7 +129,7 @@ def real_frame_counts(
 
     Args:
         lengths: int64 ``(segments,)``, real samples, at least ``win_length`` each.
-        samples: of the filled segment.
+        samples: number of samples of the padded segment.
         hop_length, win_length: in samples.
         rule: ``"exact"`` counts frames that contain only real samples; ``"reference"`` follows the published
             BEATs code: equal chunks of samples, independent of the hop, of which one real sample is enough.
@@ -154,7 +154,7 @@ def beats_log_mel(
         waveforms: float32 ``(segments, samples)``, full scale at -1 and 1.
         mel_bank: ``(mel bins, n_fft / 2 + 1)``.
         mean, std: of the log-mel over the training data.
-        settings: of [`kaldi_fbank`].
+        settings: settings of [`kaldi_fbank`].
 
     Returns:
         ``(segments, frames, mel bins)`` float32; digital silence is -2.39169 with the published constants.
@@ -185,7 +185,7 @@ def eat_log_mel(
         lengths: int64 ``(segments,)``, real samples of each segment, at least one frame.
         target_frames: frames of the result; longer segments lose their end.
         mean, std: of the log-mel over the training data.
-        settings: of [`kaldi_fbank`].
+        settings: settings of [`kaldi_fbank`].
 
     Returns:
         ``(segments, target_frames, mel bins)`` float32.

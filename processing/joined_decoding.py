@@ -19,7 +19,7 @@ class JoinedDecoder:
 
     Attributes:
         rate: Hz.
-        channels: of the first one; others are brought to as many.
+        channels: number of channels of the first file; others are converted to as many.
         notes: what a user should know about the file.
 
     Raises:

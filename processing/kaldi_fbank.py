@@ -13,7 +13,7 @@ def kaldi_window(kind: str, length: int, device: torch.device | str = "cpu") -> 
     Args:
         kind: ``"hanning"``, or ``"povey"``, which is the former to the power of 0.85.
         length: in samples.
-        device: of the result.
+        device: device of the result.
 
     Raises:
         ValueError: for another ``kind``.

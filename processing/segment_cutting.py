@@ -39,7 +39,7 @@ class SegmentCutting:
             waveform: float32 ``(samples,)`` or ``(samples, channels)``, at least one sample. The channels of each
                 segment are mixed by its own samples only.
             segment_seconds: another segment length than the own one, for training on shorter crops.
-            name: of the sound, for a warning that its channels cancel.
+            name: name of the sound, for a warning that its channels cancel.
 
         Returns:
             float32 ``(segments, segment samples)``.

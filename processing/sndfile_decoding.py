@@ -22,7 +22,7 @@ class SndfileDecoder:
 
     Attributes:
         rate: Hz.
-        channels: of the first part; later ones are brought to as many.
+        channels: number of channels of the first part; later parts are converted to as many.
         container: as libsndfile calls it, e.g. ``"WAV"``.
         notes: what a user should know about the file.
 

@@ -18,7 +18,7 @@ class SoundLoading:
 
         Args:
             clip: a sound of any form that a call takes.
-            sampling_rate: of bare arrays, in Hz.
+            sampling_rate: sampling rate of bare arrays, in Hz.
             position: place of the clip in its batch, for messages.
 
         Returns:

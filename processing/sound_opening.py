@@ -42,7 +42,7 @@ class SoundDecoder(Protocol):
 
     Attributes:
         rate: Hz.
-        channels: of the first frame; later ones are brought to as many.
+        channels: number of channels of the first frame; later frames are converted to as many.
         frames: samples a channel; None if it is unknown before the end.
         notes: what a user should know about the file.
     """

@@ -214,7 +214,7 @@ def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[
     changes; of sounds without an identity nothing is kept. An error is raised again each time.
 
     Args:
-        files: of how many files results are kept at most.
+        files: number of files whose results are kept at most.
 
     Returns:
         A decorator. `cache_clear` of the decorated function forgets all results.

@@ -65,7 +65,7 @@ class EncoderSettings:
         The settings of an index, if those that are given are its own; with the engine that is given.
 
         Args:
-            directory: of the index, for messages.
+            directory: directory of the index, for messages.
             record: what the index keeps of how it is made.
 
         Raises:

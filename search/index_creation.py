@@ -22,7 +22,7 @@ def load_index_encoder(name: str, **options: Any) -> AudioTextEncoder:
 
     Args:
         name: directory or Hub id.
-        options: of [`load_encoder`].
+        options: options of [`load_encoder`].
 
     Raises:
         SearchError: if there is no model, or it cannot be loaded.

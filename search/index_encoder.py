@@ -36,7 +36,7 @@ class IndexEncoder:
     The encoder of an index, loaded once there is something to embed; for any number of threads.
 
     Args:
-        directory: of the index, for messages.
+        directory: directory of the index, for messages.
         record: what the index keeps of how it is made.
         loader: from a directory or Hub id, and options of [`load_encoder`], to an encoder.
         text_tower: directory of an exported text tower, which then embeds the sentences.
@@ -239,7 +239,7 @@ class IndexEncoder:
         Windows of files, as the index keeps them; see [`recording_windows.embed_files`].
 
         Args:
-            paths: of sound files; without any, no model is loaded.
+            paths: paths of sound files; without any, no model is loaded.
             cluster: computes the embeddings instead of this process.
         """
         first = next(paths, None)
@@ -272,8 +272,8 @@ class IndexEncoder:
 
         Args:
             frames: where they go.
-            path: of the file.
-            digest: of its content.
+            path: path of the file.
+            digest: digest of its content.
             check: is called between batches, and ends this if it raises.
 
         Raises:
@@ -297,7 +297,7 @@ class IndexEncoder:
         Windows of a file, or of a part of it.
 
         Args:
-            path: of a sound file.
+            path: path of a sound file.
             start: start of the part, seconds.
             seconds: length of the part; None means up to the end.
             hop_seconds: between windows; a window if not given.
@@ -327,8 +327,8 @@ class IndexEncoder:
         Frame features of a file, embedded where they are asked for.
 
         Args:
-            path: of a sound file.
-            duration: of it, seconds.
+            path: path of a sound file.
+            duration: its duration, seconds.
 
         Raises:
             SearchError: if the encoder has no frame vectors.

@@ -36,7 +36,7 @@ class IndexedSplit:
 
     Attributes:
         table: rows of the split; rows of missing clips are skipped.
-        paths: of the index's file for each distinct clip of the table.
+        paths: paths of the index's file for each distinct clip of the table.
         missing: (clip id, reason) of the clips that the index does not have.
         clips: distinct clips of the split, missing ones included.
     """
@@ -52,7 +52,7 @@ def find_split(index: SoundIndex, table: Dataset, *, progress: bool = False) -> 
     Finds a split's sounds in an index: by path, or by content wherever they lay when they were indexed.
 
     Args:
-        index: of any sounds.
+        index: any index.
         table: one split of the schema.
         progress: show a progress bar of files that are read to compare contents.
 

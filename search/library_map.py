@@ -43,7 +43,7 @@ class LibraryMap:
         path, tags, license, duration: of each file, ``(files,)``; seconds.
         place: ``(files, 2)`` float32.
         cluster: int64 ``(files,)``, 0 for the largest; -1 for files in none.
-        names: of each cluster, the common queries that fit it most beyond the others.
+        names: names of each cluster, the common queries that fit it most beyond the others.
         left_out: number of files beyond the limit.
     """
 
@@ -66,10 +66,10 @@ def make_library_map(
     Fewer than 16 files are placed by their two principal components, and are one group.
 
     Args:
-        index: of sounds.
+        index: index of sounds.
         min_cluster_size: smallest group of files; if not given, a hundredth of them, at least 5.
         limit: files at most; of more, so many are drawn by the seed.
-        seed: of drawing and of UMAP: the same index gives the same map.
+        seed: seed of drawing and of UMAP: the same index gives the same map.
 
     Raises:
         ImportError: if UMAP or scikit-learn is not installed.
@@ -110,7 +110,7 @@ def write_library_map(out: Path, found: LibraryMap, title: str) -> None:
     Args:
         out: where, ending in ``.html``.
         found: the map.
-        title: of the page.
+        title: title of the page.
 
     Raises:
         ImportError: if plotly is not installed.

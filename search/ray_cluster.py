@@ -88,8 +88,8 @@ class RayCluster:
             model: directory or Hub id, likewise.
             fingerprint: what its weights and front end have to have.
             hop_seconds: between windows.
-            clip_vector: of whole files; see [`embed_recording`].
-            options: of [`load_encoder`].
+            clip_vector: vector of whole files; see [`embed_recording`].
+            options: options of [`load_encoder`].
 
         Yields:
             (path, `WindowVectors`, or the error that says why there are none), as they come.

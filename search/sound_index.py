@@ -42,7 +42,8 @@ class SoundIndex:
     Above, an approximate index on disk answers it.
 
     Args:
-        directory: of an index that `SoundIndex.create` or `auricle index` made; or its URI in an object store.
+        directory: directory of an index that `SoundIndex.create` or `auricle index` made; or its URI in an object
+            store.
         text_tower: directory of the index model's exported text tower (`auricle export --towers text`). Queries
             then run without torch.
         ray: address of a Ray cluster that embeds, indexes and searches; see [`ray_cluster.RayCluster`].
@@ -106,7 +107,7 @@ class SoundIndex:
         Creates an empty index, or opens an existing one.
 
         Args:
-            directory: of the index.
+            directory: directory of the index.
             model: directory or Hub id of a dual encoder.
             hop_seconds: hop between windows, at most the length of a window, which is the default.
             exact_windows: number of windows up to which search is exact. Default: 250,000.

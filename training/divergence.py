@@ -26,7 +26,7 @@ class DivergenceGuard:
     as they are. So many such steps one after another are tolerated. In other precisions nothing is.
 
     Args:
-        name: of the stage, for messages.
+        name: name of the stage, for messages.
         directory: where its checkpoints are.
         max_skipped_steps: in fp16, steps in a row that the loss scaler may skip.
     """

@@ -83,7 +83,7 @@ def back_translate(
         prompt: for chat models.
         languages: codes to draw from, see `LANGUAGES`.
         per_caption: how many languages a caption takes, at most as many as there are.
-        seed: of the languages.
+        seed: seed of the languages.
         attempts: maximum number of requests for one caption if its answers are rejected.
         progress: show a progress bar.
 

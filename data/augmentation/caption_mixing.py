@@ -52,7 +52,7 @@ def choose_mixes(table: Dataset, count: int, *, gain_db: float = 5.0, seed: int 
         table: rows of the project's schema, of at least two clips.
         count: number of pairs; no two pairs have the same rows.
         gain_db: the second sound is at most so much louder or softer than the first, uniformly drawn.
-        seed: of everything drawn.
+        seed: seed of everything drawn.
 
     Raises:
         DataError: if there are not so many pairs, or a number is out of range.
@@ -119,7 +119,7 @@ def write_mixes(
         backend: what merges captions.
         prompt: for chat models.
         max_words: longest caption.
-        sampling_rate: of the mixes, Hz.
+        sampling_rate: sampling rate of the mixes, Hz.
         render: store the sounds.
         attempts: maximum number of requests for one pair if its answers are rejected.
         progress: show progress bars.
@@ -208,8 +208,8 @@ def describe_mix(
     Args:
         mix: the pair.
         sounds: ``path``, ``offset``, ``duration`` of both.
-        levels: of both.
-        sampling_rate: of the mix, Hz.
+        levels: levels of both.
+        sampling_rate: sampling rate of the mix, Hz.
     """
     relative = levels[0].loudness_db - levels[1].loudness_db + mix.gain_db
     gains = [1.0, 10 ** (relative / 20)]

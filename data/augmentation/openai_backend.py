@@ -15,9 +15,9 @@ class OpenAIBackend:
 
     Args:
         model: the server's name of the model.
-        base_url: of the server, such as ``http://127.0.0.1:8000/v1``; None is OpenAI's.
+        base_url: address of the server, such as ``http://127.0.0.1:8000/v1``; None is OpenAI's.
         concurrency: requests at a time.
-        temperature: of sampling.
+        temperature: temperature of sampling.
         max_tokens: longest answer.
         timeout: seconds to wait for an answer; a local server may load its model first.
         max_retries: how often to ask again.

@@ -17,11 +17,11 @@ class TextRequest:
     Attributes:
         task: ``translate`` or ``mix``.
         texts: the sentence to translate, or the two captions to merge.
-        languages: of the sentence and of the answer, as (English name, code) pairs; empty for ``mix``.
+        languages: languages of the sentence and of the answer, as (English name, code) pairs; empty for ``mix``.
         prompt: the prompt of a chat model, with the texts filled in.
-        prompt_version: of the prompt's file.
+        prompt_version: version of the prompt, from its file.
         attempt: 0 for the first request. If its answer fails the checks, it is sent again with the next number.
-        settings: of the model: its name, temperature and so on.
+        settings: settings of the model: its name, temperature and so on.
     """
 
     task: Task

@@ -36,7 +36,7 @@ class ChatModelBackend:
     Args:
         model: Hub id or directory of a causal language model whose tokenizer has a chat template.
         max_tokens: longest answer.
-        seed: of sampling; the first asking decodes greedily, the next ones draw.
+        seed: seed of sampling; the first asking decodes greedily, the next ones draw.
         device: None takes a GPU if there is one.
 
     Raises:
@@ -84,7 +84,7 @@ class TranslationModelBackend:
     Args:
         model: Hub id or directory of an NLLB model; or a pattern with ``{source}`` and ``{target}`` for one model a
             direction, such as ``Helsinki-NLP/opus-mt-{source}-{target}``.
-        beams: of the search.
+        beams: number of beams of the search.
         device: None takes a GPU if there is one.
     """
 

@@ -80,7 +80,7 @@ def download(
     Args:
         url: http or https.
         place: path of the file; an existing file is kept.
-        client: of [`http_client`].
+        client: HTTP client from [`http_client`].
         checksum: ``md5:...`` or ``sha256:...``; None checks only the length.
         attempts: tries in a row that bring nothing new.
         wait: seconds before the second try; they double.

@@ -62,7 +62,7 @@ def plan_fetch(
     Args:
         fetchable: an entry of the catalogue.
         directory: target; it may contain a part of the dataset.
-        collections: of WavCaps, those to fetch the sound of; None is all.
+        collections: collections of WavCaps whose sound is fetched; None fetches all.
         keep_archives: keep archives after unpacking.
         mirror: server that has the publishers' files under the same paths, such as ``http://mirror:8000``; None asks
             the publishers.
@@ -108,7 +108,7 @@ def fetch(
     Carries out a plan. If it was interrupted, call it again to resume.
 
     Args:
-        plan: of [`plan_fetch`], of the same directory.
+        plan: result of [`plan_fetch`] for the same directory.
         directory: is made.
         keep_archives: keep archives after unpacking.
         progress: show progress bars.

@@ -22,7 +22,7 @@ def list_wavcaps(
     Args:
         fetchable: the entry of the catalogue.
         collections: those to fetch the sound of, such as ``FreeSound``; None is all. Metadata come for all.
-        endpoint: of the Hub, if not the client's own (``HF_ENDPOINT``).
+        endpoint: endpoint of the Hub, if not the client's own (``HF_ENDPOINT``).
 
     Raises:
         FetchError: if the Hub cannot be reached, or there is no such collection.

@@ -28,7 +28,7 @@ def place_events(
     Starts of events in their drawn order of time, with at least ``gap`` seconds between any two.
 
     Args:
-        durations: of the events, in seconds; they keep their order.
+        durations: durations of the events, in seconds; they keep their order.
         recording_seconds: length of the recording.
         gap: least silence between two events, and at neither end.
         generator: what decides how the free time is shared.

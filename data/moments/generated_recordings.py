@@ -198,8 +198,8 @@ def split_clips(table: Dataset, share: float, seed: int = 0) -> tuple[Dataset, D
 
     Args:
         table: captioned clips with a ``label`` column.
-        share: of each label's clips that the second part gets, above 0 and below 1.
-        seed: of the draw.
+        share: share of each label's clips that the second part gets, above 0 and below 1.
+        seed: seed of the draw.
 
     Raises:
         GeneratedMomentsError: for another share, or a label with fewer than two clips.

@@ -68,7 +68,7 @@ def sentence(
 
     Args:
         relation: a key of the vocabulary's templates.
-        phrases: of the parts, in the scene's order.
+        phrases: phrases of the parts, in the scene's order.
         vocabulary: whose templates are drawn from.
         rng: draws the template.
         background: with "while", whether the second part may be called the first one's background.

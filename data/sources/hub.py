@@ -39,14 +39,14 @@ def load_hub_dataset(
 
     Args:
         name: Hub id, or a local directory or file type that ``load_dataset`` takes.
-        split: of the dataset.
+        split: split of the dataset.
         as_split: what the rows' split is called here; ``split`` if None.
-        config_name: of the dataset.
+        config_name: configuration of the dataset.
         revision: branch, tag or commit; name a commit to get the same rows again.
         audio_column: the sound: an audio feature, a path, or bytes with a path.
         caption_column: a sentence or a list of sentences.
         id_column: values that identify clips; None numbers the rows.
-        license: of the clips.
+        license: license of the clips.
         max_clips: read the first so many; None reads all.
         streaming: fetch rows one after another instead of whole files: with ``max_clips``, little is downloaded.
         cache_dir: where sound is written; see [`cache_root`].

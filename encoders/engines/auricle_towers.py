@@ -34,8 +34,8 @@ def use_onnx_towers(
     Args:
         model: float32, on the CPU, in evaluation mode.
         processor: the model's own.
-        fingerprint: of both.
-        name: of the model, for messages.
+        fingerprint: fingerprint of both.
+        name: name of the model, for messages.
         cache_dir: where exports are kept; None is the package's cache.
 
     Raises:

@@ -60,7 +60,7 @@ def fastest_engine(
     otherwise.
 
     Args:
-        candidates: of ``ENGINES``; "torch" is always one.
+        candidates: engines to compare, of ``ENGINES``; always with "torch".
         cache_dir: where the file is; None is the package's cache.
     """
     times = remembered_times(cache_dir)

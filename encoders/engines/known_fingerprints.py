@@ -22,7 +22,7 @@ def known_fingerprint(directory: str | os.PathLike[str], cache_dir: Any = None) 
     The saved fingerprint of a model directory; None if there is none or a file has changed since then.
 
     Args:
-        directory: of the model.
+        directory: directory of the model.
         cache_dir: where they are kept; None is the package's cache.
     """
     try:
@@ -42,9 +42,9 @@ def remember_fingerprint(
     Keeps the fingerprint of a model directory, so that its weights need not be read for it again.
 
     Args:
-        directory: of the model.
+        directory: directory of the model.
         files: result of [`files_of`] before the model was loaded, to detect files that changed meanwhile.
-        fingerprint: of the loaded model, in float32.
+        fingerprint: fingerprint of the loaded model, in float32.
         cache_dir: as in [`known_fingerprint`]. If it cannot be written, nothing is kept.
     """
     path = cache_root(cache_dir) / FILE

@@ -31,7 +31,7 @@ def export_directory(fingerprint: str, tower: str, cache_dir: str | os.PathLike[
     The directory of the export of a model's tower.
 
     Args:
-        fingerprint: of the model in float32.
+        fingerprint: fingerprint of the model in float32.
         tower: "audio" or "text".
         cache_dir: None is the package's cache.
     """
@@ -54,7 +54,7 @@ def run_by_onnx(
         example: its inputs by name, one or two of them, of two items.
         shapes: their dynamic axes.
         directory: where its export is kept; see [`export_directory`].
-        name: of the model, for messages.
+        name: name of the model, for messages.
 
     Raises:
         EngineError: if the tower cannot be exported or kept, or the export gives different embeddings.

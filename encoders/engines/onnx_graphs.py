@@ -27,7 +27,7 @@ def write_graph(
         example: its arguments.
         inputs, outputs: names.
         shapes: dynamic axes of each argument, as of ``torch.onnx.export``.
-        path: of the file; large weights are next to it in ``NAME.data``.
+        path: path of the file; large weights are next to it in ``NAME.data``.
 
     Raises:
         RuntimeError, ValueError, torch.onnx.OnnxExporterError: if the exporter cannot do it.

@@ -57,7 +57,7 @@ class SentenceTransformersEncoder(AudioTextEncoder):
             30 s or unknown.
         name: where it was loaded from.
         revision: commit of the Hub repository.
-        license: of the weights.
+        license: license of the weights.
 
     Raises:
         EncoderError: for a window that is not from 0.1 s up to what the model takes, or a model that does not

@@ -41,7 +41,7 @@ class TransformersEncoder(AudioTextEncoder):
         window_seconds: length of a window; None is ``longest_window_seconds`` or what the class chooses.
         name: where it was loaded from.
         revision: commit of the Hub repository.
-        license: of the weights.
+        license: license of the weights.
 
     Raises:
         EncoderError: for a window that is not from 0.1 s up to what the model takes.
@@ -168,7 +168,7 @@ def use_packed_layers(encoder: AudioTextEncoder, model: torch.nn.Module, engine:
     Sets the engine of an encoder that has "torch" and "packed".
 
     Args:
-        encoder: of the model.
+        encoder: encoder of the model.
         model: float32, on the CPU, if the engine is "packed".
         engine: "torch" or "packed"; what is packed stays so.
 
@@ -190,9 +190,9 @@ def load_parts(
 
     Args:
         name: directory or Hub id.
-        model_class: of the transformers library.
+        model_class: model class of the transformers library.
         revision: branch, tag or commit of the Hub repository.
-        dtype: of the weights.
+        dtype: type of the weights.
         config: the model's, if it is not the one in ``config.json``.
 
     Raises:

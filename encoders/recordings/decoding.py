@@ -23,7 +23,7 @@ def decode_ahead(
     pieces of ten seconds wait in memory.
 
     Args:
-        paths: of sound files; taken ahead by as many as there are threads.
+        paths: paths of sound files; taken ahead by as many as there are threads.
         read: from a path to the pieces, as a feature extractor's `pieces`.
         threads: that decode; half of the usable cores, from 1 to 8, if not given.
 

@@ -27,7 +27,7 @@ def embed_in_threads(
     that its vectors do not depend on how many there are.
 
     Args:
-        paths: of files; taken ahead by a few a worker.
+        paths: paths of files; taken ahead by a few a worker.
         embed: from a path to what is yielded for it. It is called in the threads, and calls its second argument now
             and then, which raises once the file is not wanted any more.
         workers: threads, at least 1.

@@ -17,7 +17,7 @@ class FrameGrid(NamedTuple):
     Attributes:
         vectors: unit length, ``(frames, embedding_dim)`` float32; frame i begins at ``i * frame_seconds``.
         frame_seconds: step of the frames.
-        duration: of the recording in seconds; the last frame may extend beyond it.
+        duration: duration of the recording in seconds; the last frame may extend beyond it.
     """
 
     vectors: np.ndarray
@@ -55,7 +55,7 @@ def embed_frame_grid(
 
     Args:
         encoder: with ``frame_seconds``.
-        path: of a sound file.
+        path: path of a sound file.
         frame_seconds: step of the grid, at least the encoder's own; None is that.
         batch_size: windows at a time.
 

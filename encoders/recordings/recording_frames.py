@@ -16,8 +16,8 @@ class RecordingFrames:
 
     Args:
         encoder: with ``frame_seconds``.
-        path: of a sound file.
-        duration: of the recording, in seconds.
+        path: path of a sound file.
+        duration: duration of the recording, in seconds.
         batch_size: windows at a time.
 
     Raises:

@@ -25,7 +25,7 @@ class WindowVectors:
     Attributes:
         starts, ends: seconds, ``(windows,)``; the last window ends where the sound does.
         vectors: unit length, ``(windows, width)`` float32.
-        vector: of the whole recording, unit length, ``(width,)``; see [`embed_recording`].
+        vector: vector of the whole recording, unit length, ``(width,)``; see [`embed_recording`].
         duration: seconds.
         remarks: on the file: several sound tracks, channels that cancel, and others; see [`embed_files`].
     """
@@ -55,7 +55,7 @@ def embed_files(
 
     Args:
         encoder, hop_seconds, clip_vector: as in [`embed_recording`].
-        paths: of sound files.
+        paths: paths of sound files.
         heard: called with path and seconds of audio each time a part of a file was read for embedding.
         workers: files that are embedded at a time, each by one thread; None is the encoder's ``workers``. Without
             either, one at a time with all of torch's threads.
@@ -112,7 +112,7 @@ def embed_recording(
 
     Args:
         encoder: whose windows they are.
-        path: of a sound file.
+        path: path of a sound file.
         hop_seconds: from one window's start to the next one's, at most a window.
         clip_vector: how the vector of the whole recording is computed: "model" by the model's own segments, as in
             ``embed_clips``; or "windows", the mean over all windows, of which the last one reaches back
@@ -153,7 +153,7 @@ def embed_pieces(
     Args:
         pieces: as the encoder's ``pieces`` gives them; channels are mixed window by window.
         offset: where in the recording the first one begins, seconds.
-        name: of the recording, for a warning that its channels cancel.
+        name: name of the recording, for a warning that its channels cancel.
         silent: shared by recordings whose windows of silence share a vector; None is this recording's own.
 
     Raises:

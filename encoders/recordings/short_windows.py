@@ -24,7 +24,7 @@ class ShortWindows:
     Attributes:
         vectors: unit length ``(n, embedding_dim)``; the n-th is centred at ``(n + 0.5) * hop_seconds``.
         hop_seconds: from one to the next.
-        duration: of the recording, seconds.
+        duration: duration of the recording, seconds.
     """
 
     vectors: np.ndarray
@@ -90,7 +90,7 @@ def stream_short_windows(
         pieces: samples as the encoder's ``pieces`` gives them; channels are mixed window by window.
         hop_seconds: from one window to the next, above 0 and at most a window of the model.
         batch_size: windows at a time.
-        name: of the recording, for a warning that its channels cancel.
+        name: name of the recording, for a warning that its channels cancel.
 
     Yields:
         Unit vectors ``(up to batch_size, embedding_dim)`` float32; [`short_window_count`] of them in all.

@@ -17,7 +17,7 @@ def of_int8(fingerprint: str, form: int) -> str:
     The fingerprint of a model whose towers have 8-bit linear layers.
 
     Args:
-        fingerprint: of the float32 model.
+        fingerprint: fingerprint of the float32 model.
         form: 1 is one scale a call in both towers, 2 one range a token in the text tower.
     """
     return hashlib.sha256(f"{fingerprint} linear layers in int8, form {form}".encode()).hexdigest()

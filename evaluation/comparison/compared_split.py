@@ -23,7 +23,7 @@ class ComparedSplit:
 
     Attributes:
         table: its rows; clips that cannot be read are skipped.
-        digest: of ids, captions and the bytes of all sound files, 64 hexadecimal digits; not of paths.
+        digest: digest of ids, captions and the bytes of all sound files, 64 hexadecimal digits; not of paths.
         unreadable: (clip id, reason) of the clips that were skipped.
         relevant: multiple annotations by place of a query, or None.
     """
@@ -98,7 +98,7 @@ def digest_of_split(table: Dataset, *, progress: bool = False) -> str:
     A file that cannot be read counts with the reason.
 
     Args:
-        table: of the schema.
+        table: table of the schema.
         progress: show a progress bar of the files.
 
     Returns:

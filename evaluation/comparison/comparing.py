@@ -41,8 +41,8 @@ class ComparisonOptions:
 
     Attributes:
         reference: what differences are taken from: ``first``, ``best`` (by the ranking metric) or a system's name.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
         batch_size: windows, or captions, at a time.
         speed_clips: clips that the speed is measured on; 0 measures none.
         progress: show progress bars.

@@ -21,11 +21,11 @@ class SystemFacts:
     Facts about a system; None where unknown.
 
     Attributes:
-        fingerprint: of the model.
+        fingerprint: fingerprint of the model.
         revision: commit of a Hub repository.
         num_parameters: number of weights that embeddings depend on; for an ensemble the sum over its members.
         license: as the model's card names it; for an ensemble those of all members, comma separated.
-        precision: of the weights.
+        precision: precision of the weights.
         window_seconds: length of the windows that a sound is heard through; None also where members differ.
         embedding_dim: width of the vectors; of an ensemble of all members' together.
         clips_per_second: whole clips from file to vector.
@@ -116,7 +116,7 @@ def with_speed(
     25 sentences, one at a time. A first clip and sentence are not counted.
 
     Args:
-        facts: of the encoder.
+        facts: facts about the encoder.
         encoder: loaded.
         clips: that can be read; none measures nothing.
         sentences: distinct ones.

@@ -56,7 +56,7 @@ class Ensemble:
         Writes the ensemble as JSON.
 
         Args:
-            path: of the file.
+            path: path of the file.
             relative: name the members' directories relative to the file's, so that both can be moved together.
         """
         members = [asdict(one) for one in self.members]

@@ -55,7 +55,7 @@ def grid_search(
     The weights of a grid on the simplex under which the weighted sum of similarities ranks best.
 
     Args:
-        scores: of each member, ``(queries, clips)``.
+        scores: scores of each member, ``(queries, clips)``.
         relevant: right clips of each query.
         parts: the grid's step is ``1 / parts``; the report's weights fit 20.
         metric: R@1, R@5, R@10, mAP@10 or mAP@16.
@@ -145,7 +145,7 @@ def convex_weights(
     1997); a step that does not lower the loss is halved.
 
     Args:
-        scores: of each member, ``(queries, clips)``.
+        scores: scores of each member, ``(queries, clips)``.
         relevant: right clips of each query.
         temperature: above 0.
         rounds: steps at most.

@@ -28,7 +28,7 @@ def bootstrap_means(
     Args:
         values: by metric the value of every query, ``(queries,)``, finite.
         resamples: draws, at least 1.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         By metric the mean and the 2.5 % and 97.5 % points of its resampled means.
@@ -77,7 +77,7 @@ def bootstrap_differences(
         first: by metric the values of the same queries in the same order as ``second``'s.
         second: the other system's.
         resamples: draws, at least 1.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Raises:
         ValueError: if metrics or numbers of queries differ, or as [`bootstrap_means`].
@@ -112,7 +112,7 @@ def bootstrap_group_means(
         values: by metric the value of every query, ``(queries,)``, finite.
         groups: the group of every query.
         resamples: draws, at least 1.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         By metric the mean over queries and the 2.5 % and 97.5 % points of its resampled means.

@@ -83,7 +83,7 @@ def weighted_inner_products(members: Sequence[InnerProducts], weights: Sequence[
     The weighted sum of matrices of one shape: vectors scaled by the square roots of the weights, joined.
 
     Args:
-        members: of the same rows and columns, each of any width.
+        members: members with the same rows and columns, each of any width.
         weights: one a member, 0 or more.
     """
     roots = [np.float32(weight**0.5) for weight in weights]

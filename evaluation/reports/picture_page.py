@@ -26,10 +26,10 @@ class Part:
     A section of a page.
 
     Attributes:
-        heading: of it; empty for none.
+        heading: its heading; empty for none.
         text: plain, below the heading.
-        figure: of plotly, or None.
-        rows: of a table, the head first, or none.
+        figure: plotly figure, or None.
+        rows: rows of a table, the head first, or none.
         html: markup that is inserted unchanged at the end.
         name: the figure's id in the page, for scripts.
     """

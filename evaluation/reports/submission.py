@@ -27,7 +27,7 @@ def write_submission(
 
     Args:
         path: CSV file; replaced.
-        similarities: of the split.
+        similarities: similarities of the split.
         queries: places of the queries to write; None writes each distinct caption once.
         ranked: file names a query, at most as many as there are clips.
 

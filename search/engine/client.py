@@ -44,7 +44,7 @@ def ask_engine(
         index: directory of the index.
         kind: "search", "similar" or "moments".
         question: fields of that request; see [`api_models`]. None stands for the default.
-        options: of the command, from [`engine_options`].
+        options: options of the command, from [`engine_options`].
 
     Returns:
         What the command would find itself. None if it has to look itself: there is

@@ -18,7 +18,7 @@ def index_identity(directory: str | os.PathLike[str]) -> str | None:
     at every query.
 
     Args:
-        directory: of an index on a disk.
+        directory: directory of an index, on a disk.
 
     Returns:
         32 hexadecimal digits; None if there is no index, or it is damaged.

@@ -32,11 +32,11 @@ class EngineAddress:
 
     Attributes:
         host, port: where it listens.
-        pid: of its process.
+        pid: id of its process.
         token: lets the user's own programs ask about any file that the user can read.
         index: directory of the index, links resolved.
         options: what its results depend on besides the index; see [`engine_options`].
-        version: of auricle.
+        version: version of auricle.
     """
 
     host: str
@@ -56,7 +56,7 @@ def engine_options(
 
     Args:
         text_tower: directory of an exported text tower, or None.
-        template: of short queries; None is the default.
+        template: template of short queries; None is the default.
         trust_remote_code: whether the model's own code may run.
     """
     return {

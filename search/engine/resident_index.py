@@ -195,8 +195,8 @@ def why_none(
 
     Args:
         index: that was asked.
-        filters: of the query.
-        min_score: of the query, or None.
+        filters: filters of the query.
+        min_score: minimum score of the query, or None.
         ask: asks it again, with other values of ``top`` and ``min_score``.
         labels: how filters are called.
     """

@@ -25,7 +25,7 @@ class NewIndex:
     Attributes:
         directory: where it will be.
         create: makes it, empty, with a model (directory or Hub id).
-        folder: of recordings, to begin with; or empty.
+        folder: folder of recordings, to begin with; or empty.
         model: to begin with.
     """
 
@@ -42,7 +42,7 @@ class Progress:
 
     Attributes:
         running: whether it continues.
-        share: of the sound that is done, 0 to 1.
+        share: share of the sound that is done, 0 to 1.
         told: progress as text.
         error: why it stopped early; or empty.
     """

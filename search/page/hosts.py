@@ -106,7 +106,7 @@ def is_foreign(method: str, headers: Mapping[str, str], *, framing: bool = False
     A link on another site may lead to the page.
 
     Args:
-        method: of HTTP.
+        method: HTTP method.
         headers: by name in lower case.
         framing: other sites may show the page within theirs.
     """

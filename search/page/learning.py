@@ -94,7 +94,7 @@ def learned_hits(
         view: "refined" or "unsure"; see [`Asked`].
         top: answers at most.
         least: minimum score; None is no minimum. It does not apply to the windows to mark next.
-        conditions: of the filters.
+        conditions: conditions of the filters.
 
     Raises:
         SearchError: if they cannot be found.

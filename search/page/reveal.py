@@ -76,7 +76,7 @@ def sits_here(host: str | None, headers: "Mapping[str, str]") -> bool:
 
     Args:
         host: address of who asks.
-        headers: of the request, looked up in lower case.
+        headers: headers of the request, looked up in lower case.
     """
     try:
         own = host is not None and ipaddress.ip_address(host.partition("%")[0]).is_loopback

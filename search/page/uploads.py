@@ -28,7 +28,7 @@ def take_uploads(index: SoundIndex, folder: Path, chosen: Sequence[str]) -> str:
 
     Args:
         index: opened.
-        folder: of the added sounds; made if missing.
+        folder: folder of the added sounds; made if missing.
         chosen: paths of the files.
 
     Returns:

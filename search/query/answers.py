@@ -38,7 +38,7 @@ class Question:
     A query as vectors.
 
     Attributes:
-        vector: of the query, unit length, ``(width,)``.
+        vector: vector of the query, unit length, ``(width,)``.
         unwanted: vectors of what the results should not contain, unit length, ``(unwanted, width)``.
         top: answers at most.
         min_score: minimum of the cosine minus the penalty of ``negative``; None keeps all.
@@ -79,7 +79,7 @@ def rank_contents(contents: IndexContents, question: Question, filters: Filters)
     With ``rank="clip"``, score and cosine are those of the whole file; the span is still its best window.
 
     Args:
-        contents: of the index.
+        contents: contents of the index.
         question: what is asked.
         filters: only files that match them can be results.
     """
@@ -100,8 +100,8 @@ def rank_rows(
     [`rank_contents`] among some rows.
 
     Args:
-        contents: of the index.
-        rows: of windows or of files, as the query is ranked; in their order.
+        contents: contents of the index.
+        rows: rows of windows or of files, as the query is ranked; in their order.
         question: what is asked.
         allowed: which rows may be answers, ``(rows,)``.
         by_name: scores of the rows by their files' names, or None.
@@ -135,8 +135,8 @@ def ask_table(
     [`rank_contents`] for a large table: takes the nearest rows, and rows that are not in the table yet.
 
     Args:
-        store: of the index.
-        contents: of the index, for the names of its files.
+        store: store of the index.
+        contents: contents of the index, for the names of its files.
         question, filters: as above.
         exact: compare with every vector, on disk.
 

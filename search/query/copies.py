@@ -58,7 +58,7 @@ def group_copies(
 
     Args:
         hits: the best first. One without a digest is not a copy of anything.
-        vectors: of whole files by path, unit length, for near copies; None looks for none.
+        vectors: vectors of whole files by path, unit length, for near copies; None looks for none.
         near_cosine: cosine of two files' vectors from which on they are near copies.
     """
     leaders: list[Hit] = []
@@ -108,8 +108,8 @@ def find_groups(
     Args:
         ask: gives so many results at most, the best first.
         top: groups at most.
-        store: of the index, for near copies.
-        near_cosine: of two whole files, from which on they are near copies, -1 to 1; None looks for none.
+        store: store of the index, for near copies.
+        near_cosine: minimum cosine of two whole files that are near copies, -1 to 1; None looks for none.
 
     Raises:
         SearchError: for a cosine out of range, or an invalid number of results.

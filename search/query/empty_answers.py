@@ -32,7 +32,7 @@ def empty_because(files: Mapping[str, np.ndarray], filters: Filters, names: Mapp
     Which filters leave no file, one sentence each, with the values of the index that are near.
 
     Args:
-        files: of the index, as [`IndexContents.files`] gives them.
+        files: files of the index, as [`IndexContents.files`] gives them.
         filters: as the query had them.
         names: how the person who reads it calls each field of [`Filters`]; such as `OPTIONS`.
 

@@ -30,7 +30,8 @@ class Filters:
     Texts are compared in Unicode's form NFC: what a keyboard writes finds what macOS stores.
 
     Attributes:
-        glob: of the path, from its begin or from an indexed folder on; ``*`` stands for anything, folders too.
+        glob: pattern of the path, from its start or from an indexed folder on; ``*`` matches anything, including
+            folders.
         tag: a folder's name, or a tag that the metadata give.
         min_duration, max_duration: of the file, seconds.
         file: only windows of this file.

@@ -22,10 +22,10 @@ class Hit:
         cosine: cosine similarity of the moment and the query; of a moment that a moment head found, the head's score.
         percentile: share of common queries that score lower for this moment, 0 to 100; None if the query is a
             recording.
-        duration: of the file in seconds.
-        tags: of the file.
-        license: of the file, or None if it is unknown.
-        metadata: of the file, by name.
+        duration: duration of the file in seconds.
+        tags: tags of the file.
+        license: license of the file, or None if it is unknown.
+        metadata: metadata of the file, by name.
         digest: SHA-256 of the file's content as it was indexed, in hexadecimal; None for a file that is not indexed.
     """
 

@@ -22,7 +22,7 @@ class IndexContents:
     The rows of an index as arrays, as they were at one moment; each part is read when it is first asked for.
 
     Args:
-        store: of the index.
+        store: store of the index.
     """
 
     def __init__(self, store: Store):
@@ -77,7 +77,7 @@ class CurrentContents:
     After a change they are read again, but not before ten times as long as reading took has passed.
 
     Args:
-        store: of the index.
+        store: store of the index.
     """
 
     def __init__(self, store: Store):

@@ -22,7 +22,7 @@ def stored_path(store: Store, contents: CurrentContents, path: str | os.PathLike
 
     Args:
         store, contents: of the index.
-        path: of any file.
+        path: any path.
     """
     own = path_as_stored(path)
     if own.isascii() or len(store.file_rows(["path"], [own])):
@@ -36,7 +36,7 @@ def known_vector(store: Store, path: str, start: float, end: float | None) -> np
     What an index has of a file, or of that window of it; None if that is nothing, or out of date.
 
     Args:
-        store: of the index.
+        store: store of the index.
         path: absolute.
         start, end: seconds of the part; None is the end of the file.
     """

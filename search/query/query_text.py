@@ -56,8 +56,8 @@ def background_vectors(
     Vectors ``(48, width)`` of common queries; stored in the index, since computing them takes longer than a query.
 
     Args:
-        folder: of the index.
-        width: of the vectors.
+        folder: folder of the index.
+        width: width of the vectors.
         embed: gives the vectors of sentences.
         template: for short queries, as these are.
     """

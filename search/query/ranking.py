@@ -80,7 +80,7 @@ def merge_spans(
 
     Args:
         starts, ends: of the windows, seconds, rising, ``(windows,)``.
-        scores: of the windows.
+        scores: scores of the windows.
         top: spans at most.
         threshold: how far below its best window a span's further windows may score.
         shortest: length that a span is brought to first, in lengths of its best window; 1 brings it to none.

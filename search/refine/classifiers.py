@@ -64,8 +64,8 @@ def rocchio(query: np.ndarray | None, vectors: np.ndarray, fits: np.ndarray) -> 
 
     Args:
         query: unit vector ``(width,)``, or None.
-        vectors: of marked windows, ``(marks, width)``.
-        fits: of the marks, ``(marks,)`` bool.
+        vectors: vectors of marked windows, ``(marks, width)``.
+        fits: whether each mark fits, ``(marks,)`` bool.
 
     Returns:
         ``(width,)`` float32; zeros if there is nothing to go by.
@@ -85,7 +85,7 @@ def midpoint(scores: np.ndarray, fits: np.ndarray, background: np.ndarray) -> fl
     The midpoint between the mean score of positive marks and that of negative marks.
 
     Args:
-        scores: of marked windows, ``(marks,)``.
+        scores: scores of marked windows, ``(marks,)``.
         fits: ``(marks,)`` bool.
         background: scores of random windows, which stand for what does not fit where nothing is marked so, and the
             highest of them for what fits likewise.
@@ -116,11 +116,11 @@ def fit_probe(
     It minimises ``sum(weight * log(1 + exp(-sign * (w x + b)))) + |w|^2 / (2 C)`` by L-BFGS from zero: no randomness.
 
     Args:
-        vectors: of marked windows, ``(marks, width)``.
+        vectors: vectors of marked windows, ``(marks, width)``.
         fits: ``(marks,)`` bool, some of them true.
         weak: vectors of random unmarked windows, ``(windows, width)``.
         regularization: C.
-        weak_weight: of each of them.
+        weak_weight: weight of each of them.
 
     Raises:
         ImportError: if scikit-learn is not installed.
@@ -175,7 +175,7 @@ def least_sure_order(raw: np.ndarray, boundary: float, files: np.ndarray) -> np.
 
     Args:
         raw: raw scores, ``(rows,)``.
-        boundary: of the classifier.
+        boundary: boundary of the classifier.
         files: number of the file of each row, ``(rows,)``.
 
     Returns:
@@ -196,10 +196,10 @@ def random_rows(count: int, wanted: int, excluded: Sequence[int] = (), *, seed: 
     Rows drawn without repetition, sorted; the same for the same arguments.
 
     Args:
-        count: of rows there are.
+        count: number of rows.
         wanted: rows at most.
         excluded: rows that are not drawn.
-        seed: of the draw.
+        seed: seed of the draw.
     """
     allowed = np.ones(count, dtype=bool)
     allowed[np.asarray(excluded, dtype=np.int64)] = False

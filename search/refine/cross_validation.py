@@ -105,7 +105,7 @@ def held_out_scores(vectors: np.ndarray, fits: np.ndarray, weak: np.ndarray, fol
     Args:
         vectors, fits: of the marks.
         weak: vectors of random unmarked windows.
-        folds: of each mark; see [`fold_of_marks`].
+        folds: folds of each mark; see [`fold_of_marks`].
     """
     scores = np.zeros(len(fits))
     for number in np.unique(folds):

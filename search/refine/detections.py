@@ -111,7 +111,7 @@ def find_detections(
 
     Args:
         index: a [`SoundIndex`].
-        name: of the saved search.
+        name: name of the saved search.
         precision: choose the lowest threshold with this precision, estimated by cross-validation over the marks.
         threshold: score from which on a window is a detection; no threshold is chosen then, and marks may be few.
         filters: fields of [`Filters`], added to the filters of the search.

@@ -30,7 +30,7 @@ def import_annotations(index: MarkedIndex, place: Path, label: str, search: str)
     Args:
         index: a [`SoundIndex`].
         place: directory of the database.
-        label: of the annotations.
+        label: label of the annotations.
         search: name of the saved search that the marks are for; made if it is not there.
 
     Raises:
@@ -84,7 +84,7 @@ def export_annotations(index: MarkedIndex, search: str, place: Path, label: str)
         index: a [`SoundIndex`].
         search: name of the saved search.
         place: directory of the database.
-        label: of the annotations.
+        label: label of the annotations.
 
     Raises:
         SearchError: if there is no such search, or the database cannot be written.

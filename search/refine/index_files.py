@@ -46,8 +46,8 @@ def append_lines(folder: IndexFolder, name: str, lines: bytes, *, head: bytes) -
     Appends whole lines to a file, within [`changing`]. If the process is killed, at most the last line is incomplete.
 
     Args:
-        folder: of the index.
-        name: of the file.
+        folder: folder of the index.
+        name: name of the file.
         lines: each with its end.
         head: first line of a file that is not there yet.
 

@@ -89,7 +89,7 @@ def import_marks(index: MarkedIndex, path: Path, search: str = "") -> ImportRepo
 
     Args:
         index: a [`SoundIndex`].
-        path: of the file, UTF-8.
+        path: path of the file, UTF-8.
         search: the saved search to add the marks to. If the file has marks of several searches, only those of this one
             are read. Without it, each mark keeps its search; searches that do not exist are created.
 

@@ -74,7 +74,7 @@ class MarkTable:
 
         Args:
             search: name of a saved search; empty for a query that has no name yet.
-            path: of the file.
+            path: path of the file.
             start, end: of the moment, seconds; without, the file's best moment for the query.
             fits: whether it fits.
             question: that was asked.
@@ -272,7 +272,7 @@ def read_feedback(content: bytes) -> tuple[list[Mark], list[str]]:
     Marks of ``feedback.csv``: of files, at their best moment for the query; and lines that could not be read.
 
     Args:
-        content: of the file.
+        content: content of the file.
     """
     marks, faults = [], []
     text = content.decode("utf-8", "replace").removeprefix("\ufeff")

@@ -19,7 +19,7 @@ class Mark:
     A user's mark of a moment of a recording.
 
     Attributes:
-        path: of the file as it was when it was marked, absolute.
+        path: path of the file as it was when it was marked, absolute.
         digest: SHA-256 of the file's content, which identifies the file; empty if only the path was recorded.
         start, end: of the moment, seconds; None is the file's best moment for the query.
         fits: whether the moment fits the query; None withdraws an earlier mark.
@@ -27,7 +27,7 @@ class Mark:
         question: that was asked when it was set.
         who: set it.
         when: UTC, as ``2026-03-01T12:00:00.000000Z``.
-        fingerprint: of the index's model then.
+        fingerprint: fingerprint of the index's model at that time.
     """
 
     path: str

@@ -27,10 +27,10 @@ class MatchedMarks:
 
     Attributes:
         marks: the last one of each window, ``marks``.
-        vectors: of the windows, ``(marks, width)``.
+        vectors: vectors of the windows, ``(marks, width)``.
         fits: ``(marks,)`` bool.
         starts, ends: of the windows, seconds, ``(marks,)``.
-        paths: of each window's file, several where there are copies.
+        paths: paths of each window's file, several if there are copies.
         contradictions: number of windows that were marked both ways.
         missing: marks that no window goes with, and why.
         foreign: number of the marks that were set in an index of another model.
@@ -101,7 +101,7 @@ def match_marks(store: Store, marks: Iterable[Mark], query: np.ndarray | None = 
     Finds the windows of marks, also for files that have moved.
 
     Args:
-        store: of the index.
+        store: store of the index.
         marks: in the order in which they were set, as [`MarkTable.changes`] gives them.
         query: vector ``(width,)`` of the query, for marks without a moment: theirs is the file's best window.
             Without it that is the window nearest to the whole file.

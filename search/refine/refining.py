@@ -200,7 +200,7 @@ def refine(
 
     Args:
         index: a [`SoundIndex`].
-        name: of a saved search; empty for a query.
+        name: name of a saved search; empty for a query.
         question: without a name: what is asked, as the marks have it.
         vector: of that query, unit length ``(width,)``, if it is known or of a sound.
 

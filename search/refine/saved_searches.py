@@ -35,7 +35,7 @@ class SavedSearch:
         name: it is called.
         question: the query as text, with ``-word`` for what is unwanted; empty for a search by marks only.
         vectors: unit vectors ``(1 + unwanted, width)`` of the query and of the unwanted words; None without a query.
-        fingerprint: of the model that gave them.
+        fingerprint: fingerprint of the model that gave them.
         template: phrase that short queries were embedded in.
         filters: fields of [`Filters`] that every asking uses.
         rank: "window" or "clip"; see [`SoundIndex.search`].
@@ -111,7 +111,7 @@ class SavedSearches:
         Args:
             name: 1 to 100 characters.
             question: the query as text, embedded unless ``vector`` is given. Empty: search by marks only.
-            vector: of a query by a sound, unit length ``(width,)``; ``question`` then says what it was.
+            vector: vector of a query by a sound, unit length ``(width,)``; ``question`` then says what it was.
             filters: fields of [`Filters`].
             rank: "window" or "clip".
 

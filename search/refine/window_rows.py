@@ -56,8 +56,8 @@ def random_windows(index: MarkedIndex, matched: MatchedMarks, count: int, *, see
     Args:
         index: a [`SoundIndex`].
         matched: the marks.
-        count: of windows at most.
-        seed: of the draw.
+        count: number of windows at most.
+        seed: seed of the draw.
     """
     if index.store.approximate:
         rows = _random_rows_on_disk(index.store, count, ("path", "window", "start", "end", "vector"), seed)
@@ -76,7 +76,7 @@ def unmarked_rows(
 
     Args:
         index: a [`SoundIndex`].
-        contents: of the index.
+        contents: contents of the index.
         scorer: gives the direction.
         filters: resolved.
         matched: the marks.

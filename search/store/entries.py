@@ -22,7 +22,7 @@ class FileEntry:
         tags: names of the folders between root and file, and those its metadata give.
         starts, ends: of the windows, seconds, ``(windows,)``.
         vectors: unit length, ``(windows, width)``.
-        vector: of the whole file, unit length, ``(width,)``.
+        vector: vector of the whole file, unit length, ``(width,)``.
         license: from the metadata, or None.
         metadata: values by name, from the file itself and from a metadata file next to it.
         described: version of the field reader and hash of the entry in the metadata file. Older indexes store only the

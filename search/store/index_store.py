@@ -65,7 +65,7 @@ class Store:
         Args:
             place: folder, made if missing; or URI.
             record: what the vectors are made with: model, fingerprint, window and hop.
-            width: of the vectors.
+            width: width of the vectors.
 
         Raises:
             ImportError: if LanceDB is not installed.

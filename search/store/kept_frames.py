@@ -30,7 +30,7 @@ class KeptFrames:
     Args:
         index: folder of the index, on this machine.
         kind: "float16" or "int8".
-        width: of the vectors.
+        width: width of the vectors.
 
     Raises:
         StoreError: if the index is in an object store.
@@ -51,7 +51,7 @@ class KeptFrames:
         Keeps the frames of a sound file, batch after batch in bounded memory; all or nothing.
 
         Args:
-            digest: of the file's content.
+            digest: digest of the file's content.
             batches: unit vectors ``(n, width)`` float32, in order.
             hop_seconds: between frames.
 

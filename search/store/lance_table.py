@@ -37,8 +37,8 @@ def mend_table(folder: IndexFolder, name: str, rows: arrow.Table | None) -> bool
     Rebuilds a table that is unreadable or missing, before its first change.
 
     Args:
-        folder: of the index.
-        name: of the table.
+        folder: folder of the index.
+        name: name of the table.
         rows: all of it; None if they are not known: then nothing is done.
 
     Returns:

@@ -49,8 +49,8 @@ def read_snapshot(folder: Path, schema: arrow.Schema) -> arrow.Table | None:
     A snapshot of an earlier version has no checksum: only what would end the process is looked for in it.
 
     Args:
-        folder: of the index.
-        schema: of the rows.
+        folder: folder of the index.
+        schema: schema of the rows.
     """
     try:
         path = os.fspath(folder / SNAPSHOT)

@@ -29,7 +29,7 @@ class NearestQuery:
         vector: unit length, ``(width,)``.
         limit: rows at most.
         where: a condition in SQL that rows have to fulfil, or None.
-        columns: of the rows; each is read at as many places, so that all of them take longer than the search.
+        columns: columns to return; each is read at as many places, so that all of them take longer than the search.
         exact: read all vectors. The reference for approximate search, and many times slower.
     """
 
@@ -48,8 +48,8 @@ class Engine(Protocol):
         Makes the approximate index, or brings rows into it once many have come since.
 
         Args:
-            table: of LanceDB.
-            uri: of its Lance dataset.
+            table: a LanceDB table.
+            uri: URI of its Lance dataset.
             versions_stay: how long older versions of the table can still be read.
             train: rebuild it with new cells; otherwise only if there is no index, or rows wait for it.
         """
@@ -59,8 +59,8 @@ class Engine(Protocol):
         The rows that a query asks for, the nearest first.
 
         Args:
-            table: of LanceDB.
-            uri: of its Lance dataset.
+            table: a LanceDB table.
+            uri: URI of its Lance dataset.
         """
 
 
@@ -150,7 +150,7 @@ def merge_pieces(table: Any, versions_stay: timedelta) -> None:
     Merges what single commits left, brings new rows into an approximate index, and drops older versions.
 
     Args:
-        table: of LanceDB.
+        table: a LanceDB table.
         versions_stay: 0 takes all but the newest away; readers that notice open the newest.
     """
     with warnings.catch_warnings():

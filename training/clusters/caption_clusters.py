@@ -46,7 +46,7 @@ class ClusterSettings:
         num_clusters: clusters of k-means, at least 2.
         neighbors: UMAP's neighbours of a caption, at least 2.
         dimensions: UMAP's dimensions, at least 1.
-        seed: of UMAP and k-means.
+        seed: seed of UMAP and k-means.
         per_clip: give all captions of a clip their most frequent cluster; of equally frequent ones the one with
             the lowest number.
 
@@ -81,7 +81,7 @@ class CaptionClusters:
         settings: how they were made.
         sizes: captions of each cluster; none is empty.
         top_words: the most characteristic words of each cluster, best first.
-        source: of the captions' vectors: name, fingerprint, prompt.
+        source: source of the captions' vectors: name, fingerprint, prompt.
         outliers_before: share of captions that the clustering left without a cluster, 0 to 1.
         outliers_after: share still without their own cluster; 0, each is assigned to one.
         libraries: versions of the libraries that computed the clusters.

@@ -60,7 +60,7 @@ def active_frames(middles: torch.Tensor, starts: torch.Tensor, ends: torch.Tenso
     At which frames events are heard: those whose middle they cover.
 
     Args:
-        middles: of frames in seconds, ``(frames,)``.
+        middles: centre times of frames in seconds, ``(frames,)``.
         starts, ends: of events in seconds, ``(events,)``.
 
     Returns:
@@ -79,7 +79,7 @@ def heard_phrases(
     Which phrases are true at which frames: those whose label an event of the frame's clip has at that time.
 
     Args:
-        middles: of frames in seconds within their clip, ``(frames,)``.
+        middles: centre times of frames in seconds within their clip, ``(frames,)``.
         clips: each frame's clip, int64 ``(frames,)``.
         events: ``(events, 4)``: clip, label, start, end.
         phrase_labels: int64 ``(phrases,)``.

@@ -46,7 +46,7 @@ def frame_phrase_step(
         model: the dual encoder, with a local projection.
         tokens: the audio tower's output ``(segments, tokens, hidden_size)``, with no patch dropped.
         segment_counts: segments of each clip, ``(clips,)``.
-        phrases: of [`take_phrases`].
+        phrases: result of [`take_phrases`].
         segment_seconds: length of a segment.
         mel_hop_seconds: time between the tower's mel frames.
 

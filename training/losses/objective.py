@@ -15,10 +15,11 @@ class Objective:
     Attributes:
         contrastive_weight: ``w``, at least 0; 0 trains without labels.
         distillation_weight: ``lambda1``, at least 0; 0 needs no teachers.
-        distillation_temperature: of the teachers' and the student's softmax in ``L_dist``, above 0; None takes the
-            model's own, as the report does.
+        distillation_temperature: temperature of the teachers' and the student's softmax in ``L_dist``, above 0; None
+            takes the model's own, as the report does.
         cluster_weight: ``lambda2``, at least 0; 0 needs neither cluster heads nor labels.
-        frame_phrase_weight: of the frame-phrase loss, which is not the report's, at least 0; 0 needs no events.
+        frame_phrase_weight: weight of the frame-phrase loss, which is not the report's, at least 0; 0 needs no
+            events.
 
     Raises:
         ValueError: for a value outside of these ranges, or if nothing trains the embeddings.
@@ -52,7 +53,7 @@ class Objective:
         Distributed training stops at a parameter without a gradient.
 
         Args:
-            num_clusters: of the model's cluster heads, 0 without.
+            num_clusters: number of clusters of the model's cluster heads, 0 without.
             learns_temperature: whether the model's temperature is a parameter.
             has_teachers: whether the training rows have teachers' vectors.
             has_clusters: whether the training rows have clusters.

@@ -26,7 +26,7 @@ def add_lora(model: AuricleModel, section: LoraSection, *, base: str, seed: int)
         model: the dual encoder, changed in place.
         section: which towers and layers, rank, alpha and dropout.
         base: what the model was loaded from; goes into the adapter's file.
-        seed: of the adapters' first weights. Their product is zero at first: the model answers as before.
+        seed: seed of the adapters' first weights. Their product is zero at first: the model answers as before.
 
     Raises:
         RecipeError: if PEFT is missing or no layer has one of the names asked for.

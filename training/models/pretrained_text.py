@@ -20,7 +20,7 @@ class PackagedEncoder:
     Attributes:
         module: import name of the package; it is located, never imported.
         folder: directory of the model within it.
-        sha256: of ``model.safetensors`` as its authors publish it.
+        sha256: SHA-256 of ``model.safetensors`` as its authors publish it.
         install: what installs it.
     """
 

@@ -38,7 +38,7 @@ class Assumptions:
     Attributes:
         tflops: sustained speed of the GPU on these networks, in 10^12 operations a second; usually a third to a
             half of the manufacturer's figure for dense bfloat16.
-        megabits: of the network connection, a second.
+        megabits: speed of the network connection in megabits a second.
         requests: that a language model answers in a minute.
     """
 

@@ -36,7 +36,7 @@ def run_chain(
     checkpoint.
 
     Args:
-        steps: of the plan.
+        steps: steps of the plan.
         place: the chain with its places.
         write_card: writes the model card of a run's directory.
         say: called with a line for each step.
@@ -124,7 +124,7 @@ def format_plan(steps: Sequence[Step], place: Workplace, assumptions: Assumption
     The steps with their states and estimated times, as lines of text.
 
     Args:
-        steps: of the plan.
+        steps: steps of the plan.
         place: the chain with its places.
         assumptions: that times are estimated under; None takes the defaults.
 

@@ -58,7 +58,7 @@ def shopping_list(
 
     Args:
         chain: the recipe of recipes.
-        steps: of the plan.
+        steps: steps of the plan.
         data_dir: where data, weights and augmentation files are or will be.
         assumptions: that times are estimated under; None takes the defaults.
     """

@@ -53,7 +53,7 @@ class CaptionEditor:
 
         Args:
             caption: words are separated by white space.
-            generator: of this caption only.
+            generator: random generator, for this caption only.
         """
         if generator.random() >= self.probability:
             return caption

@@ -22,7 +22,7 @@ class CaptionVariants:
     Attributes:
         alternatives: for each row of the table other wordings of its caption, which may be none; None if there are
             none of any.
-        probability: of taking one of them.
+        probability: probability of taking one of them.
         editor: edits what was chosen; None leaves it.
     """
 

@@ -32,7 +32,7 @@ def read_clip_events(table: Dataset, column: str, max_clip_seconds: float) -> li
     The events of every clip, in the order of ``unique_clips(table)``.
 
     Args:
-        table: of training.
+        table: the training table.
         column: its column with JSON, ``[[start, end, phrase, label], ...]``; an empty list is a clip without events.
         max_clip_seconds: longer clips are cropped, so no event may end later.
 

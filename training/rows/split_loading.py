@@ -122,7 +122,7 @@ def check_splits(
     Args:
         splits: tables by name.
         section: the recipe's data section, whose ``check_audio`` is on.
-        seed: of the choice of clips.
+        seed: seed of the choice of clips.
         digests: see [`check_audio`].
         progress: show progress bars.
 

@@ -49,7 +49,7 @@ class TrainingClips(TorchDataset):
             the editor changes them.
         cluster_of_row: int64 ``(rows,)``, each caption's cluster, at least 0.
         caption_variants: rewords captions in every epoch; None leaves them unchanged.
-        events: of each clip, in the order of ``unique_clips(table)``; None without the frame-phrase loss.
+        events: events of each clip, in the order of ``unique_clips(table)``; None without the frame-phrase loss.
 
     Raises:
         RecipeError: if the table has no column ``positive_column``, or captions are edited while their pooled

@@ -45,7 +45,7 @@ def run_ablation(
 
     Args:
         recipe: one with at least one ingredient.
-        seeds: of the recipe; at least one, no two equal.
+        seeds: seeds of the recipe; at least one, no two equal.
         directory: for the runs and the table.
         progress: show progress bars.
 

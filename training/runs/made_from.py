@@ -63,12 +63,12 @@ def made_from(
     digests are kept (see [`ContentDigests`]), so a later call only reads each file's size and times.
 
     Args:
-        directory: of a stage within a run, of a teacher bank, or of clusters.
-        recipe: of the run, with the new paths of data or models that moved. For stages only.
+        directory: directory of a stage within a run, of a teacher bank, or of clusters.
+        recipe: recipe of the run, with the new paths of data or models that moved. For stages only.
         model: new path of the teacher, or of the model that embedded the captions. Default: the recorded name. For
             banks and clusters only.
         table: the rows that the bank or the clusters should be of; None does not compare rows.
-        digests: of files' contents; None takes those in the cache directory.
+        digests: digests of files' contents; None takes those in the cache directory.
 
     Raises:
         RecipeError: if the directory is another kind of directory.

@@ -28,7 +28,7 @@ def model_has_moved(field: str, before: Any, now: Any, stage_dirs: Sequence[Path
     Whether a field that differs is a model at another place, whose content is compared when its stage runs.
 
     Args:
-        field: of the recipe, without its stage.
+        field: field of the recipe, without its stage.
         before: its value when the run began.
         now: its value now.
         stage_dirs: directories of the stages that have the field.

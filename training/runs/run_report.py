@@ -51,7 +51,7 @@ class SplitPicture:
     A split as the run's model hears it.
 
     Attributes:
-        name: of the split.
+        name: name of the split.
         captions, clips: of the matrix, ``(n,)`` each; a clip's first caption and the clip's name.
         similarities: cosines ``(n captions, n clips)``; the diagonal belongs together.
         clusters: of all the split's captions, the best found first.
@@ -68,12 +68,12 @@ class SplitPicture:
 class RunPicture:
     """
     Attributes:
-        name: of the recipe.
-        logs: of each stage that has logged, its name and entries in the order of steps.
+        name: name of the recipe.
+        logs: logs of each stage that has logged, its name and entries in the order of steps.
         figures: by test split, of the finished run; empty before.
         intervals: 95 % of each figure.
         untrained: figures before training, where the recipe has them made.
-        split: of the last finished stage's model; None before one has finished.
+        split: split of the last finished stage's model; None before one has finished.
     """
 
     name: str
@@ -96,11 +96,11 @@ def read_run(
     Reads a run and embeds one split with its last finished stage's model.
 
     Args:
-        run_dir: of a run; stages still running show the curves of their newest checkpoint.
-        split: of the recipe's data; the first test split, or validation, if not given.
+        run_dir: directory of a run; stages still running show the curves of their newest checkpoint.
+        split: split of the recipe's data; the first test split, or validation, if not given.
         clips: in the matrix, at most; the split's first ones.
-        clusters: of the split's captions, by k-means; if not given, as many as the square root of half of them, at
-            most 20.
+        clusters: number of clusters of the split's captions, by k-means; if not given, as many as the square root of
+            half of them, at most 20.
         progress: show progress bars.
 
     Raises:
@@ -160,8 +160,8 @@ def picture_split(
 
     Args:
         encoder: whose similarities they are.
-        table: of captioned clips.
-        name: of the split.
+        table: table of captioned clips.
+        name: name of the split.
         relevance_column, clips, clusters, progress: as in [`read_run`] and [`RetrievalSplit.from_table`].
     """
     split = RetrievalSplit.from_table(table, relevance_column)

@@ -148,10 +148,10 @@ def compare_stage(
 
     Args:
         stage: a stage with recorded inputs.
-        recipe: of the run.
+        recipe: recipe of the run.
         run: its directory.
         splits: the stage's tables, see [`stage_splits`]; without them the data are missing.
-        digests: of files' contents.
+        digests: digests of files' contents.
     """
     directory = run.stage_dir(stage.name)
     recorded = recorded_inputs(directory) or {}

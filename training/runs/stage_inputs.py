@@ -183,8 +183,8 @@ def compare_inputs(
 
     Args:
         recorded: as [`recorded_inputs`] gives them.
-        now: of today; what is not in it is not compared.
-        stage_dir: of the record; with ``sounds`` the first clip that differs is named.
+        now: current inputs; inputs that are missing there are not compared.
+        stage_dir: directory of the record; with ``sounds`` the first clip that differs is named.
         sounds: by split, as [`data_inputs`] gives them.
     """
     found = Differences()

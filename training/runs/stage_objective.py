@@ -44,10 +44,10 @@ class StageObjective:
     A stage's losses and what they are computed from.
 
     Attributes:
-        weights: of the losses.
+        weights: weights of the losses.
         teachers: vectors whose inner products are the teachers' mean similarities; None without distillation.
         cluster_of_row: int64 ``(training rows,)``; None without cluster heads.
-        num_clusters: of the heads; 0 without.
+        num_clusters: number of clusters of the heads; 0 without.
         record: teachers and clusters, for the run's record.
     """
 
@@ -86,7 +86,7 @@ def prepare_objective(
         batch_size: clips or captions embedded at a time.
         num_workers: threads that decode clips for a bank.
         pooled_captions: where vectors of a text tower that the run does not train may be kept.
-        digests: of files' contents; None keeps none.
+        digests: digests of files' contents; None keeps none.
         has_begun: whether there is a checkpoint that learned from what was made before: then nothing is rebuilt.
         progress: show progress bars.
 
@@ -230,11 +230,11 @@ def why_bank_is_outdated(
     What has changed since a bank was written, as a phrase; None if its teacher and rows are unchanged.
 
     Args:
-        directory: of the bank.
+        directory: directory of the bank.
         teacher: a model's directory or Hub id; loaded only if its files differ from those that the bank records.
         files: the teacher's [`model_files_fingerprint`], None if it is unknown.
         table: the rows that it should contain; None does not compare them.
-        digests: of files' contents.
+        digests: digests of files' contents.
     """
     try:
         bank = TeacherBank.load(directory)

@@ -77,9 +77,9 @@ def run_stage(
         evaluation: how to evaluate.
         objective: the stage's losses, teachers and clusters; decides whether the model has cluster heads. None
             is the contrastive loss only.
-        directory: of the stage; the model is saved in ``directory/model``.
+        directory: directory of the stage; the model is saved in ``directory/model``.
         run_name: what trackers call the run.
-        seed: of data order, crops, caption edits, new cluster heads, token drop and dropout.
+        seed: seed of data order, crops, caption edits, new cluster heads, token drop and dropout.
         pooled_captions: where a frozen text tower's vectors are kept for other stages; ``directory``'s own if None.
         sounds: fingerprint of the contents of the training sounds, which decoded ones are kept by.
         progress: show progress bars.

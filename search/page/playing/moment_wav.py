@@ -41,7 +41,7 @@ def moment_as_wav(path: str, start: float, end: float) -> bytes:
     floating point, so that nothing is rounded or cut off.
 
     Args:
-        path: of the recording.
+        path: path of the recording.
         start, end: of the part, seconds; an end after the end of the recording means its end.
 
     Raises:

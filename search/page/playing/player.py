@@ -25,7 +25,7 @@ _FULL_SCALE = 1 << 15
 class Playable:
     """
     Attributes:
-        path: of the file; None if it cannot be read.
+        path: path of the file; None if it cannot be read.
         begin: seconds from the file's begin to that of the part that is played; None for the file as it is.
         start: seconds from the begin of what is played to the moment.
         note: remark for the user, or empty.
@@ -82,8 +82,8 @@ def part_as_wav(path: str, begin: float, seconds: float | None = PART_SECONDS) -
     they are; others are rounded, without dither: the error, at -98 dBFS, is far below what a preview lets hear.
 
     Args:
-        path: of the recording.
-        begin: of the part, seconds.
+        path: path of the recording.
+        begin: start of the part, seconds.
         seconds: length of the part; None to the end.
 
     Raises:
@@ -108,7 +108,7 @@ def sound_peaks(path: str, begin: float, seconds: float | None, count: int = PEA
     The picture of a sound: of equal parts of it the largest magnitude, relative to the loudest part.
 
     Args:
-        path: of the recording.
+        path: path of the recording.
         begin: of what is pictured, seconds.
         seconds: length of it; None to the end.
         count: parts at most; fewer of a sound with fewer samples.

@@ -42,9 +42,9 @@ class SoundAddress:
     The address of a sound, relative to the page, which may not be at the server's root.
 
     Attributes:
-        url: of the sound.
-        peaks: of its picture, JSON; see [`player.sound_peaks`].
-        spectrogram: of its other picture, PNG; see [`spectrogram.spectrogram`].
+        url: address of the sound.
+        peaks: address of its waveform's peaks, JSON; see [`player.sound_peaks`].
+        spectrogram: address of its spectrogram, PNG; see [`spectrogram.spectrogram`].
         name: under which a browser saves it.
     """
 
@@ -106,7 +106,7 @@ class AnsweredSounds:
         Where a result's file and its moment can be fetched from now on.
 
         Args:
-            path: of the file, which was a result.
+            path: path of the file, which was a result.
             start, end: of the moment, seconds.
         """
         token = self._token(f"moment\0{start}\0{end}\0{path}")

@@ -37,8 +37,8 @@ def spectrogram(path: str, begin: float, seconds: float | None) -> Spectrogram:
     spaced by the mel scale.
 
     Args:
-        path: of the recording.
-        begin: of the part, seconds.
+        path: path of the recording.
+        begin: start of the part, seconds.
         seconds: length of the part; None to the end.
 
     Raises:
@@ -65,7 +65,7 @@ def spectrogram_levels(samples: np.ndarray, rate: int) -> np.ndarray:
     Levels from 0 (`RANGE_DB` below the loudest, or quieter) to 1 (the loudest), ``(ROWS, columns)``, high ones first.
 
     Args:
-        samples: of one channel, ``(samples,)``.
+        samples: samples of one channel, ``(samples,)``.
         rate: Hz.
     """
     padded = np.pad(samples.astype(np.float32), WINDOW // 2)
