@@ -66,7 +66,7 @@ class EncoderSettings:
 
         Args:
             directory: directory of the index, for messages.
-            record: what the index keeps of how it is made.
+            record: settings of the index.
 
         Raises:
             SearchError: if one differs; the message names both values.

@@ -23,7 +23,7 @@ def keep_frames(
 
     Args:
         encoder: the index's.
-        frames: where they go.
+        frames: store for the frames.
         embedded: paths and their windows; a path that has none, or whose frames cannot be embedded, is passed on
             with what is wrong.
 

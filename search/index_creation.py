@@ -1,4 +1,4 @@
-"""Loading the model of an index, making an empty index with it, and what an index records of both."""
+"""Loads the model of an index, creates empty indexes, and builds the record of an index's settings."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 def load_index_encoder(name: str, **options: Any) -> AudioTextEncoder:
     """
-    An encoder, on the GPU if there is one.
+    Loads an encoder, on the GPU if there is one.
 
     Args:
         name: directory or Hub id.
@@ -37,7 +37,7 @@ def load_encoder_on_half_the_cores(name: str, **options: Any) -> AudioTextEncode
     """
     [`load_index_encoder`] for a process that does nothing else: torch then computes on half of the CPU's cores.
 
-    See [`choose_cpu_threads`]: with a thread a core, any other busy program slows every file down many times.
+    See [`choose_cpu_threads`]: with one thread per core, any other busy program slows down every file several times.
 
     Raises:
         SearchError: as `load_index_encoder`.
@@ -50,11 +50,11 @@ def load_encoder_on_half_the_cores(name: str, **options: Any) -> AudioTextEncode
 
 def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable[..., AudioTextEncoder]:
     """
-    [`load_encoder_on_half_the_cores`] with an engine in the place of an index's own, and several workers.
+    [`load_encoder_on_half_the_cores`] with another engine than the index's own, and with several workers.
 
     Args:
-        engine: see [`load_encoder`]; None leaves the index its own.
-        workers: files that are embedded at a time; None is one.
+        engine: see [`load_encoder`]; None is the engine of the index.
+        workers: number of files to embed at a time; None is one.
     """
 
     def load(name: str, **options: Any) -> AudioTextEncoder:
@@ -95,7 +95,7 @@ def open_or_create(
         loader: from a directory or Hub id and options of [`load_encoder`] to an encoder.
 
     Returns:
-        The encoder, and what an index that is made with it keeps of how it is made.
+        The encoder, and the record of settings for a new index.
 
     Raises:
         SearchError: if the model cannot be loaded, or the index was made with other settings or cannot be made.
@@ -135,8 +135,8 @@ def record_of(
         model: directory or Hub id.
         encoder: loaded from there.
         hop_seconds: from one window's start to the next one's; None is a window.
-        exact_windows: up to so many windows queries are exact.
-        settings: that the encoder was loaded with.
+        exact_windows: number of windows up to which queries are exact.
+        settings: arguments that the encoder was loaded with.
 
     Raises:
         SearchError: for a hop that is not above 0 and at most a window.
@@ -171,7 +171,7 @@ def check_hop(hop_seconds: float | None, window_seconds: float) -> float | None:
     Checks a hop and returns it unchanged.
 
     Raises:
-        SearchError: for a hop that is not above 0 and at most a window: parts of a recording would be missing.
+        SearchError: for a hop that is not above 0, or longer than a window, which would leave gaps.
     """
     if hop_seconds is not None and not 0 < hop_seconds <= window_seconds:
         raise SearchError(
@@ -226,7 +226,7 @@ def check_settings(
 ) -> None:
     """
     Raises:
-        SearchError: if a setting is wanted (not None) and an index was made with another one.
+        SearchError: if a given setting (not None) differs from the index's.
     """
     for name, value in wanted.items():
         if value not in (None, held[name]):

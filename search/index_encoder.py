@@ -1,4 +1,4 @@
-"""The encoder that an index is made and asked with."""
+"""The encoder of an index, for recordings and queries."""
 
 import logging
 import os
@@ -33,16 +33,16 @@ logger = logging.getLogger(__name__)
 
 class IndexEncoder:
     """
-    The encoder of an index, loaded once there is something to embed; for any number of threads.
+    The encoder of an index, loaded when it is first needed; thread-safe.
 
     Args:
         directory: directory of the index, for messages.
-        record: what the index keeps of how it is made.
+        record: settings of the index.
         loader: from a directory or Hub id, and options of [`load_encoder`], to an encoder.
-        text_tower: directory of an exported text tower, which then embeds the sentences.
-        model: where the encoder is now, if not where the record says.
-        remember: called with that place and the commit once the encoder from there was found to be the index's.
-        trust_remote_code: run code of the model's repository, if the index was made so.
+        text_tower: directory of an exported text tower, which embeds the sentences if given.
+        model: present path or id of the encoder, if it differs from the record.
+        remember: called with that path and the commit once the encoder there was found to match the index.
+        trust_remote_code: run code of the model's repository, if the index was made with it.
 
     Raises:
         SearchError: if the text tower cannot be read or belongs to another model.
@@ -97,7 +97,7 @@ class IndexEncoder:
                 )
 
     def hold(self, encoder: AudioTextEncoder) -> None:
-        """Takes an encoder that is loaded and known to be the index's."""
+        """Uses a loaded encoder that is known to match the index."""
         self._encoder = encoder
         self._note_fingerprint(encoder)
 
@@ -143,7 +143,7 @@ class IndexEncoder:
 
     @property
     def missing(self) -> str:
-        """What to do if the model is not where the index has it from; empty if it is, or nothing is known of it."""
+        """A hint if the model is no longer at its recorded path; otherwise empty."""
         name = self._elsewhere or self.record["model"]
         # Anything else than an absolute path is an id on the Hub.
         if self._encoder is not None or not os.path.isabs(name) or os.path.exists(name):
@@ -157,9 +157,9 @@ class IndexEncoder:
     @property
     def location(self) -> str:
         """
-        Where the model is loaded from.
+        The path or id, and the commit, from which the model is loaded.
 
-        A repository may have moved on: the index continues with the commit that it was made with.
+        The index keeps the commit that it was made with, even if the repository has newer ones.
         """
         if self._elsewhere:
             return self._elsewhere
@@ -171,7 +171,7 @@ class IndexEncoder:
         Arguments of [`load_encoder`] that reproduce this encoder, without those at their defaults.
 
         Raises:
-            SearchError: if it runs code of its repository, and that is not trusted.
+            SearchError: if the model runs code of its repository without permission.
         """
         trusted = remote_code_option(self.directory, self.record, self._trusted)
         options = EncoderSettings.of_record(self.record).options()
@@ -229,14 +229,14 @@ class IndexEncoder:
             return self._text_encoder
 
     def cut_note(self, sentences: Sequence[str]) -> str:
-        """That one of them is longer than the model reads; empty if none is."""
+        """A note if a sentence is longer than the model's limit; otherwise empty."""
         return _cut_note(self._text_encoder or self._for_texts() or self.encoder, sentences)
 
     def embed_files(
         self, paths: Iterator[str], cluster: "RayCluster | None" = None
     ) -> "Iterator[tuple[str, WindowVectors | Exception]]":
         """
-        Windows of files, as the index keeps them; see [`recording_windows.embed_files`].
+        Windows of files in the form that the index stores; see [`recording_windows.embed_files`].
 
         Args:
             paths: paths of sound files; without any, no model is loaded.
@@ -268,10 +268,10 @@ class IndexEncoder:
         self, frames: KeptFrames, path: str, digest: str, check: Callable[[], None] | None = None
     ) -> None:
         """
-        Embeds the frames of a file and keeps them.
+        Embeds the frames of a file and stores them.
 
         Args:
-            frames: where they go.
+            frames: store for the frames.
             path: path of the file.
             digest: digest of its content.
             check: is called between batches, and ends this if it raises.
@@ -300,7 +300,7 @@ class IndexEncoder:
             path: path of a sound file.
             start: start of the part, seconds.
             seconds: length of the part; None means up to the end.
-            hop_seconds: between windows; a window if not given.
+            hop_seconds: from one window's start to the next one's; a window if not given.
 
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.
@@ -324,7 +324,7 @@ class IndexEncoder:
 
     def frames_of(self, path: str | os.PathLike[str], duration: float) -> "RecordingFrames":
         """
-        Frame features of a file, embedded where they are asked for.
+        Frame vectors of a file, embedded when they are requested.
 
         Args:
             path: path of a sound file.
@@ -343,14 +343,14 @@ class IndexEncoder:
 
     @property
     def embeds_short_windows(self) -> bool:
-        """Whether short windows cost the encoder less than full ones."""
+        """Whether the encoder computes short windows faster than full ones."""
         return self.encoder.embeds_short_windows
 
     def short_windows_of(
         self, path: str | os.PathLike[str], hop_seconds: float | None = None
     ) -> "ShortWindows":
         """
-        A vector each second of a file, or each ``hop_seconds``.
+        One vector per second of a file, or per ``hop_seconds``.
 
         Raises:
             SearchError: if it cannot be read, or for a hop above a window.

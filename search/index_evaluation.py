@@ -32,7 +32,7 @@ SAME_LENGTH_SECONDS = 0.05
 @dataclass(frozen=True, eq=False)
 class IndexedSplit:
     """
-    A split as an index has it.
+    The sounds of a split that are in an index.
 
     Attributes:
         table: rows of the split; rows of missing clips are skipped.
@@ -49,7 +49,7 @@ class IndexedSplit:
 
 def find_split(index: SoundIndex, table: Dataset, *, progress: bool = False) -> IndexedSplit:
     """
-    Finds a split's sounds in an index: by path, or by content wherever they lay when they were indexed.
+    Finds a split's sounds in an index by path, or by content if they have other paths there.
 
     Args:
         index: any index.
@@ -184,7 +184,7 @@ def index_similarities(
 
 def index_record(index: SoundIndex) -> dict[str, Any]:
     """
-    Which index it is, for the record.
+    Identifies an index in a report.
 
     Returns:
         ``directory``; ``model``, its ``fingerprint``, window, hop, width and the settings as in ``index.json``;

@@ -1,4 +1,4 @@
-"""From a query to ranked results: vectors of queries, filters, names, ranking.
+"""Answers queries: embeds queries, filters files, matches names and ranks results.
 
 Nothing here writes to an index.
 """

@@ -13,13 +13,13 @@ def answer(
     store: Store, contents: CurrentContents, question: Question, filters: Filters, *, exact: bool
 ) -> list[Hit]:
     """
-    The files of an index that fit a query, the best first.
+    The files of an index that match a query best, in order.
 
     Args:
         store, contents: of the index.
-        question: what is asked.
+        question: the query.
         filters: only files that match them can be results.
-        exact: compare with every vector even where there is an approximate index.
+        exact: compare with every vector, even if there is an approximate index.
 
     Raises:
         SearchError: for a query or filters that cannot be used, or an empty index.

@@ -45,7 +45,7 @@ class Question:
         name_query: rank by these words in names too; None does not.
         background: gives the vectors of common queries ``(questions, width)`` for percentiles; None without.
         rank: "window" ranks files by their best window, "clip" by the vector of the whole file.
-        same_length: vectors are kept in half precision, so that their lengths differ from 1 by up to 0.0005; this
+        same_length: vectors are stored in half precision, so their lengths differ from 1 by up to 0.0005; this
             leaves the lengths out of the comparison. The vectors of two copies then score 1, and nothing more.
     """
 
@@ -62,7 +62,7 @@ class Question:
 def check_question(question: Question) -> None:
     """
     Raises:
-        SearchError: for a number of results below 1, a least score that is not a number, or an unknown ranking.
+        SearchError: for a number of results below 1, a minimum score that is not a number, or an unknown ranking.
     """
     check_top(question.top)
     least = question.min_score
@@ -80,7 +80,7 @@ def rank_contents(contents: IndexContents, question: Question, filters: Filters)
 
     Args:
         contents: contents of the index.
-        question: what is asked.
+        question: the query.
         filters: only files that match them can be results.
     """
     rows, by_name = contents.windows if question.rank == "window" else contents.files, None
@@ -97,13 +97,13 @@ def rank_rows(
     by_name: np.ndarray | None = None,
 ) -> list[Hit]:
     """
-    [`rank_contents`] among some rows.
+    [`rank_contents`] for some of the rows.
 
     Args:
         contents: contents of the index.
-        rows: rows of windows or of files, as the query is ranked; in their order.
-        question: what is asked.
-        allowed: which rows may be answers, ``(rows,)``.
+        rows: rows of windows or of files, as the ranking requires, in order.
+        question: the query.
+        allowed: mask of the rows that may be results, ``(rows,)``.
         by_name: scores of the rows by their files' names, or None.
     """
     ranked = _ranked(rows, question, allowed, by_name)

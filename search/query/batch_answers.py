@@ -50,7 +50,8 @@ def answer_many(
         background: gives the vectors of common queries.
         queries: the sentences.
         top, negative, names, min_score, rank, exact, filters: as of [`SoundIndex.search`], for every query.
-        on_error: is given the place of a query that is not valid, and why; its results are empty. None: raised.
+        on_error: called with the index of an invalid query and the reason; its results are empty. None raises the
+            error.
 
     Raises:
         SearchError: for an empty index, an unknown filter, or, without ``on_error``, a query that is not valid.

@@ -1,4 +1,4 @@
-"""Results that are copies of each other, as one."""
+"""Groups results that are copies of each other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -101,12 +101,12 @@ def find_groups(
     near_cosine: float | None = None,
 ) -> list[CopyGroup]:
     """
-    The best answers to a query, copies counted as one.
+    The best results of a query, with copies counted as one result.
 
-    As many results are asked for as are needed for ``top`` different ones with their copies, at most 10,000.
+    Requests as many results as needed for ``top`` different ones with their copies, at most 10,000.
 
     Args:
-        ask: gives so many results at most, the best first.
+        ask: returns a given number of results at most, the best first.
         top: groups at most.
         store: store of the index, for near copies.
         near_cosine: minimum cosine of two whole files that are near copies, -1 to 1; None looks for none.

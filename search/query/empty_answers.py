@@ -29,12 +29,12 @@ OPTIONS = {
 
 def empty_because(files: Mapping[str, np.ndarray], filters: Filters, names: Mapping[str, str]) -> list[str]:
     """
-    Which filters leave no file, one sentence each, with the values of the index that are near.
+    Filters that match no file, one sentence each, with similar values from the index.
 
     Args:
         files: files of the index, as [`IndexContents.files`] gives them.
         filters: as the query had them.
-        names: how the person who reads it calls each field of [`Filters`]; such as `OPTIONS`.
+        names: the user's names of the fields of [`Filters`], such as `OPTIONS`.
 
     Returns:
         For each filter that excludes every file by itself, one sentence; if each passes some files, one sentence on

@@ -1,4 +1,4 @@
-"""Which windows a query is about: the same conditions over rows in memory, and as SQL for the table."""
+"""Filters of files: conditions on rows in memory, and the same conditions as SQL for the table."""
 
 import fnmatch
 import glob
@@ -27,18 +27,18 @@ class Filters:
     """
     Conditions on files; a file has to meet all of them. None means no condition.
 
-    Texts are compared in Unicode's form NFC: what a keyboard writes finds what macOS stores.
+    Texts are compared in Unicode's form NFC, since macOS stores names in another form than keyboards write.
 
     Attributes:
         glob: pattern of the path, from its start or from an indexed folder on; ``*`` matches anything, including
             folders.
-        tag: a folder's name, or a tag that the metadata give.
+        tag: a folder's name, or a tag from the metadata.
         min_duration, max_duration: of the file, seconds.
         file: only windows of this file.
         license: exactly as in the metadata.
         metadata: values by name, each exactly.
         file_type: ending of the file's name, such as "flac", in upper or lower case, with or without the dot.
-        roots: absolute; folders that were indexed, which ``glob`` may count from. The index gives them.
+        roots: absolute paths of indexed folders, from which ``glob`` may start. Set by the index.
     """
 
     glob: str | None = None
@@ -70,7 +70,7 @@ class Filters:
     def check(self) -> None:
         """
         Raises:
-            SearchError: for a length that is not a number, metadata that is not a mapping of texts, or no valid text.
+            SearchError: for a duration that is not a number, metadata that is not a mapping of texts, or invalid text.
         """
         for name in ("min_duration", "max_duration"):
             seconds = getattr(self, name)
@@ -91,7 +91,7 @@ class Filters:
 
     def mask(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """
-        Which rows they leave, bool ``(rows,)``.
+        Mask of the rows that pass, bool ``(rows,)``.
 
         Args:
             rows: columns path, duration, tags, license and metadata (as JSON), each ``(rows,)``.
@@ -136,7 +136,7 @@ class Filters:
         """
         The same conditions as an SQL expression of the table; None if there are no conditions.
 
-        Of ``glob`` it leaves at least what fits; see [`glob_expression`].
+        For ``glob`` it may pass more rows than match; see [`glob_expression`].
         """
         parts = []
         if self.min_duration is not None:
@@ -172,7 +172,7 @@ def indexed_folders(files: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     The folders that files were indexed below, sorted.
 
     Args:
-        files: columns path and root; the root of a file that was indexed by itself is its path.
+        files: columns path and root; for a file that was indexed individually, the root is its path.
     """
     pairs = dict.fromkeys(zip(files["root"], files["path"] == files["root"], strict=True))
     return tuple(sorted({os.path.dirname(root) if single else root for root, single in pairs}))

@@ -12,7 +12,7 @@ _NOT_ASCII = r"[^\x{0}-\x{7f}]"
 
 def glob_expression(glob: str) -> str:
     """
-    An expression that fits every path, stored in NFC or NFD, whose NFC form fits a glob's.
+    An expression that matches every path, stored in NFC or NFD, whose NFC form matches a glob.
 
     For ASCII paths the match is exact; with decomposed accents a few more paths may match.
 

@@ -17,9 +17,9 @@ class Hit:
     Attributes:
         path: absolute path of the file.
         start, end: times of the moment in seconds.
-        score: what ranks the result: the cosine, less what is subtracted for unwanted sounds; with names, the fused
-            rank.
-        cosine: cosine similarity of the moment and the query; of a moment that a moment head found, the head's score.
+        score: the value by which results are ranked: the cosine minus the penalty for unwanted sounds; with names,
+            the fused rank.
+        cosine: cosine similarity of the moment and the query; for moments of a moment head, the head's score.
         percentile: share of common queries that score lower for this moment, 0 to 100; None if the query is a
             recording.
         duration: duration of the file in seconds.
@@ -43,12 +43,12 @@ class Hit:
 
 
 def hits_as_json(hits: Sequence[Hit], *, encoding: str = "utf-8") -> str:
-    """Results as JSON; letters beyond ASCII are escaped only where the encoding lacks one of them."""
+    """Results as JSON; characters are escaped only if the output's encoding lacks one of them."""
     return rows_as_json([asdict(hit) for hit in hits], encoding=encoding)
 
 
 def rows_as_json(rows: Sequence[Mapping[str, Any]], *, encoding: str = "utf-8") -> str:
-    """[`hits_as_json`] of fields of results."""
+    """[`hits_as_json`] for dictionaries of result fields."""
     text = json.dumps(rows, indent=2, ensure_ascii=False)
     try:
         text.encode(encoding)

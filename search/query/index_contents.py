@@ -1,4 +1,4 @@
-"""Contents of an index in memory: read once, and again when the index has changed."""
+"""Contents of an index in memory, read again when the index has changed."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ TIMES_AS_LONG = 10
 
 class IndexContents:
     """
-    The rows of an index as arrays, as they were at one moment; each part is read when it is first asked for.
+    A snapshot of an index's rows as arrays; each part is read when it is first used.
 
     Args:
         store: store of the index.
@@ -43,17 +43,17 @@ class IndexContents:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The folders that were indexed, sorted; of a single file its folder."""
+        """The indexed folders, sorted; for a single file, its folder."""
         return self._part("roots", lambda: indexed_folders(self.files))
 
     @property
     def names(self) -> NameIndex:
-        """Of the files, in their order."""
+        """Names of the files, in order."""
         return self._part("names", lambda: NameIndex(labels(self.files)))
 
     @property
     def paths(self) -> NameTable:
-        """Of the files, to find one by a name in another Unicode form."""
+        """Paths of the files, for finding one by a name in another Unicode form."""
         return self._part("paths", lambda: NameTable(self.files["path"].tolist()))
 
     def _part(self, name: str, read: Callable[[], Any]) -> Any:
@@ -72,9 +72,9 @@ class IndexContents:
 
 class CurrentContents:
     """
-    An index's newest [`IndexContents`], for any number of threads.
+    An index's newest [`IndexContents`]; thread-safe.
 
-    After a change they are read again, but not before ten times as long as reading took has passed.
+    After a change they are read again, at most once in ten times the time that reading takes.
 
     Args:
         store: store of the index.
@@ -88,12 +88,12 @@ class CurrentContents:
         self._since = 0.0
 
     def forget(self) -> None:
-        """Everything is read again when it is next asked for."""
+        """Makes the next call read everything again."""
         with self._lock:
             self._held = None
 
     def get(self) -> IndexContents:
-        """The contents now."""
+        """The present contents."""
         with self._lock:
             state = self.store.state()
             held = self._held

@@ -18,7 +18,7 @@ SAME_MOMENT_SECONDS = 0.05
 
 def stored_path(store: Store, contents: CurrentContents, path: str | os.PathLike[str]) -> str:
     """
-    The absolute path of a file, in the Unicode form in which an index has it; as it is written if it has it in none.
+    The absolute path of a file in the Unicode form of the index's entry; unchanged if the index lacks the file.
 
     Args:
         store, contents: of the index.
@@ -33,7 +33,7 @@ def stored_path(store: Store, contents: CurrentContents, path: str | os.PathLike
 
 def known_vector(store: Store, path: str, start: float, end: float | None) -> np.ndarray | None:
     """
-    What an index has of a file, or of that window of it; None if that is nothing, or out of date.
+    The stored vectors of a file, or of one window; None if the index lacks them or they are out of date.
 
     Args:
         store: store of the index.
@@ -65,7 +65,7 @@ def described(store: Store, path: str, hits: Sequence[Hit]) -> list[Hit]:
 
 
 def unchanged_entry(store: Store, path: str) -> FileEntry | None:
-    """All that an index has of a file, by its absolute path, if the file is unchanged."""
+    """The index's entry of a file, by its absolute path, if the file is unchanged."""
     try:
         status = os.stat(path)
         entry = store.entries([path]).get(path)

@@ -7,10 +7,10 @@ from ..errors import SearchError
 
 def metadata_pairs(texts: Iterable[str]) -> dict[str, str]:
     """
-    Of ``NAME=VALUE``, as people write it, value by name.
+    Parses texts of the form ``NAME=VALUE`` into values by name.
 
     Raises:
-        SearchError: for a text without a name or a sign.
+        SearchError: for a text without a name or an equals sign.
     """
     pairs = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""Words of file names, tags and titles, and which files a query names."""
+"""Words of file names, tags and titles, and their matches with queries."""
 
 import json
 import re
@@ -25,7 +25,7 @@ WORDED_FIELDS = (
 
 def words_of(text: str) -> set[str]:
     """
-    Words and numbers of a name or a query, lower case, without a plural's s and without stop words.
+    Words and numbers of a name or a query, in lower case, without plural endings and stop words.
 
     Joined words in file names are split: ``"DogBark_02.wav"`` gives dog, bark, 2, wav. A letter and its combining
     accent are one letter, in any Unicode form.

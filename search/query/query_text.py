@@ -1,4 +1,4 @@
-"""Queries as vectors: short ones within a phrase, and common ones to compare scores with."""
+"""Templates for short queries, and vectors of common queries for percentiles."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ def check_template(template: str) -> str:
     Checks that a template contains ``{}`` once, for the query, and no other field; returns it.
 
     Raises:
-        SearchError: for any other.
+        SearchError: for any other template.
     """
     if template.count("{}") != 1:
         raise SearchError(
@@ -32,9 +32,9 @@ def check_template(template: str) -> str:
 
 def phrase_query(query: str, template: str = SHORT_QUERY_TEMPLATE) -> str:
     """
-    A query of one to four words within a phrase; a longer one unchanged.
+    Puts a query of one to four words into a phrase; longer queries stay unchanged.
 
-    Captions, which models learn from, are sentences; people ask for "rain".
+    Models are trained on captions, which are sentences, but people search for "rain".
 
     Args:
         query: the query.

@@ -26,7 +26,7 @@ BACKGROUND_QUERIES = (
 
 def combine_scores(wanted: np.ndarray, unwanted: Sequence[np.ndarray]) -> np.ndarray:
     """
-    Scores ``(rows,)`` of a sentence less half of the highest positive score of the unwanted ones.
+    Scores ``(rows,)`` of a sentence, minus half of the highest positive score of the unwanted sentences.
 
     Args:
         wanted: cosines of the sentence, ``(rows,)``.
@@ -83,7 +83,7 @@ def merge_spans(
         scores: scores of the windows.
         top: spans at most.
         threshold: how far below its best window a span's further windows may score.
-        shortest: length that a span is brought to first, in lengths of its best window; 1 brings it to none.
+        shortest: minimum length of a span, in lengths of its best window; 1 does not extend it.
 
     Returns:
         (start, end, best score), the best first; spans do not overlap.

@@ -1,4 +1,4 @@
-"""Filters with what only an index knows: how it stores a path, and the folders that patterns count from."""
+"""Completes filters with data of the index: the stored form of a path, and the indexed folders."""
 
 import os
 from dataclasses import replace
@@ -12,11 +12,11 @@ from .known_vectors import stored_path
 
 def resolve_filters(store: Store, contents: CurrentContents, filters: Filters) -> Filters:
     """
-    Filters of which ``file`` is a path as the index has it, and ``roots`` the folders that were indexed.
+    Filters with ``file`` in the index's form and ``roots`` set to the indexed folders.
 
     Args:
         store, contents: of the index.
-        filters: as they were given.
+        filters: the given filters.
 
     Raises:
         SearchError: if the file is not in the index.
@@ -33,7 +33,7 @@ def resolve_filters(store: Store, contents: CurrentContents, filters: Filters) -
 
 def checked_path(store: Store, contents: CurrentContents, path: str | os.PathLike[str]) -> str:
     """
-    The absolute path of a file as the index has it; see [`stored_path`].
+    The absolute path of a file in the index's form; see [`stored_path`].
 
     Raises:
         SearchError: if its name is not valid UTF-8.

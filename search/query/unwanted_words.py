@@ -13,14 +13,14 @@ def split_question(query: str, negative: str | Sequence[str] = ()) -> tuple[str,
     """
     Splits a query into the wanted text and the unwanted words: ``-word``, ``-"some words"`` and then ``negative``.
 
-    A hyphen counts at the start of a word of letters: not in "hi-hat", nor in "rain - and wind" or "-20 dB".
+    A hyphen excludes a word only at its start: not in "hi-hat", "rain - and wind" or "-20 dB".
 
     Args:
-        query: as it was written.
-        negative: what else is unwanted, one sentence or several.
+        query: text of the query.
+        negative: further unwanted sentences, one or several.
 
     Raises:
-        SearchError: for a query that is not text, or names only what is unwanted.
+        SearchError: for a query that is not text, or has only unwanted words.
     """
     if not isinstance(query, str):
         raise SearchError(f"{query!r}: a query must be a string.")

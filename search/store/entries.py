@@ -1,4 +1,4 @@
-"""The rows that a file has in an index: one of the whole of it, and one a window."""
+"""The rows of a file in an index: one for the whole file, and one per window."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ class FileEntry:
         path, root: absolute.
         size, mtime_ns, digest: bytes, time of change and SHA-256 of the content.
         duration: seconds.
-        tags: names of the folders between root and file, and those its metadata give.
+        tags: names of the folders between root and file, and tags from the metadata.
         starts, ends: of the windows, seconds, ``(windows,)``.
         vectors: unit length, ``(windows, width)``.
         vector: vector of the whole file, unit length, ``(width,)``.
@@ -46,7 +46,7 @@ class FileEntry:
 
 
 def schema(width: int) -> arrow.Schema:
-    """Columns of an index whose vectors have a width."""
+    """The table's schema for vectors of a given width."""
     return arrow.schema(
         [
             ("path", arrow.string()),
@@ -68,7 +68,7 @@ def schema(width: int) -> arrow.Schema:
 
 
 def to_rows(entries: Sequence[FileEntry], width: int) -> arrow.Table:
-    """Rows of files: each file's own (window -1), then its windows'."""
+    """Rows of files: for each file its own row (window -1), then the rows of its windows."""
     columns: dict[str, list] = {name: [] for name in schema(width).names if name != "vector"}
     vectors = []
     for entry in entries:
@@ -140,7 +140,7 @@ def matrix(table: arrow.Table) -> np.ndarray:
 
 
 def half_matrix(table: arrow.Table) -> np.ndarray:
-    """The column ``vector`` as it is kept, float16 ``(rows, width)``."""
+    """The column ``vector`` as stored, float16 ``(rows, width)``."""
     column = table.column("vector").combine_chunks()
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
 

@@ -1,4 +1,4 @@
-"""Where an index is: a folder of this machine, or a place in an object store."""
+"""The location of an index: a folder on this machine, or a prefix in an object store."""
 
 import os
 from functools import cached_property
@@ -14,7 +14,7 @@ class IndexFolder:
 
     Args:
         place: a path, or a URI such as ``s3://bucket/index``; credentials and endpoint of an object store come from
-            the variables its own tools read (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``,
+            the usual variables (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``,
             ``AWS_ENDPOINT_URL``).
     """
 
@@ -36,7 +36,7 @@ class IndexFolder:
         return fs.FileSystem.from_uri(self.uri)
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Whether a file exists."""
         if self.path is not None:
             return (self.path / name).is_file()
         from pyarrow import fs

@@ -36,19 +36,19 @@ FIRST_SETTINGS = ("clip_vector", "precision", "revision")
 
 
 class NewerIndexError(ValueError):
-    """An index that a later version of this program made."""
+    """The index was made by a later version of this program."""
 
 
 def read_record(content: bytes) -> dict[str, Any]:
     """
-    What an index keeps of how it is made, from its ``index.json``.
+    The settings of an index, from its ``index.json``.
 
     Returns:
         The fields of ``FIELDS``, ``version`` as it is on disk, and ``settings`` with a value for every known name.
 
     Raises:
         NewerIndexError: if a later version of this program made it.
-        ValueError: if it is damaged, or no index.
+        ValueError: if it is damaged, or not an index.
     """
     try:
         record = json.loads(content)
@@ -100,7 +100,7 @@ def record_text(record: Mapping[str, Any]) -> bytes:
     """
     The content of ``index.json``, in the newest version.
 
-    Settings that an earlier program does not know are skipped where they have their defaults: it then reads the
+    Newer settings are omitted while they have their defaults: an earlier program then reads the
     index as before.
     """
     settings = {

@@ -29,7 +29,7 @@ VERSIONS_STAY, REMOTE_VERSIONS_STAY = timedelta(0), timedelta(hours=1)
 
 class Store:
     """
-    A place with a LanceDB table and ``index.json``.
+    The stored index: a LanceDB table and ``index.json``.
 
     Added files survive a kill: on a local disk their rows are in small files of their own until they are merged
     into the table; in an object store each is committed at once. While the table is small and unchanged, a
@@ -37,7 +37,7 @@ class Store:
 
     Args:
         place: folder, or URI in an object store, of an index.
-        engine: what makes and asks the approximate index; this process if not given.
+        engine: builds and queries the approximate index; this process if not given.
 
     Raises:
         StoreError: if the directory is not an index, or is damaged.
@@ -60,11 +60,11 @@ class Store:
     @classmethod
     def create(cls, place: str | os.PathLike[str], record: dict[str, Any], width: int) -> "Store":
         """
-        Makes an empty index.
+        Creates an empty index.
 
         Args:
             place: folder, made if missing; or URI.
-            record: what the vectors are made with: model, fingerprint, window and hop.
+            record: settings of the vectors: model, fingerprint, window and hop.
             width: width of the vectors.
 
         Raises:
@@ -107,7 +107,7 @@ class Store:
 
     def upgrade(self) -> None:
         """
-        For the one who writes: rewrites an older version's record in the newest one, and rebuilds a missing table
+        For writers: rewrites an older version's record in the newest format, and rebuilds a missing table
         from the snapshot; raises StoreError.
         """
         self._check_open()
@@ -122,7 +122,7 @@ class Store:
 
     def remember_model(self, model: str, revision: str | None) -> None:
         """
-        Notes where the index's model is now; an index on a read-only disk works without.
+        Records the present path of the index's model; on a read-only disk nothing is recorded.
 
         Args:
             model: absolute directory, or Hub id.
@@ -161,13 +161,13 @@ class Store:
 
     @property
     def table_uri(self) -> str:
-        """Of the Lance dataset."""
+        """URI of the Lance dataset."""
         return f"{self.folder.uri.rstrip('/')}/{TABLE}.lance"
 
     # ------------------------------------------------------------------------------------ reading
 
     def state(self) -> tuple:
-        """What is equal as long as nothing in the index has changed, whoever changes it."""
+        """A value that changes whenever any process changes the index."""
         self._check_open()
         waiting = () if self._pending is None else self._pending.state()
         snapshot = None if self.folder.path is None else snapshot_state(self.folder.path)
@@ -175,7 +175,7 @@ class Store:
 
     @property
     def finished(self) -> bool:
-        """Whether the last update came to its end."""
+        """Whether the last update was completed."""
         if self._pending is not None and len(self._pending):
             return False
         if self._snapshot() is not None:
@@ -186,16 +186,16 @@ class Store:
 
     @property
     def approximate(self) -> bool:
-        """Whether there are so many windows that queries go to the approximate index."""
+        """Whether there are enough windows for queries to use the approximate index."""
         return self._snapshot() is None and self._windows() > self.record["exact_windows"]
 
     def files(self) -> dict[str, dict[str, Any]]:
-        """By path: root, size, mtime_ns, digest and described of every file."""
+        """Root, size, mtime_ns, digest and described of every file, by path."""
         columns = ["path", "root", "size", "mtime_ns", "digest", "described"]
         return {row["path"]: row for row in self.file_rows(columns).to_pylist()}
 
     def file_rows(self, columns: list[str], paths: Sequence[str] | None = None) -> arrow.Table:
-        """One row a file, some columns of it; of all files, or of a few."""
+        """Some columns of the files' own rows, for all files or for given paths."""
         where = f"window = {WHOLE_FILE}"
         if paths is not None:
             where += f" AND path IN ({quoted(paths)})"
@@ -211,7 +211,7 @@ class Store:
         Rows of files and windows.
 
         Args:
-            columns: None is all.
+            columns: names of columns; None is all.
             where: an SQL condition on columns of the table, such as ``window = -1``; None for all rows.
         """
         self._check_open()
@@ -230,7 +230,7 @@ class Store:
         return table if columns is None else table.select(columns)
 
     def entries(self, paths: Sequence[str]) -> dict[str, FileEntry]:
-        """By path all that is kept of files; paths that are not in the index are skipped."""
+        """Entries of files by path; paths that are not in the index are skipped."""
         self._check_open()
         wanted = arrow.array(list(paths), arrow.string())
         found, pending = [], self.waiting()
@@ -248,7 +248,7 @@ class Store:
 
     def entry(self, path: str) -> FileEntry:
         """
-        All that is kept of a file.
+        The entry of a file.
 
         Raises:
             KeyError: if it is not in the index.
@@ -261,7 +261,7 @@ class Store:
 
     def nearest(self, query: NearestQuery) -> arrow.Table:
         """
-        The table's rows that a query asks for, the nearest first, among them rows of whole files.
+        The table's rows nearest to a query, in order, including rows of whole files.
 
         Waiting rows are not included: see [`waiting`].
 
@@ -334,7 +334,7 @@ class Store:
         Merges waiting files into the table.
 
         Raises:
-            StoreError: if it cannot be written; they then keep waiting.
+            StoreError: if it cannot be written; the files then stay in their waiting files.
         """
         rows, names = self._pending.read() if self._pending is not None else (None, [])
         if rows is not None:
@@ -345,7 +345,7 @@ class Store:
 
     def remove(self, paths: Iterable[str]) -> None:
         """
-        Takes files out.
+        Removes files.
 
         Raises:
             StoreError: if it cannot be written.
@@ -360,7 +360,7 @@ class Store:
 
     def finish(self) -> None:
         """
-        After an update: merges small pieces, brings the approximate index up to date or writes the snapshot.
+        After an update: merges small pieces, updates the approximate index or writes the snapshot.
 
         Raises:
             StoreError: if it cannot be written; nothing that was added is lost.

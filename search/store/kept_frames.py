@@ -1,4 +1,4 @@
-"""Frames that an index keeps by choice: a vector of a short window each second, in one file for each content."""
+"""Frames of an index (optional): the vector of a short window each second, in one file for each content."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -22,10 +22,10 @@ LARGEST_INT8 = 127
 
 class KeptFrames:
     """
-    Frames in a folder within an index, by the digest of the sound file's content: a moved file keeps its own.
+    Frames in a folder of an index, by the digest of the sound file's content, so that moved files keep theirs.
 
     A file holds rows ``vector`` of float16 or int8 and nothing else; hop and kind are in its schema. int8 rows are
-    scaled by their largest value, which is not kept, since unit vectors need none.
+    scaled by their largest value, which is not stored, since unit vectors do not need it.
 
     Args:
         index: folder of the index, on this machine.
@@ -43,12 +43,12 @@ class KeptFrames:
         self.kind, self.width = kind, width
 
     def bytes_an_hour(self, hop_seconds: float) -> float:
-        """What an hour of sound takes on disk."""
+        """Disk space of one hour of sound, in bytes."""
         return 3600 / hop_seconds * self.width * np.dtype(self.kind).itemsize
 
     def write(self, digest: str, batches: Iterable[np.ndarray], hop_seconds: float) -> None:
         """
-        Keeps the frames of a sound file, batch after batch in bounded memory; all or nothing.
+        Stores the frames of a sound file, batch by batch in bounded memory; all or nothing.
 
         Args:
             digest: digest of the file's content.
@@ -56,7 +56,7 @@ class KeptFrames:
             hop_seconds: between frames.
 
         Raises:
-            StoreError: if they cannot be written. What ``batches`` raises goes through.
+            StoreError: if they cannot be written. Errors of ``batches`` are passed on.
         """
         kind = arrow.float16() if self.kind == "float16" else arrow.int8()
         schema = arrow.schema(
@@ -98,11 +98,11 @@ class KeptFrames:
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), hop
 
     def has(self, digest: str) -> bool:
-        """Whether there are frames of a content; whether they can be read is not looked at."""
+        """Whether frames of a content are stored; their file is not read."""
         return self._path(digest).is_file()
 
     def remove_others(self, digests: Iterable[str]) -> None:
-        """Takes away the frames of contents that are not among these, and what a killed process left."""
+        """Removes frames of other contents, and leftovers of a killed process."""
         kept = {self._path(digest).name for digest in digests}
         for name in self._names():
             if name not in kept:
@@ -137,7 +137,7 @@ class KeptFrames:
 
 
 def kept_frames(index: IndexFolder, record: dict) -> KeptFrames | None:
-    """The frames of an index, or None if it keeps none; from its record."""
+    """The frames of an index, or None if its record says that it has none."""
     kind = record["settings"]["frames"]
     return None if kind is None else KeptFrames(index, kind, record["width"])
 

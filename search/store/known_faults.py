@@ -31,7 +31,7 @@ class KnownFault:
 
 class Neighbours:
     """
-    Files next to a file with its name: a decoder may have read them as a part of it.
+    Files with a similar name in the same folder, which a decoder may have read as a part of a file.
 
     For ``take.mp3`` these are files of the same folder whose names start with ``take``, also after
     ``.`` or ``._``, such as the AppleDouble file ``._take.mp3``. A folder is listed once.
@@ -71,7 +71,7 @@ class Neighbours:
 
 
 def read_faults(folder: IndexFolder) -> dict[str, KnownFault]:
-    """By path what is kept; nothing if another version of package or decoder, which may read more, found it."""
+    """The stored faults by path; empty if another version of package or decoder wrote them, since it may read more."""
     # Without the file, or with half of one, everything is tried again.
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         kept = json.loads(folder.read(FAULTS))

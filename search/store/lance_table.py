@@ -1,4 +1,4 @@
-"""Opening LanceDB, asking it by path, and putting its errors into words."""
+"""Opens LanceDB, builds path conditions, and shortens its error messages."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _KNOWN_REASONS = ("No space left on device", "Read-only file system", "Permissio
 
 def connect(folder: IndexFolder) -> Any:
     """
-    The LanceDB database of an index; what other processes write is seen by the next call.
+    The LanceDB database of an index; each call sees what other processes have written.
 
     Raises:
         ImportError: if LanceDB is not installed.
@@ -39,7 +39,7 @@ def mend_table(folder: IndexFolder, name: str, rows: arrow.Table | None) -> bool
     Args:
         folder: folder of the index.
         name: name of the table.
-        rows: all of it; None if they are not known: then nothing is done.
+        rows: all rows; None if they are unknown: then nothing is done.
 
     Returns:
         Whether it was rebuilt.
@@ -61,19 +61,19 @@ def mend_table(folder: IndexFolder, name: str, rows: arrow.Table | None) -> bool
 
 
 def quoted(texts: Sequence[str]) -> str:
-    """Texts as a list of SQL, without its parentheses."""
+    """Texts as an SQL list, without parentheses."""
     return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
 def reason_of(error: Exception) -> str:
-    """Why something could not be written, in a few words."""
+    """A short reason for a failed write."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return next((known for known in _KNOWN_REASONS if known in str(error)), first_line(error))
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message that says something, at most 200 characters."""
+    """The first non-empty line of an error's message, at most 200 characters."""
     lines = (line.strip() for line in str(error).splitlines())
     first = next((line for line in lines if line), type(error).__name__)
     # Lance appends the location in its own sources.

@@ -1,4 +1,4 @@
-"""Files that are embedded but not yet in the table: one small Arrow file each, so that a kill loses none."""
+"""Embedded files that are not in the table yet: one small Arrow file each, so that a kill loses none."""
 
 import hashlib
 import os
@@ -14,13 +14,13 @@ ENDING = ".arrow"
 
 class PendingFiles:
     """
-    Rows of single files in a folder, until they go into the table together.
+    Rows of single files in a folder, until they are merged into the table.
 
     A commit of the table gets slower with the number of commits before it, and each leaves a version on disk; a small
     file always costs the same. Rows here replace the table's rows of the same path.
 
     Args:
-        folder: made with the first file.
+        folder: created with the first file.
     """
 
     def __init__(self, folder: Path):
@@ -33,10 +33,10 @@ class PendingFiles:
 
     def write(self, path: str, rows: arrow.Table) -> None:
         """
-        Keeps a file's rows.
+        Stores a file's rows.
 
         Raises:
-            OSError: if they cannot be written; nothing half-written stays.
+            OSError: if they cannot be written; no partial file remains.
         """
         self.folder.mkdir(exist_ok=True)
         name = hashlib.sha256(path.encode()).hexdigest()[:32]
@@ -50,7 +50,7 @@ class PendingFiles:
             raise
 
     def state(self) -> tuple:
-        """What is equal as long as nothing here has changed."""
+        """A value that changes whenever the waiting files change."""
         try:
             with os.scandir(self.folder) as entries:
                 found = [(entry.name, entry.inode(), entry.stat().st_mtime_ns) for entry in entries]
@@ -76,7 +76,7 @@ class PendingFiles:
         return found, names
 
     def drop(self, names: list[str]) -> None:
-        """Takes files away."""
+        """Removes files."""
         for name in names:
             remove_file(self.folder / name)
 

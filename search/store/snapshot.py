@@ -1,4 +1,4 @@
-"""The whole table in one Arrow file, mapped into memory: a query then needs no database."""
+"""The whole table in one memory-mapped Arrow file, so that queries need no database."""
 
 import mmap
 import os
@@ -24,7 +24,7 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
     bytes before it and their CRC-32.
 
     Raises:
-        OSError: if there is no room.
+        OSError: if the disk is full.
     """
     fresh = folder / f".{SNAPSHOT}.partial"
     try:
@@ -44,9 +44,9 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
 
 def read_snapshot(folder: Path, schema: arrow.Schema) -> arrow.Table | None:
     """
-    All rows, mapped; None if there is no snapshot, or one whose bytes have changed since, or one of other columns.
+    All rows, memory-mapped; None if there is no snapshot, it is damaged, or it has other columns.
 
-    A snapshot of an earlier version has no checksum: only what would end the process is looked for in it.
+    Snapshots of earlier versions have no checksum: they are only checked for damage that would crash the process.
 
     Args:
         folder: folder of the index.
@@ -99,7 +99,7 @@ def snapshot_state(folder: Path) -> tuple[int, int] | None:
 
 
 def drop_snapshot(folder: Path) -> None:
-    """Before the first change: what is there is always the table's content. Who has it mapped keeps it."""
+    """Removes the snapshot before the first change, so that it never differs from the table; open maps stay valid."""
     remove_file(folder / SNAPSHOT)
 
 

@@ -1,4 +1,4 @@
-"""Approximate nearest neighbours for libraries too large for one product: IVF with RaBitQ codes, and refinement."""
+"""Approximate nearest neighbours for large libraries: IVF with RaBitQ codes, and refinement."""
 
 import math
 import warnings
@@ -28,9 +28,9 @@ class NearestQuery:
     Attributes:
         vector: unit length, ``(width,)``.
         limit: rows at most.
-        where: a condition in SQL that rows have to fulfil, or None.
+        where: an SQL condition on the rows, or None.
         columns: columns to return; each is read at as many places, so that all of them take longer than the search.
-        exact: read all vectors. The reference for approximate search, and many times slower.
+        exact: read all vectors: the reference for approximate search, but many times slower.
     """
 
     vector: np.ndarray
@@ -41,11 +41,11 @@ class NearestQuery:
 
 
 class Engine(Protocol):
-    """What makes the approximate index of a table, and asks it."""
+    """Builds and queries the approximate index of a table."""
 
     def refresh(self, table: Any, uri: str, versions_stay: timedelta, *, train: bool) -> None:
         """
-        Makes the approximate index, or brings rows into it once many have come since.
+        Builds the approximate index, or adds rows to it once there are many new ones.
 
         Args:
             table: a LanceDB table.
@@ -56,7 +56,7 @@ class Engine(Protocol):
 
     def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:
         """
-        The rows that a query asks for, the nearest first.
+        The rows nearest to a query, in order.
 
         Args:
             table: a LanceDB table.
@@ -103,17 +103,17 @@ class LocalEngine:
 
 
 def partitions(rows: int) -> int:
-    """Number of k-means cells for so many rows: the power of two next to the root, of enough rows each."""
+    """Number of k-means cells for a number of rows: the power of two near its root, with enough rows per cell."""
     return max(1, min(2 ** round(math.log2(math.sqrt(max(rows, 4)))), rows // SAMPLE_A_CELL))
 
 
 def refine(limit: int) -> int:
-    """How many times the rows wanted are compared by their full vectors, after the estimate."""
+    """How many candidates per requested row are compared by their full vectors after the estimate."""
     return max(1, math.ceil(CANDIDATES / limit))
 
 
 def can_be_quantized(width: int) -> bool:
-    """Whether vectors of so many numbers can be kept as bits; others are compared as they are."""
+    """Whether vectors of this width can be stored as bits; others are compared unchanged."""
     return width % 8 == 0
 
 
@@ -134,24 +134,24 @@ def forget_index(table: Any) -> None:
 
 
 def index_paths(table: Any) -> None:
-    """Finds files by their paths without reading all of them."""
+    """Adds an index of paths, so that files are found without reading the whole table."""
     from lancedb.index import BTree
 
     table.create_index(PATH_COLUMN, config=BTree(), replace=True, name=PATH_NAME)
 
 
 def num_pieces(table: Any) -> int:
-    """Number of pieces that a table consists of, or half the versions that are kept of it, whichever is more."""
+    """Number of pieces of a table, or half of the number of its stored versions, whichever is larger."""
     return max(table.stats()["fragment_stats"]["num_fragments"], len(table.list_versions()) // 2)
 
 
 def merge_pieces(table: Any, versions_stay: timedelta) -> None:
     """
-    Merges what single commits left, brings new rows into an approximate index, and drops older versions.
+    Merges the pieces of single commits, adds new rows to an approximate index, and drops older versions.
 
     Args:
         table: a LanceDB table.
-        versions_stay: 0 takes all but the newest away; readers that notice open the newest.
+        versions_stay: 0 removes all but the newest; readers then open the newest.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

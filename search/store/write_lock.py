@@ -1,4 +1,4 @@
-"""One process at a time writes an index on a disk."""
+"""The lock that lets only one process at a time write an index on disk."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,7 +41,7 @@ def check_free(folder: IndexFolder) -> None:
     Checks a folder that will become an index; remains of an interrupted start are accepted.
 
     Raises:
-        SearchError: if something else is in it.
+        SearchError: if the folder contains other files.
     """
     if folder.path is None or not folder.path.is_dir():
         return

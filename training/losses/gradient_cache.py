@@ -55,8 +55,8 @@ class GradientCache:
         Args:
             model: an [`AuricleModel`], also one in DistributedDataParallel.
             inputs: the whole batch's tensors, as the collator makes them.
-            generator: random generator of the token drop; every micro-batch starts from its present state, so that all drop
-                the same tokens, as the rows of an undivided batch do.
+            generator: random generator of the token drop; every micro-batch starts from its present state, so that
+                all drop the same tokens, as the rows of an undivided batch do.
             options: further arguments of the model.
 
         Returns:
