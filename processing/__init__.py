@@ -1,9 +1,9 @@
 """
-What turns sounds and sentences into model inputs; travels with every checkpoint.
+Turns sounds and sentences into model inputs; saved with every checkpoint.
 
-Names are looked up when they are first used: asking an index by the exported text tower needs one small module of
-these, and importing torch and transformers for it would take longer than the answer. The first look-up of a class
-that transformers loads registers our classes with its Auto classes.
+Names are imported when they are first used: a query with an exported text tower needs one small module of
+this room, and importing torch and transformers would take longer than the query. The first use of a class
+that transformers can load registers our classes with its Auto classes.
 """
 
 import importlib

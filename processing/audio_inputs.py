@@ -1,4 +1,4 @@
-"""What callers hand in as a sound, brought to one form: a mono waveform at the model's rate."""
+"""Converts all accepted forms of a sound to a mono waveform at the model's rate."""
 
 import io
 import os
@@ -26,7 +26,7 @@ ACCEPTED = (
 
 def as_clip_list(audio: Any) -> list[Any]:
     """
-    Splits what was passed as ``audio`` into clips.
+    Splits the argument ``audio`` into clips.
 
     Arrays and tensors are read as in all of transformers: ``(samples,)`` is one clip and ``(batch, samples)`` a
     batch of mono clips. Channels take a third axis, ``(batch, channels, samples)``, or a dict with ``array``. A
@@ -34,7 +34,7 @@ def as_clip_list(audio: Any) -> list[Any]:
     clip.
 
     Raises:
-        ValueError: if there is no clip at all, or an array could be a batch as well as one clip with channels; the
+        ValueError: if there is no clip, or an array may be either a batch or one clip with channels; the
             message names both readings.
     """
     if _is_one_clip(audio):
@@ -81,11 +81,11 @@ def to_waveform(
         resampler: as of `resample`.
 
     Returns:
-        float32 ``(samples,)``, or ``(samples, channels)`` where several are kept; never empty.
+        float32 ``(samples,)``, or ``(samples, channels)`` if channels are kept; never empty.
 
     Raises:
         AudioReadError: if the sound cannot be read or contains no usable samples.
-        ValueError: if a bare array comes without a rate, or the type is not known.
+        ValueError: if a bare array has no rate, or the type is unknown.
     """
     name = f"audio[{position}]"
 
@@ -125,14 +125,14 @@ def to_waveform(
 
 def openable(source: Any, name: str) -> str | os.PathLike[str] | io.IOBase:
     """
-    What the reader opens for an encoded sound: a path as it is, bytes and unseekable streams as a file in memory.
+    The source of an encoded sound for the reader: a path unchanged, bytes and unseekable streams as a file in memory.
 
     Args:
-        source: a path, bytes, or an object with ``read``; such an object is read from its beginning.
-        name: what messages call bytes, which have no name of their own.
+        source: a path, bytes, or an object with ``read``, which is read from its beginning.
+        name: name of bytes in messages.
 
     Raises:
-        AudioReadError: if there are no bytes, or the stream gives text.
+        AudioReadError: if there are no bytes, or the stream returns text.
     """
     if isinstance(source, str | os.PathLike):
         return source
@@ -212,7 +212,7 @@ def _refuse_channels_last(shape: tuple[int, int]) -> None:
 
 
 def name_of_clip(clip: Any, position: int) -> str:
-    """What messages call a clip: its path, or its place in the batch."""
+    """The name of a clip in messages: its path, or its index in the batch."""
     path = clip.get("path") if isinstance(clip, Mapping) else clip
     return os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else f"audio[{position}]"
 

@@ -1,4 +1,4 @@
-"""Reading sound: a file, or a part of it, to a float32 waveform at the rate that is asked for.
+"""Reads a sound file, or a part of it, as a float32 waveform at a given rate.
 
 One reader for the whole project. Decoders disagree about the length of the same Ogg or MP3 file, so clips would
 get features that depend on the installed decoder. Needs numpy, plus `soundfile` (libsndfile) and `av` (PyAV,
@@ -58,12 +58,12 @@ def read_channels(
             of a mix file (see `sound_mix`); bytes of such a file; or a binary file object that can seek.
         offset: Where to start, in seconds, at least 0 and before the end of the sound.
         duration: How much to read, in seconds, above 0; `None` reads to the end. A part that reaches beyond
-            the end is what the sound has left.
-        name: What messages call the sound; its path by default.
+            the end is cut there.
+        name: Name of the sound in messages; its path by default.
 
     Returns:
         Float32 (samples, channels), full scale at -1 and 1, never empty, and the sound's own sampling rate in Hz.
-        The encoder's delay and padding are taken off where the file states them; joined files are one sound.
+        The encoder's delay and padding are removed if the file states them; joined files are one sound.
 
     Raises:
         AudioReadError: The file is missing, a directory, unreadable, empty, not audio, encrypted, without samples,
@@ -114,11 +114,11 @@ def read_audio(
     downmix: str = "active",
     name: str | None = None,
 ) -> tuple[np.ndarray, int]:
-    """`read_channels`, mixed to one channel as one stretch of sound.
+    """`read_channels`, with all channels mixed to one over the whole part.
 
     Args:
         source, offset, duration, name: See `read_channels`.
-        downmix: `"active"`, the mean over the channels in which something sounds, or `"mean"`, over all; see
+        downmix: `"active"`, the mean over channels that are not silent, or `"mean"`, over all channels; see
             `mix_channels`.
 
     Returns:
@@ -126,17 +126,17 @@ def read_audio(
         rate in Hz.
 
     Raises:
-        As `read_channels`.
+        The same as `read_channels`.
     """
     samples, rate = read_channels(source, offset=offset, duration=duration, name=name)
     return mix_channels(samples, downmix, name=name or _name_of(source)), rate
 
 
 def audio_seconds(source: Any) -> float:
-    """Length of a sound in seconds, by its samples.
+    """Length of a sound in seconds, from its number of samples.
 
-    Most headers state it exactly. MPEG and AAC streams have their frames counted; Matroska, ASF and others that
-    state it roughly are decoded once, and the length is kept for as long as the file does not change.
+    Most headers state it exactly. Frames of MPEG and AAC streams are counted; Matroska, ASF and others that
+    state it roughly are decoded once, and the length is cached while the file does not change.
 
     Raises:
         AudioReadError: The file is missing, unreadable or not audio.
@@ -173,7 +173,7 @@ def load_channels(
     duration: float | None = None,
     resampler: str = "soxr",
 ) -> np.ndarray:
-    """`read_channels` at another rate: float32 (samples, channels), or (samples,) where there is but one."""
+    """`read_channels` at another rate: float32 (samples, channels), or (samples,) for a single channel."""
     samples, rate = read_channels(source, offset=offset, duration=duration)
     samples = samples[:, 0] if samples.shape[1] == 1 else samples
     return resample_channels(samples, source_rate=rate, target_rate=sampling_rate, resampler=resampler)
@@ -207,12 +207,12 @@ def first_sample(decoder: SoundDecoder, name: str, offset: float) -> int:
 
 
 def sample_count(rate: int, duration: float | None) -> int | None:
-    """Samples of a duration in seconds, at least one; None stands for all."""
+    """Number of samples of a duration in seconds, at least one; None means all."""
     return None if duration is None else max(round(duration * rate), 1)
 
 
 def beyond_the_end(name: str, offset: float, end: float) -> AudioReadError:
-    """The error of a part that begins where there is no sound."""
+    """The error for a part that starts after the end of the sound."""
     return AudioReadError(f"{name}: offset is {offset} s, but the file ends at {end:.6g} s")
 
 
@@ -232,7 +232,7 @@ def check_finite(samples: np.ndarray, name: str, start: int | None = None) -> No
     Args:
         samples: float32 ``(samples, channels)``.
         name: name of the sound.
-        start: place of the first of them in the sound, if they are one piece of many.
+        start: position of the first sample in the sound, if this is one of several pieces.
 
     Raises:
         AudioReadError: for NaN or infinite samples.
@@ -256,13 +256,13 @@ def check_finite(samples: np.ndarray, name: str, start: int | None = None) -> No
 
 
 def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
-    """Turn a sound that is already in memory into a mono float32 waveform, the mean over its channels.
+    """Convert a sound in memory to a mono float32 waveform, the mean over its channels.
 
     Args:
         audio: Array, tensor or (nested) list of (samples,), (channels, samples) or (samples, channels): of
             two axes the shorter one is the channel axis, with at most 32 channels. Floating-point
             values are used unchanged (full scale at -1 and 1); int16 and int32 are PCM and scaled so.
-        name: What error messages call the sound.
+        name: Name of the sound in error messages.
 
     Returns:
         Float32 (samples,), never empty, all finite.
@@ -277,7 +277,7 @@ def to_mono(audio: Any, *, name: str = "the audio array") -> np.ndarray:
 
 
 def to_channels(audio: Any, *, name: str = "the audio array") -> np.ndarray:
-    """`to_mono` without the mean: float32 (samples,) of one channel, else (samples, channels)."""
+    """`to_mono` without averaging: float32 (samples,) for one channel, else (samples, channels)."""
     array = _as_float_array(audio, name)
     if array.ndim == 2:
         array = array if _channel_axis(array.shape, name) == 1 else array.T
@@ -295,7 +295,7 @@ def to_channels(audio: Any, *, name: str = "the audio array") -> np.ndarray:
 
 
 def is_silent(waveform: np.ndarray) -> bool:
-    """True where no sample of the waveform (any shape, full scale at 1) reaches 1e-6 (-120 dB)."""
+    """True if no sample of the waveform (any shape, full scale at 1) reaches 1e-6 (-120 dB)."""
     return waveform.size == 0 or float(np.abs(waveform).max()) < SILENCE_PEAK
 
 

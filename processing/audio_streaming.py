@@ -1,4 +1,4 @@
-"""Reading sound files of any length piece by piece, in bounded memory."""
+"""Reads sound files of any length in pieces, in bounded memory."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ def stream_waveform(
     resampler: str = "soxr",
 ) -> Iterator[np.ndarray]:
     """
-    The waveform that reading a file at once gives, in pieces.
+    The waveform of a file in pieces; together they equal the waveform that is read at once.
 
     If the file has the wanted rate, the concatenated pieces equal `load_waveform`. Otherwise the resampler carries its
     state from piece to piece, and samples agree to within 1e-5. With ``downmix="active"`` each piece is mixed by its
@@ -53,9 +53,9 @@ def stream_waveform(
         Mono float32 ``(samples,)``, at least one sample each.
 
     Raises:
-        AudioReadError: as `read_channels`. What the header or the arguments have wrong is reported before the first
-            piece; a defect further on when the stream gets there.
-        ImportError: a package that is needed is not installed.
+        AudioReadError: as in `read_channels`. Errors in the header or the arguments are raised before the first
+            piece; a defect later in the file when the stream reaches it.
+        ImportError: a required package is not installed.
     """
     check_downmix(downmix)
     name = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else None
@@ -75,10 +75,10 @@ def stream_channels(
     resampler: str = "soxr",
 ) -> Iterator[np.ndarray]:
     """
-    [`stream_waveform`] with all channels: what `load_channels` gives at once, in pieces.
+    [`stream_waveform`] with all channels; the pieces together equal the result of `load_channels`.
 
     Yields:
-        Float32 ``(samples, channels)``, or ``(samples,)`` where there is but one channel.
+        Float32 ``(samples, channels)``, or ``(samples,)`` for a single channel.
     """
     pieces = _decoded(source, offset, duration, piece_seconds)
     rate = next(pieces)
@@ -104,7 +104,7 @@ def measure_sound(source: Any, *, offset: float = 0.0, duration: float | None = 
     """
     Decodes a recording, or a part of it, to its end. Memory does not grow with its length.
 
-    Remarks on a file, also that its channels cancel, go where `add_remark` sends them.
+    Remarks on the file, for example on channels that cancel, are passed to `add_remark`.
 
     Args:
         source, offset, duration: as of `read_channels`.
@@ -125,7 +125,7 @@ def measure_sound(source: Any, *, offset: float = 0.0, duration: float | None = 
 
 def regroup(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
     """
-    Pieces of any length to pieces of exactly ``length`` samples; the last one may be shorter, never empty.
+    Regroups pieces of any length into pieces of exactly ``length`` samples; the last one may be shorter, never empty.
 
     Args:
         pieces: float32 ``(samples,)`` or ``(samples, channels)`` each.

@@ -1,4 +1,4 @@
-"""The keywords of a processor's call: which there are, and which of them go to sounds and which to sentences."""
+"""The keywords of a processor's call, and their division into those for sounds and those for sentences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ class AuricleTextKwargs(TextKwargs, total=False):
     Keywords for sentences: those of tokenizers, and this project's.
 
     Attributes:
-        allow_file_names: take a sentence that looks like the name of a sound file for what it says.
+        allow_file_names: accept a sentence that looks like the name of a sound file.
     """
 
     allow_file_names: bool | None
@@ -22,7 +22,7 @@ class AuricleAudioKwargs(AudioKwargs, total=False):
     Keywords for sounds: those of feature extractors, and this project's; see [`AuricleFeatureExtractor.__call__`].
 
     Attributes:
-        segment_seconds: shorter segments than usual.
+        segment_seconds: another segment length.
         mel_ranges: ``(fmin, fmax)`` in Hz for each clip.
     """
 
@@ -54,7 +54,7 @@ def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
     Args:
         keywords: flat ones, and ``text_kwargs``, ``audio_kwargs`` and ``common_kwargs``, each a dict or None.
-            Flat ones outweigh ``common_kwargs``.
+            Flat ones override ``common_kwargs``.
 
     Returns:
         Keywords for sentences and keywords for sounds.

@@ -1,7 +1,7 @@
 """
 The form in which captions reach the text tower; needs nothing but Python.
 
-What is done to a caption is a setting with a name, saved with a model and part of its fingerprint:
+The normalization of captions is a named setting, saved with a model and part of its fingerprint:
 
 * ``"auricle-2"``: lower case; punctuation, symbols, emoji and invisible characters removed, including typographic
   punctuation; runs of white space become one space. The default of new models.
@@ -11,7 +11,7 @@ What is done to a caption is a setting with a name, saved with a model and part 
   published checkpoints.
 * ``"none"``: only outer white space is removed. The form of directories saved with ``normalize_captions: false``.
 
-A name never changes its meaning: another form gets another name.
+The meaning of a name never changes; a new form gets a new name.
 """
 
 import re
@@ -40,10 +40,10 @@ _REMOVED_BY_AURICLE_2 = """
 
 def removed_characters(normalization: str) -> str:
     """
-    What a form removes, as a character class of regular expressions, the same for Python's and for Oniguruma's.
+    The characters that a form removes, as a character class for Python's and Oniguruma's regular expressions.
 
     Raises:
-        ValueError: for a form that removes nothing, or an unknown one.
+        ValueError: for a form that removes no characters, or an unknown form.
     """
     if check_caption_normalization(normalization) == "none":
         raise ValueError("the caption normalization 'none' removes no characters.")

@@ -1,9 +1,9 @@
 """
-Puts a named form of captions into the library's tokenizer, as a part of its `tokenizer.json`.
+Adds a caption form to a tokenizer of the tokenizers library, so that it is part of `tokenizer.json`.
 
-`AutoTokenizer` and the pipelines call the tokenizer without the processor. With the form inside it they get
-what the processor gets. The form comes first in the tokenizer's normalizer, the tokenizer's own normalizer after
-it; captions that the processor has normalised already pass it unchanged.
+`AutoTokenizer` and the pipelines use the tokenizer without the processor. With the form inside it they get
+the same tokens as the processor. The form comes first in the tokenizer's normalizer, its own normalizer comes
+second; captions that the processor has normalized do not change again.
 """
 
 import json
@@ -26,14 +26,14 @@ _SIGMA_AT_END = rf"(?<={_LETTER}{_SKIPPED}){_SIGMA}(?!{_SKIPPED}{_LETTER})"
 
 def caption_steps(normalization: str) -> list[dict[str, Any]]:
     """
-    A form of captions as steps of the tokenizers library, in the notation of `tokenizer.json`.
+    A caption form as steps of the tokenizers library, in the notation of `tokenizer.json`.
 
     Args:
         normalization: one of the names of `caption_form.py`.
 
     Returns:
-        The steps; none for ``"none"``, whose removal of outer white space is left to the processor: a normalizer
-        also works on the pieces between special tokens, whose white space counts.
+        The steps; none for ``"none"``, since only the processor can remove outer white space: a normalizer
+        also works on the pieces between special tokens, whose white space must stay.
     """
     if normalization == "none":
         return []
@@ -52,9 +52,10 @@ def caption_steps(normalization: str) -> list[dict[str, Any]]:
 
 def with_caption_normalization(tokenizer: Any, normalization: str) -> Any:
     """
-    A tokenizer that brings captions into a form by itself.
+    A tokenizer that normalizes captions to a form.
 
-    Special tokens in a caption, such as ``<mask>``, are text to it as to the processor, which removes the brackets.
+    It treats special tokens in a caption, such as ``<mask>``, as text, as the processor does, which removes the
+    brackets.
 
     Args:
         tokenizer: any; a caption form that it already has is replaced.
@@ -83,7 +84,7 @@ def with_caption_normalization(tokenizer: Any, normalization: str) -> Any:
 
 
 def forget_last_call(tokenizer: Any) -> None:
-    """Takes the truncation and padding of the last call out of a tokenizer, which would save them as its own."""
+    """Removes the truncation and padding of the last call from a tokenizer; otherwise it would save them."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         backend.no_truncation()

@@ -1,4 +1,4 @@
-"""From channels to one: by their mean, or by the mean of those in which something sounds."""
+"""Mixes channels to one: their mean, or the mean of the channels that are not silent."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _CANCELLED = 10.0 ** (-20 / 10)
 def check_downmix(downmix: str) -> None:
     """
     Raises:
-        ValueError: for a rule that is not one of [`DOWNMIXES`].
+        ValueError: for an unknown rule.
     """
     if downmix not in DOWNMIXES:
         raise ValueError(f"downmix={downmix!r}; known: {', '.join(map(repr, DOWNMIXES))}.")
@@ -25,8 +25,8 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
     Mixes the channels of a stretch of sound to one, using the samples of that stretch only.
 
     ``"mean"`` averages all channels, as the published encoders do. ``"active"`` averages those whose RMS in this
-    stretch is above -90 dBFS, so that silent channels do not make a sound quieter; where that mean is more than
-    20 dB below the loudest channel, as of a channel and its inverse, the loudest channel is taken.
+    stretch is above -90 dBFS, so that silent channels do not make a sound quieter; if that mean is more than
+    20 dB below the loudest channel, as for a channel and its inverse, the loudest channel is used.
 
     Args:
         samples: float32 ``(samples, channels)`` or ``(samples,)``, all finite.
@@ -65,7 +65,7 @@ def mix_channels(samples: np.ndarray, downmix: str, *, name: str | None = None) 
 
 def remark_on_channels(samples: np.ndarray, name: str) -> None:
     """
-    Adds the remark that the channels of a stretch of sound cancel each other, if they do; nothing is mixed.
+    Adds a remark if the channels of a stretch of sound cancel each other; mixes nothing.
 
     Args:
         samples: float32 ``(samples, channels)``, all finite.

@@ -1,4 +1,4 @@
-"""Decoding what FFmpeg's libraries read and libsndfile does not: MP4, Matroska, ASF, WavPack and others."""
+"""Decodes containers with FFmpeg's libraries: MP4, Matroska, ASF, WavPack and others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _SOME_BAD = 3
 @dataclass
 class KnownPlaces:
     """
-    What decoding a file has shown about it.
+    Facts about a file that decoding it has shown.
 
     Attributes:
         stamps, samples: time stamps of packets and the first sample that each decodes to, two seconds apart.
@@ -43,7 +43,7 @@ class KnownPlaces:
     restart: bool = False
 
     def note(self, stamp: int | None, sample: int, distance: float) -> None:
-        """Keeps a place that is at least ``distance`` samples after the last one."""
+        """Records a position that is at least ``distance`` samples after the last recorded one."""
         if stamp is None:
             return
         if self.samples and sample > self.samples[-1] and stamp <= self.stamps[-1]:
@@ -56,7 +56,7 @@ class KnownPlaces:
             self.samples.append(sample)
 
     def before(self, sample: int) -> tuple[int, int] | None:
-        """The last kept place at or before a sample."""
+        """The last recorded position at or before a sample."""
         place = int(np.searchsorted(self.samples, sample, side="right")) - 1
         return (self.stamps[place], self.samples[place]) if place >= 0 else None
 
@@ -77,7 +77,7 @@ class ContainerDecoder:
     Attributes:
         rate: Hz.
         channels: number of channels of the first frame; later frames are converted to as many.
-        notes: what a user should know about the file.
+        notes: remarks on the file for the user.
 
     Raises:
         AudioReadError: if the file contains no sound, is encrypted, in an unknown codec, damaged or truncated.
@@ -156,7 +156,7 @@ class ContainerDecoder:
         Args:
             start: first sample.
             count: how many at most; None for all.
-            block: about as many are given at a time.
+            block: approximate number of samples per block.
 
         Yields:
             float32 ``(samples, channels)``.

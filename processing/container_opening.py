@@ -70,7 +70,7 @@ def open_container(source: SoundSource, demuxer: str) -> tuple[Any, Any, list[st
         demuxer: one of [`DEMUXERS`].
 
     Returns:
-        PyAV's container and stream, and what a user should know about the file.
+        PyAV's container and stream, and notes on the file for the user.
 
     Raises:
         AudioReadError: if the file contains no sound, is encrypted, truncated, damaged, or in an unknown codec.

@@ -43,32 +43,32 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
     A clip becomes ``ceil(length / segment_seconds)`` segments (a remainder of less than ``min_tail_seconds``
     is dropped); its last segment is padded to full length, independently of the batch. Segments of all
     clips follow each other in ``input_features`` and ``segment_counts`` says how many belong to each clip:
-    nothing is padded to the longest clip and nothing is random. What a segment becomes depends on nothing but
-    its own samples.
+    nothing is padded to the longest clip and nothing is random. The features of a segment depend only on
+    its samples.
 
-    How the last segment is filled follows its tower: PaSST hears digital silence; EAT sees frames of zeros
+    The padding of the last segment depends on the tower: digital silence for PaSST; for EAT frames of zeros
     before normalisation, as in its training; BEATs' extra frames are masked by ``audio_attention_mask``.
 
     Args:
-        front_end: ``"passt"``, ``"beats"`` or ``"eat"``; sets what every argument below is by default.
+        front_end: ``"passt"``, ``"beats"`` or ``"eat"``; sets the defaults of the following arguments.
         feature_size: mel bins a frame.
         sampling_rate: rate in Hz that sounds are resampled to.
-        padding_value: what fills the last segment's waveform.
+        padding_value: value of padding samples in the last segment.
         segment_seconds: length of a segment in seconds.
         min_tail_seconds: a shorter remainder after a clip's last full segment is omitted; 0 keeps all.
         n_fft, hop_length, win_length: of the spectrogram, in samples.
         fmin, fmax: range of the mel filters in Hz.
         preemphasis: share of the previous sample that is subtracted from each one.
         mean, std: the log-mel becomes ``(x - mean) / (2 std)``; BEATs and EAT only, PaSST's are part of it.
-        target_frames: frames of a full segment, EAT only; by default 1,024 for ten seconds, else as many as
-            there are, rounded up to whole patches.
+        target_frames: frames of a full segment, EAT only; by default 1,024 for ten seconds, otherwise their number,
+            rounded up to whole patches.
         padding_rule: BEATs only. ``"exact"`` masks every frame with a padded sample, so that a segment's vector
             does not depend on the padding; ``"reference"`` masks approximately, as the published code does,
             and goes with ``padding_mask="reference"`` of the tower.
-        downmix: how a segment's channels become one: ``"active"`` averages those in which something sounds, see
-            `mix_channels`; ``"mean"`` all of them, as the published encoders do. What was saved before there was a
-            choice loads as ``"mean"``.
-        resampler: ``"soxr"``, or ``"torchaudio"``, which the published scripts of BEATs and EAT resample by; see
+        downmix: mixing of a segment's channels: ``"active"`` averages channels that are not silent, see
+            `mix_channels`; ``"mean"`` averages all, as the published encoders do. Settings that were saved without
+            this field load as ``"mean"``.
+        resampler: ``"soxr"``, or ``"torchaudio"``, which the published scripts of BEATs and EAT use; see
             `resample`.
     """
 
@@ -151,12 +151,12 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
 
     @classmethod
     def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """As the base class; settings that were saved without ``downmix`` mix by the mean, as was done then."""
+        """As in the base class; settings that were saved without ``downmix`` load as ``"mean"``."""
         return super().from_dict({"downmix": "mean", **feature_extractor_dict}, **kwargs)
 
     @property
     def model_input_names(self) -> list[str]:
-        """Names of everything that a call returns."""
+        """Names of all fields that a call may return."""
         names = ["input_features", "segment_counts"]
         return [*names, "audio_attention_mask"] if FRONT_ENDS[self.front_end].masks_padding else names
 
@@ -171,7 +171,7 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         return frames_of_segment(self.front_end, samples, self.hop_length, self.win_length)
 
     def mel_bank(self, fmin: float | None = None, fmax: float | None = None) -> torch.Tensor:
-        """The mel filters, ``(feature_size, n_fft / 2 + 1)``; another range than the own one on request."""
+        """The mel filters, ``(feature_size, n_fft / 2 + 1)``, optionally for another range."""
         return _cached_mel_bank(
             self.feature_size,
             self.n_fft // 2 + 1,
@@ -183,11 +183,11 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
 
     def frame_mask(self, lengths: torch.Tensor, samples: int) -> torch.Tensor | None:
         """
-        Which frames of filled segments are real, for towers that mask padding.
+        Mask of the real frames of padded segments, for towers that mask padding.
 
         Args:
             lengths: int64 ``(segments,)``, real samples of each.
-            samples: samples of a filled segment.
+            samples: number of samples of a padded segment.
 
         Returns:
             int64 ``(segments, frames)``, 1 for real frames; None if the tower takes no mask.
@@ -210,12 +210,12 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         lengths: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
-        Log-mel of segments, on the device they are on.
+        Log-mel of segments, computed on their device.
 
         Args:
             segments: float32 ``(segments, samples)``.
             mel_ranges: ``(fmin, fmax)`` in Hz for each segment, PaSST's training-time variation; None takes
-                the own range for all.
+                the default range for all.
             lengths: int64 ``(segments,)``, real samples of each segment; None means that all are real.
 
         Returns:
@@ -284,10 +284,10 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
                 ``(batch, samples)``; channels, which are mixed, take a dict whose ``array`` is
                 ``(channels, samples)``, or a third axis, ``(batch, channels, samples)``.
             sampling_rate: rate in Hz of bare arrays, 1,000 to 768,000; resampled where it is not the model's.
-            segment_seconds: shorter segments than usual, for training on crops.
+            segment_seconds: another segment length, for training on crops.
             mel_ranges: ``(fmin, fmax)`` in Hz for each clip, for training.
             return_tensors: ``"pt"``, ``"np"`` or None for lists.
-            device: where the spectrograms are computed; the CPU if not given.
+            device: device for the spectrograms; the CPU if not given.
             kwargs: the padding arguments of other feature extractors are accepted and have no effect, since nothing
                 is padded to a batch.
 
@@ -332,14 +332,14 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         device: str | torch.device,
     ) -> dict[str, torch.Tensor]:
         """
-        Model inputs of segments that are cut already.
+        Model inputs for existing segments.
 
         Args:
-            segments: float32 ``(segments, samples)``, of all clips one after another.
+            segments: float32 ``(segments, samples)`` of all clips, in order.
             lengths: real samples of each segment.
             counts: segments of each clip.
             mel_ranges: see [`features`].
-            device: where the spectrograms are computed.
+            device: device for the spectrograms.
         """
         real = torch.tensor(lengths)
         data = {
@@ -359,17 +359,17 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
         device: str | torch.device = "cpu",
     ) -> Iterator[SegmentBlock]:
         """
-        Segments of a file of any length, block after block, in memory that does not grow with the file.
+        Segments of a file of any length in blocks; memory does not grow with the file.
 
-        The segments are those of a call with the same part of the file: the very same where the file already
-        has the model's rate, and equal to within 1e-5 of full scale where it must be resampled.
+        The segments equal those of a call with the same part of the file: exactly if the file already
+        has the model's rate, and to within 1e-5 of full scale if it must be resampled.
 
         Args:
             path: an audio file.
             offset: where to start, in seconds.
             duration: how much to read, in seconds; None reads to the end.
             segments_per_block: segments a block; bounds the memory.
-            device: where the spectrograms are computed.
+            device: device for the spectrograms.
 
         Yields:
             Blocks of at least one segment; see [`SegmentBlock`].

@@ -15,12 +15,12 @@ _OWN_ZEROS = 3
 @dataclass(frozen=True)
 class FileExtents:
     """
-    The files of one kind that were joined to one, or the single one.
+    The joined files of one container within a file, or the single one.
 
     Attributes:
         files: first byte and end (exclusive) of each.
         rest: bytes after the last file that are neither a tag, padding nor a file of the same container.
-        missing: bytes that the last one declares and that are not there.
+        missing: bytes that the last one declares and that are missing.
     """
 
     files: tuple[tuple[int, int], ...]
@@ -31,7 +31,7 @@ class FileExtents:
 @kept_while_unchanged(files=4096)
 def file_extents(source: SoundSource, start: int, kind: str) -> FileExtents:
     """
-    The files that a file consists of, each by its own structure.
+    Finds the joined files within a file, each by its own structure.
 
     Args:
         source: the file.

@@ -1,4 +1,4 @@
-"""Remarks on single files that are read all the same: several sound tracks, channels that cancel, a repaired header."""
+"""Remarks on files that are read nevertheless: several sound tracks, channels that cancel, a repaired header."""
 
 import logging
 from functools import lru_cache
@@ -13,7 +13,7 @@ def add_remark(name: str, note: str) -> None:
 
     Args:
         name: name of the file.
-        note: what a user should know about it.
+        note: the remark.
     """
     collecting = tuple(_collecting)
     for remarks in collecting:
@@ -24,16 +24,16 @@ def add_remark(name: str, note: str) -> None:
 
 class FileRemarks:
     """
-    Collects the remarks on all files that this process reads within a `with` block; they are not logged meanwhile.
+    Collects remarks on all files that this process reads within a `with` block, instead of logging them.
 
-    Threads that decode ahead are heard too.
+    Remarks of other threads are collected too.
     """
 
     def __init__(self) -> None:
         self._found: dict[str, dict[str, None]] = {}
 
     def add(self, name: str, note: str) -> None:
-        """Keeps a remark, once."""
+        """Adds a remark, unless it is a repetition."""
         self._found.setdefault(name, {})[note] = None
 
     def of(self, name: str) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class FileRemarks:
 
     @property
     def found(self) -> list[tuple[str, str]]:
-        """(file, remark) of all, sorted."""
+        """(file, remark) of all files, sorted."""
         return sorted((name, note) for name, notes in self._found.copy().items() for note in tuple(notes))
 
     def __enter__(self) -> "FileRemarks":

@@ -1,4 +1,4 @@
-"""Decoding MPEG audio, ADTS and AC-3 frame by frame, from any sample on."""
+"""Decodes MPEG audio, ADTS and AC-3 frame by frame, from any sample on."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -37,10 +37,10 @@ class FrameDecoder:
         rate: Hz.
         channels: number of channels of the first frame; later frames are converted to as many.
         frames: samples a channel.
-        notes: what a user should know about the file.
+        notes: remarks on the file for the user.
 
     Raises:
-        AudioReadError: if no frame can be decoded, or as `frame_table`.
+        AudioReadError: if no frame can be decoded, or as in `frame_table`.
         ImportError: PyAV is not installed.
     """
 
@@ -88,7 +88,7 @@ class FrameDecoder:
         Args:
             start: first sample.
             count: how many at most; None for all.
-            block: about as many are given at a time.
+            block: approximate number of samples per block.
 
         Yields:
             float32 ``(samples, channels)``.
@@ -200,11 +200,11 @@ class FrameDecoder:
             )
 
     def close(self) -> None:
-        """Nothing to close: the source belongs to whoever opened it."""
+        """Does nothing: the caller closes the source."""
 
 
 def as_many_channels(samples: np.ndarray, channels: int) -> np.ndarray:
-    """``(samples, own channels)`` with as many channels as asked for: one is repeated, more are averaged first."""
+    """Converts ``(samples, own channels)`` to another number of channels: several are averaged, one is repeated."""
     own = samples.shape[1]
     if own == channels:
         return samples
@@ -238,7 +238,7 @@ def have_av() -> bool:
 
 
 def ffmpeg_version() -> str:
-    """Of the libraries that PyAV brings along; "none" without it."""
+    """Versions of the libraries in PyAV; "none" without it."""
     return str(getattr(av, "ffmpeg_version_info", "none"))
 
 

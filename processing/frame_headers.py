@@ -10,8 +10,8 @@ class FrameHeader:
         size: bytes of the whole frame.
         samples: samples a channel that it decodes to, before any doubling by SBR.
         rate: Hz.
-        kind: what all frames of one stream share: codec, layer, version and rate. Channels may change within one.
-        main_data: bytes of the frame that are coded sound; of MPEG audio they may belong to later frames.
+        kind: properties that all frames of a stream share: codec, layer, version and rate. Channels may change.
+        main_data: bytes of coded sound in the frame; in MPEG audio they may belong to later frames.
     """
 
     size: int

@@ -1,4 +1,4 @@
-"""Finding the frames of MPEG audio, ADTS and AC-3 streams: one pass over headers, nothing decoded."""
+"""Finds the frames of MPEG audio, ADTS and AC-3 streams in one pass over their headers, without decoding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class FoundStream:
         first: byte of the first frame.
         end: end (exclusive) of the bytes that may belong to frames.
         reader: reads this stream's headers.
-        sync: what every header begins with.
+        sync: first bytes of every header.
         header: header of the first frame.
     """
 
@@ -66,7 +66,7 @@ def find_stream(source: SoundSource, start: int = 0, end: int | None = None) -> 
     Args:
         source: the file.
         start: where to begin, after tags.
-        end: where the stream ends at the latest; by default the file's end.
+        end: limit of the stream; by default the file's end.
 
     Returns:
         None if no chain of headers begins within 16 MiB.
@@ -89,7 +89,7 @@ def find_stream(source: SoundSource, start: int = 0, end: int | None = None) -> 
 
 class FrameScan:
     """
-    The places of all frames of a stream.
+    The positions of all frames of a stream.
 
     Args:
         source, stream: what is scanned.
@@ -227,7 +227,7 @@ class FrameScan:
 
 
 def tag_size(head: bytes) -> int:
-    """Bytes of the tag that begins with ``head`` (32 bytes), 0 if none does: ID3v1, ID3v2, APE."""
+    """Size of the tag that starts with ``head`` (32 bytes), ID3v1, ID3v2 or APE; 0 if it is not a tag."""
     if head[:3] == b"ID3" and len(head) >= 10 and head[3] < 0x10:
         return 10 + _id3_size(head) + (10 if head[5] & 0x10 else 0)
     if head[:4] == b"TAG+":

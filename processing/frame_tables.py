@@ -30,7 +30,7 @@ class Link:
 
     Attributes:
         first: index of its first frame with sound.
-        frames: how many.
+        frames: number of frames.
         skip: samples of delay before the sound begins.
         samples: number of samples of sound.
     """
@@ -47,9 +47,9 @@ class InfoFrame:
     What a Xing, Info or VBRI frame states about the following frames.
 
     Attributes:
-        frames: how many there are; None if it does not say.
+        frames: number of frames; None if it does not say.
         delay, padding: samples that the encoder added before and after the sound; None if it does not say.
-        constant: whether it calls the bit rate constant.
+        constant: whether it states a constant bit rate.
     """
 
     frames: int | None
@@ -60,16 +60,16 @@ class InfoFrame:
 
 class FrameTable:
     """
-    The frames of a stream and the links they make up.
+    The frames of a stream and its links.
 
     Args:
         scan: positions of all frames; None if all frames have one size and follow each other.
         header: header of the first frame.
         count: frames.
-        links: in their order.
+        links: the links, in order.
         first: byte of frame 0, without a scan.
         behind: bytes after the last frame that are neither tags nor padding.
-        missing: frames that Xing, Info or VBRI frames declare and that are not there.
+        missing: number of frames that Xing, Info or VBRI frames declare and that are missing.
     """
 
     def __init__(
@@ -153,13 +153,13 @@ def mean_frame_bytes(header: FrameHeader) -> Fraction:
 @kept_while_unchanged(files=64)
 def frame_table(source: SoundSource, stream: FoundStream, constant: bool = True) -> FrameTable:
     """
-    The table of a stream: by its Info frame where that and the file agree on a constant bit rate, else by a scan.
+    The table of a stream: from its Info frame if that and the file agree on a constant bit rate, else from a scan.
 
-    A table is kept in memory for as long as the file stays what it is.
+    Tables are cached in memory while the file does not change.
 
     Args:
         source, stream: the file and where its frames begin.
-        constant: False asks for a scan in any case.
+        constant: False always scans.
 
     Raises:
         AudioReadError: for a stream that is truncated or changes its rate.
@@ -224,7 +224,7 @@ def _end_of_frames(source: SoundSource, end: int) -> int:
 
 
 def read_info_frame(frame: bytes) -> InfoFrame | None:
-    """What an MPEG layer III frame (its first 256 bytes) states if it is a Xing, Info or VBRI frame; else None."""
+    """Parses an MPEG layer III frame (its first 256 bytes) as a Xing, Info or VBRI frame; None if it is not one."""
     header = mpeg_header(frame)
     if header is None or header.kind[0] != "mp3float":
         return None

@@ -1,4 +1,4 @@
-"""The three towers' front ends: their published settings, and segments to normalised log-mel by name."""
+"""The front ends of the three towers: published settings, and the computation of normalised log-mel."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,12 +21,12 @@ class FrontEnd:
         sampling_rate: in Hz.
         n_fft, hop_length, win_length: in samples.
         fmin, fmax: range of the mel filters in Hz.
-        mel_precision: in which the filters are computed.
-        mean, std: the log-mel is normalised to ``(x - mean) / (2 std)``; None where that is part of the front
+        mel_precision: precision in which the filters are computed.
+        mean, std: the log-mel is normalised to ``(x - mean) / (2 std)``; None if that is part of the front
             end itself.
-        min_samples: a shorter segment is filled up with zeros to this.
+        min_samples: shorter segments are padded with zeros to this number of samples.
         masks_padding: whether the tower takes a mask of real frames.
-        trained_frames: frames that a ten-second segment is filled up to; None leaves it unchanged.
+        trained_frames: number of frames that a ten-second segment is padded to; None does not pad.
     """
 
     sampling_rate: int
@@ -76,7 +76,7 @@ def check_settings(
     padding_rule: str,
 ) -> None:
     """
-    Raises ValueError naming the setting that a front end cannot work with, and what it takes.
+    Raises a ValueError that names the setting that a front end does not support, and the accepted values.
 
     Args:
         front_end: name of the front end.
@@ -101,9 +101,9 @@ def check_settings(
 
 def frames_of_segment(front_end: str, samples: int, hop_length: int, win_length: int) -> int:
     """
-    Frames that a front end makes of a segment of ``samples`` samples.
+    Number of frames of a segment of ``samples`` samples.
 
-    EAT's are filled up to whole patches, ten seconds to the 1,024 frames of its training.
+    EAT pads to whole patches, and ten seconds to the 1,024 frames of its training.
     """
     if front_end == "passt":
         return num_frames(samples, hop_length)
@@ -174,16 +174,16 @@ def eat_log_mel(
     **settings,
 ) -> torch.Tensor:
     """
-    EAT's input: Kaldi filter bank of the waveform without its mean, filled up, then ``(x - mean) / (2 std)``.
+    EAT's input: Kaldi filter bank of the waveform minus its mean, padded, then ``(x - mean) / (2 std)``.
 
-    Filling up is done before normalising, as in training: padding is ``-mean / (2 std)`` = 0.46706 with the
-    published constants, which is neither 0 nor silence.
+    Padding comes before normalising, as in training: padded values are ``-mean / (2 std)`` = 0.46706 with the
+    published constants, neither 0 nor silence.
 
     Args:
         waveforms: float32 ``(segments, samples)``, full scale at -1 and 1, zeros after each segment's end.
         mel_bank: ``(mel bins, n_fft / 2 + 1)``.
         lengths: int64 ``(segments,)``, real samples of each segment, at least one frame.
-        target_frames: frames of the result; longer segments lose their end.
+        target_frames: frames of the result; longer segments are cut.
         mean, std: of the log-mel over the training data.
         settings: settings of [`kaldi_fbank`].
 

@@ -20,7 +20,7 @@ _EXTENSIBLE = 0xFFFE
 @dataclass(frozen=True)
 class TrueHeader:
     """
-    What a damaged file is read as.
+    A repaired header and the samples that it belongs to.
 
     Attributes:
         head: the header that it should have.
@@ -35,15 +35,15 @@ class TrueHeader:
 @dataclass
 class WavLayout:
     """
-    What the chunks of a WAV, RF64 or BW64 file say.
+    The chunks of a WAV, RF64 or BW64 file.
 
     Attributes:
         tag: WAVE_FORMAT_* of the samples; for an extensible format, the tag of its subformat.
         form: the content of the ``fmt`` chunk.
         data_start: first byte of the samples.
-        declared: bytes of samples by the header; None where it leaves that open.
+        declared: bytes of samples according to the header; None if it leaves that open.
         data_size: bytes of samples to read.
-        rebuilt: whether libsndfile must be given another header.
+        rebuilt: whether libsndfile needs a repaired header.
         following: first byte of another RIFF file that is joined to this one; None if there is none.
         behind: bytes after the samples that are not chunks.
     """
@@ -141,7 +141,7 @@ def _look_behind(source: SoundSource, layout: WavLayout) -> None:
 
 
 def rebuilt_aiff(source: SoundSource, start: int = 0) -> TrueHeader | None:
-    """An AIFF file of which SSND states no samples although some follow, with sizes that are true; else None."""
+    """An AIFF file whose SSND states no samples although some follow, with corrected sizes; else None."""
     form_type = source.read_at(start + 8, 4)
     common, version = b"", b""
     for name, place, size in _chunks(source, start + 12, "big"):
@@ -210,7 +210,7 @@ def rebuilt_au(source: SoundSource, start: int = 0) -> TrueHeader | None:
 
 
 def rebuilt_w64(source: SoundSource, start: int = 0) -> TrueHeader | None:
-    """A W64 file whose data, of known size, does not end with the file: libsndfile reads on to its end; else None."""
+    """A W64 file with bytes after its data, which libsndfile would read as samples; else None."""
     place = start + 40
     for _ in range(_MOST_CHUNKS):
         head = source.read_at(place, 24)

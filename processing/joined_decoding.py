@@ -1,4 +1,4 @@
-"""Files of one kind that were joined end to end, decoded one after another as one sound."""
+"""Decodes files of one container that were joined end to end as one sound."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,16 +11,16 @@ from .sound_source import AudioReadError, SoundSource
 
 class JoinedDecoder:
     """
-    Several sounds, each with its own decoder, of which one is open at a time.
+    Several sounds, each with its own decoder; one is open at a time.
 
     Args:
         source: the file.
-        files: opens each of them.
+        files: functions that open them.
 
     Attributes:
         rate: Hz.
         channels: number of channels of the first file; others are converted to as many.
-        notes: what a user should know about the file.
+        notes: remarks on the file for the user.
 
     Raises:
         AudioReadError: if one cannot be opened, or their rates differ.
@@ -58,7 +58,7 @@ class JoinedDecoder:
 
     @property
     def frames(self) -> int | None:
-        """Samples a channel of all files; None as long as the length of one is not known."""
+        """Samples a channel of all files; None while the length of one is unknown."""
         lengths = [length for length in self._lengths if length is not None]
         return sum(lengths) if len(lengths) == len(self._lengths) else None
 
@@ -83,7 +83,7 @@ class JoinedDecoder:
         Args:
             start: first sample.
             count: how many at most; None for all.
-            block: about as many are given at a time.
+            block: approximate number of samples per block.
 
         Yields:
             float32 ``(samples, channels)``.

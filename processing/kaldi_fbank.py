@@ -1,4 +1,4 @@
-"""Kaldi's log-mel filter bank as pure functions, batched, on any device: the input of BEATs and EAT."""
+"""Kaldi's log-mel filter bank as pure, batched functions on any device: the input of BEATs and EAT."""
 
 import torch
 
@@ -38,8 +38,8 @@ def kaldi_fbank(
     """
     Natural logarithm of mel filter energies, as Kaldi computes them without dither.
 
-    Only whole frames are taken. Each loses its mean, is pre-emphasised within itself (its first sample stands in
-    for the one before), windowed, filled with zeros to ``n_fft``, and its power spectrum goes through the
+    Only whole frames are used. From each its mean is subtracted; it is pre-emphasised (its first sample also serves
+    as the one before), windowed, padded with zeros to ``n_fft``, and its power spectrum is multiplied with the
     filters.
 
     Args:
@@ -78,13 +78,13 @@ def kaldi_fbank(
 
 
 def num_kaldi_frames(samples: int, win_length: int = 400, hop_length: int = 160) -> int:
-    """Whole frames in ``samples`` samples: ``1 + (samples - win_length) // hop_length``, or 0."""
+    """Number of whole frames in ``samples`` samples: ``1 + (samples - win_length) // hop_length``, or 0."""
     return 0 if samples < win_length else 1 + (samples - win_length) // hop_length
 
 
 def without_mean(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """
-    Waveforms whose real samples have the mean 0; the values after them are undefined.
+    Subtracts the mean of the real samples; padding values are undefined afterwards.
 
     Args:
         waveforms: float32 ``(clips, samples)``, zeros after each clip's end.

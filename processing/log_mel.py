@@ -20,7 +20,7 @@ def kaldi_mel_bank(
     Triangular mel filters as Kaldi defines them.
 
     Triangles of peak 1 whose corners are evenly spaced on ``mel(f) = 1127 ln(1 + f / 700)`` and whose sides are
-    straight on the mel axis. The weight of the Nyquist bin is zero.
+    linear on the mel axis. The weight of the Nyquist bin is zero.
 
     Args:
         num_mel_bins: number of filters.
@@ -108,5 +108,5 @@ def passt_log_mel(
 
 
 def num_frames(samples: int, hop_length: int) -> int:
-    """Frames that [`passt_log_mel`] makes of ``samples`` samples: ``1 + (samples - 1) // hop_length``."""
+    """Number of frames of [`passt_log_mel`] for ``samples`` samples: ``1 + (samples - 1) // hop_length``."""
     return 1 + math.floor((samples - 1) / hop_length)

@@ -34,7 +34,7 @@ def ogg_links(source: SoundSource) -> tuple[list[int], bool]:
 
 def ends_ogg_stream(source: SoundSource, end: int | None = None) -> bool:
     """
-    Whether the last Ogg page before ``end`` is whole and says that the stream ends (RFC 3533, section 6).
+    Whether the last Ogg page before ``end`` is whole and marked as the end of the stream (RFC 3533, section 6).
 
     libsndfile ignores a cut that leaves the last page's header.
     """
@@ -56,7 +56,7 @@ def ogg_end(source: SoundSource) -> int:
 
 
 def last_ogg_page_start(source: SoundSource, end: int) -> int:
-    """The first sample of the last Ogg page before byte ``end``: where the page before it ends."""
+    """The first sample of the last Ogg page before byte ``end``, from the page before it."""
     start = max(end - 2 * _LONGEST_PAGE, 0)
     tail = source.read_at(start, end - start)
     place = tail.rfind(b"OggS")

@@ -20,10 +20,10 @@ def instance_by_name(module: str, name: str) -> Any:
 
 class PicklingByName:
     """
-    For classes that travel: an instance is pickled as the name of its class and its state.
+    For classes in checkpoints: an instance is pickled as the name of its class and its state.
 
-    dill, with which `datasets` hashes functions for its cache, cannot look up a class from a checkpoint's code; it
-    then pickles the class itself, with all that its methods refer to, and the hash differs from process to process.
+    dill, which `datasets` uses to hash functions for its cache, cannot import a class from a checkpoint's code; it
+    then pickles the class itself with everything that its methods refer to, and the hash differs between processes.
     The module's name contains a digest of the code.
     """
 

@@ -27,10 +27,10 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
     Args:
         feature_extractor: an [`AuricleFeatureExtractor`].
         tokenizer: the text tower's tokenizer.
-        normalize_captions: the old form of ``caption_normalization``: True is ``"auricle-1"``, False ``"none"``.
-        max_text_tokens: longer sentences are cut to so many tokens, special ones included; becomes the tokenizer's
-            ``model_max_length``. A lower value set there later is heeded.
-        caption_normalization: what is done to sentences before tokenising, by name: ``"auricle-2"`` (lower case, no
+        normalize_captions: older setting for ``caption_normalization``: True is ``"auricle-1"``, False is ``"none"``.
+        max_text_tokens: limit of tokens of a sentence, with special tokens; longer ones are cut. Becomes the
+            tokenizer's ``model_max_length``. If that is lowered later, the lower value applies.
+        caption_normalization: name of the caption form, applied before tokenising: ``"auricle-2"`` (lower case, no
             punctuation, symbols or emoji; the default), ``"auricle-1"`` (lower case, no ASCII punctuation),
             ``"publisher"`` (the same, white space unchanged) or ``"none"``; see ``caption_form.py``. A copy of the
             tokenizer gets the same form, so that it tokenizes sentences as the processor does.
@@ -71,7 +71,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
 
     @property
     def caption_normalization(self) -> str:
-        """What is done to sentences before tokenising, by name; setting it changes the tokenizer as well."""
+        """Name of the caption form, applied before tokenising; setting it also changes the tokenizer."""
         return self._caption_normalization
 
     @caption_normalization.setter
@@ -81,7 +81,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
 
     @property
     def normalize_captions(self) -> bool:
-        """Whether anything but outer white space is removed; the old form of `caption_normalization`."""
+        """Whether more than outer white space is removed; an older form of `caption_normalization`."""
         return self.caption_normalization != "none"
 
     @normalize_captions.setter
@@ -90,7 +90,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
 
     @classmethod
     def from_args_and_dict(cls, args, processor_dict: dict[str, Any], **kwargs):
-        """As the base class; what was saved without a word about captions normalised them as ``"auricle-1"``."""
+        """As in the base class; processors that were saved without a caption form use ``"auricle-1"``."""
         given = {**processor_dict, **kwargs}
         if "caption_normalization" in given:
             # Saved for older versions only; a caller may choose another form.
@@ -102,7 +102,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
         return super().from_args_and_dict(args, processor_dict, **kwargs)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs):
-        """As the base class; the tokenizer is saved with this limit of tokens, without the last call's padding."""
+        """As in the base class; the tokenizer is saved with this token limit and without the last call's padding."""
         limit = self.tokenizer.model_max_length
         forget_last_call(self.tokenizer)
         try:
@@ -121,7 +121,7 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
 
     @property
     def model_input_names(self) -> list[str]:
-        """Names of everything that a call may return."""
+        """Names of all fields that a call may return."""
         return [*self.tokenizer.model_input_names, *self.feature_extractor.model_input_names]
 
     def __call__(
@@ -146,11 +146,11 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
 
         Returns:
             ``input_ids`` and ``attention_mask`` ``(captions, tokens)``, ``input_features``
-            ``(segments, frames, mel bins)`` and ``segment_counts`` ``(clips,)``, as far as asked for.
+            ``(segments, frames, mel bins)`` and ``segment_counts`` ``(clips,)``, for the given modalities.
 
         Raises:
-            ValueError: if neither is given, a sentence is empty, not a string or the name of a sound file, or a
-                keyword is unknown or given twice.
+            ValueError: if neither modality is given, a sentence is empty, not a string or the name of a sound file,
+                or a keyword is unknown or given twice.
             AudioReadError: for a sound that cannot be read.
         """
         if text is None and audio is None:
@@ -172,16 +172,16 @@ class AuricleProcessor(ProcessorMixin, PicklingByName):
         return BatchFeature(data)
 
     def iter_segments(self, path: str | os.PathLike[str], **options: Any) -> Iterator[SegmentBlock]:
-        """A long recording block by block; arguments and errors as of the feature extractor's method."""
+        """A long recording in blocks; arguments and errors as in the feature extractor's method."""
         return self.feature_extractor.iter_segments(path, **options)
 
     def prepare_text(self, text: str | Iterable[str], *, allow_file_names: bool = True) -> list[str]:
         """
-        Sentences as the tokenizer gets them.
+        Prepares sentences for the tokenizer.
 
         Args:
             text: a sentence or a sequence of sentences.
-            allow_file_names: take the name of a sound file for a sentence, as in a title that is searched for.
+            allow_file_names: accept the name of a sound file as a sentence, for example in a search for a title.
 
         Raises:
             ValueError: for an empty list, something that is not a string, a sentence without a word, or, unless

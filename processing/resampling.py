@@ -1,4 +1,4 @@
-"""Changing the sampling rate, at once or piece by piece, by soxr or by torchaudio."""
+"""Changes the sampling rate, of a whole sound or in pieces, with soxr or torchaudio."""
 
 import importlib
 import math
@@ -39,7 +39,7 @@ def check_rate(rate: float, name: str) -> None:
 def check_resampler(resampler: str) -> None:
     """
     Raises:
-        ValueError: for a resampler that is not one of [`RESAMPLERS`].
+        ValueError: for an unknown resampler.
     """
     if resampler not in RESAMPLERS:
         raise ValueError(f"resampler={resampler!r}; known: {', '.join(map(repr, RESAMPLERS))}.")
@@ -60,13 +60,13 @@ def resample(
             scripts of BEATs and EAT use.
 
     Returns:
-        Float32, about samples * target_rate / source_rate long; the input itself where the rates are equal.
+        Float32, about samples * target_rate / source_rate long; the input itself if the rates are equal.
         Never empty unless the input is.
 
     Raises:
         AudioReadError: A rate out of range, or a waveform that is not one-dimensional.
         ImportError: The rates differ and the resampler is not installed.
-        ValueError: Another resampler.
+        ValueError: Unknown resampler.
     """
     waveform = np.ascontiguousarray(waveform, dtype=np.float32)
     if waveform.ndim != 1:
@@ -77,7 +77,7 @@ def resample(
 def resample_channels(
     samples: np.ndarray, *, source_rate: int, target_rate: int, resampler: str = "soxr"
 ) -> np.ndarray:
-    """[`resample`] of one channel ``(samples,)`` or of several ``(samples, channels)``, each by itself."""
+    """[`resample`] for one channel ``(samples,)`` or several ``(samples, channels)``, channel by channel."""
     check_rate(source_rate, "resampling")
     check_rate(target_rate, "resampling")
     check_resampler(resampler)
@@ -98,7 +98,7 @@ def resample_pieces(
     pieces: Iterator[np.ndarray], *, source_rate: int, target_rate: int, resampler: str = "soxr"
 ) -> Iterator[np.ndarray]:
     """
-    [`resample_channels`] of a sound that comes piece by piece, to within 1e-5 of full scale.
+    [`resample_channels`] for a sound in pieces, to within 1e-5 of full scale.
 
     Args:
         pieces: float32 ``(samples,)`` or ``(samples, channels)``, at least one.
@@ -207,7 +207,7 @@ def require_torchaudio() -> tuple[Any, Any]:
     The modules `torch` and `torchaudio`, imported only when called.
 
     Raises:
-        ImportError: torchaudio is not installed, or does not go with the installed torch.
+        ImportError: torchaudio is not installed, or does not match the installed torch.
     """
     try:
         return importlib.import_module("torch"), importlib.import_module("torchaudio")

@@ -1,4 +1,4 @@
-"""A long recording as blocks of model inputs, in memory that does not grow with its length."""
+"""A long recording as blocks of model inputs; memory does not grow with its length."""
 
 import os
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ class SegmentBlock:
     Consecutive segments of one recording.
 
     Attributes:
-        inputs: model inputs as of a call on one clip of these segments.
-        starts, ends: of each segment, in seconds of the file; float64 ``(segments,)``. The last segment of a
-            recording ends where the sound does.
+        inputs: model inputs, as from a call with one clip of these segments.
+        starts, ends: times of each segment in seconds of the file; float64 ``(segments,)``. The last segment of a
+            recording ends at the end of the sound.
     """
 
     inputs: BatchFeature
@@ -37,7 +37,7 @@ def iter_blocks(
     segments_per_block: int,
     device: str | torch.device,
 ) -> Iterator[SegmentBlock]:
-    """What [`AuricleFeatureExtractor.iter_segments`] does with the extractor given; see there."""
+    """Implementation of [`AuricleFeatureExtractor.iter_segments`]."""
     if segments_per_block < 1:
         raise ValueError(f"segments_per_block={segments_per_block} must be at least 1.")
     rate, length = extractor.sampling_rate, extractor.segment_samples

@@ -1,4 +1,4 @@
-"""How a waveform is cut into segments of one length."""
+"""Cuts a waveform into segments of equal length."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .front_ends import FRONT_ENDS, check_segment_length
 
 class SegmentCutting:
     """
-    The cutting rule, for feature extractors with ``front_end``, ``sampling_rate``, ``segment_seconds``,
+    Cutting, for feature extractors with ``front_end``, ``sampling_rate``, ``segment_seconds``,
     ``min_tail_seconds``, ``padding_value`` and ``downmix``.
     """
 
@@ -30,15 +30,15 @@ class SegmentCutting:
         self, waveform: np.ndarray, segment_seconds: float | None = None, *, name: str | None = None
     ) -> np.ndarray:
         """
-        Cuts a waveform at the model's rate into segments, the last one filled up.
+        Cuts a waveform at the model's rate into segments; the last one is padded.
 
         A remainder shorter than ``min_tail_seconds`` after a full segment is omitted: encoders pad files
-        by some milliseconds, and a segment of nothing else would count as much as the sound itself.
+        by some milliseconds, and a segment of padding would weigh as much as one of sound.
 
         Args:
             waveform: float32 ``(samples,)`` or ``(samples, channels)``, at least one sample. The channels of each
                 segment are mixed by its own samples only.
-            segment_seconds: another segment length than the own one, for training on shorter crops.
+            segment_seconds: another segment length, for training on shorter crops.
             name: name of the sound, for a warning that its channels cancel.
 
         Returns:
@@ -60,7 +60,7 @@ class SegmentCutting:
         return segments
 
     def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
-        """One segment's channels as one; see `mix_channels`."""
+        """Mixes the channels of one segment; see `mix_channels`."""
         return mix_channels(samples, self.downmix, name=name)
 
     def _kept_samples(self, samples: int, length: int) -> int:
@@ -70,12 +70,12 @@ class SegmentCutting:
 
     @property
     def min_tail_samples(self) -> int:
-        """Samples of the shortest remainder that makes a segment."""
+        """Number of samples of the shortest remainder that becomes a segment."""
         return round(self.min_tail_seconds * self.sampling_rate)
 
     def real_samples(self, samples: int, segment_seconds: float | None = None) -> list[int]:
         """
-        How many samples of each segment [`cut`] makes of a waveform are real.
+        Number of real samples in each segment that [`cut`] makes of a waveform.
 
         A last segment shorter than the tower's smallest input is filled with silence to that size, without a mask.
         """

@@ -1,4 +1,4 @@
-"""Decoding by libsndfile: WAV, FLAC, AIFF, CAF, W64, RF64, AU, Ogg and what else it knows, exact to the sample."""
+"""Decodes with libsndfile: WAV, FLAC, AIFF, CAF, W64, RF64, AU, Ogg and its other formats, exact to the sample."""
 
 from collections.abc import Iterator
 
@@ -14,17 +14,17 @@ _SMALL_ENOUGH = 64 << 20
 
 class SndfileDecoder:
     """
-    One file, or several joined to one, each decoded by libsndfile.
+    One file, or several joined files, decoded by libsndfile.
 
     Args:
         source: the file.
-        parts: of which it consists.
+        parts: the joined files.
 
     Attributes:
         rate: Hz.
         channels: number of channels of the first part; later parts are converted to as many.
         container: as libsndfile calls it, e.g. ``"WAV"``.
-        notes: what a user should know about the file.
+        notes: remarks on the file for the user.
 
     Raises:
         AudioReadError: if the parts have different rates.
@@ -52,11 +52,11 @@ class SndfileDecoder:
 
     @property
     def frames(self) -> int:
-        """Samples a channel of all parts that are known."""
+        """Samples a channel of all parts known so far."""
         return sum(part.frames for part in self._parts)
 
     def count_samples(self) -> int:
-        """Samples a channel, of joined files too."""
+        """Samples a channel, including joined files."""
         self._look_behind()
         return self.frames
 
@@ -73,7 +73,7 @@ class SndfileDecoder:
         Args:
             start: first sample.
             count: how many at most; None for all.
-            block: so many are given at a time.
+            block: number of samples per block.
 
         Yields:
             float32 ``(samples, channels)``.
@@ -116,7 +116,7 @@ class SndfileDecoder:
 
 
 def parts_at(source: SoundSource, begins: list[int]) -> list[SndfilePart]:
-    """The files that begin at these bytes of one, each to where the next begins; closed, so that many may be."""
+    """The joined files that start at given bytes; they are closed, so that there may be many."""
     parts = []
     for begin, end in zip(begins, [*begins, source.size][1:], strict=True):
         parts.append(SndfilePart(source, begin, end - begin))

@@ -1,4 +1,4 @@
-"""One file as libsndfile decodes it: opened, checked, and read from any sample on."""
+"""One file for libsndfile: opens and checks it, and reads from any sample on."""
 
 import os
 import re
@@ -39,23 +39,23 @@ class UnknownToSndfile(AudioReadError):
 
 
 class OpenLength(AudioReadError):
-    """The header leaves the length open, and libsndfile cannot do without."""
+    """The header does not state the length, which libsndfile needs."""
 
 
 class SndfilePart:
     """
-    A file, or a stretch of one, for libsndfile.
+    A file, or a part of one, for libsndfile.
 
     Args:
         source: the file.
-        start, size: first byte and bytes of the stretch; the whole file by default.
-        head: bytes that take the place of a damaged header before the stretch.
+        start, size: first byte and number of bytes of the part; the whole file by default.
+        head: header that replaces a damaged one before the part.
 
     Attributes:
         rate, channels, frames, container, subtype: as libsndfile states them.
 
     Raises:
-        UnknownToSndfile, OpenLength, AudioReadError: see the classes, and for what is truncated or damaged.
+        UnknownToSndfile, OpenLength, AudioReadError: see the classes; the last one for truncated or damaged files.
         ImportError: `soundfile` is not installed.
     """
 
@@ -191,12 +191,12 @@ def require_soundfile() -> Any:
 
 
 def sndfile_formats() -> set[str]:
-    """What libsndfile calls the containers that it reads; nothing if it is not installed."""
+    """libsndfile's names of the containers that it reads; empty if it is not installed."""
     return set(soundfile.available_formats()) if soundfile is not None else set()
 
 
 def sndfile_version() -> str:
-    """Of libsndfile; "none" without it."""
+    """Version of libsndfile; "none" without it."""
     return str(getattr(soundfile, "__libsndfile_version__", "none"))
 
 

@@ -31,7 +31,7 @@ SOUND_ENDINGS = tuple(sorted(endings_of(_SNDFILE_FORMATS, has_ffmpeg=True) - WOR
 
 def looks_like_sound_file(sentence: str) -> bool:
     """
-    Whether a sentence ends as the names of sound files do, or is the path of an existing file.
+    Whether a sentence ends like the name of a sound file, or is the path of an existing file.
 
     Args:
         sentence: any text; white space around it is ignored.

@@ -122,10 +122,10 @@ class SoundFormat:
 
 def identify(source: SoundSource, start: int = 0) -> SoundFormat:
     """
-    The format of a file by its bytes from ``start`` on.
+    The format of a file, identified by its bytes from ``start`` on.
 
     Raises:
-        AudioReadError: for what is known to be no sound: AppleDouble files, playlists, text.
+        AudioReadError: for files without sound: AppleDouble files, playlists, text.
     """
     head = source.read_at(start, 512)
     if head[:4] in _APPLE_DOUBLE:
@@ -168,10 +168,10 @@ def _is_transport_stream(source: SoundSource, start: int) -> bool:
 
 def endings_of(sndfile_formats: set[str], has_ffmpeg: bool) -> frozenset[str]:
     """
-    Lower-case endings, with the dot, of the sound that can be read.
+    Extensions of readable sound files, lower case, with the dot.
 
     Args:
-        sndfile_formats: names as libsndfile lists them; without it, empty.
+        sndfile_formats: libsndfile's names of formats; empty without libsndfile.
         has_ffmpeg: whether PyAV is installed.
     """
     # Headerless formats are omitted, since such a file does not state its rate.

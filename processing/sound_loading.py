@@ -1,4 +1,4 @@
-"""How a feature extractor gets the samples of a sound, before they are cut into segments."""
+"""Loads the samples of a sound for a feature extractor, before they are cut into segments."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,15 +14,15 @@ class SoundLoading:
 
     def load(self, clip: Any, sampling_rate: int | None = None, *, position: int = 0) -> np.ndarray:
         """
-        One sound at the model's rate, in the form that [`cut`] takes.
+        One sound at the model's rate, in the form for [`cut`].
 
         Args:
             clip: a sound of any form that a call takes.
             sampling_rate: sampling rate of bare arrays, in Hz.
-            position: place of the clip in its batch, for messages.
+            position: index of the clip in its batch, for messages.
 
         Returns:
-            float32 ``(samples,)``; ``(samples, channels)`` of a sound of several channels that are mixed segment by
+            float32 ``(samples,)``; ``(samples, channels)`` if a sound has several channels that are mixed segment by
             segment, with ``downmix="active"``.
         """
         return to_waveform(
@@ -38,7 +38,7 @@ class SoundLoading:
         self, path: Any, *, offset: float = 0.0, duration: float | None = None
     ) -> Iterator[np.ndarray]:
         """
-        What [`load`] gives of a file, piece by piece in bounded memory.
+        The result of [`load`] for a file, in pieces and bounded memory.
 
         Args:
             path: an audio file.

@@ -1,4 +1,4 @@
-"""Two or more sounds as one, described by a small file and rendered when it is read."""
+"""Mixes of two or more sounds, described by a small file and rendered when it is read."""
 
 import json
 import math
@@ -57,7 +57,7 @@ def render_mix(
     path: str | os.PathLike[str], load: Callable[..., np.ndarray], *, offset: float, duration: float | None
 ) -> tuple[np.ndarray, int]:
     """
-    The sound that a mix file describes, or a part of it.
+    Renders the sound of a mix file, or a part of it.
 
     Args:
         path: the mix file; paths in it may be relative to its directory.
@@ -69,7 +69,7 @@ def render_mix(
         float32 ``(samples,)`` and the rate in Hz. Gains were chosen so that nothing clips.
 
     Raises:
-        MixError: as [`read_mix`], or if the mix ends before ``offset``.
+        MixError: as in [`read_mix`], or if the mix ends before ``offset``.
     """
     mix = read_mix(path)
     rate, seconds = int(mix["sampling_rate"]), float(mix["seconds"])

@@ -1,4 +1,4 @@
-"""The one place that decides who decodes a file: libsndfile, or FFmpeg's libraries by frames or by container."""
+"""Chooses the decoder of a file: libsndfile, or FFmpeg's libraries by frames or by container."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -44,7 +44,7 @@ class SoundDecoder(Protocol):
         rate: Hz.
         channels: number of channels of the first frame; later frames are converted to as many.
         frames: samples a channel; None if it is unknown before the end.
-        notes: what a user should know about the file.
+        notes: remarks on the file for the user.
     """
 
     rate: int
@@ -245,7 +245,7 @@ def _no_sound(source: SoundSource) -> AudioReadError:
 
 
 def decoder_versions() -> str:
-    """What decodes here, by version; a file that could not be read may become readable when one changes."""
+    """Versions of all decoders; an unreadable file may become readable when one changes."""
     return f"reader {READER_VERSION}, libsndfile {sndfile_version()}, FFmpeg {ffmpeg_version()}"
 
 

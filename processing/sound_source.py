@@ -45,14 +45,15 @@ class SoundSource:
     Args:
         source: a path, bytes, or a seekable binary file object; the object stays open and is read from its
             beginning, not from its current position.
-        name: what messages call the sound; by default the path, or the object's name.
+        name: name of the sound in messages; by default the path, or the object's name.
 
     Attributes:
         name: see above.
         file: the open binary file.
         size: bytes.
         path: as it was given; None for objects and bytes.
-        identity: distinguishes the content of two paths, as far as the file system does; None for objects and bytes.
+        identity: a value that distinguishes the contents of two paths, as far as the file system does; None for
+            objects and bytes.
 
     Raises:
         AudioReadError: if there is no such file, it cannot be opened or read, is not a regular file or is empty.
@@ -122,7 +123,7 @@ class SoundSource:
             ) from error
 
     def stretch(self, start: int, end: int) -> "SoundSource":
-        """The bytes ``start`` to ``end`` as their own sound, which lives as long as this one."""
+        """The bytes ``start`` to ``end`` as a source of their own, valid while this one is open."""
         part = SoundSource(HeadedFile(self, start, end - start), self.name)
         part.identity = None if self.identity is None else (*self.identity, start, end)
         return part
@@ -137,7 +138,7 @@ class SoundSource:
         return self.size
 
     def find(self, pattern: bytes, start: int = 0) -> list[int]:
-        """Every place of a pattern from byte ``start`` on, read in pieces that let other threads run."""
+        """Positions of a pattern from byte ``start`` on; reads in pieces so that other threads can run."""
         places, piece = [], 1 << 22
         position, kept = start, b""
         while data := self.read_at(position, piece):
@@ -169,9 +170,9 @@ class HeadedFile(io.RawIOBase):
 
     Args:
         source: read through its `read_at`.
-        start: first byte of the stretch.
-        size: bytes of it.
-        head: what comes before.
+        start: first byte of the part.
+        size: number of bytes of the part.
+        head: bytes before the part.
     """
 
     def __init__(self, source: SoundSource, start: int, size: int, head: bytes = b""):
@@ -208,10 +209,10 @@ class HeadedFile(io.RawIOBase):
 
 def kept_while_unchanged(files: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """
-    A decorator for functions of a [`SoundSource`] and hashable arguments that keeps what they return.
+    A decorator that caches results of functions of a [`SoundSource`] and hashable arguments.
 
-    Their result is kept in memory for as long as the file is the same one and neither its size nor its time
-    changes; of sounds without an identity nothing is kept. An error is raised again each time.
+    Results stay in memory while the file's identity, size and time do not
+    change; for sounds without an identity nothing is cached. Errors are not cached.
 
     Args:
         files: number of files whose results are kept at most.
