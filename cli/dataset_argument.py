@@ -53,7 +53,7 @@ def load_dataset_argument(
     Raises:
         DatasetArgumentError: if the argument has another form, or the split or stage does not exist.
         RecipeError: if the recipe is not valid.
-        DataError: if the data are not as they should be.
+        DataError: if the data are invalid.
     """
     path = Path(text)
     if path.suffix.lower() in (".yaml", ".yml"):

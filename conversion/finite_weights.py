@@ -14,7 +14,7 @@ class NonFiniteWeightsError(ValueError):
 
 def check_finite_weights(weights: Mapping[str, torch.Tensor], where: str) -> None:
     """
-    Refuses weights that are not all finite numbers.
+    Raises an error for weights that are not finite.
 
     Args:
         weights: tensors by name, on any device; integer tensors are always finite.

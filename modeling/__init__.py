@@ -1,4 +1,4 @@
-"""The model that travels: configs, towers and the dual encoder.
+"""The model code that checkpoints carry: configs, towers and the dual encoder.
 
 Every checkpoint carries these files next to its weights, so nothing here imports the rest of the package. Only this
 file is not copied; importing it registers our classes with transformers' Auto classes.

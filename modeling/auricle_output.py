@@ -1,4 +1,4 @@
-"""What the dual encoder returns."""
+"""Output of the dual encoder."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class AuricleOutput(ModelOutput):
     text_model_output: BaseModelOutputWithPooling | None = None
 
     def to_tuple(self) -> tuple:
-        """The fields that are filled, in their order; the towers' outputs as tuples of their own."""
+        """The fields that are not None, in order; the towers' outputs become tuples."""
         return tuple(value.to_tuple() if isinstance(value, ModelOutput) else value for value in self.values())
 
 

@@ -1,4 +1,4 @@
-"""Which tokens of a padded BEATs segment are real: our exact rule and the published one."""
+"""Masks of the real tokens of a padded BEATs segment: an exact rule and the published one."""
 
 import torch
 
@@ -24,7 +24,7 @@ def fold_padding_mask(real: torch.Tensor, slots: int) -> torch.Tensor:
 
 def real_tokens(real_frames: torch.Tensor, rows: int, columns: int, patch_size: int) -> torch.Tensor:
     """
-    The exact rule: the patches of a column are real where every frame under the column is.
+    The exact rule: the patches of a column are real if every frame under the column is real.
 
     These are the patches that the segment would have without any padding.
 

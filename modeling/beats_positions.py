@@ -10,8 +10,8 @@ class WeightNormalisedConv(nn.Module):
     """
     Grouped convolution over the token axis, its weight split into direction and length.
 
-    ``weight[:, :, k] = weight_g[k] * weight_v[:, :, k] / |weight_v[:, :, k]|``: one length for each place of the
-    kernel, taken over all channels. Even kernels would add one token; the last is dropped.
+    ``weight[:, :, k] = weight_g[k] * weight_v[:, :, k] / |weight_v[:, :, k]|``: one length per position of the
+    kernel, over all channels. An even kernel adds one token at the end, which is dropped.
     """
 
     def __init__(self, width: int, kernel_size: int, groups: int):
@@ -42,7 +42,7 @@ def relative_position_bucket(distance: torch.Tensor, num_buckets: int, max_dista
     Args:
         distance: int64, position of the key minus position of the query, any shape.
         num_buckets: rows of the table.
-        max_distance: from this distance on all share one row.
+        max_distance: all distances from this one on share one row.
 
     Returns:
         int64 of the same shape, 0 to ``num_buckets - 1``.

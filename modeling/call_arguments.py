@@ -32,7 +32,7 @@ def checked_keywords(
         caller: name of the called function, for the message.
         keywords: given in addition to the named arguments; None means not given.
         known: names that the caller accepts in addition to [`COMMON_KEYWORDS`].
-        ignored: names that callers may pass and that concern something else.
+        ignored: names that callers may pass and that have no effect.
 
     Raises:
         TypeError: names the keywords that are unknown.

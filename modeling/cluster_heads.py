@@ -9,7 +9,8 @@ class ClusterHeadLayer(nn.Linear):
     """
     A linear layer whose initial weights keep the scale of its input, for any width.
 
-    The library gives all linear layers one fixed deviation, with which a head on a narrow tower hardly learns.
+    transformers uses one fixed standard deviation for all linear layers, with which a head on a narrow tower hardly
+    learns.
     """
 
     @torch.no_grad()
@@ -43,7 +44,7 @@ class ClusterHead(nn.Module):
         return self.output(self.hidden(pooled).relu())
 
     def draw_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draws both layers again, see [`ClusterHeadLayer`]."""
+        """Initialises both layers again, see [`ClusterHeadLayer`]."""
         self.hidden.draw_weights(generator)
         self.output.draw_weights(generator)
 

@@ -1,4 +1,4 @@
-"""Guards that every configuration shares."""
+"""Checks that all configurations share."""
 
 import difflib
 import warnings
@@ -11,7 +11,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 class FieldNameChecks:
     """
-    For configs: a misspelt field is refused as a keyword, and a warning as an attribute or in a saved file.
+    For configs: a misspelt field is an error as a keyword, and a warning as an attribute or in a saved file.
 
     Configs keep unknown names as plain attributes, which the Hub's own tooling relies on; a misspelt field would
     be kept the same way and its default would silently apply. A saved config must still load, however.
@@ -27,7 +27,7 @@ class FieldNameChecks:
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:
-        """As in the library; a name that resembles a field's is kept as an attribute, with a warning."""
+        """As in transformers; a name similar to a field's is kept as an attribute, with a warning."""
         odd = misspelt_fields(cls, config_dict)
         loaded = super().from_dict({key: config_dict[key] for key in config_dict if key not in odd}, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
@@ -50,7 +50,7 @@ def misspelt_fields(config_class: type, names: Iterable[str]) -> dict[str, str]:
 
 def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> None:
     """
-    Raises for a keyword that is nearly, but not exactly, the name of a config field.
+    Raises an error for a keyword that is similar to the name of a config field.
 
     Args:
         config: the config being built.
@@ -65,7 +65,7 @@ def refuse_misspelt_fields(config: PreTrainedConfig, extra: Iterable[str]) -> No
 
 def refuse_numbers_below_one(config: PreTrainedConfig, fields: Iterable[str]) -> None:
     """
-    Raises for a size or a count that is 0 or negative.
+    Raises an error for a size or a count that is 0 or negative.
 
     Args:
         config: the config being built.
@@ -81,10 +81,10 @@ def refuse_numbers_below_one(config: PreTrainedConfig, fields: Iterable[str]) ->
 
 def refuse_impossible_cluster_count(num_clusters: int) -> None:
     """
-    Raises for a number of clusters that no cluster head can be made for.
+    Raises an error for an invalid number of clusters.
 
     Args:
-        num_clusters: 0 stands for no heads.
+        num_clusters: 0 means no heads.
 
     Raises:
         ValueError: unless it is 0 or at least 2; with a single class there is nothing to predict.
@@ -95,10 +95,10 @@ def refuse_impossible_cluster_count(num_clusters: int) -> None:
 
 def refuse_impossible_prefixes(matryoshka_dims: Iterable[int] | None, projection_dim: int) -> None:
     """
-    Raises for lengths of prefixes that embeddings do not have.
+    Raises an error for invalid lengths of prefixes.
 
     Args:
-        matryoshka_dims: the lengths; None or none at all stands for no prefixes.
+        matryoshka_dims: the lengths; None or empty means no prefixes.
         projection_dim: length of the embeddings.
 
     Raises:

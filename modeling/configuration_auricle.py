@@ -27,14 +27,14 @@ class AuricleConfig(FieldNameChecks, PreTrainedConfig):
 
     Args:
         audio_config: the audio tower, a config object or a dict whose ``model_type`` is one of ours
-            (``auricle_passt``, ``auricle_beats``, ``auricle_eat``). A dict without ``model_type`` is taken
+            (``auricle_passt``, ``auricle_beats``, ``auricle_eat``). A dict without ``model_type`` is used
             for PaSST.
         text_config: the text tower, a config object or a dict with any ``model_type`` that transformers knows
             as a text encoder. By default RoBERTa-large.
         projection_dim: width of the shared space.
         temperature: divisor of the cosine similarities inside the loss, above 0. The report keeps 0.05.
         learn_temperature: train the temperature, starting from ``temperature``; fixed by default.
-        text_pooling: ``"cls"`` takes the text tower's first token, ``"mean"`` the mean over its real tokens.
+        text_pooling: ``"cls"`` uses the text tower's first token, ``"mean"`` the mean over its real tokens.
         num_clusters: classes of the cluster heads, at least 2; 0 (the default) is a model without heads.
         local_projection: a separate projection of frames, trained by the frame-phrase loss; without it frames are
             projected like clips.

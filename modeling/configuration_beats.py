@@ -22,18 +22,18 @@ class BeatsConfig(FieldNameChecks, SquarePatchGeometry, PreTrainedConfig):
         num_mel_bins: mel bins a frame.
         num_frames: frames a full segment. The network itself has no longest input: its positions are relative.
         patch_size: side of a square patch, in mel bins and in frames.
-        patch_embed_dim: width of the patch embedding; projected to ``hidden_size`` where they differ.
+        patch_embed_dim: width of the patch embedding; projected to ``hidden_size`` if they differ.
         num_conv_pos_embeddings: kernel of the convolution that encodes positions, in tokens.
         num_conv_pos_embedding_groups: groups of that convolution.
         num_buckets: rows of the relative position table, half of them for either direction.
-        max_bucket_distance: distance in tokens from which on all share the last bucket.
+        max_bucket_distance: all distances from this one on, in tokens, share the last bucket.
         deep_norm: weigh the residual by ``(2 * num_hidden_layers) ** 0.25`` before each normalisation.
         hidden_dropout_prob, attention_probs_dropout_prob, activation_dropout, input_dropout: in training.
         padding_mask: ``"exact"`` counts a column of patches as real only if all its frames are, so that a
             segment's vector does not depend on how far it was padded; ``"reference"`` folds the frame mask
             into tokens as the published code does, which is only approximate.
         patchout_frequency, patchout_time, patchout_unstructured: rows, columns and single patches dropped from
-            every training batch; off by default, BEATs was not trained so.
+            every training batch; off by default, since BEATs was trained without it.
     """
 
     model_type = "auricle_beats"

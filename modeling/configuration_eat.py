@@ -23,7 +23,7 @@ class EatConfig(FieldNameChecks, SquarePatchGeometry, PreTrainedConfig):
         num_frames: frames a full segment, the length the model was trained on.
         patch_size: side of a square patch, in mel bins and in frames.
         max_time_patches: columns of the fixed position table; longer input is refused.
-        pooling: ``"cls"`` takes the first token, as the authors advise for whole clips; ``"mean"`` the mean
+        pooling: ``"cls"`` uses the first token, as the authors recommend for whole clips; ``"mean"`` the mean
             over the patches.
         patchout_frequency, patchout_time, patchout_unstructured: rows, columns and single patches dropped from
             every training batch; off by default.

@@ -1,4 +1,4 @@
-"""Configuration of the moment head: frames of a recording and a query in, spans of time out."""
+"""Configuration of the moment head, which predicts spans of time from frames and a query."""
 
 import math
 from typing import Literal
@@ -23,13 +23,13 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
         kernel_size: frames that a layer's depth-wise convolution covers, odd; it gives layers the order of time.
         num_queries, num_decoder_layers: of the decoder with learned queries.
         longest_seconds: spans are at most this long.
-        max_frames: frames seen at once; a longer recording is read in parts that overlap by half.
+        max_frames: frames processed at once; longer recordings are read in parts that overlap by half.
         same_span_iou: of two spans with at least this intersection over union the better one is kept.
         vote_iou: a kept span's edges are the score-weighted mean over spans of the same part with at least this
             intersection over union; 1 leaves them unchanged.
         hidden_dropout_prob: in training.
-        encoder_name, encoder_fingerprint: the encoder that the frames and queries come from. A head means
-            nothing on the vectors of another one.
+        encoder_name, encoder_fingerprint: the encoder of the frames and queries. A head cannot be used with
+            vectors of another encoder.
     """
 
     model_type = "auricle_moment"

@@ -51,7 +51,7 @@ def contrastive_loss(
         logits_per_audio: cosine similarities divided by the temperature, ``(clips, captions)``.
         positive_mask: bool ``(clips, captions)``, True where the caption describes the clip; None means that
             clip i and caption i are the only pairs.
-        logits_per_text: ``(captions, clips)``. Given only where the rows of one process are compared with the
+        logits_per_text: ``(captions, clips)``. Given only if the rows of one process are compared with the
             columns of all, so that the two matrices are not each other's transpose.
         positive_mask_per_text: bool ``(captions, clips)``; goes with ``logits_per_text``.
 

@@ -1,4 +1,4 @@
-"""Linear layers in 8 bits for faster inference on a CPU; weights quantised once, activations as they come."""
+"""Linear layers in 8 bits for faster inference on a CPU; weights are quantised once, activations in each call."""
 
 import copy
 import warnings
@@ -31,8 +31,8 @@ class Int8RowLinear(Int8Linear):
     """
     A linear layer with weights of seven bits, one scale a row, and 8-bit activations, one range a token.
 
-    A token with large activations then takes no bits from the others. Seven bits for weights instead of activations:
-    processors without 8-bit dot products overflow in between otherwise, and activations need the bit more.
+    A token with large activations then does not reduce the precision of others. Weights get seven bits:
+    otherwise processors without 8-bit dot products overflow, and activations need the eighth bit more.
     """
 
     def __init__(self, linear: nn.Linear):
@@ -70,14 +70,14 @@ def quantize_linear_layers(
     model: nn.Module, keep: tuple[str, ...] = ("grep_linear",), *, layer: type[Int8Linear] = Int8Linear
 ) -> nn.Module:
     """
-    A copy of a model whose linear layers work in 8 bits.
+    A copy of a model with linear layers in 8 bits.
 
     With ``Int8Linear`` a segment's vector depends on its batch in the last digits, since activations share a scale.
 
     Args:
         model: float32, on the CPU.
-        keep: last parts of names of layers that stay as they are; BEATs' gates are small and sensitive.
-        layer: what takes their place; ``Int8RowLinear`` rounds less, and costs a fifth more.
+        keep: last parts of names of layers that stay unchanged; BEATs' gates are small and sensitive.
+        layer: class of the new layers; ``Int8RowLinear`` rounds less and takes a fifth longer.
 
     Returns:
         The copy, in evaluation mode.

@@ -62,8 +62,8 @@ class AuricleModel(AuriclePreTrainedModel):
     Dual encoder for language-based audio retrieval (the AISTAT system of DCASE 2025 Task 6).
 
     Each tower is followed by one linear projection into the shared space and by L2 normalisation; retrieval
-    ranks by the dot product. A clip is the mean of its segments' vectors, taken before the projection, so
-    what a clip's embedding is does not depend on what else is in the batch.
+    ranks by the dot product. A clip's vector is the mean of its segments' vectors before the projection, so
+    it does not depend on other clips in the batch.
     """
 
     _auto_class = "AutoModel"
@@ -97,7 +97,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
     def current_logit_scale(self, device: torch.device | str | None = None) -> torch.Tensor:
         """
-        ``1 / temperature`` as a float32 scalar, at most 100; carries a gradient if it is learned.
+        ``1 / temperature`` as a float32 scalar, at most 100; has a gradient if it is learned.
 
         Args:
             device: for a fixed temperature, which has no weight. Default: the device of the audio projection.
@@ -156,11 +156,11 @@ class AuricleModel(AuriclePreTrainedModel):
 
         Args:
             input_features: log-mel segments of all clips, clip after clip, ``(segments, frames, mel bins)``.
-            segment_counts: int64 ``(clips,)``, how many consecutive segments each clip owns; None means one.
+            segment_counts: int64 ``(clips,)``, number of consecutive segments of each clip; None means one.
             audio_attention_mask: 1 for real frames, 0 for padding, ``(segments, frames)``; passed on to towers
                 that take it (BEATs), ignored for others.
             generator: CPU generator for the audio tower's training-time token drop.
-            kwargs: what to return, as ``output_hidden_states``; further arguments of the audio tower; and inputs of
+            kwargs: options such as ``output_hidden_states``; further arguments of the audio tower; and inputs of
                 sentences, which are ignored.
 
         Returns:
@@ -186,7 +186,8 @@ class AuricleModel(AuriclePreTrainedModel):
         self, input_features: torch.Tensor, audio_attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """
-        Frame features before the projection, ``(segments, columns, audio hidden_size)``; padding's mean nothing.
+        Frame features before the projection, ``(segments, columns, audio hidden_size)``; those of padding are
+        meaningless.
 
         Cosines of projected frames are on another scale than those of segments: never rank the two in one list.
         """
@@ -195,7 +196,7 @@ class AuricleModel(AuriclePreTrainedModel):
 
     def project_frames(self, columns: torch.Tensor) -> torch.Tensor:
         """
-        Rows of [`pool_audio_columns`], or means of them, to unit vectors ``(..., projection_dim)``.
+        Projects rows of [`pool_audio_columns`], or means of them, to unit vectors ``(..., projection_dim)``.
 
         Uses the local projection if the model has one, which was trained on frames; else the projection of clips.
         """
@@ -206,23 +207,24 @@ class AuricleModel(AuriclePreTrainedModel):
         self, segments: torch.Tensor, segment_counts: torch.Tensor | None = None
     ) -> torch.Tensor:
         """
-        The audio tower's segment vectors ``(segments, audio hidden_size)`` to unit ``(clips, projection_dim)``.
+        Projects the audio tower's segment vectors ``(segments, audio hidden_size)`` to unit ``(clips,
+        projection_dim)``.
 
-        Lets a caller run the tower over a long clip piece by piece; errors as [`get_audio_features`].
+        With it, the tower can process a long clip in pieces; errors as in [`get_audio_features`].
         """
         return _unit_length(self.audio_projection(mean_over_segments(segments, segment_counts)))
 
     @torch.no_grad()
     def embed_recording(self, blocks: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor:
         """
-        Embeds one recording of any length, block after block.
+        Embeds one recording of any length in blocks.
 
         Args:
-            blocks: model inputs of consecutive segments, each with ``input_features`` and, where the tower takes
-                it, ``audio_attention_mask``; as the feature extractor's ``iter_segments`` makes them.
+            blocks: model inputs of consecutive segments, each with ``input_features`` and, if the tower uses
+                it, ``audio_attention_mask``, from the feature extractor's ``iter_segments``.
 
         Returns:
-            ``(1, projection_dim)``, unit length: what [`get_audio_features`] gives for all segments at once.
+            ``(1, projection_dim)``, unit length, equal to [`get_audio_features`] for all segments at once.
 
         Raises:
             ValueError: if there is no block.
@@ -253,7 +255,7 @@ class AuricleModel(AuriclePreTrainedModel):
             input_ids: int64 ``(captions, tokens)``.
             attention_mask: 1 for real tokens, 0 for padding, ``(captions, tokens)``; None means all real.
             token_type_ids: passed on to text towers that take them, ignored for others.
-            kwargs: what to return, as ``output_hidden_states``; further arguments of the text tower; and inputs of
+            kwargs: options such as ``output_hidden_states``; further arguments of the text tower; and inputs of
                 sounds, which are ignored.
 
         Returns:
@@ -278,7 +280,7 @@ class AuricleModel(AuriclePreTrainedModel):
         return self._run_text_model(input_ids, attention_mask, token_type_ids).pooler_output
 
     def project_text(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Pooled text vectors ``(captions, text hidden_size)`` to unit ``(captions, projection_dim)``."""
+        """Projects pooled text vectors ``(captions, text hidden_size)`` to unit ``(captions, projection_dim)``."""
         return _unit_length(self.text_projection(pooled))
 
     def _run_audio_model(self, input_features, audio_attention_mask, **kwargs):
@@ -322,14 +324,14 @@ class AuricleModel(AuriclePreTrainedModel):
             audio_attention_mask: ``(segments, frames)``, see [`get_audio_features`].
             input_ids, attention_mask, token_type_ids: ``(captions, tokens)``, see [`get_text_features`].
             pooled_text: ``(captions, text hidden_size)`` from [`pool_text`], instead of ``input_ids``: a
-                text tower that is not trained need not be run again in every step.
-            positive_mask: bool ``(clips, captions)``, which captions describe which clips; None pairs clip i
+                frozen text tower need not run in every step.
+            positive_mask: bool ``(clips, captions)``, True where a caption describes a clip; None pairs clip i
                 with caption i.
             return_loss: also return the contrastive loss.
             return_cluster_logits: also run the cluster heads, each on its tower's pooled output before the
                 projection; a clip's is the mean over its segments.
             generator: CPU generator for the audio tower's training-time token drop.
-            kwargs: what the towers return, as ``output_hidden_states``, in ``audio_model_output`` and
+            kwargs: options such as ``output_hidden_states``, whose results are in ``audio_model_output`` and
                 ``text_model_output``; and further arguments of either tower.
 
         Raises:

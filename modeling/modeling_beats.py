@@ -30,7 +30,7 @@ GATES = (2, 4)
 
 
 class BeatsAttention(nn.Module):
-    """Multi-head self-attention with a relative position bias that each query scales for itself."""
+    """Multi-head self-attention with a relative position bias, scaled by each query."""
 
     def __init__(self, config: BeatsConfig, owns_positions: bool):
         super().__init__()
@@ -54,7 +54,7 @@ class BeatsAttention(nn.Module):
         The bias before gating; only the first layer can compute it.
 
         Args:
-            positions: int64 ``(length,)``, the tokens' numbers in the whole flattened grid.
+            positions: int64 ``(length,)``, the tokens' indices in the whole flattened grid.
 
         Returns:
             ``(heads, length, length)``, queries before keys.
@@ -66,7 +66,7 @@ class BeatsAttention(nn.Module):
 
     def position_gate(self, query: torch.Tensor) -> torch.Tensor:
         """
-        How strongly each query heeds the position bias.
+        The weight of the position bias for each query.
 
         Args:
             query: projected but not scaled, ``(segments, heads, length, head_dim)``.
@@ -171,7 +171,7 @@ class BeatsEncoder(nn.Module):
         Args:
             tokens: ``(segments, tokens, hidden_size)``, column after column of the grid.
             real: bool ``(segments, tokens)``, False for padding; None means all real.
-            kept: sorted int64 numbers of the tokens that go through the layers; None means all.
+            kept: sorted int64 indices of the tokens that the layers process; None means all.
 
         Returns:
             ``(segments, kept tokens, hidden_size)``.
@@ -264,7 +264,7 @@ class BeatsModel(BeatsPreTrainedModel):
         **kwargs,
     ) -> BaseModelOutputWithPooling:
         """
-        Encodes segments, each on its own: no segment's vector depends on another's or on its padding.
+        Encodes segments independently: a segment's vector does not depend on other segments or on padding.
 
         Args:
             input_features: normalised log-mel ``(segments, frames, num_mel_bins)`` of at least one patch's

@@ -26,8 +26,8 @@ class FixedPositions(nn.Module):
     """
     The position table, which is not trained.
 
-    A buffer that is saved: pre-training rounded the published table to half precision, so it is not the one
-    that could be computed again.
+    A saved buffer: pre-training rounded the published table to half precision, so it differs from a table
+    that is computed again.
     """
 
     def __init__(self, config: EatConfig):
@@ -94,7 +94,7 @@ class EatModel(EatPreTrainedModel):
         **kwargs,
     ) -> BaseModelOutputWithPooling:
         """
-        Encodes segments, each on its own: no segment's vector depends on another's.
+        Encodes segments independently: a segment's vector does not depend on other segments.
 
         Args:
             input_features: normalised log-mel ``(segments, frames, num_mel_bins)``; frames from one patch up

@@ -20,15 +20,15 @@ MOST_CANDIDATES = 300
 @dataclass
 class MomentOutput(ModelOutput):
     """
-    What [`AuricleForMomentRetrieval`] returns.
+    Output of [`AuricleForMomentRetrieval`].
 
     Attributes:
         spans: ``(pairs, candidates, 2)`` start and end in seconds from the first frame's start. Of a dense head
             one candidate a frame, else one a learned query.
         logits: ``(pairs, candidates)``, of a candidate being right.
-        quality_logits: ``(pairs, candidates)``, of the IoU that its span has with the moment it means.
-        saliency_logits: ``(pairs, frames)``, of a frame lying in a moment. Of a dense head the same as ``logits``.
-        scores: ``(pairs, candidates)`` in [0, 1], what candidates are ranked by; 0 for padding.
+        quality_logits: ``(pairs, candidates)``, of the IoU of its span with the true moment.
+        saliency_logits: ``(pairs, frames)``, of a frame being in a moment. For a dense head the same as ``logits``.
+        scores: ``(pairs, candidates)`` in [0, 1], by which candidates are ranked; 0 for padding.
     """
 
     spans: torch.Tensor | None = None
@@ -57,10 +57,10 @@ class MomentAttention(nn.Module):
     ) -> torch.Tensor:
         """
         Args:
-            hidden: ``(batch, length, hidden_size)``, what asks.
-            memory: ``(batch, memory, hidden_size)``, what is asked.
+            hidden: ``(batch, length, hidden_size)``, source of the attention queries.
+            memory: ``(batch, memory, hidden_size)``, source of keys and values.
             real: bool ``(batch, memory)``, False for padding; None without padding.
-            positions: ``(memory, hidden_size)``, added to what keys are made of, not to values.
+            positions: ``(memory, hidden_size)``, added to the input of keys, not of values.
         """
         query = self.query(hidden)
         key, value = self.key_value(memory).chunk(2, dim=-1)
@@ -88,7 +88,7 @@ class MomentLayer(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
-        """``(batch, frames, hidden_size)`` to the same shape; padding stays without effect on real frames."""
+        """``(batch, frames, hidden_size)`` to the same shape; padding has no effect on real frames."""
         inner = self.conv_norm(hidden)
         if real is not None:
             inner = inner * real[..., None]
@@ -100,7 +100,7 @@ class MomentLayer(nn.Module):
 
 
 class MomentDecoderLayer(nn.Module):
-    """Learned queries look at one another and at the frames."""
+    """Learned queries attend to each other and to the frames."""
 
     def __init__(self, config: AuricleMomentConfig):
         super().__init__()
@@ -237,7 +237,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         self, frames: torch.Tensor, question: torch.Tensor, *, duration: float | None = None, top: int = 10
     ) -> list[tuple[float, float, float]]:
         """
-        The moments of one recording that a query means, in bounded memory however long it is.
+        Finds the moments of a query in one recording of any length, in bounded memory.
 
         Args:
             frames: unit vectors ``(frames, frame_dim)`` of the whole recording, one each ``frame_seconds``.

@@ -112,7 +112,7 @@ class PasstModel(PasstPreTrainedModel):
         **kwargs,
     ) -> BaseModelOutputWithPooling:
         """
-        Encodes segments, each on its own: no segment's vector depends on another's.
+        Encodes segments independently: a segment's vector does not depend on other segments.
 
         Args:
             input_features: normalised log-mel ``(segments, frames, num_mel_bins)``; frames from one patch up

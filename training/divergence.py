@@ -1,4 +1,4 @@
-"""Stopping a training that diverged: at the first loss that is not a number, before such weights are saved."""
+"""Stops a training that diverged, at the first loss that is not finite, before such weights are saved."""
 
 import math
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from .losses.gradient_gather import world
 
 
 class DivergedError(RuntimeError):
-    """A training whose loss or weights are no longer finite; the message names the step and what is kept."""
+    """The loss or weights of a training are no longer finite; the message names the step and what is kept."""
 
 
 class DivergenceGuard:
     """
-    Watches the losses and weights of a training.
+    Checks the losses and weights of a training.
 
     In fp16 a gradient may overflow: the loss scaler then skips the step and lowers its scale, and the weights stay
     as they are. So many such steps one after another are tolerated. In other precisions nothing is.
@@ -40,7 +40,7 @@ class DivergenceGuard:
 
     def check_loss(self, loss: torch.Tensor, *, step: int, scaled: bool, last_was_skipped: bool) -> None:
         """
-        Looks at the loss of a batch, before the weights are changed by it.
+        Checks the loss of a batch before the weights are changed by it.
 
         Args:
             loss: a scalar.
@@ -72,7 +72,7 @@ class DivergenceGuard:
 
     def check_weights(self, weights: Mapping[str, torch.Tensor], *, step: int) -> None:
         """
-        Looks at the weights before they are evaluated or saved.
+        Checks the weights before they are evaluated or saved.
 
         Raises:
             DivergedError: on the main process; the others end quietly with code 2.
@@ -95,7 +95,7 @@ class DivergenceGuard:
 
 class GuardedTrainer(Trainer):
     """
-    transformers' Trainer, stopped at the first loss that is not a number; such weights are never saved or evaluated.
+    transformers' Trainer, which stops at the first loss that is not finite and never saves or evaluates such weights.
 
     Args:
         max_skipped_steps: in fp16, steps in a row that the loss scaler may skip.
@@ -109,7 +109,7 @@ class GuardedTrainer(Trainer):
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
         """
-        The Trainer's own; its loss is looked at before the weights are changed.
+        The Trainer's own method; checks the loss before the weights are changed.
 
         Raises:
             DivergedError: if the loss is not finite.
@@ -125,7 +125,7 @@ class GuardedTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """
-        The Trainer's own.
+        The Trainer's own method, after a check of the weights.
 
         Raises:
             DivergedError: if a weight is not a finite number.
@@ -135,7 +135,7 @@ class GuardedTrainer(Trainer):
 
     def check_weights(self) -> None:
         """
-        Refuses weights that are not all finite numbers.
+        Raises an error for weights that are not finite.
 
         Raises:
             DivergedError: naming the first of them.

@@ -1,4 +1,4 @@
-"""The learning rate over a run: a linear rise, then a cosine down to a floor, where it may stay for a while."""
+"""The learning rate over a run: a linear rise, then a cosine down to a floor, at which it stays."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 class ScheduleSteps(NamedTuple):
-    """Where the rise ends and where the cosine reaches its floor, in optimiser steps."""
+    """The ends of the rise and of the cosine, in optimiser steps."""
 
     warmup_steps: int
     cosine_end_step: int
@@ -41,11 +41,11 @@ def schedule_steps(
 
 def warmup_cosine_factor(step: int, *, warmup_steps: int, cosine_end_step: int, floor: float) -> float:
     """
-    Factor on the peak rate.
+    The factor for the peak rate.
 
     Args:
         step: optimiser steps done.
-        warmup_steps: steps of the linear rise; the first of them already moves.
+        warmup_steps: steps of the linear rise; the first step has a rate above 0.
         cosine_end_step: step at which the cosine reaches the floor.
         floor: factor that the cosine ends at and stays at, 0 to 1.
 

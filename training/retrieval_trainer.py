@@ -1,4 +1,4 @@
-"""transformers' Trainer for dual encoders: gathered loss, own rates a tower, retrieval evaluation."""
+"""transformers' Trainer for dual encoders: gathered loss, learning rates per tower, retrieval evaluation."""
 
 import time
 from typing import Any
@@ -49,7 +49,8 @@ class RetrievalTrainer(GuardedTrainer):
             vectors, cluster losses need rows with clusters and a model with heads for them.
         run_seed: seed of the token drop.
         validation: the validation split's table, or None.
-        pooled_captions: where a frozen text tower's vectors are kept beyond this stage; None keeps them in memory.
+        pooled_captions: directory that stores a frozen text tower's vectors beyond this stage; None keeps them in
+            memory.
         arguments: everything else that transformers' Trainer takes.
 
     Raises:
@@ -115,7 +116,7 @@ class RetrievalTrainer(GuardedTrainer):
         )
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        """One batch's loss and gradients, micro-batch by micro-batch where the section names their size."""
+        """One batch's loss and gradients, in micro-batches if the section sets their size."""
         if self._gradient_cache is None:
             return super().training_step(model, inputs, num_items_in_batch)
         self._in_cached_step = True
@@ -199,7 +200,7 @@ class RetrievalTrainer(GuardedTrainer):
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """
-        AdamW with own rates for towers and for projections; biases, norms and the temperature do not decay.
+        AdamW with separate rates for towers and for projections; biases, norms and the temperature do not decay.
 
         Cluster heads are treated like projections: they start again.
         """
@@ -257,9 +258,9 @@ class RetrievalTrainer(GuardedTrainer):
         Retrieval figures of the whole validation split, in both directions.
 
         Args:
-            eval_dataset: another table to score; None takes the validation split.
+            eval_dataset: another table to evaluate; None is the validation split.
             ignore_keys: unused; part of the Trainer's interface.
-            metric_key_prefix: what the figures' names begin with.
+            metric_key_prefix: prefix of the figures' names.
 
         Returns:
             ``<prefix>_text_to_audio_mAP@16`` and so on.

@@ -1,4 +1,4 @@
-"""What happens around an epoch and a checkpoint of a training, and how a model is saved."""
+"""Callbacks for epochs and checkpoints of a training, and saving a model."""
 
 import math
 from pathlib import Path
@@ -70,10 +70,10 @@ class EvaluationBeforeSaving(TrainerCallback):
 
 class CheckpointMarker(TrainerCallback):
     """
-    Marks each checkpoint once all of it is on disk, and only then deletes the oldest.
+    Marks each checkpoint once it is complete on disk, and only then deletes the oldest.
 
     Args:
-        keep: how many checkpoints stay.
+        keep: number of checkpoints that stay.
     """
 
     def __init__(self, keep: int):
@@ -92,9 +92,9 @@ class CheckpointMarker(TrainerCallback):
 
 class BestModelKeeper(TrainerCallback):
     """
-    Keeps the model of the best validation figure, complete with processor, in its own directory.
+    Saves the model with the best validation figure, with its processor, in a directory of its own.
 
-    Of equally good ones the first is kept; NaN never wins.
+    Of equally good models the first is kept; NaN is never the best.
 
     Args:
         directory: where the best model is.

@@ -18,7 +18,7 @@ class WeightAverage(TrainerCallback):
     """
     Averages the weights that are trained: after each step ``average += (1 - d) (weights - average)``.
 
-    ``d`` is the decay, or ``(1 + step) / (10 + step)`` where that is smaller, so that the random start is soon
+    ``d`` is the decay, or ``(1 + step) / (10 + step)`` if that is smaller, so that the random start is soon
     forgotten. Every process computes the same average; the first one writes it into the checkpoints.
 
     Args:
@@ -36,7 +36,7 @@ class WeightAverage(TrainerCallback):
 
     def load(self, checkpoint: str | Path) -> None:
         """
-        Takes the average of a checkpoint.
+        Loads the average of a checkpoint.
 
         Raises:
             ValueError: if the checkpoint has no averaged weights.
@@ -66,12 +66,12 @@ class WeightAverage(TrainerCallback):
             save_file({name: value.cpu() for name, value in self.average.items()}, directory / AVERAGE_FILE)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
-        """Leaves the model with the averaged weights."""
+        """Replaces the model's weights by the averaged ones."""
         _copy(self.average, model)
 
     @contextmanager
     def applied(self, model: torch.nn.Module) -> Iterator[None]:
-        """The model has the averaged weights inside of this context, and its own again afterwards."""
+        """A context in which the model has the averaged weights."""
         own = (
             {name: value.detach().clone() for name, value in _trained(model).items()} if self.average else {}
         )
@@ -99,7 +99,7 @@ class AveragingTrainer(RetrievalTrainer):
         super().__init__(model, processor, section, evaluation, **arguments)
 
     def train(self, resume_from_checkpoint=None, *args, **kwargs):
-        """As of the Trainer; a checkpoint's average is taken up with it."""
+        """As in the Trainer; also loads a checkpoint's average."""
         if resume_from_checkpoint:
             self.weight_average.load(resume_from_checkpoint)
         return super().train(resume_from_checkpoint, *args, **kwargs)

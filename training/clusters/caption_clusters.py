@@ -1,4 +1,4 @@
-"""Clusters of captions: a label a row, how they were made, and the directory that keeps both."""
+"""Clusters of captions: a label per row, their settings, and the directory that stores both."""
 
 import os
 from collections import Counter
@@ -30,7 +30,7 @@ Method = Literal["umap-hdbscan", "bertopic", "kmeans"]
 
 
 class ClusterError(ValueError):
-    """Captions that cannot be clustered, or clusters of other captions; the message names them."""
+    """Captions cannot be clustered, or clusters belong to other captions; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class CaptionClusters:
         return labels
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the labels, for records and model cards."""
+        """All data except the labels, for records and model cards."""
         return {
             "num_clusters": self.num_clusters,
             "settings": asdict(self.settings),

@@ -47,15 +47,15 @@ def cluster_captions(
       cluster with the nearest mean among the vectors as given.
     * ``bertopic``: the same two inside BERTopic, as in the report; outliers go to the topic of the highest
       probability.
-    * ``kmeans``: k-means of the vectors, which leaves none out.
+    * ``kmeans``: k-means of the vectors, without outliers.
 
-    Clusters are numbered by falling size. The same settings and vectors give the same clusters in any process.
+    Clusters are numbered by decreasing size. The same settings and vectors give the same clusters in any process.
 
     Args:
         table: rows of the project's schema.
         embeddings: float32 ``(rows, width)``, finite; scaled to unit length here.
         settings: method and its settings.
-        source: where the vectors come from, for the record.
+        source: source of the vectors, for the record.
 
     Raises:
         ClusterError: if vectors are missing or not finite, there are too few different captions, all are skipped,

@@ -16,8 +16,8 @@ def distillation_loss(
     In either direction ``q`` is the softmax of the student's cosine similarities divided by the temperature, and
     the soft targets ``p`` are the softmax of the teachers' mean similarities at the same temperature (Primus et
     al., arXiv 2408.11641; AISTAT report, arXiv 2509.16649). It is the SUM of the two directions, each averaged over
-    its rows: the scale of ``contrastive_loss``. Labels play no part: captions of one clip share a teacher column
-    of equal targets by themselves. The loss is smallest, and then the targets' entropy, where the two softmaxes are
+    its rows: the scale of ``contrastive_loss``. Labels are not used: captions of one clip share a teacher column
+    of equal targets anyway. The minimum of the loss is the targets' entropy, reached if the two softmaxes are
     equal.
 
     Half-precision input is computed in float32, float64 in float64: at a temperature of 0.05 the exponents span
@@ -27,7 +27,7 @@ def distillation_loss(
         similarities: the student's cosine similarities in -1 to 1, ``(clips, captions)``.
         teacher_similarities: the teachers' mean cosine similarities, ``(clips, captions)``; gets no gradient.
         temperature: above 0; a scalar tensor may carry a gradient, which the targets do not give it.
-        similarities_per_text: ``(captions, clips)``. Given only where the rows of one process are compared with the
+        similarities_per_text: ``(captions, clips)``. Given only if the rows of one process are compared with the
             columns of all, so that the two matrices are not each other's transpose.
         teacher_similarities_per_text: ``(captions, clips)``; goes with ``similarities_per_text``.
 

@@ -1,4 +1,4 @@
-"""The frame-phrase loss: which phrase is heard at which frame, as a sigmoid loss over all pairs."""
+"""The frame-phrase loss: a sigmoid loss over all pairs of a frame and a phrase."""
 
 import torch
 from torch.nn import functional
@@ -18,7 +18,7 @@ def frame_phrase_loss(
     bias: float = BIAS,
 ) -> torch.Tensor:
     """
-    Sigmoid loss of all pairs of a frame and a phrase.
+    Sigmoid loss over all pairs of a frame and a phrase.
 
     Each pair is a separate decision, ``-log sigmoid(z (cos / temperature + bias))`` with ``z`` 1 where the phrase is
     heard at the frame and -1 where it is not. The sum is divided by the number of frames with a known pair, as SigLIP
@@ -57,7 +57,7 @@ def frame_phrase_loss(
 
 def active_frames(middles: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
     """
-    At which frames events are heard: those whose middle they cover.
+    Mask of the frames at which events are heard: those whose centre they cover.
 
     Args:
         middles: centre times of frames in seconds, ``(frames,)``.
@@ -76,7 +76,7 @@ def heard_phrases(
     phrase_labels: torch.Tensor,
 ) -> torch.Tensor:
     """
-    Which phrases are true at which frames: those whose label an event of the frame's clip has at that time.
+    Mask of the phrases that are true at each frame: an event of the frame's clip has their label at that time.
 
     Args:
         middles: centre times of frames in seconds within their clip, ``(frames,)``.

@@ -12,7 +12,7 @@ _NAMES = ("events", "phrase_labels", *(f"phrase_{name}" for name in _TEXT))
 
 
 def take_phrases(inputs: MutableMapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Takes what the collator made of events out of a batch; empty if it made nothing."""
+    """Removes the inputs for events from a batch and returns them; empty if there are none."""
     return {name: inputs.pop(name) for name in _NAMES if name in inputs}
 
 

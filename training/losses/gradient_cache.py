@@ -1,4 +1,4 @@
-"""The loss of a whole batch at the memory of a micro-batch (GradCache)."""
+"""The loss of a whole batch with the memory of a micro-batch (GradCache)."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -50,7 +50,7 @@ class GradientCache:
         **options: Any,
     ) -> AuricleOutput:
         """
-        Runs the micro-batches without keeping what their backward pass needs.
+        Runs the micro-batches without storing activations.
 
         Args:
             model: an [`AuricleModel`], also one in DistributedDataParallel.
@@ -60,7 +60,7 @@ class GradientCache:
             options: further arguments of the model.
 
         Returns:
-            Embeddings, cluster logits and temperature of the whole batch. They are leaves: the backward pass of a
+            Embeddings, cluster logits and temperature of the whole batch. They are leaf tensors: the backward pass of a
             loss ends at them, and [`backward`] continues from there.
         """
         # The states are read before anything of the batch is drawn; only the wrapped module runs here, since
@@ -85,7 +85,7 @@ class GradientCache:
 
     def backward(self, model: torch.nn.Module) -> None:
         """
-        Adds the gradients of the parameters, once the loss's backward pass has reached the embeddings.
+        Adds the gradients of the parameters, after the loss's backward pass has reached the embeddings.
 
         Several processes exchange gradients in the last micro-batch only, and not at all if the caller is inside
         the model's ``no_sync``. Gradients have the scale of the loss.
@@ -94,7 +94,7 @@ class GradientCache:
             model: the same as in [`forward`].
 
         Raises:
-            RuntimeError: without a [`forward`] before.
+            RuntimeError: if [`forward`] was not called before.
         """
         if not self._runs:
             raise RuntimeError("there is no forward pass to continue.")

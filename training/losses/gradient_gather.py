@@ -1,4 +1,4 @@
-"""Gathering embeddings over processes so that gradients flow back to where they came from."""
+"""Gathers embeddings over processes so that gradients flow back to their process."""
 
 from dataclasses import dataclass
 

@@ -15,9 +15,9 @@ class LossParts:
     def add(self, parts: Mapping[str, torch.Tensor], *, step: int, batches: int) -> None:
         """
         Args:
-            parts: scalars of one batch; they stay on their device, so that nothing waits for it.
+            parts: scalars of one batch; they stay on their device, to avoid synchronisation.
             step: the optimiser step that the batch belongs to.
-            batches: how many batches that step accumulates.
+            batches: number of batches that the step accumulates.
         """
         self._steps.add(step)
         for name, value in parts.items():
@@ -25,7 +25,7 @@ class LossParts:
             self._sums[name] = self._sums[name] + share if name in self._sums else share
 
     def take(self) -> dict[str, torch.Tensor]:
-        """Each part's mean over the steps since the last call, a float32 scalar; empty if there were none."""
+        """Each part's mean over the steps since the last call, a float32 scalar; empty without steps."""
         means = {name: value / len(self._steps) for name, value in self._sums.items()}
         self._sums, self._steps = {}, set()
         return means

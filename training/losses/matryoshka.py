@@ -1,4 +1,4 @@
-"""Prefixes of embeddings that are trained to be embeddings by themselves (Matryoshka representation learning)."""
+"""Prefixes of embeddings that are trained for use on their own (Matryoshka representation learning)."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch
 
 def prefixes(embeddings: Sequence[torch.Tensor], dims: Sequence[int]) -> list[tuple[torch.Tensor, ...]]:
     """
-    The first numbers of each row, brought to unit length, for each width (Kusupati et al., arXiv 2205.13147).
+    The first numbers of each row, normalised to unit length, for each width (Kusupati et al., arXiv 2205.13147).
 
     A loss summed over prefixes trains vectors that may be cut. The whole vectors are always included: otherwise numbers
     after the longest prefix would not be trained.
@@ -17,7 +17,7 @@ def prefixes(embeddings: Sequence[torch.Tensor], dims: Sequence[int]) -> list[tu
         dims: widths of the prefixes, 1 to the whole width.
 
     Returns:
-        A tuple of the tensors' prefixes for each width, and last the tensors as they are.
+        A tuple of the tensors' prefixes for each width, and last the whole tensors.
     """
     whole = embeddings[0].shape[-1]
     cut = [

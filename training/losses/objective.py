@@ -48,7 +48,7 @@ class Objective:
         self, *, num_clusters: int, learns_temperature: bool, has_teachers: bool, has_clusters: bool
     ) -> None:
         """
-        Raises where model or data lack what the losses need, or the model has parameters that no loss trains.
+        Raises an error if model or data do not fit the losses, or the model has parameters that no loss trains.
 
         Distributed training stops at a parameter without a gradient.
 
@@ -59,7 +59,7 @@ class Objective:
             has_clusters: whether the training rows have clusters.
 
         Raises:
-            ValueError: says what is missing, or what is too much.
+            ValueError: with what is missing, or not trained.
         """
         if self.cluster_weight and not num_clusters:
             raise ValueError(

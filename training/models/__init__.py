@@ -1,4 +1,4 @@
-"""From a recipe's model section to a dual encoder: new and pretrained towers, adapters.
+"""Builds a dual encoder from a recipe's model section: new and pretrained towers, adapters.
 
-Only here and in the trainer does training know model classes.
+Only this room and the trainer import model classes.
 """

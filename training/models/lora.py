@@ -25,11 +25,11 @@ def add_lora(model: AuricleModel, section: LoraSection, *, base: str, seed: int)
     Args:
         model: the dual encoder, changed in place.
         section: which towers and layers, rank, alpha and dropout.
-        base: what the model was loaded from; goes into the adapter's file.
+        base: path or id that the model was loaded from; stored in the adapter's file.
         seed: seed of the adapters' first weights. Their product is zero at first: the model answers as before.
 
     Raises:
-        RecipeError: if PEFT is missing or no layer has one of the names asked for.
+        RecipeError: if PEFT is missing or no layer has one of the given names.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -73,7 +73,7 @@ def has_lora(model: nn.Module) -> bool:
 
 
 def merge_lora(model: AuricleModel) -> AuricleModel:
-    """A copy of the model without adapters that answers like it does with them."""
+    """A copy of the model with merged adapters, which gives the same outputs."""
     merged = copy.deepcopy(model)
     for parent in list(merged.modules()):
         for name, child in list(parent.named_children()):
@@ -101,7 +101,7 @@ def save_adapter(model: AuricleModel, directory: Path) -> None:
 
 
 def trainable_share(model: nn.Module) -> dict[str, Any]:
-    """How many parameters are trained, of how many, and the share."""
+    """Numbers of trained and of all parameters, and their ratio."""
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     total = sum(parameter.numel() for parameter in model.parameters())
     return {"trained": trained, "total": total, "share": trained / total}

@@ -1,4 +1,4 @@
-"""From a recipe's model section to a dual encoder and its processor."""
+"""Builds a dual encoder and its processor from a recipe's model section."""
 
 import difflib
 import inspect
@@ -49,7 +49,7 @@ class BuiltModel:
     origins: dict[str, str] = field(default_factory=dict)
 
     def encoder(self) -> AuricleEncoder:
-        """The model as whoever only embeds knows it; the two share their weights."""
+        """The model as an encoder; it shares the weights."""
         return AuricleEncoder(self.model, self.processor)
 
 

@@ -20,7 +20,7 @@ def model_files_fingerprint(name: str, digests: ContentDigests | None = None) ->
     transformers saved the same weights again; equal files are always an equal model.
 
     Args:
-        name: a directory, a file of weights, the name of an encoder that a package carries, or a Hub id.
+        name: a directory, a file of weights, the name of an encoder in an installed package, or a Hub id.
         digests: keeps the digests of files, so that weights are read once; None reads them.
 
     Returns:

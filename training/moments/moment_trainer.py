@@ -128,7 +128,7 @@ class MomentTrainer(GuardedTrainer):
 
         Args:
             eval_dataset, ignore_keys: unused; part of the Trainer's interface.
-            metric_key_prefix: what the figures' names begin with.
+            metric_key_prefix: prefix of the figures' names.
         """
         self.check_weights()
         started = time.time()

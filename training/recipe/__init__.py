@@ -1,4 +1,4 @@
-"""Recipes: their fields, their YAML files, and reading them into checked stages.
+"""Recipes: their fields, their YAML files, and their checked stages.
 
 It imports neither torch nor data sources.
 """

@@ -1,4 +1,4 @@
-"""The recipe's data section: which sounds and captions, and how they are read."""
+"""The recipe's data section: the datasets, and how they are read."""
 
 from typing import Any, Literal, get_args
 
@@ -142,7 +142,7 @@ class FolderSection(SourceSection):
 
 
 class DataSection(Settings):
-    """Which sounds and captions, and how they are read."""
+    """The datasets, and how they are read."""
 
     source: SourceName | list[SourceName] = Field(
         "scenes",

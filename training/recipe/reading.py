@@ -1,4 +1,4 @@
-"""From a YAML file and command-line overrides to a checked recipe and its stages."""
+"""Reads a recipe and its stages from a YAML file and command-line overrides, and checks them."""
 
 import difflib
 import os
@@ -25,7 +25,7 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with the shared sections and its own differences merged and checked."""
+    """A stage: the shared sections merged with its own differences, and checked."""
 
     name: str
     starts_from: str
@@ -45,7 +45,7 @@ def read_recipe(path: str | os.PathLike[str], overrides: Mapping[str, Any] | Non
         path: a YAML file; ``extends`` in it names another file, and it then states only the differences.
         overrides: values by dotted field (``training.epochs``), by a field's bare name where only one section
             has it (``epochs``), or for one stage (``stages.finetune.training.epochs``). They win over the file
-            and, unless given for a stage, over what its stages say.
+            and, unless given for a stage, over its stages.
 
     Returns:
         The checked recipe.
@@ -65,7 +65,7 @@ def read_settings(
     Reads a recipe file of any kind.
 
     Args:
-        model: the kind: what its fields are.
+        model: the kind of recipe, as a pydantic model.
         path, overrides: as of [`read_recipe`].
 
     Raises:
@@ -133,8 +133,8 @@ def parse_overrides(arguments: list[str], model: type[BaseModel] = Recipe) -> di
     Hyphens in a field's name are underscores.
 
     Args:
-        arguments: what follows the recipe.
-        model: the kind of recipe that they are fields of.
+        arguments: the arguments after the recipe.
+        model: the kind of recipe.
 
     Raises:
         RecipeError: for an argument without a value or one that does not start with ``--``.
@@ -179,7 +179,7 @@ def _is_text_field(model: type[BaseModel], field: str) -> bool:
 
 
 def list_fields(model: type[BaseModel] = Recipe, prefix: str = "") -> list[tuple[str, str, str, str]]:
-    """Every field of a recipe as (dotted name, type, default, description), sections opened."""
+    """Every field of a recipe, including those of sections, as (dotted name, type, default, description)."""
     rows = []
     for name, field in model.model_fields.items():
         section = _section_class(field.annotation)

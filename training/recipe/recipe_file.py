@@ -1,4 +1,4 @@
-"""Recipe files: YAML that names nothing twice, and may state only how it differs from another file."""
+"""Recipe files: YAML without repeated names, which may state only differences from another file."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ SPELLINGS = {"normalize_captions": "caption_normalization", "caption_normalizati
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names the file, the field and what would be accepted."""
+    """An invalid recipe; the message names the file, the field and the accepted values."""
 
 
 def load_recipe_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """
-    ``own`` laid over ``base``: mappings are merged at any depth, other values replaced.
+    Merges ``own`` into ``base``: mappings are merged at any depth, other values replaced.
 
     An empty mapping (``section:`` with nothing below it) changes nothing. A mapping with another
     ``model_type`` or ``front_end`` replaces the base mapping, since fields of another tower would be meaningless.

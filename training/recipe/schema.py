@@ -1,4 +1,4 @@
-"""The recipe: what a training run is, as typed and documented fields read from YAML."""
+"""The recipe: a training run as typed and documented fields, read from YAML."""
 
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ class AudioSection(Settings):
 
     @property
     def pretrained_source(self) -> str | None:
-        """Where the weights come from; None for random ones, whether requested or by default."""
+        """The source of the weights; None for random weights."""
         return None if self.pretrained == RANDOM_WEIGHTS else self.pretrained
 
 
@@ -89,7 +89,7 @@ class ModelSection(Settings):
 
 
 class AugmentationSection(Settings):
-    """What is done to captions when they are loaded for training."""
+    """Augmentation of captions when they are loaded for training."""
 
     word_deletion: float = Field(
         0.0, ge=0, le=1, description="Probability that a caption loses one random word (0.8 in the report)."
@@ -111,7 +111,7 @@ class AugmentationSection(Settings):
 
     @property
     def is_on(self) -> bool:
-        """Whether training sees anything but the datasets' own clips and captions."""
+        """Whether training uses more than the datasets' own clips and captions."""
         return self.edits_captions or self.mixes is not None
 
     @property
@@ -157,7 +157,7 @@ class DistillationSection(Settings):
 
     @property
     def is_on(self) -> bool:
-        """Whether there is anything to learn from teachers."""
+        """Whether distillation is on."""
         return bool(self.teachers) and self.weight > 0
 
 
@@ -326,7 +326,7 @@ class TrainingSection(Settings):
 
 
 class EvaluationSection(Settings):
-    """How checkpoints and the result are judged."""
+    """Evaluation of checkpoints and of the result."""
 
     batch_size: int = Field(32, ge=1, description="Clips or captions per batch.")
     num_workers: int = Field(
@@ -347,7 +347,7 @@ class EvaluationSection(Settings):
 
 
 class StageSection(Settings):
-    """One named stage: only what differs from the shared sections."""
+    """One named stage: its differences from the shared sections."""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the stage and of its directory."

@@ -1,4 +1,4 @@
-"""A published system as one chain: a recipe of recipes, its plan, what it needs, and running it.
+"""A published system as one chain: a recipe of recipes, its plan, its requirements, and running it.
 
 The modules are imported by their own names.
 """

@@ -105,8 +105,8 @@ class Run:
     One training of the chain.
 
     Attributes:
-        system: such as ``sid3``.
-        tower: such as ``passt``.
+        system: name of the system, such as ``sid3``.
+        tower: name of the tower, such as ``passt``.
         whole: whether it trains on the whole development set.
         stage: name of its recipe's one stage.
         after: names of the runs whose models it starts from, learns from, or takes clusters from.
@@ -122,7 +122,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Such as ``sid3_passt`` or ``whole_sid3_passt``."""
+        """Name of the run, such as ``sid3_passt`` or ``whole_sid3_passt``."""
         return run_name(self.system, self.tower, self.whole)
 
 
@@ -153,15 +153,15 @@ class Chain:
         }
 
     def stage(self, system: str, tower: str) -> Stage:
-        """The one stage of a system's recipe for a tower, before places are filled in."""
+        """The one stage of a system's recipe for a tower, before paths are filled in."""
         return self._stages[run_name(system, tower)]
 
     def run(self, system: str, tower: str, *, whole: bool = False) -> Run:
         """
-        A training with what it depends on.
+        A training and the runs that it depends on.
 
         Raises:
-            RecipeError: if its recipe names a run that is not of the chain.
+            RecipeError: if its recipe names a run outside the chain.
         """
         stage = self.stage(system, tower)
         teachers = [self._named_run(entry.source, system, tower) for entry in stage.distillation.teachers]
@@ -181,7 +181,7 @@ class Chain:
 
     def recipe(self, run: Run, data_dir: Path, out: Path) -> Recipe:
         """
-        The recipe of a run with places filled in: its data, weights, banks, and results of other runs.
+        The recipe of a run with paths filled in: its data, weights, banks, and results of other runs.
 
         Raises:
             RecipeError: if a value does not fit the recipe.
@@ -209,7 +209,7 @@ class Chain:
         return read_recipe(self.recipe_path(run.system, run.tower), fields)
 
     def model_dir(self, run: Run, out: Path) -> Path:
-        """Directory that a run's model is saved in."""
+        """Directory of a run's saved model."""
         return out / "runs" / run.name / run.stage / "model"
 
     def _only_stage(self, system: str, tower: str) -> Stage:
@@ -254,7 +254,7 @@ class Chain:
 
 
 def bank_dir(teacher: str, out: Path) -> Path:
-    """Where the bank of a run's model is."""
+    """Directory of the teacher bank of a run's model."""
     return out / "banks" / teacher
 
 

@@ -1,8 +1,8 @@
 """
-How long the steps of a chain take: counted operations divided by an assumed speed, before anything was run.
+Estimates the time of a chain's steps before they run: counted operations divided by an assumed speed.
 
-The operations follow from the networks' sizes and the published numbers of rows; what a machine makes of them is an
-assumption that a person can replace. Nothing here is a measurement.
+The operations follow from the networks' sizes and the published numbers of rows; the speed of the machine is an
+assumption that users can change. Nothing here is a measurement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,13 +33,13 @@ PASSES_OF_A_STEP = 3
 @dataclass(frozen=True)
 class Assumptions:
     """
-    What a person may know better.
+    Assumptions that users can change.
 
     Attributes:
         tflops: sustained speed of the GPU on these networks, in 10^12 operations a second; usually a third to a
             half of the manufacturer's figure for dense bfloat16.
         megabits: speed of the network connection in megabits a second.
-        requests: that a language model answers in a minute.
+        requests: number of requests that a language model answers in a minute.
     """
 
     tflops: float = 100.0
@@ -87,7 +87,7 @@ def transformer_operations(tokens: int, layers: int, width: int, inner_width: in
 
 
 def audio_operations(config: Any, *, training: bool) -> int:
-    """Of a forward pass of an audio tower over one segment; in training without the patches that are dropped."""
+    """Operations of an audio tower's forward pass over one segment; in training without dropped patches."""
     size = config.patch_size
     # PaSST's patches may overlap.
     rows = (config.num_mel_bins - size) // getattr(config, "frequency_stride", size) + 1
@@ -101,7 +101,7 @@ def audio_operations(config: Any, *, training: bool) -> int:
 
 
 def text_operations(stage: Stage) -> int | None:
-    """Of a forward pass of the text tower over one caption at its greatest length; None if its size is not known."""
+    """Operations of the text tower's forward pass over the longest caption; None if its size is unknown."""
     section = stage.model.text
     size = TEXT_SIZES.get(section.pretrained or "")
     if size is None:
@@ -120,7 +120,7 @@ def text_operations(stage: Stage) -> int | None:
 
 def step_seconds(step: Step, chain: Chain, assumptions: Assumptions) -> float | None:
     """
-    Estimated seconds of a training or of a teacher bank; None for other steps and where sizes are not known.
+    Estimated seconds of a training or of a teacher bank; None for other steps or unknown sizes.
 
     Decoding, validation and checkpoints are ignored: with enough workers they run while the GPU computes.
     """
@@ -152,7 +152,7 @@ def step_seconds(step: Step, chain: Chain, assumptions: Assumptions) -> float | 
 
 
 def need_seconds(need: NeedSection, assumptions: Assumptions) -> float | None:
-    """Estimated seconds of a download or of a language model's answers; None where nothing is known."""
+    """Estimated seconds of a download or of a language model's answers; None if unknown."""
     seconds = [
         need.gigabytes * 8000 / assumptions.megabits if need.gigabytes else 0.0,
         need.requests * 60 / assumptions.requests if need.requests else 0.0,
@@ -172,7 +172,7 @@ def _rows(stage: Stage, chain: Chain, whole: bool) -> Mapping[str, Any]:
 
 
 def format_seconds(seconds: float) -> str:
-    """In words, rounded up: minutes below two hours, hours below two days, else days."""
+    """A duration in words, rounded up: minutes below two hours, hours below two days, else days."""
     if seconds < 60:
         return "below a minute"
     if seconds < 2 * 3600:

@@ -1,4 +1,4 @@
-"""The plan of a chain: its steps in order, each with what it needs and writes; a pure function of the recipe."""
+"""The plan of a chain: its steps in order, with inputs and outputs; a pure function of the recipe."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Step:
 
     Attributes:
         name: shown to the user, such as ``train sid3_passt``; unique in a plan.
-        kind: what is done.
+        kind: kind of the step.
         after: names of the steps whose results it needs.
         inputs: descriptions of its inputs.
-        outputs: what it writes, below the output directory.
+        outputs: paths that it writes, relative to the output directory.
         current: descriptions of what must be unchanged for the step to be skipped.
         run: the training it belongs to; None for ensembles and the results table.
         ensemble: name of its ensemble.
@@ -39,7 +39,7 @@ class Step:
 
     @property
     def file_name(self) -> str:
-        """Of its record."""
+        """File name of its record."""
         return self.name.replace(" ", "-") + ".json"
 
 

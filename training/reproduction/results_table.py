@@ -17,12 +17,12 @@ def write_results(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Pat
     """
     Writes ``results.md`` and ``results.json`` with all results so far; returns the table's lines.
 
-    Values are in percent, with 95 % bootstrap intervals over queries. The report's are marked as the report's: they
+    Values are in percent, with 95 % bootstrap intervals over queries. Values of the report are marked: they
     were not measured here.
 
     Args:
         chain: the recipe of recipes.
-        evaluated: steps that evaluate, and whether each is current.
+        evaluated: evaluation steps, and whether each is current.
         out: the output directory.
     """
     rows = results_rows(chain, evaluated, out)
@@ -37,7 +37,7 @@ def write_results(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Pat
 
 def results_rows(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Path) -> list[dict[str, Any]]:
     """
-    Of every run and ensemble that was evaluated: ``name``, whether its evaluation is ``current``, ``measured`` by
+    For every evaluated run and ensemble: ``name``, whether its evaluation is ``current``, ``measured`` by
     column ``[mean, low, high]`` in percent, ``paper`` by column the report's metric, and the numbers of queries.
     """
     rows = []
@@ -72,7 +72,7 @@ def results_rows(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Path
 
 
 def format_results(chain: Chain, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The table as lines of Markdown: of each system what was measured, then the report's row where it has one."""
+    """The table as lines of Markdown: for each system the measured values, then the report's row if it has one."""
     lines = [
         f"# {chain.section.name}: text-to-audio retrieval on the test split",
         "",

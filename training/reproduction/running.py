@@ -17,7 +17,7 @@ LOCK_SECONDS = 10.0
 
 
 class ReproductionError(ValueError):
-    """A chain that cannot begin or continue; the message names the step and what to do."""
+    """A chain cannot start or continue; the message names the step and what to do."""
 
 
 def run_chain(
@@ -29,7 +29,7 @@ def run_chain(
     retrain: bool = False,
 ) -> list[str]:
     """
-    Makes every step that is not done.
+    Runs every step that is not done.
 
     A step whose recorded inputs are unchanged is skipped. If they changed, it is rebuilt; a training is rebuilt
     only with ``retrain``, because it costs hours. Called again after a kill, trainings resume from their last
@@ -126,7 +126,7 @@ def format_plan(steps: Sequence[Step], place: Workplace, assumptions: Assumption
     Args:
         steps: steps of the plan.
         place: the chain with its places.
-        assumptions: that times are estimated under; None takes the defaults.
+        assumptions: assumptions for the estimated times; None is the defaults.
 
     Raises:
         RecipeError: if a run's recipe cannot be read.

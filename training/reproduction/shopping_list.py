@@ -1,4 +1,4 @@
-"""What a chain needs before its first step, and how a person gets what is missing; nothing is downloaded."""
+"""Lists what a chain needs before its first step, and how to get what is missing; downloads nothing."""
 
 import os
 import shlex
@@ -27,7 +27,7 @@ class Item:
 
     Attributes:
         what: description.
-        place: where it must be, or where it is installed.
+        place: required path, or place of installation.
         size: in words.
         missing: description of the missing part; empty if nothing is missing.
         get: commands that bring it.
@@ -52,15 +52,15 @@ def shopping_list(
     chain: Chain, steps: Sequence[Step], data_dir: Path, assumptions: Assumptions | None = None
 ) -> list[Item]:
     """
-    Everything that the steps need from outside, in the order in which a person gets it.
+    Everything that the steps need from outside, in the order in which it should be fetched.
 
-    Datasets are looked for by their files, not read; their content is judged when a step loads them.
+    Only the presence of datasets' files is checked; their content is checked when a step loads them.
 
     Args:
         chain: the recipe of recipes.
         steps: steps of the plan.
         data_dir: where data, weights and augmentation files are or will be.
-        assumptions: that times are estimated under; None takes the defaults.
+        assumptions: assumptions for the estimated times; None is the defaults.
     """
     assumptions = assumptions or Assumptions()
     runs = [step.run for step in steps if step.kind == "train" and step.run is not None]
@@ -98,7 +98,7 @@ def _places_in_banks(chain: Chain) -> set[str]:
 
 
 def missing_items(items: Sequence[Item]) -> list[Item]:
-    """Those without which the chain cannot begin."""
+    """The items without which the chain cannot start."""
     return [item for item in items if item.missing and item.is_required]
 
 

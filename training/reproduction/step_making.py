@@ -1,4 +1,4 @@
-"""Makes the steps of a chain: training, teacher banks, evaluation, ensembles, submission files."""
+"""Runs the steps of a chain: training, teacher banks, evaluation, ensembles, submission files."""
 
 import gc
 import os
@@ -35,12 +35,12 @@ def make_step(step: Step, place: Workplace, write_card: CardWriter) -> None:
     A training resumes from its last checkpoint. All others start again: a kill costs at most one of them.
 
     Args:
-        step: all that it needs must have been made.
+        step: the step; its inputs must exist.
         place: the chain with its places.
         write_card: writes the model card of a run's directory.
 
     Raises:
-        ValueError: as the step's own errors, in one line each.
+        ValueError: for errors of the step, in one line each.
     """
     if step.kind == "train":
         place.forget_tables()

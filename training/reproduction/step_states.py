@@ -32,10 +32,10 @@ _NO_JITTER = {"mel_fmin_jitter": 0, "mel_fmax_jitter": 0}
 @dataclass(frozen=True)
 class State:
     """
-    How far a step is.
+    The state of a step.
 
     Attributes:
-        kind: ``done``; ``outdated``, made from something else than there is today; ``begun``, a training with a
+        kind: ``done``; ``outdated``, made from other inputs than the present ones; ``begun``, a training with a
             checkpoint; or ``to do``.
         reasons: what has changed.
     """
@@ -47,7 +47,7 @@ class State:
 @dataclass
 class Workplace:
     """
-    A chain with its places, and what was read from them; tables are loaded when they are first needed.
+    A chain with its paths and loaded data; tables are loaded when they are first needed.
 
     Attributes:
         chain: the recipe of recipes.
@@ -76,15 +76,15 @@ class Workplace:
         return self._digests
 
     def forget_tables(self) -> None:
-        """Lets go of the tables: a training loads its own."""
+        """Frees the tables, since a training loads its own."""
         self.__dict__.pop("data", None)
 
     def splits(self, run: Run) -> dict[str, Dataset]:
         """
-        The tables that a run is evaluated on, without clips that it found unreadable.
+        The tables for evaluating a run, without clips that it found unreadable.
 
         Raises:
-            DataError: if the data are not as they should be.
+            DataError: if the data are invalid.
         """
         recipe = self.chain.recipe(run, self.data_dir, self.out)
         (stage,) = resolve_stages(recipe)
@@ -95,10 +95,10 @@ class Workplace:
 
     def bank_rows(self, teacher: Run) -> Dataset:
         """
-        The training rows of all runs that learn from a teacher, each once: the same bank serves all of them.
+        The training rows of all runs that learn from a teacher, each once, since they share its bank.
 
         Raises:
-            DataError: if the data are not as they should be.
+            DataError: if the data are invalid.
         """
         section = self.chain.section
         tables, seen = [], set()
@@ -116,7 +116,7 @@ class Workplace:
         return _union(tables)
 
     def record_path(self, step: Step) -> Path:
-        """Where it is recorded what a step was made from."""
+        """Path of the record of a step's inputs."""
         return self.out / RECORDS / step.file_name
 
     def record(self, step: Step) -> None:
@@ -125,16 +125,16 @@ class Workplace:
 
     def inputs(self, step: Step) -> dict[str, Any]:
         """
-        What a step is made from, by role its fingerprint; None for what is not there. Of all but trainings, which
-        record their own.
+        Fingerprints of a step's inputs by role; None for missing inputs. Trainings are excluded, since they
+        record their inputs themselves.
 
         Raises:
-            DataError: if the data are not as they should be.
+            DataError: if the data are invalid.
         """
         return _INPUTS[step.kind](self, step)
 
     def model_fingerprint(self, run: Run) -> str | None:
-        """By the files of a run's model."""
+        """Fingerprint of the files of a run's model."""
         return model_files_fingerprint(str(self.chain.model_dir(run, self.out)), self.digests)
 
     def members(self, step: Step) -> list[Run]:
@@ -150,12 +150,12 @@ class Workplace:
         return [run for run in runs if run.name in names]
 
     def similarities_dir(self, split: str, run: Run) -> Path:
-        """Where the similarities of a run's model on a split are."""
+        """Path of the similarities of a run's model on a split."""
         return self.out / "similarities" / split / run.name
 
 
 def state_of(step: Step, place: Workplace) -> State:
-    """How far a step is; it changes nothing."""
+    """The state of a step; changes nothing."""
     if step.kind == "results":
         return State("to do")
     if step.kind == "train":
@@ -196,7 +196,7 @@ def _state_of_training(step: Step, place: Workplace) -> State:
 
 
 def without_jitter(stage: Stage) -> Stage:
-    """A stage without its tower's variation of mel filters, which changes no row: stages then share tables."""
+    """A stage without its tower's variation of mel filters, which does not affect tables, so that stages share them."""
     return replace(stage, data=stage.data.model_copy(update=_NO_JITTER))
 
 

@@ -11,7 +11,7 @@ Edit = Callable[[Sequence[str], np.random.Generator], list[str] | None]
 
 def delete_word(words: Sequence[str], generator: np.random.Generator) -> list[str] | None:
     """
-    All words but one, each as likely to go as any other; None where at most one would be left to delete from.
+    Deletes one word, chosen uniformly; None if the caption has fewer than two words.
 
     Runs of punctuation are no words: deleting one would change nothing, and at least one word has to remain.
     """
@@ -49,7 +49,7 @@ class CaptionEditor:
 
     def edit(self, caption: str, generator: np.random.Generator) -> str:
         """
-        The caption, edited or as it is; never without a word if it had one.
+        The caption, edited or unchanged; it keeps at least one word if it had one.
 
         Args:
             caption: words are separated by white space.

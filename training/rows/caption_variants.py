@@ -1,4 +1,4 @@
-"""Which wording of a caption a row trains on: its own or a back-translation, then an edit of it."""
+"""Chooses the wording of a caption for a training row: its own or a back-translation, then an edit of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from .synonyms import SynonymReplacement, WordNet
 @dataclass(frozen=True)
 class CaptionVariants:
     """
-    A function of row, caption and generator.
+    Rewords captions, as a function of row, caption and generator.
 
     Attributes:
-        alternatives: for each row of the table other wordings of its caption, which may be none; None if there are
-            none of any.
+        alternatives: other wordings of the caption of each row of the table, possibly empty; None if there are
+            none for all rows.
         probability: probability of taking one of them.
-        editor: edits what was chosen; None leaves it.
+        editor: edits the chosen wording; None leaves it unchanged.
     """
 
     alternatives: Sequence[Sequence[str]] | None = None
@@ -31,7 +31,7 @@ class CaptionVariants:
     editor: CaptionEditor | None = None
 
     def choose(self, row: int, caption: str, generator: np.random.Generator) -> str:
-        """The wording of a row's caption that the generator gives."""
+        """The wording of a row's caption for this generator."""
         if self.alternatives is not None and self.alternatives[row]:
             texts = self.alternatives[row]
             if generator.random() < self.probability:
@@ -41,7 +41,7 @@ class CaptionVariants:
 
 def caption_variants(section: AugmentationSection, table: Dataset) -> CaptionVariants | None:
     """
-    What a stage's settings do to the captions of its training table; None if nothing.
+    Builds the rewording of a training table's captions from a stage's settings; None if they change nothing.
 
     Raises:
         DataError: if the back-translations belong to other captions or to none of these rows.

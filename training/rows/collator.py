@@ -1,4 +1,4 @@
-"""From training rows to model inputs."""
+"""Builds model inputs from training rows."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""From a recipe's data section to checked tables, one a split."""
+"""Loads and checks the tables of a recipe's data section, one per split."""
 
 import hashlib
 import logging
@@ -41,8 +41,8 @@ def load_splits(
     """
     Loads every split of a recipe's data.
 
-    Of several datasets all train and the first one gives the other splits. Training omits the recordings that
-    ``exclude`` names, and mixes of clips that are evaluated on.
+    If there are several datasets, all are used for training and the first one provides the other splits. Training
+    omits recordings that ``exclude`` names, and mixes of clips that are evaluated on.
 
     Args:
         section: the recipe's data section.
@@ -54,7 +54,7 @@ def load_splits(
 
     Raises:
         RecipeError: if the section lacks what its source needs.
-        DataError: if the data are not as they should be.
+        DataError: if the data are invalid.
     """
     loaded = [_load_source(name, section, progress) for name in section.sources]
     splits = dict(loaded[0])
@@ -149,7 +149,7 @@ def check_splits(
 
 
 def not_read(section: DataSection) -> ReadingReport:
-    """What in the directories of a recipe's datasets is not read; logs a line a reason."""
+    """Lists the files in the directories of a recipe's datasets that are not read; logs a line per reason."""
     readable, report = supported_audio_extensions(), ReadingReport()
     for name in section.sources:
         place = getattr(getattr(section, name), "path", None)

@@ -1,4 +1,4 @@
-"""One word replaced by a synonym, at load time; WordNet through NLTK, an optional extra."""
+"""Replaces one word by a synonym at load time, with WordNet through NLTK, an optional extra."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class SynonymError(ImportError):
 class SynonymReplacement:
     """
     An edit that replaces one word by a synonym, each word that has some as likely as any other (AISTAT report,
-    arXiv 2509.16649); it gives None where no word has any.
+    arXiv 2509.16649); it returns None if no word has any.
 
     Attributes:
         lookup: the synonyms of a word, such as [`WordNet`].

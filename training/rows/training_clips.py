@@ -229,7 +229,7 @@ class TrainingClips(TorchDataset):
 
 
 def random_crop(waveform: np.ndarray, samples: int, generator: np.random.Generator) -> np.ndarray:
-    """A random stretch of ``samples`` samples, or the whole waveform where it is not longer."""
+    """A random part of ``samples`` samples, or the whole waveform if it is not longer."""
     if len(waveform) <= samples:
         return waveform
     start = int(generator.integers(len(waveform) - samples + 1))

@@ -37,14 +37,14 @@ def run_ablation(
     recipe: Recipe, seeds: Sequence[int], directory: Path, *, progress: bool = True
 ) -> dict[str, Any]:
     """
-    Trains a recipe with every subset of its ingredients, once a seed.
+    Trains a recipe with every subset of its ingredients, once per seed.
 
     Stages without any ingredient are run once a seed and shared. The others are run for every subset, with the same
     epochs, data and starting weights: the row without any ingredient is the control with equal extra training,
     which the reports do not show. Finished runs are kept: called again, only what is missing is trained.
 
     Args:
-        recipe: one with at least one ingredient.
+        recipe: a recipe with at least one ingredient.
         seeds: seeds of the recipe; at least one, no two equal.
         directory: for the runs and the table.
         progress: show progress bars.

@@ -23,7 +23,7 @@ def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
         values: one a seed.
 
     Returns:
-        (mean, half width); the half width of a single value is NaN: one run says nothing about its spread.
+        (mean, half width); the half width of a single value is NaN, since one run does not show the spread.
     """
     numbers = np.asarray(values, dtype=np.float64)
     if len(numbers) < 2:

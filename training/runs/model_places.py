@@ -1,4 +1,4 @@
-"""Places of models that a run was made from: it may follow them when they move, since their contents are compared."""
+"""Paths of models that a run was made from: they may move, since their contents are compared."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ WHY_THEY_MAY_MOVE = "the model's files are compared with those that the stage be
 
 def model_has_moved(field: str, before: Any, now: Any, stage_dirs: Sequence[Path]) -> bool:
     """
-    Whether a field that differs is a model at another place, whose content is compared when its stage runs.
+    Whether a changed field is only the new path of a model, whose content is compared when its stage runs.
 
     Args:
         field: field of the recipe, without its stage.
@@ -34,7 +34,7 @@ def model_has_moved(field: str, before: Any, now: Any, stage_dirs: Sequence[Path
         stage_dirs: directories of the stages that have the field.
 
     Returns:
-        False if the value says something else than a place, or a stage that has begun did not record the content.
+        False if more than the path changed, or a stage that has started did not record the content.
     """
     if field == TEACHERS:
         roles = _moved_teachers(before, now)

@@ -19,7 +19,7 @@ MIXES_OF_THE_REPORT = 50_000
 @dataclass(frozen=True)
 class MissingInput:
     """
-    Something a stage needs that is not there.
+    A missing input of a stage.
 
     Attributes:
         stage: the stage's name.
@@ -34,10 +34,10 @@ class MissingInput:
 
 def missing_inputs(stages: Iterable[Stage]) -> list[MissingInput]:
     """
-    What is missing for these stages, in their order; empty if they can begin.
+    Missing inputs of these stages, in their order; empty if they can start.
 
-    Looked for are published weights of the audio tower, back-translations, mixes, WordNet and lists of ids that
-    training omits. The datasets themselves are judged when they are loaded.
+    Checks published weights of the audio tower, back-translations, mixes, WordNet and lists of ids that
+    training omits. The datasets themselves are checked when they are loaded.
     """
     return [
         MissingInput(stage.name, field, message)
@@ -55,7 +55,7 @@ def check_inputs(stages: Iterable[Stage]) -> None:
     Stops a run before its first step if anything is missing.
 
     Raises:
-        RecipeError: it names all that is missing, each with what brings it.
+        RecipeError: names everything that is missing, and how to get it.
     """
     missing = missing_inputs(stages)
     if missing:

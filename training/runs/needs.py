@@ -108,7 +108,7 @@ def check_fills_batch(stage: Stage, rows: int) -> None:
 
 
 def cluster_settings(section: ClusterSection) -> ClusterSettings:
-    """How a stage's captions are clustered."""
+    """Settings for clustering a stage's captions."""
     return ClusterSettings(
         method=section.method,
         min_cluster_size=section.min_cluster_size,

@@ -1,4 +1,4 @@
-"""The precision a stage really trains in: the recipe's, else what `accelerate config` says, else fp32."""
+"""The precision of training: the recipe's, else that of `accelerate config`, else fp32."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def accelerate_precision() -> str | None:
-    """What `accelerate launch` asks for; None if nothing, or no mixed precision."""
+    """The precision that `accelerate launch` requests; None for no mixed precision."""
     value = os.environ.get(VARIABLE, "no").lower()
     return None if value in ("no", "") else value
 

@@ -60,7 +60,7 @@ def run_recipe(
 
     Raises:
         RecipeError: if the recipe, its run directory or its stages do not allow it.
-        DataError: if the data are not as they should be.
+        DataError: if the data are invalid.
     """
     recipe = with_effective_precision(as_it_began(recipe))
     stages = resolve_stages(recipe)

@@ -63,7 +63,7 @@ def prepare_splits(
     nothing is written before all inputs were found.
 
     Raises:
-        DataError: if the data are not as they should be.
+        DataError: if the data are invalid.
         RecipeError: if the relevance column is missing, or a checkpoint learned from something else than there is
             today; the message names what has changed.
     """
