@@ -1,1 +1,1 @@
-"""Bringing an index up to date: finding files, reading their metadata, embedding what changed."""
+"""Updates an index: finds files, reads their metadata, embeds changed ones."""

@@ -1,4 +1,4 @@
-"""Tags of sound files as FFmpeg's libraries read them: ID3, Vorbis comments, MP4, ASF, APE, Matroska, AIFF, CAF."""
+"""Reads tags of sound files with FFmpeg's libraries: ID3, Vorbis comments, MP4, ASF, APE, Matroska, AIFF, CAF."""
 
 import io
 import re
@@ -38,8 +38,8 @@ def add_tags(source: SoundSource, demuxer: str, found: FieldReader) -> None:
 
     Args:
         source: the file.
-        demuxer: FFmpeg's reader of it: ``mp3``, or one of [`DEMUXERS`].
-        found: gets fields and what was wrong.
+        demuxer: FFmpeg's demuxer: ``mp3``, or one of [`DEMUXERS`].
+        found: receives fields and faults.
 
     Raises:
         ImportError: PyAV is not installed.
@@ -49,7 +49,7 @@ def add_tags(source: SoundSource, demuxer: str, found: FieldReader) -> None:
 
 
 def add_id3(content: bytes, found: FieldReader) -> None:
-    """Adds the fields of an ID3v2 tag that is a chunk of another file."""
+    """Adds the fields of an ID3v2 tag within a chunk of another file."""
     if content[:3] != b"ID3":
         found.fault("its ID3 chunk is damaged: it contains no ID3 tag")
         return

@@ -18,7 +18,7 @@ MEANINGS = re.compile("|".join((FILE_NAME, "tags", *LICENSE_NAMES)))
 @dataclass(frozen=True)
 class Descriptions:
     """
-    What metadata files say of sounds.
+    Descriptions of sounds from metadata files.
 
     Attributes:
         by_path: description of each sound; sounds without one are omitted.
@@ -47,7 +47,7 @@ def read_descriptions(
 
     Args:
         files: (path, root), absolute.
-        looked_at: folders and files that were searched for sounds: a row that names none of the files is reported
+        looked_at: folders and files that were searched for sounds: a row without a matching file is reported
             if its path is in them. The roots if not given.
     """
     files = list(files)

@@ -1,4 +1,4 @@
-"""Text that sound files carry: its letters, and how much of it an index keeps."""
+"""Cleans and limits the text of fields in sound files."""
 
 import re
 
@@ -42,18 +42,18 @@ class FieldReader:
         self.fields[name] = text
 
     def tag(self, text: str) -> None:
-        """Keeps a tag, unless it is empty, there already or no short one."""
+        """Adds a tag, unless it is empty, too long or a repetition."""
         text = one_line(text)
         if 0 < len(text) <= LONGEST_NAME and text not in self.tags:
             self.tags.append(text)
 
     def fault(self, reason: str) -> None:
-        """Keeps a reason once."""
+        """Adds a fault, unless it is a repetition."""
         if reason not in self.faults:
             self.faults.append(reason)
 
     def end(self) -> None:
-        """Reports how many fields were too many; to be called once all are added."""
+        """Reports the number of dropped fields; call it after the last field."""
         if self._dropped:
             self.fault(
                 f"it has {len(self.fields) + self._dropped:,} fields; the first {MOST_FIELDS} are kept"
@@ -61,7 +61,7 @@ class FieldReader:
 
 
 def decoded(content: bytes) -> str:
-    """Text up to the first zero byte, as UTF-8 if it is that, else as Windows-1252, which older programs write."""
+    """Text up to the first zero byte, decoded as UTF-8 if valid, else as Windows-1252, which older programs write."""
     content = content.split(b"\0", 1)[0]
     try:
         return content.decode("utf-8")
@@ -70,13 +70,13 @@ def decoded(content: bytes) -> str:
 
 
 def clean(text: str) -> str:
-    """Without control characters, halves of characters and outer white space; lines end with ``\\n``."""
+    """Removes control characters, lone surrogates and outer white space; lines end with ``\\n``."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROLS.sub("", text).strip(" \t\n\ufeff")
 
 
 def one_line(text: str) -> str:
-    """[`clean`] text with single spaces for white space."""
+    """[`clean`] text on one line, with single spaces."""
     return " ".join(clean(text).split())
 
 

@@ -1,4 +1,4 @@
-"""How much disk the frames of folders will take, before anything is embedded."""
+"""Estimates the disk space of the frames of folders before anything is embedded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class FrameSize:
         bytes_an_hour: of disk.
         hours: of sound whose headers tell their length.
         files: sounds in the index and the folders.
-        unknown: those of them whose headers do not.
+        unknown: number of sounds whose headers do not.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class FrameSize:
 
 def expected_frame_size(store: Store, roots: Sequence[str], *, prune: bool = False) -> FrameSize | None:
     """
-    What the frames of all sounds of an index and below folders take, from its table and the files' headers alone.
+    Estimates the disk space of frames for the sounds of an index and below folders, from its table and files' headers.
 
     Args:
         store: of the index.

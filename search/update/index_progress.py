@@ -1,4 +1,4 @@
-"""How far an update of an index is: by the share of the sound, also within a long recording."""
+"""Progress of an update by the share of the sound, also within a long recording."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,13 +15,13 @@ FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
 
 class IndexProgress:
     """
-    A bar over files, each as long as it has bytes: how long they sound is not known before they are read.
+    A progress bar over files, weighted by their bytes, since durations are unknown before files are read.
 
-    A long file counts as it is embedded, by seconds; beside the bar stand the files and the sound that are done.
+    Within a long file, progress follows the seconds embedded; the bar also shows finished files and hours of sound.
 
     Args:
         sizes: bytes of the files, by path.
-        progress: show a bar; or what is called in its place each time that something is done.
+        progress: show a bar; or a function that is called at each step instead.
     """
 
     def __init__(self, sizes: Mapping[str, int], progress: "bool | Callable[[IndexProgress], None]"):
@@ -45,18 +45,18 @@ class IndexProgress:
 
     @property
     def share(self) -> float:
-        """Of the bytes, 0 to 1; of files in work what is embedded of them."""
+        """The finished share of the bytes, 0 to 1, with the embedded parts of unfinished files."""
         within = sum(self._within(path) for path in self._running)
         return (self._done + within) / max(sum(self._sizes.values()), 1)
 
     @property
     def told(self) -> str:
-        """Files and length of the sound that are done, in words."""
+        """Finished files and length of sound, as text."""
         length = tqdm.format_interval(self._sound)
         return f"{self._files:,} of {len(self._sizes):,} files, {length} of sound"
 
     def heard(self, path: str, seconds: float) -> None:
-        """Counts so many seconds of a file that is being embedded."""
+        """Adds seconds of a file that is being embedded."""
         self._sound += seconds
         if path not in self._running:
             length = None
@@ -69,7 +69,7 @@ class IndexProgress:
         self._show()
 
     def done(self, path: str) -> None:
-        """Counts a file as done."""
+        """Marks a file as finished."""
         self._running.pop(path, None)
         self._files += 1
         self._done += self._sizes[path]

@@ -1,4 +1,4 @@
-"""Bringing an index up to date with the folders it covers."""
+"""Updates an index from its folders."""
 
 import hashlib
 import os
@@ -107,23 +107,22 @@ def update_index(
     """
     Adds new files, embeds changed ones again, recognises moved ones and removes deleted ones.
 
-    A file is known by path, size and time of change; one whose time alone has changed, or whose path is new while
-    a file of the same content is gone, is recognised by the hash of its content and not embedded again. Killed at any
-    moment, at most the file in work is lost. A file that cannot be decoded is reported each time and tried again
-    once it, a file of its name beside it, or what decodes it has changed. If the index has an earlier version of such
-    a file, that is removed, since the file no longer holds this sound; if a file cannot even be opened, what the
-    index has of it stays.
+    Files are recognised by path, size and time of change. If only the time has changed, or the path is new and a
+    file with the same content has disappeared, the hash of the content identifies the file, and it is not embedded
+    again. A kill loses at most the file in work. A file that cannot be decoded is reported each time, and tried
+    again when it, a related file next to it, or a decoder has changed. An older entry of such a file is removed,
+    since the file no longer contains this sound; if a file cannot be opened, its entry stays.
 
     Args:
         store: the index.
-        files: what there is now below the roots.
-        roots: absolute; files of the index below others are left alone.
-        embed_files: from paths to (path, vectors or what was wrong), in any order.
-        descriptions: what metadata files say, by path.
+        files: present files below the roots.
+        roots: absolute paths; files of the index outside them are not changed.
+        embed_files: a function from paths to (path, vectors or error), in any order.
+        descriptions: descriptions from metadata files, by path.
         undescribed: folders whose metadata file, and sounds whose row, cannot be read: what the index has of them
             stays.
         unseen: folders and files that could not be looked at: what the index has of them stays.
-        progress: show a progress bar with the time left; or what is called in its place, see [`IndexProgress`].
+        progress: show a progress bar with the time left; or a function that is called instead, see [`IndexProgress`].
         hear: is given what ``embed_files`` then tells path and seconds of the sound that it has embedded; None: files
             count when they are done.
 
@@ -330,7 +329,7 @@ def _about(entry: FileEntry) -> tuple[Any, ...]:
 
 
 def tags_of(path: str, root: str) -> tuple[str, ...]:
-    """Names of the folders between root and file, the root's own included."""
+    """Names of the folders between root and file, including the root's own name."""
     if path == root:
         return (Path(path).parent.name,)
     return (Path(root).name, *Path(path).relative_to(root).parts[:-1])

@@ -60,7 +60,7 @@ def add_ixml(content: bytes, found: FieldReader) -> None:
 
     Args:
         content: of the chunk; zeros behind the text are not part of it.
-        found: gets fields, tags and what was wrong.
+        found: receives fields, tags and faults.
     """
     content = content.rstrip(b"\0 \r\n\t")
     if not content:

@@ -13,13 +13,13 @@ LICENSE_NAMES = ("license", "licence")
 @dataclass(frozen=True)
 class Description:
     """
-    What a metadata file says of one sound.
+    The description of one sound in a metadata file.
 
     Attributes:
         license: or None.
         tags: from a column ``tags``, split at commas and semicolons.
         metadata: the other columns that are not empty.
-        hash: of all that; empty if nothing is said.
+        hash: hash of these fields; empty without a description.
     """
 
     license: str | None = None
@@ -32,7 +32,7 @@ NOTHING = Description()
 
 
 def description_of(told: MetadataRow) -> Description:
-    """What a metadata file's row says of its sound."""
+    """The description of a sound in a row of a metadata file."""
     row = {
         name: _text(value)
         for name, value in told.values.items()
@@ -51,7 +51,7 @@ def _text(value: object) -> str:
 
 
 def merged(own: Mapping[str, str], said: Description) -> tuple[str | None, dict[str, str]]:
-    """License and metadata of a sound: its own fields, and above them what is said of it."""
+    """License and metadata of a sound: its own fields, overridden by its description."""
     license = said.license or next((own[name] for name in LICENSE_NAMES if own.get(name)), None)
     return license, {
         **{name: value for name, value in own.items() if name not in LICENSE_NAMES},

@@ -24,7 +24,7 @@ class SoundFields:
     Attributes:
         fields: by name: title, description, scene and others.
         tags: categories.
-        faults: what could not be read of them, one line each.
+        faults: unreadable parts, one line each.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)

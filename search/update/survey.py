@@ -33,17 +33,17 @@ def survey(
     roots: Sequence[str], extensions: frozenset[str], known: Mapping[str, Mapping[str, Any]], *, prune: bool
 ) -> Survey:
     """
-    Looks below folders.
+    Lists sounds, descriptions and skipped files below folders.
 
     Args:
-        roots: absolute; folders or files.
+        roots: absolute paths of folders or files.
         extensions: endings that are read, lower case, with the dot.
-        known: by path what an index has, with ``root``.
-        prune: pass over roots that do not exist, and say nothing of folders that have become empty.
+        known: entries of the index by path, with ``root``.
+        prune: skip roots that do not exist, and do not report folders that have become empty.
 
     Raises:
         FileNotFoundError: for a root that does not exist.
-        SearchError: if there is no sound, and none is known.
+        SearchError: if there are no sounds, neither in the folders nor in the index.
     """
     there = [root for root in roots if os.path.exists(root)] if prune else list(map(check_root, roots))
     unread: list[Unread] = []

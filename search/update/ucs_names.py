@@ -12,8 +12,8 @@ class UcsName:
     """
     Attributes:
         catid: category and subcategory as one word.
-        category, subcategory: its two parts, as they are abbreviated.
-        user_category: what stands behind a hyphen, or empty.
+        category, subcategory: its two abbreviated parts.
+        user_category: the text after a hyphen, or empty.
         fx_name, creator_id, source_id: the next parts of the name; empty if there are no more.
     """
 
@@ -28,11 +28,11 @@ class UcsName:
 
 def parse_ucs_name(stem: str) -> UcsName | None:
     """
-    The parts of ``CatID[-UserCategory]_FXName_CreatorID_SourceID[_UserData]``; None for another form.
+    Parses ``CatID[-UserCategory]_FXName_CreatorID_SourceID[_UserData]``; None for names of another form.
 
-    A name is taken for one by its form alone: it begins with two to five capitals and a capitalised word of at most
-    nine letters, behind which stand, if anything, a hyphen with the user's own category, then an underscore and
-    a name. The system's list of categories is not asked, so that categories of one's own count as well.
+    Only the form decides: two to five capitals and a capitalised word of at most nine letters, optionally a hyphen
+    with the user's own category, then an underscore and a name. Categories are not looked up in the system's list,
+    so user-defined ones are recognised too.
 
     Args:
         stem: of the file's name, without its ending.

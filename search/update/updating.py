@@ -35,8 +35,8 @@ def update_from_folders(
         store: the index.
         roots: absolute paths of folders or files.
         embed_files, progress, hear, check: as of [`update_index`].
-        write_frames: embeds and keeps the frames of a file, where the index keeps frames.
-        prune: take a folder's files out even if it is gone, or no sound at all is left in it.
+        write_frames: embeds and stores the frames of a file, if the index has frames.
+        prune: remove a folder's files even if the folder is missing or has no sounds left.
 
     Raises:
         FileNotFoundError: for a root that does not exist.

@@ -1,4 +1,4 @@
-"""Finding sound files below folders."""
+"""Finds sound files below folders."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ class FoundFile:
     """
     Attributes:
         path: absolute.
-        root: the folder, or file, that the walk began at.
+        root: the folder or file at which the walk started.
         size: bytes.
         mtime_ns: time of the last change.
     """
@@ -34,16 +34,16 @@ def find_files(
     unread: list[Unread] | None = None,
 ) -> tuple[list[FoundFile], list[tuple[str, str]]]:
     """
-    Sound files below the roots, sorted by path, each once; folders are walked as [`walk_sounds`] says.
+    Sound files below the roots, sorted by path, without repetition; see [`walk_sounds`].
 
     Args:
         roots: folders or files.
         extensions: lower case, with the dot.
-        outer: by absolute root the folder that its files are said to be in; see [`outer_roots`].
+        outer: the folder to record as root for each absolute root; see [`outer_roots`].
         unread: takes the files of the folders that are not read and are worth a word; see [`unread_reason`].
 
     Returns:
-        The files, and (path, reason) of what could not be looked at.
+        The files, and (path, reason) of inaccessible entries.
 
     Raises:
         FileNotFoundError: for a root that does not exist.
@@ -88,13 +88,13 @@ def check_root(root: str | os.PathLike[str]) -> str:
 
 def outer_roots(roots: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """
-    Of roots that are in one of those that an index was made from, by root that one, the nearest.
+    For roots inside a folder that the index was made from: that folder, the nearest one, by root.
 
-    What a folder's tags and metadata files say of a sound stays true when only a part of it is looked at.
+    Tags and metadata files of the outer folder then still apply when only a part of it is updated.
 
     Args:
         roots: absolute.
-        known: absolute; those that are no longer folders do not count.
+        known: absolute paths; those that are no longer folders are ignored.
     """
     folders = [root for root in known if os.path.isdir(root)]
     found = {root: [other for other in folders if below(root, [other])] for root in roots}
@@ -116,7 +116,7 @@ def named_files(
     Args:
         roots: absolute; what was looked at.
         files: that were found.
-        known: by path what an index has, with ``root``.
+        known: entries of the index by path, with ``root``.
         extensions: endings that are read, lower case, with the dot.
     """
     found = {file.path for file in files}
@@ -138,7 +138,7 @@ def emptied_folders(
     roots: Iterable[str | os.PathLike[str]], files: Iterable[FoundFile], known: Iterable[str]
 ) -> list[tuple[str, str]]:
     """
-    Folders of which an index has files while there is no sound left in them: perhaps a disk that is not mounted.
+    Folders without sounds of which the index has files: perhaps a disk that is not mounted.
 
     Args:
         roots: folders or files that were looked at.

@@ -1,5 +1,5 @@
 """
-Fields in the chunks of WAV, RF64, BW64 and W64 files, and of those that a FLAC file keeps of the WAV it was made of.
+Reads fields in the chunks of WAV, RF64, BW64 and W64 files, also those of the original WAV in a FLAC file.
 
 Broadcast WAV (EBU Tech 3285), iXML, INFO lists, ID3 chunks.
 """
@@ -19,7 +19,7 @@ MOST_ID3_BYTES = 1 << 24
 MOST_HISTORY = 1 << 16
 _OPEN_SIZE = 0xFFFF_FFFF
 _LIST = b"LIST"
-# The other twelve bytes of the names of Wave64 chunks; those of `riff` and `list` end otherwise.
+# The other twelve bytes of the names of Wave64 chunks; the names of `riff` and `list` end differently.
 _W64_NAMES = frozenset(map(bytes.fromhex, ("f3acd3118cd100c04f8edb8a", "2f91cf11a5d628db04c10000")))
 # GUID and size of `riff`, and the GUID `wave`.
 _W64_FORM = 40
@@ -50,13 +50,13 @@ _INFO_FIELDS = {
 
 def add_wave(source: SoundSource, start: int, found: FieldReader) -> None:
     """
-    Adds the fields of a file of RIFF chunks. Where several chunks tell the same field, ``bext`` counts before iXML,
-    iXML before INFO, and INFO before ID3.
+    Adds the fields of a file of RIFF chunks. If several chunks give the same field, ``bext`` precedes iXML,
+    iXML precedes INFO, and INFO precedes ID3.
 
     Args:
         source: the file.
         start: of ``RIFF``, ``RF64`` or ``BW64``.
-        found: gets fields, tags and what was wrong.
+        found: receives fields, tags and faults.
     """
     _add_chunks(source, _chunks(source, start), found)
 
@@ -68,12 +68,12 @@ def add_w64(source: SoundSource, start: int, found: FieldReader) -> None:
 
 def add_flac(source: SoundSource, start: int, found: FieldReader) -> None:
     """
-    Adds the fields that ``flac --keep-foreign-metadata`` keeps of the WAV, RF64 or W64 file that it encodes.
+    Adds the fields of the original WAV, RF64 or W64 file, which ``flac --keep-foreign-metadata`` stores.
 
     Args:
         source: the file.
         start: of ``fLaC``.
-        found: gets fields, tags and what was wrong.
+        found: receives fields, tags and faults.
     """
     _add_chunks(source, _foreign_chunks(source, start), found)
 
