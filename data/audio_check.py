@@ -30,13 +30,13 @@ _HASHED_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class AudioCheckReport:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         checked: Number of distinct clips decoded.
-        clips: Number of distinct clips that there are.
+        clips: Number of distinct clips in the table.
         bad: (path, reason) of each skipped clip, in the table's order.
-        seconds: Length of the good clips together.
+        seconds: Total length of the good clips.
         remarks: (path, remark) of good clips: several sound tracks, channels that cancel, and others.
     """
 
@@ -48,7 +48,7 @@ class AudioCheckReport:
 
     @property
     def counts(self) -> list[str]:
-        """The skipped files, and those with a remark, by reason and ending, a line a reason."""
+        """The skipped files, and those with a remark, by reason and extension, one line per reason."""
         return [*fault_lines(self.bad), *remark_lines(self.remarks)]
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
@@ -73,15 +73,15 @@ def check_audio(
 ) -> tuple[Dataset, AudioCheckReport]:
     """Decode the distinct clips of a table, or a sample of them, and omit the rows of unusable clips.
 
-    Each bad clip is logged as one warning, and each remark on a good one; a summary line and counts by reason and
+    Each bad clip and each remark is logged as a warning; a summary line and counts by reason and
     ending follow. The scan always reaches the end.
 
     Args:
         dataset: A table of the project's schema.
         max_bad_share: Share of the decoded clips, 0 to 1, that may be bad.
         sampling_rate: If given, in Hz, it must be a rate that clips can be resampled to, as training will do.
-        num_workers: Threads that decode; 0 decodes in the caller's.
-        digests: Hashes each file while what was read of it is still in memory, and keeps the digest.
+        num_workers: Threads that decode; 0 decodes in the calling thread.
+        digests: Hashes each file while it is still in the file cache, and stores the digest.
         progress: Whether to show a progress bar.
         allow_silent: Whether silent clips count as good.
         share: Share of the clips to decode, above 0 and up to 1; at least one. The others are not checked.
@@ -91,7 +91,7 @@ def check_audio(
         The table without the rows of bad clips (the same object if no clip is bad), and the report.
 
     Raises:
-        DataError: More than `max_bad_share` of the decoded clips, or all of them, are bad: the message lists every
+        DataError: More than `max_bad_share` of the decoded clips, or all of them, are bad: the message lists each
             one of them on its own line. Or `max_bad_share`, `num_workers` or `share` is out of range.
         ImportError: The package that decodes audio is not installed.
     """

@@ -1,4 +1,4 @@
-"""Columns of large tables as Arrow and numpy arrays: Python objects would take many times the memory and time."""
+"""Columns of large tables as Arrow and numpy arrays, since Python objects would need many times the memory and time."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ def arrow_column(table: Dataset, name: str) -> pa.ChunkedArray:
 
 def kept_rows(table: Dataset, is_kept: np.ndarray) -> Dataset:
     """
-    The rows of a table where a bool ``(rows,)`` array is True, in their order; the same object if these are all.
+    The rows of a table where a bool ``(rows,)`` array is True, in order; the same object if all are True.
 
     They are copied, because `Dataset.select` would make every later access slow.
     """
@@ -30,9 +30,9 @@ def kept_rows(table: Dataset, is_kept: np.ndarray) -> Dataset:
 
 def as_dataset(rows: pa.Table, features: Features) -> Dataset:
     """
-    A table of Arrow as one of `datasets`, with the types of the features.
+    An Arrow table as a `datasets.Dataset` with the given features.
 
-    Left to itself, `datasets` would serialise all of a table in memory to distinguish it from others.
+    A fingerprint is given because `datasets` would otherwise serialise the whole table to compute one.
     """
     info = DatasetInfo(features=features)
     table = Dataset(rows.cast(features.arrow_schema), info=info, fingerprint=generate_random_fingerprint())
@@ -42,14 +42,14 @@ def as_dataset(rows: pa.Table, features: Features) -> Dataset:
 
 
 def values_of(column: pa.ChunkedArray) -> Iterator[Any]:
-    """The values of a column as Python objects, of which few exist at a time."""
+    """Iterates over the values of a column as Python objects, a few at a time."""
     for start in range(0, len(column), _VALUES_AT_ONCE):
         yield from column.slice(start, _VALUES_AT_ONCE).to_pylist()
 
 
 def numbered(column: pa.ChunkedArray) -> np.ndarray:
     """
-    Each value replaced by the place of its first occurrence among the distinct ones.
+    Replaces each value by the index of its first occurrence among the distinct values.
 
     Args:
         column: strings, numbers or other scalar values; nulls count as one value.

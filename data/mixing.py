@@ -25,7 +25,7 @@ WEIGHT_COLUMN = "epoch_weight"
 
 def weighted(table: Dataset, weight: float) -> Dataset:
     """
-    A table whose rows weigh so much in training, see [`EpochRows`].
+    A table with a weight of its rows in training, see [`EpochRows`].
 
     Raises:
         DataError: if the weight is not above 0.
@@ -41,10 +41,10 @@ def weighted(table: Dataset, weight: float) -> Dataset:
 
 def join_tables(tables: Sequence[Dataset]) -> Dataset:
     """
-    The rows of several tables, one after another.
+    Concatenates the rows of several tables.
 
     Columns of recording ids and weights are kept, with null and 1 for tables without them; other columns beyond the
-    schema are kept where every table has them with one type.
+    schema are kept if every table has them with the same type.
 
     Raises:
         DataError: if two tables contain a row with the same id, or there are no tables.
@@ -163,7 +163,7 @@ def read_excluded_ids(path: str | os.PathLike[str]) -> set[str]:
 
 class EpochRows:
     """
-    Which rows an epoch sees, where datasets weigh differently.
+    The rows of an epoch for datasets with different weights.
 
     A dataset of n rows and weight w gives every epoch round(w n) rows: each row floor(w) times, and a part of the
     rows once more. That part differs between epochs, so that over epochs all rows are seen equally often. The
@@ -211,7 +211,7 @@ class EpochRows:
         return sum(count for _, _, count in self._parts)
 
     def of_epoch(self, epoch: int) -> np.ndarray:
-        """The rows of an epoch, int64, in the order of the table; all of them where every weight is 1."""
+        """The rows of an epoch, int64, in the order of the table; all rows if every weight is 1."""
         if self._is_plain:
             return np.arange(self._total, dtype=np.int64)
         chosen = []

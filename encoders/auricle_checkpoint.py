@@ -1,4 +1,4 @@
-"""Loading a saved dual encoder with this package's own classes."""
+"""Loads a saved dual encoder with this package's own classes."""
 
 import json
 import os

@@ -36,12 +36,12 @@ def embed_clips(
         processor: the model's own.
         clips: sounds in any form that the processor takes; a dict with ``path`` may carry ``offset`` and
             ``duration``.
-        batch_size: segments that the audio tower sees at a time; bounds the memory, not the result.
+        batch_size: number of segments per forward pass; affects memory, not the result.
         progress: show a progress bar.
-        description: what the bar calls the sounds.
-        skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
-        num_workers: threads that read the next clips and compute their features meanwhile; 0 does so in the
-            caller's.
+        description: label of the progress bar.
+        skip_unreadable: return zeros for an unreadable clip and continue, instead of raising.
+        num_workers: number of threads that read the next clips and compute their features ahead; 0 does so in the
+            calling thread.
 
     Returns:
         ``(clips, projection_dim)`` float32 of unit length, and the unreadable clips as (index, reason).
@@ -115,7 +115,7 @@ def embed_captions(
         captions: sentences, none empty.
         batch_size: sentences at a time.
         progress: show a progress bar.
-        pooled: return the text tower's pooled vectors from before the projection.
+        pooled: return the text tower's pooled vectors before the projection.
 
     Returns:
         ``(captions, projection_dim)`` float32 of unit length; with ``pooled``,
@@ -138,7 +138,7 @@ def embed_captions(
 
 
 class evaluation_mode:
-    """Puts a model into evaluation mode within a `with` block and back into its own mode after it."""
+    """Puts a model into evaluation mode within a `with` block, and restores its mode afterwards."""
 
     def __init__(self, model: torch.nn.Module):
         self.model = model
@@ -221,7 +221,7 @@ def distinct_in_order(values: Iterable[Any]) -> list[Any]:
 
 def frames_per_window(audio_config: Any, window_seconds: float) -> int:
     """
-    Frames that a window is divided into: as near to half a second as divides it, and no finer than its columns.
+    Number of frames of a window: equal parts of about half a second, not shorter than a column.
 
     Args:
         audio_config: config of a tower.

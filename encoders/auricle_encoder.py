@@ -141,7 +141,7 @@ class AuricleEncoder(AudioTextEncoder):
 
         Args:
             directory: directory of a saved model.
-            fingerprint: that it has to have.
+            fingerprint: expected fingerprint.
 
         Returns:
             The encoder, which cannot embed sounds; None if the whole model must be loaded.
@@ -173,7 +173,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def text_fingerprint(self) -> str:
-        """Of the text tower, its pooling, tokenizer and caption normalisation; not of the projection after it."""
+        """Fingerprint of the text tower, its pooling, tokenizer and caption normalisation, without the projection."""
         if self._float32_fingerprints is not None:
             return of_int8(self._float32_fingerprints[1], self._int8_form)
         return self._in_its_precision(text_fingerprint(self.model, self.processor))
@@ -194,7 +194,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def sampling_rate(self) -> int:
-        """Hz, of the front end."""
+        """The front end's sampling rate in Hz."""
         return self.processor.feature_extractor.sampling_rate
 
     @property
@@ -209,7 +209,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def min_tail_samples(self) -> int:
-        """Of the front end."""
+        """The front end's ``min_tail_seconds`` in samples."""
         return self.processor.feature_extractor.min_tail_samples
 
     @property
@@ -230,7 +230,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def num_parameters(self) -> int:
-        """Of both towers and their projections."""
+        """Number of parameters of both towers and their projections."""
         return count_parameters(self.model)
 
     @property
@@ -245,7 +245,9 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def embeds_short_windows(self) -> bool:
-        """PaSST takes shorter spectrograms, and BEATs cuts off padding; EAT looks at its padding."""
+        """
+        True for PaSST, which accepts shorter spectrograms, and BEATs, which cuts off padding; EAT attends to padding.
+        """
         return self.model.config.audio_config.model_type in ("auricle_passt", "auricle_beats")
 
     def to(self, device: Any) -> Self:
@@ -287,7 +289,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @property
     def ready_engines(self) -> tuple[str, ...]:
-        """Without "onnx", if this model was not exported for it yet."""
+        """The engines, without "onnx" if this model was not exported yet."""
         if not lack_of_engine("onnx", self.precision, self.model.device) and exports_are_there(
             self.fingerprint
         ):
@@ -333,7 +335,7 @@ class AuricleEncoder(AudioTextEncoder):
     def pool_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:
-        """The text tower's pooled output from before the projection."""
+        """The text tower's pooled output before the projection."""
         return embed_captions(
             self.model, self.processor, sentences, batch_size=batch_size, progress=progress, pooled=True
         )
@@ -347,16 +349,16 @@ class AuricleEncoder(AudioTextEncoder):
     def pieces(
         self, path: Any, *, offset: float = 0.0, duration: float | None = None
     ) -> Iterator[np.ndarray]:
-        """By the front end's settings of channels and resampling."""
+        """Reads with the front end's settings for channels and resampling."""
         return self.processor.feature_extractor.pieces(path, offset=offset, duration=duration)
 
     def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
-        """By the front end's ``downmix``."""
+        """Mixes with the front end's ``downmix``."""
         return self.processor.feature_extractor.mix(samples, name=name)
 
     @torch.no_grad()
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-        """The audio tower's segment vectors from before the projection."""
+        """The audio tower's segment vectors before the projection."""
         extractor = self.processor.feature_extractor
         real = extractor.at_least_shortest(lengths)
         inputs = extractor.encode(waveforms, real, [1] * len(real), None, self.model.device)
@@ -370,7 +372,7 @@ class AuricleEncoder(AudioTextEncoder):
 
     @torch.no_grad()
     def embed_short_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """See [`AudioTextEncoder.embed_short_windows`]; PaSST's patches cover no more than the sound there is."""
+        """See [`AudioTextEncoder.embed_short_windows`]; PaSST's patches cover only the given sound."""
         if self.model.config.audio_config.model_type != "auricle_passt":
             return super().embed_short_windows(waveforms)
         extractor = self.processor.feature_extractor

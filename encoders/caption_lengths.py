@@ -13,10 +13,10 @@ class CaptionLengths:
     The lengths of distinct captions against a model's limit, in tokens, special ones included.
 
     Attributes:
-        limit: tokens that the model reads of a caption.
-        captions: how many distinct ones there are.
-        cut: how many of them are longer.
-        longest: tokens of the longest.
+        limit: number of tokens of a caption that the model uses.
+        captions: number of distinct captions.
+        cut: number of captions above the limit.
+        longest: number of tokens of the longest caption.
     """
 
     limit: int
@@ -26,11 +26,11 @@ class CaptionLengths:
 
     @property
     def share(self) -> float:
-        """Of the captions that are cut, 0 to 1."""
+        """The share of captions that are cut, 0 to 1."""
         return self.cut / self.captions if self.captions else 0.0
 
     def as_record(self) -> dict[str, Any]:
-        """For JSON."""
+        """A dictionary for JSON."""
         return {**asdict(self), "share": round(self.share, 6)}
 
     def __str__(self) -> str:
@@ -50,8 +50,8 @@ def caption_lengths(encoder: AudioTextEncoder, captions: Iterable[str]) -> Capti
     Counts the tokens of captions before they are cut.
 
     Args:
-        encoder: whose limit and tokenizer count.
-        captions: none empty; equal ones count once.
+        encoder: the encoder with the limit and the tokenizer.
+        captions: sentences, none empty; equal ones count once.
 
     Returns:
         None for an encoder that has no limit or cannot count tokens.

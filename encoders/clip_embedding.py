@@ -29,20 +29,21 @@ def embed_clips(
     num_workers: int = 0,
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """
-    Unit vectors of clips: of each, the projected mean of its consecutive windows' pooled rows.
+    Unit vectors of clips: for each clip, the projected mean of its consecutive windows' pooled rows.
 
     Windows follow each other from the clip's start. The remainder at the end is a separate window,
     padded as the encoder pads, if it lasts ``min_tail_seconds`` or there is no other window.
 
     Args:
-        encoder: whose windows they are.
+        encoder: the encoder of the windows.
         clips: paths; dicts with ``path`` and, by choice, ``offset`` and ``duration`` (seconds); dicts with
             ``array`` (mono, or channels) and ``sampling_rate``; or audio objects of the datasets library.
-        batch_size: windows that the model sees at a time, of one clip or of several.
+        batch_size: number of windows per forward pass, of one clip or several.
         progress: show a progress bar.
-        description: what the bar calls the clips.
-        skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
-        num_workers: threads that decode the first windows of the next clips meanwhile; 0 decodes in the caller's.
+        description: label of the progress bar.
+        skip_unreadable: return zeros for an unreadable clip and continue, instead of raising.
+        num_workers: number of threads that decode the first windows of the next clips ahead; 0 decodes in the calling
+            thread.
 
     Returns:
         ``(clips, embedding_dim)`` float32, and the unreadable clips as (index, reason).
@@ -105,7 +106,7 @@ class _Begun:
 
 def clip_windows(encoder: AudioTextEncoder, clip: Any) -> Iterator[np.ndarray]:
     """
-    Samples of a clip's windows, ``(samples,)`` each: full ones, but for the last.
+    Samples of a clip's windows, ``(samples,)`` each; all but the last are of full length.
 
     Raises:
         AudioReadError: if the clip cannot be read.

@@ -9,9 +9,10 @@ def choose_cpu_threads(wanted: int | None) -> int | None:
     """
     The number of threads to set, or None to keep torch's setting.
 
-    A small model's step is hundreds of short parallel regions, and each ends when the slowest thread does. With
-    one thread a core, any other busy process (a data worker, a browser) stalls every one of them: measured on two
-    cores, a step then took ten times as long. Half of the cores are slower at best and steady otherwise.
+    A step of a small model consists of hundreds of short parallel regions, each as long as its slowest thread. With
+    one thread per core, any other busy process (a data worker, a browser) delays all of them: measured on two
+    cores, a step then took ten times as long. Half of the cores are slower on an idle machine, but steady on a busy
+    one.
 
     Args:
         wanted: the recipe's number, or None for the rule above.

@@ -12,7 +12,7 @@ class Download:
     The Hub's description of a repository, read before anything large is downloaded.
 
     Attributes:
-        license: as its card names it, or None.
+        license: license named by its card, or None.
         num_bytes: size of the files that are not in the cache yet; 0 if all are, None if the Hub does not say.
     """
 
@@ -22,7 +22,7 @@ class Download:
 
 def expected_download(name: str) -> Download | None:
     """
-    Asks the Hub what loading a model will fetch; None if the Hub cannot be asked.
+    Gets the license and download size of a model from the Hub; None if the Hub cannot be reached.
 
     If weights exist in several formats, only the files that are loaded count: safetensors if there are any.
 

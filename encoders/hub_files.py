@@ -1,4 +1,4 @@
-"""Where a model's files are: a directory, or a repository of the Hub at one commit."""
+"""Locates a model's files: a directory, or a repository of the Hub at one commit."""
 
 import os
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class ModelFiles:
     Attributes:
         name: a directory or a Hub id, without a revision.
         revision: commit of the Hub repository, 40 hexadecimal digits; None for a directory.
-        directory: where the model's describing files are; for a repository, in the cache.
-        reachable: whether a repository's further files can be fetched; if not, the cache holds all that there is.
+        directory: directory of the model's configuration files; for a repository, in the cache.
+        reachable: whether more files of a repository can be fetched; if not, only those in the cache are available.
     """
 
     name: str
@@ -29,7 +29,7 @@ class ModelFiles:
 
 def split_revision(name: str, revision: str | None = None) -> tuple[str, str | None]:
     """
-    ``owner/name@revision`` as (id, revision); a directory's name is left unchanged.
+    Splits ``owner/name@revision`` into (id, revision); names of directories stay unchanged.
 
     Args:
         name: a directory or a Hub id.
@@ -50,17 +50,17 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
 
 def find_model_files(name: str | os.PathLike[str], revision: str | None = None) -> ModelFiles:
     """
-    Finds a model, and of a Hub repository fetches the files that say what it is.
+    Finds a model, and fetches the configuration files of a Hub repository.
 
-    A repository that cannot be reached is taken from the cache if it is there.
+    If the Hub cannot be reached, the cached repository is used.
 
     Args:
         name: a directory, ``owner/name`` or ``owner/name@revision``.
         revision: branch, tag or commit of a Hub repository; not read for a directory.
 
     Raises:
-        EncoderError: one line, if there is no such directory and no such repository or revision, or it may not be
-            read, or it is neither in the cache nor to be reached; the message names the ways out.
+        EncoderError: one line, if there is no such directory and no such repository or revision, it may not be
+            read, or it is not in the cache while the Hub cannot be reached; the message names the remedies.
     """
     if not os.fspath(name):
         raise EncoderError("a model's name is empty; expected a directory or a Hub id.")

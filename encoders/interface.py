@@ -16,8 +16,8 @@ class AudioTextEncoder(ABC):
     """
     A model that embeds recordings and sentences into one space, where their cosine is their similarity.
 
-    Search, evaluation, teacher banks, clusters, ensembles and the commands use models only by this interface. A
-    class for another kind of model implements the abstract members, is entered in ``loading.ENCODER_CLASSES``, and
+    Search, evaluation, teacher banks, clusters, ensembles and the commands use models only through this interface. A
+    class for another kind of model implements the abstract members, is listed in ``loading.ENCODER_CLASSES``, and
     is tested by adding a case to ``tests/encoder_cases.py``.
 
     Every implementation guarantees:
@@ -28,10 +28,10 @@ class AudioTextEncoder(ABC):
     * The model is in evaluation mode while it embeds, and no gradient is kept.
     * A recording is embedded in windows of ``window_seconds``. A window's vector is
       ``project_windows(pool_windows(...))``, and a recording's is ``project_windows`` of the mean of its windows'
-      pooled rows. Where a model has no projection of its own, pooled rows are the unit vectors, and a recording's
+      pooled rows. If a model has no projection, pooled rows are the unit vectors, and a recording's
       vector is their normalised mean.
     * The encoder cuts text at ``max_text_tokens``; no input is too long for it.
-    * An empty list gives an array of no rows.
+    * An empty list gives an array without rows.
 
     Attributes:
         name: the directory or Hub id that it was loaded from, without a revision; "" for a model made in memory.
@@ -45,19 +45,19 @@ class AudioTextEncoder(ABC):
         max_text_tokens: tokens of a sentence that are used; None without a limit.
         num_parameters: number of weights that vectors depend on; None if the class does not count them.
 
-    Optional parts. A class that has one sets or overrides it; all others keep the default, which means "none":
+    Optional parts. Classes that support one set or override it; the default means "none":
 
     Attributes:
-        logit_scale, logit_bias: what cosines are multiplied with, and what is then added, before a softmax or
+        logit_scale, logit_bias: factor of cosines, and offset added to them, before a softmax or
             sigmoid.
         query_prompt, document_prompt: prefixes of a query and of a description. [`prepare_texts`] and
             [`embed_texts`] add ``query_prompt`` themselves.
-        matryoshka_dims: widths that the vectors may be cut to and brought to unit length again, the largest first.
+        matryoshka_dims: widths to which vectors may be cut and normalised again, the largest first.
         frame_seconds: time step of [`embed_frames`].
-        embeds_short_windows: whether [`embed_short_windows`] computes no more than the sound it is given.
-        runs_remote_code: whether Python code that the model's repository brings makes its vectors.
-        engine: what computes: "torch", "packed" or "onnx"; see [`use_engine`].
-        workers: files that are embedded at a time, each by one thread; None is one at a time, with all of torch's
+        embeds_short_windows: whether the cost of [`embed_short_windows`] is that of the given sound only.
+        runs_remote_code: whether the model runs Python code from its repository.
+        engine: "torch", "packed" or "onnx"; see [`use_engine`].
+        workers: number of files to embed at a time, each by one thread; None is one at a time, with all of torch's
             threads (`recordings.embed_files`).
         loaded_files: files of the directory before it was loaded; see `engines.known_fingerprints`.
     """
@@ -101,8 +101,8 @@ class AudioTextEncoder(ABC):
         """
         A digest that two encoders share if and only if they give the same embeddings.
 
-        It covers weights, precision, front end, windows and the text side. Names, paths and versions of libraries
-        are not in it. It is computed at each access.
+        It covers weights, precision, front end, windows and the text side, but not names, paths and versions of
+        libraries. It is computed at each access.
 
         Raises:
             EncoderError: if this encoder has no fingerprint, such as a model that was quantised in memory.
@@ -161,17 +161,17 @@ class AudioTextEncoder(ABC):
         }
 
     def to(self, device: Any) -> Self:
-        """Moves the weights to a torch device; an encoder that runs elsewhere stays where it is."""
+        """Moves the weights to a torch device; has no effect on encoders without torch."""
         return self
 
     @property
     def earlier_fingerprints(self) -> tuple[str, ...]:
-        """Of earlier ways to round in this precision, which [`use_rounding_of`] goes back to."""
+        """Fingerprints of earlier rounding in this precision, which [`use_rounding_of`] can restore."""
         return ()
 
     def use_rounding_of(self, fingerprint: str) -> None:
         """
-        Rounds as an earlier version did, if that gives a fingerprint: for what was made by it.
+        Switches to the rounding of an earlier version if that has the given fingerprint, for data that it made.
 
         Args:
             fingerprint: fingerprint of ``earlier_fingerprints``; any other one changes nothing.
@@ -185,10 +185,10 @@ class AudioTextEncoder(ABC):
 
     def use_engine(self, engine: str) -> None:
         """
-        Lets another engine compute from now on: for inference, on a CPU, in float32.
+        Switches to another engine, for inference on a CPU in float32.
 
-        All engines give the same vectors to 1e-5 in any coordinate, and do not change the fingerprint. Each has the
-        encoders' promises: the same bits at any time.
+        All engines give the same vectors to 1e-5 in any coordinate, and share the fingerprint. Each has the
+        guarantee above: the same bits at any time.
 
         Args:
             engine: one of the class's ``engines``; availability on this machine is not checked here.
@@ -204,7 +204,7 @@ class AudioTextEncoder(ABC):
     @abstractmethod
     def prepare_texts(self, sentences: Sequence[str]) -> list[str]:
         """
-        Sentences in the form in which they are tokenised.
+        Prepares sentences for the tokenizer.
 
         Raises:
             ValueError: for a sentence that contains no word; the message shows it.
@@ -212,7 +212,7 @@ class AudioTextEncoder(ABC):
 
     def count_tokens(self, sentences: Sequence[str]) -> list[int] | None:
         """
-        Tokens of each sentence before it is cut to ``max_text_tokens``, special ones included; None if not known.
+        Number of tokens of each sentence before it is cut to ``max_text_tokens``, with special tokens; None if unknown.
 
         Raises:
             ValueError: for a sentence that contains no word.
@@ -228,7 +228,7 @@ class AudioTextEncoder(ABC):
 
         Args:
             sentences: equal ones are embedded once.
-            batch_size: sentences at a time; bounds the memory, not the result.
+            batch_size: number of sentences per forward pass; affects memory, not the result.
             progress: show a progress bar.
 
         Raises:
@@ -239,14 +239,14 @@ class AudioTextEncoder(ABC):
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:
         """
-        The text tower's pooled output ``(sentences, pooled_text_dim)``, from before the projection if there is one.
+        The text tower's pooled output ``(sentences, pooled_text_dim)``, before the projection if there is one.
 
-        Clusters are made of it, and a frozen text tower's is kept. Arguments and errors as of [`embed_texts`].
+        Used for clusters, and cached for frozen text towers. Arguments and errors as in [`embed_texts`].
         """
         return self.embed_texts(sentences, batch_size=batch_size, progress=progress)
 
     def project_texts(self, pooled: np.ndarray) -> np.ndarray:
-        """Pooled rows of [`pool_texts`] to unit vectors ``(rows, embedding_dim)``."""
+        """Projects pooled rows of [`pool_texts`] to unit vectors ``(rows, embedding_dim)``."""
         return unit_rows(pooled)
 
     # ------------------------------------------------------------------------------------------- sounds
@@ -255,7 +255,7 @@ class AudioTextEncoder(ABC):
         self, path: Any, *, offset: float = 0.0, duration: float | None = None
     ) -> Iterator[np.ndarray]:
         """
-        A sound file's samples at ``sampling_rate``, piece by piece in bounded memory.
+        A sound file's samples at ``sampling_rate``, in pieces and bounded memory.
 
         Args:
             path: path of a sound file.
@@ -263,7 +263,7 @@ class AudioTextEncoder(ABC):
             duration: how much, seconds; None reads to the end.
 
         Yields:
-            float32 ``(samples,)``, or ``(samples, channels)``, which [`mix`] brings to one channel.
+            float32 ``(samples,)``, or ``(samples, channels)``, which [`mix`] mixes to one channel.
 
         Raises:
             AudioReadError: for an unreadable file; a damaged file may yield pieces first.
@@ -276,10 +276,10 @@ class AudioTextEncoder(ABC):
         """
         A window mixed to mono, using only the samples of that window: float32 ``(samples,)``.
 
-        By default the mean over the channels that carry sound; see `processing.mix_channels`.
+        By default the mean over channels that are not silent; see `processing.mix_channels`.
 
         Args:
-            samples: as [`pieces`] gives them, at most a window of them.
+            samples: from [`pieces`], at most one window.
             name: name of the recording, for a warning that its channels cancel.
         """
         from ..processing import mix_channels
@@ -289,27 +289,27 @@ class AudioTextEncoder(ABC):
     @abstractmethod
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """
-        Pooled rows, from which vectors are projected; a recording's from the mean: ``(windows, width)``.
+        Pooled rows ``(windows, width)``, from which vectors are projected; a recording's vector from their mean.
 
         Args:
             waveforms: mono float32 ``(windows, window_samples)`` at ``sampling_rate``, padded with zeros.
-            lengths: how many samples of each are real, at least 1.
+            lengths: number of real samples of each, at least 1.
         """
 
     def project_windows(self, pooled: np.ndarray) -> np.ndarray:
-        """Pooled rows of [`pool_windows`], or means of such rows, to unit vectors ``(rows, embedding_dim)``."""
+        """Projects pooled rows of [`pool_windows`], or means of them, to unit vectors ``(rows, embedding_dim)``."""
         return unit_rows(pooled)
 
     def embed_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-        """Unit vectors ``(windows, embedding_dim)``; arguments as of [`pool_windows`]."""
+        """Unit vectors ``(windows, embedding_dim)``; arguments as in [`pool_windows`]."""
         return self.project_windows(self.pool_windows(waveforms, lengths))
 
     def embed_short_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """
         Unit vectors ``(windows, embedding_dim)`` of windows shorter than the model's, all of one length.
 
-        They are embedded as clips of that length: by default filled up with silence. A class whose model takes shorter
-        inputs returns them without copying, which is faster.
+        They are embedded as clips of that length: by default padded with silence. A class whose model accepts shorter
+        inputs does not pad them, which is faster.
 
         Args:
             waveforms: mono float32 ``(windows, samples)`` at ``sampling_rate``, at most ``window_samples``.
@@ -338,12 +338,12 @@ class AudioTextEncoder(ABC):
         Args:
             clips: paths, or dicts with ``path`` and, by choice, ``offset`` and ``duration`` (seconds), or dicts
                 with ``array`` and ``sampling_rate``, or waveforms in a form that the encoder's class documents.
-            batch_size: windows that the model sees at a time; bounds the memory, not the result.
+            batch_size: number of windows per forward pass; affects memory, not the result.
             progress: show a progress bar.
-            description: what the bar calls the clips.
-            skip_unreadable: leave a clip that cannot be read at zeros and continue, instead of raising.
-            num_workers: threads that decode the next clips meanwhile; the vectors are the same bits. 0 decodes in
-                the caller's.
+            description: label of the progress bar.
+            skip_unreadable: return zeros for an unreadable clip and continue, instead of raising.
+            num_workers: number of threads that decode the next clips ahead, with identical vectors; 0 decodes in
+                the calling thread.
 
         Returns:
             The vectors, and the unreadable clips as (index, reason).
@@ -376,7 +376,7 @@ class AudioTextEncoder(ABC):
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows ``(n, width)`` brought to unit length, float32; a row of zeros stays one."""
+    """Normalises rows ``(n, width)`` to unit length, float32; rows of zeros stay zero."""
     norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     return (rows / np.maximum(norms, 1e-12)).astype(np.float32)
 

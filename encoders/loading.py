@@ -1,4 +1,4 @@
-"""From a directory or Hub id to the encoder class that fits it."""
+"""Loads the matching encoder class for a directory or Hub id."""
 
 import importlib
 import os
@@ -29,7 +29,7 @@ class RemoteCodeError(EncoderError):
 
 class PrecisionError(EncoderError):
     """
-    A precision that the device does not have.
+    A precision that the device does not support.
 
     Attributes:
         lack: what is missing, without the model's name.
@@ -55,7 +55,7 @@ def load_encoder(
     """
     Loads a model of any kind that embeds recordings and sentences.
 
-    Its files say which kind it is: ``config.json``, ``modules.json``, ``adapter_config.json`` or the record of an
+    The kind is found by its files: ``config.json``, ``modules.json``, ``adapter_config.json`` or the record of an
     export. From a Hub repository they are fetched first; all other files come from the same commit.
 
     Args:
@@ -135,7 +135,7 @@ def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> Au
 
     Args:
         directory: directory of a saved model.
-        fingerprint: that it has to have.
+        fingerprint: expected fingerprint.
 
     Returns:
         The encoder, which gives the whole model's vectors bit by bit; None if the whole model must be loaded.

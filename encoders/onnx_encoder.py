@@ -144,7 +144,7 @@ class OnnxEncoder(AudioTextEncoder):
 
     @property
     def sampling_rate(self) -> int:
-        """Hz, of the front end."""
+        """The front end's sampling rate in Hz."""
         return self._extractor.sampling_rate
 
     @property
@@ -159,7 +159,7 @@ class OnnxEncoder(AudioTextEncoder):
 
     @property
     def min_tail_samples(self) -> int:
-        """Of the front end."""
+        """The front end's ``min_tail_seconds`` in samples."""
         return self._extractor.min_tail_samples
 
     @property
@@ -188,11 +188,11 @@ class OnnxEncoder(AudioTextEncoder):
     def pieces(
         self, path: Any, *, offset: float = 0.0, duration: float | None = None
     ) -> Iterator[np.ndarray]:
-        """By the front end's settings of channels and resampling."""
+        """Reads with the front end's settings for channels and resampling."""
         return self._extractor.pieces(path, offset=offset, duration=duration)
 
     def mix(self, samples: np.ndarray, *, name: str | None = None) -> np.ndarray:
-        """By the front end's ``downmix``."""
+        """Mixes with the front end's ``downmix``."""
         return self._extractor.mix(samples, name=name)
 
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

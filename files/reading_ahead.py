@@ -21,7 +21,7 @@ def read_ahead(
     Args:
         read: called in several threads at once.
         items: taken one by one, by the caller's thread.
-        num_workers: threads; 0 calls the function in the caller's.
+        num_workers: threads; 0 calls the function in the calling thread.
         ahead: most items that are read or wait for the caller; one more than there are threads if not given.
 
     Yields:

@@ -173,7 +173,7 @@ def _quantize(path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     fresh = path.with_suffix(".int8.onnx")
-    # Seven bits for weights: processors without 8-bit dot products overflow in between otherwise.
+    # Seven bits for weights: processors without 8-bit dot products overflow in intermediate sums.
     quantize_dynamic(path, fresh, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
     fresh.replace(path)
     # Weights of more than 2 GB are in a separate file.

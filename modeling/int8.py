@@ -23,7 +23,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """float32 ``(..., in_features)`` to float32 ``(..., out_features)``."""
-        # Seven bits for activations: processors without 8-bit dot products overflow in between otherwise.
+        # Seven bits for activations: processors without 8-bit dot products overflow in intermediate sums.
         return torch.ops.quantized.linear_dynamic(inputs, self.packed, reduce_range=True)
 
 

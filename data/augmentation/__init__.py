@@ -1,4 +1,4 @@
-"""Captions made from captions: back-translation and mixing by language models, as jobs that can be killed."""
+"""Augmented captions: back-translation and mixing by language models, as resumable jobs."""
 
 from .answer_checks import AnswerFault, clean_answer, find_fault
 from .back_translation import LANGUAGES, back_translate, read_back_translations

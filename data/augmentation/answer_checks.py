@@ -71,11 +71,11 @@ def find_fault(
 
     Args:
         answer: see [`clean_answer`].
-        sources: the caption, or captions, it was made from.
+        sources: its source caption or captions.
         copies: whether an answer with the same words as a source in the same order is a fault.
-        english: whether it must be English. Detected by the small words of English and of eight other languages and by
-            the words it shares with the sources: enough for sentences that should be English, no more.
-        max_words: the longest that is a caption.
+        english: whether it must be English. Detected by function words of English and of eight other languages and by
+            the words it shares with the sources, which is enough for answers that should be English.
+        max_words: maximum number of words.
     """
     words = [word.lower() for word in _WORD.findall(answer)]
     if not words:

@@ -79,10 +79,10 @@ def back_translate(
     Args:
         table: rows of the project's schema; equal captions of different rows may take different languages.
         out: a directory; ``captions.parquet`` is written at the end, ``answers.sqlite`` as answers come in.
-        backend: what translates.
+        backend: backend that translates.
         prompt: for chat models.
         languages: codes to draw from, see `LANGUAGES`.
-        per_caption: how many languages a caption takes, at most as many as there are.
+        per_caption: number of languages per caption, at most as many as there are.
         seed: seed of the languages.
         attempts: maximum number of requests for one caption if its answers are rejected.
         progress: show a progress bar.
@@ -128,7 +128,7 @@ def back_translate(
 def translation_request(
     text: str, source: tuple[str, str], target: str, prompt: Prompt, backend: TextBackend
 ) -> TextRequest:
-    """The request for one way; ``target`` is a code."""
+    """The request for one direction; ``target`` is a code."""
     to = ENGLISH if target == "en" else (LANGUAGES[target], target)
     return TextRequest(
         task="translate",
@@ -142,7 +142,7 @@ def translation_request(
 
 def read_back_translations(directory: str | os.PathLike[str]) -> dict[str, tuple[str, list[str]]]:
     """
-    By row id, the caption and its back-translations, which may be none.
+    The caption and its back-translations, possibly none, by row id.
 
     Raises:
         DataError: if the directory contains none.

@@ -28,7 +28,7 @@ _SILENCE_DB = -60.0
 
 @dataclass(frozen=True)
 class Mix:
-    """Two rows of a table, by number, to be heard at once; ``gain_db`` and ``place`` say how."""
+    """A mix of two rows of a table, by number, with their ``gain_db`` and ``place``."""
 
     name: str
     first: int
@@ -51,11 +51,11 @@ def choose_mixes(table: Dataset, count: int, *, gain_db: float = 5.0, seed: int 
     Args:
         table: rows of the project's schema, of at least two clips.
         count: number of pairs; no two pairs have the same rows.
-        gain_db: the second sound is at most so much louder or softer than the first, uniformly drawn.
+        gain_db: the second sound is louder or softer than the first by at most this level, drawn uniformly.
         seed: seed of everything drawn.
 
     Raises:
-        DataError: if there are not so many pairs, or a number is out of range.
+        DataError: if there are fewer pairs, or a number is out of range.
     """
     clips = list(table["clip_id"])
     sizes = np.unique(clips, return_counts=True)[1].astype(np.int64)
@@ -105,9 +105,9 @@ def write_mixes(
     progress: bool = True,
 ) -> JobSummary:
     """
-    Writes a captioned folder of mixed sounds: any recipe can train on it together with other datasets.
+    Writes a captioned folder of mixed sounds, which any recipe can use together with other datasets.
 
-    The sounds are small files that say what is mixed and how, read and rendered when they are needed; ``render``
+    The sounds are small files that describe a mix, which is rendered when it is read; ``render``
     stores them as FLAC instead. The shorter sound starts at a random position within the longer one. Levels
     are measured on the parts with sound, and gains keep the sum of the peaks below full scale.
 
@@ -116,7 +116,7 @@ def write_mixes(
         mixes: see [`choose_mixes`].
         out: a directory; ``metadata.jsonl`` and the sounds are written at the end, ``answers.sqlite`` as answers
             come in.
-        backend: what merges captions.
+        backend: backend that merges captions.
         prompt: for chat models.
         max_words: longest caption.
         sampling_rate: sampling rate of the mixes, Hz.
@@ -261,7 +261,7 @@ def _level(
 
 def measure_level(waveform: np.ndarray, sampling_rate: int) -> _Level:
     """
-    Length, peak and loudness: the mean power of those tenths of a second that are within 60 dB of full scale.
+    Length, peak and loudness, which is the mean power of all tenths of a second within 60 dB of full scale.
 
     Args:
         waveform: float32 ``(samples,)``.

@@ -1,4 +1,4 @@
-"""Running many requests: a few at a time, each answered once, what fails reported at the end."""
+"""Runs many requests: a few at a time, each answered once, with failures reported at the end."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ GIVE_UP_AFTER = 10
 
 
 class JobError(RuntimeError):
-    """A job that could not be finished; what was answered is kept and is not asked again."""
+    """A job could not be finished; its answers are stored and are not requested again."""
 
 
 @dataclass
@@ -27,10 +27,10 @@ class JobSummary:
     Result of a job.
 
     Attributes:
-        items: how many there were.
-        kept: how many gave a caption.
+        items: number of items.
+        kept: number of items with a caption.
         asked: requests sent by this run; the other answers were in the journal.
-        faults: how many items were left without a caption, by reason.
+        faults: number of items without a caption, by reason.
         errors: the first few reasons why requests were not answered.
     """
 
@@ -50,12 +50,12 @@ class JobSummary:
 
 class Asker:
     """
-    Takes answers from the journal, and otherwise from a backend.
+    Gets answers from the journal, and otherwise from a backend.
 
     Args:
-        backend: that answers the requests.
-        journal: where answers are kept.
-        summary: counts what is sent.
+        backend: backend that answers the requests.
+        journal: stored answers.
+        summary: counts the sent requests.
         attempts: maximum number of requests for one item if its answers are rejected.
     """
 
@@ -70,7 +70,7 @@ class Asker:
         A usable answer and "", or None and the reason.
 
         Raises:
-            BackendRefused: if nothing will be answered.
+            BackendRefused: if no request can be answered.
             JobError: if the backend has not answered many requests in a row.
         """
         fault: AnswerFault | None = None
@@ -112,12 +112,12 @@ def run_job(
     progress: bool = True,
 ) -> list[Any]:
     """
-    The results of a coroutine for every item, in the items' order.
+    Runs a coroutine for every item, and returns the results in order.
 
     Args:
-        items: what is worked on.
-        work: called once an item.
-        concurrency: how many at a time.
+        items: the items.
+        work: called once per item.
+        concurrency: number of items at a time.
         description: text of the progress bar.
         progress: show it.
 
@@ -153,7 +153,7 @@ def run_job(
 
 def estimate_tokens(requests: Sequence[TextRequest]) -> tuple[int, int]:
     """
-    About how many tokens requests and their answers have: four characters of English each, and a few a message.
+    Estimates the tokens of requests and their answers: four characters of English per token, and a few per message.
 
     Returns:
         Tokens sent and tokens received.

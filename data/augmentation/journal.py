@@ -12,10 +12,10 @@ _TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT 
 
 class Journal:
     """
-    A file of answers by the hash of their request. Use it in a `with` block, in one process.
+    A file of answers, keyed by the hash of their request. Use it in a `with` block, in one process.
 
     Args:
-        path: a SQLite file, made if it is not there.
+        path: a SQLite file, created if it does not exist.
 
     Raises:
         DataError: if the file is not a journal, or another process has it open.

@@ -10,7 +10,7 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 
 class OpenAIBackend:
     """
-    Chat completions through the official client, which waits and asks again after 408, 409, 429, 5xx, cut
+    Chat completions with the official client, which waits and retries after 408, 409, 429, 5xx, lost
     connections and timeouts.
 
     Args:
@@ -20,9 +20,9 @@ class OpenAIBackend:
         temperature: temperature of sampling.
         max_tokens: longest answer.
         timeout: seconds to wait for an answer; a local server may load its model first.
-        max_retries: how often to ask again.
-        seed: sent along; servers that know it answer alike.
-        key: None takes ``$OPENAI_API_KEY``; a local server needs none. It is never logged or kept.
+        max_retries: number of retries.
+        seed: sent with each request; servers that support it give the same answers.
+        key: None uses ``$OPENAI_API_KEY``; a local server needs none. It is never logged or stored.
 
     Raises:
         ImportError: if the client is not installed.

@@ -18,7 +18,7 @@ class Prompt:
     A prompt.
 
     Attributes:
-        task: what it asks for.
+        task: the task.
         version: name of its file and the first digits of its SHA-256.
         text: with fields in braces.
     """
@@ -28,13 +28,13 @@ class Prompt:
     text: str
 
     def fill(self, **fields: str) -> str:
-        """The prompt with its fields filled in; braces in the values stay unchanged."""
+        """Fills in the prompt's fields; braces in the values stay unchanged."""
         return self.text.format(**fields).strip()
 
 
 def load_prompt(task: str, path: str | os.PathLike[str] | None = None) -> Prompt:
     """
-    The project's prompt for a task, or a person's own.
+    The project's prompt for a task, or the user's own.
 
     Args:
         task: ``translate`` or ``mix``.

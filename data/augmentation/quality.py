@@ -49,8 +49,8 @@ def similarity_to_sources(
         seed: seed of the sample.
 
     Returns:
-        ``captions``, how many were compared; ``mean``, ``lowest_twentieth`` and ``to_others``, the mean similarity
-        to sources of other captions, the value expected by chance.
+        ``captions``, the number of compared captions; ``mean``, ``lowest_twentieth`` and ``to_others``, the mean
+        similarity to sources of other captions, the value expected by chance.
 
     Raises:
         DataError: if there are no pairs.

@@ -51,8 +51,8 @@ class TextBackend(Protocol):
     Interface of a backend that answers requests.
 
     Attributes:
-        settings: all that its answers depend on, for the requests' hash and the record.
-        concurrency: how many requests it may be asked at once.
+        settings: everything that its answers depend on, for the requests' hash and the record.
+        concurrency: number of simultaneous requests.
         is_rule_based: whether it works by rules, without a language model.
     """
 
@@ -64,7 +64,7 @@ class TextBackend(Protocol):
         """
         Raises:
             BackendError: if this request cannot be answered.
-            BackendRefused: if none can.
+            BackendRefused: if no request can be answered.
         """
         ...
 

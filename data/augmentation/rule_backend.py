@@ -52,8 +52,9 @@ class RuleBackend:
     """
     Answers by rules; the same request always gets the same answer.
 
-    A translation gives the sentence back, so that the way there and back is one paraphrase: some words exchanged,
-    the parts of the sentence in another order, and a frame around it. What comes out is marked as rule-based; it is
+    A translation to another language returns the sentence unchanged, so that both directions give one paraphrase:
+        some words exchanged,
+    the parts of the sentence in another order, and a frame around it. Results are marked as rule-based; they are
     not equivalent to the report's language model.
     """
 

@@ -36,8 +36,8 @@ class ChatModelBackend:
     Args:
         model: Hub id or directory of a causal language model whose tokenizer has a chat template.
         max_tokens: longest answer.
-        seed: seed of sampling; the first asking decodes greedily, the next ones draw.
-        device: None takes a GPU if there is one.
+        seed: seed of sampling; the first request decodes greedily, repeated ones sample.
+        device: None uses a GPU if there is one.
 
     Raises:
         BackendRefused: if the model cannot be loaded or has no chat template.
@@ -79,13 +79,13 @@ class ChatModelBackend:
 
 class TranslationModelBackend:
     """
-    Translation models through transformers: MarianMT, a model for each direction, or NLLB, one for all.
+    Translation models with transformers: MarianMT, one model per direction, or NLLB, one for all.
 
     Args:
         model: Hub id or directory of an NLLB model; or a pattern with ``{source}`` and ``{target}`` for one model a
             direction, such as ``Helsinki-NLP/opus-mt-{source}-{target}``.
         beams: number of beams of the search.
-        device: None takes a GPU if there is one.
+        device: None uses a GPU if there is one.
     """
 
     is_rule_based = False

@@ -1,7 +1,7 @@
 """
 Downloads of published datasets from their publishers: a catalog, resumable downloads, unpacking.
 
-Nothing here knows what the files mean; reading them is what `data/sources` does.
+This room does not read the files; `data/sources` does.
 """
 
 from .catalog import CATALOG, Archive, Fetchable, PublishedFile, fetchable_named

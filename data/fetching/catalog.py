@@ -1,4 +1,4 @@
-"""Datasets that can be downloaded: publishers' addresses, checksums if published, and terms."""
+"""Datasets for download: publishers' addresses, checksums if published, and terms."""
 
 from dataclasses import dataclass, field
 
@@ -17,14 +17,14 @@ _GB = 10**9
 @dataclass(frozen=True)
 class PublishedFile:
     """
-    One file at its publisher's.
+    One file of a publisher.
 
     Attributes:
         name: path below the directory that it is fetched to.
         url: address.
-        checksum: ``md5:...`` or ``sha256:...`` as the publisher states it, or None.
-        columns: columns that the header of a CSV file must have; a response without them is another page.
-        size: in bytes, where it is known beforehand.
+        checksum: the publisher's ``md5:...`` or ``sha256:...``, or None.
+        columns: columns that a CSV file's header must have; a response without them is not the file.
+        size: size in bytes, if known beforehand.
     """
 
     name: str
@@ -37,13 +37,13 @@ class PublishedFile:
 @dataclass(frozen=True)
 class Archive:
     """
-    Files that are unpacked, and removed then.
+    An archive, which is unpacked and then removed.
 
     Attributes:
         kind: ``7z``, one file; or ``zip``, the parts of one archive in their own folder.
         files: the archive's parts.
         target: folder below the directory that it is unpacked to; empty for the directory itself.
-        unpacked_bytes: about how large its content is.
+        unpacked_bytes: approximate size of its content.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """Name of the last part, which stands for the whole."""
+        """Name of the last part, which identifies the archive."""
         return self.files[-1].name
 
 
@@ -63,13 +63,13 @@ class Fetchable:
     A dataset, or a list that belongs to one.
 
     Attributes:
-        name: as the command takes it.
-        title: as people call it.
-        terms: lines on whose it is and what may be done with it.
+        name: name for the command.
+        title: full name.
+        terms: lines on its authors and its licence.
         files: downloaded without unpacking.
         archives: fetched and unpacked.
         hub_repo: dataset on the Hub whose listed files replace the two fields above.
-        afterwards: lines on what is still to be done.
+        afterwards: lines on further steps.
     """
 
     name: str

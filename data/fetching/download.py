@@ -35,7 +35,7 @@ class _TryAgain(Exception):
 
 @contextmanager
 def http_client() -> Iterator[httpx.Client]:
-    """A client that follows redirects; a token is never sent to another host than its own."""
+    """A client that follows redirects; tokens are only sent to their own host."""
     agent = {"User-Agent": "auricle", "Accept-Encoding": "identity"}
     with httpx.Client(
         follow_redirects=True, timeout=httpx.Timeout(60.0, connect=20.0), headers=agent
@@ -45,7 +45,7 @@ def http_client() -> Iterator[httpx.Client]:
 
 def remote_size(client: httpx.Client, url: str) -> int | None:
     """
-    Size of a file at its publisher's in bytes; None if the server does not give it.
+    Size in bytes of a publisher's file; None if the server does not state it.
 
     Raises:
         FetchError: if the server cannot be reached, or has no such file.
@@ -71,10 +71,10 @@ def download(
     progress: bool = True,
 ) -> bool:
     """
-    Fetches one file.
+    Downloads one file.
 
     The part downloaded so far is in ``<place>.partial``. Cut connections and HTTP 408, 429 and 5xx are
-    tried again from there, with growing pauses. A later call also continues from there, if the server supports
+    retried from there, with growing pauses. A later call also continues from there, if the server supports
     ranges and still has the same file.
 
     Args:
@@ -82,8 +82,8 @@ def download(
         place: path of the file; an existing file is kept.
         client: HTTP client from [`http_client`].
         checksum: ``md5:...`` or ``sha256:...``; None checks only the length.
-        attempts: tries in a row that bring nothing new.
-        wait: seconds before the second try; they double.
+        attempts: number of consecutive tries without progress.
+        wait: seconds before the second try; doubled each time.
         progress: show a progress bar.
 
     Returns:

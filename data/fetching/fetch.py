@@ -44,7 +44,7 @@ class FetchPlan:
 
     @property
     def download_bytes(self) -> int:
-        """Bytes to download, as far as servers give sizes."""
+        """Bytes to download, as far as servers state sizes."""
         return sum(size or 0 for _, size in self.files)
 
 
@@ -64,7 +64,7 @@ def plan_fetch(
         directory: target; it may contain a part of the dataset.
         collections: collections of WavCaps whose sound is fetched; None fetches all.
         keep_archives: keep archives after unpacking.
-        mirror: server that has the publishers' files under the same paths, such as ``http://mirror:8000``; None asks
+        mirror: server with the publishers' files under the same paths, such as ``http://mirror:8000``; None uses
             the publishers.
 
     Raises:
@@ -109,10 +109,10 @@ def fetch(
 
     Args:
         plan: result of [`plan_fetch`] for the same directory.
-        directory: is made.
+        directory: target, created if it does not exist.
         keep_archives: keep archives after unpacking.
         progress: show progress bars.
-        wait: seconds before a failed request is tried again; they double.
+        wait: seconds before a failed request is retried; doubled each time.
 
     Returns:
         Number of downloaded and of unpacked files.

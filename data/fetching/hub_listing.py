@@ -17,11 +17,12 @@ def list_wavcaps(
     fetchable: Fetchable, *, collections: Sequence[str] | None = None, endpoint: str | None = None
 ) -> Fetchable:
     """
-    WavCaps with its files as they are on the Hub: metadata, and one archive in parts a collection.
+    WavCaps with its files on the Hub: metadata, and one split archive per collection.
 
     Args:
         fetchable: the entry of the catalogue.
-        collections: those to fetch the sound of, such as ``FreeSound``; None is all. Metadata come for all.
+        collections: collections whose sound is fetched, such as ``FreeSound``; None is all. Metadata are fetched for
+            all.
         endpoint: endpoint of the Hub, if not the client's own (``HF_ENDPOINT``).
 
     Raises:

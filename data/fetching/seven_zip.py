@@ -1,4 +1,4 @@
-"""Unpacking 7z archives by py7zr, an optional extra."""
+"""Unpacks 7z archives with py7zr, an optional extra."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from .download import FetchError
 
 def require_py7zr() -> None:
     """
-    Makes sure that 7z archives can be unpacked.
+    Checks that 7z archives can be unpacked.
 
     Raises:
         FetchError: if py7zr is not installed.
@@ -31,7 +31,7 @@ def unpack_7z(archive: Path, target: Path, *, progress: bool = True) -> dict[str
 
     Args:
         archive: the file.
-        target: where its folders go; made if it is not there.
+        target: folder for its content; created if it does not exist.
         progress: show a progress bar.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Events of a generated recording: how long they last, where they are, and the sound of one."""
+"""Events of a generated recording: their durations, their positions, and their sound."""
 
 import numpy as np
 
@@ -30,8 +30,8 @@ def place_events(
     Args:
         durations: durations of the events, in seconds; they keep their order.
         recording_seconds: length of the recording.
-        gap: least silence between two events, and at neither end.
-        generator: what decides how the free time is shared.
+        gap: minimum silence between two events; not required at the ends.
+        generator: random generator for the distribution of the free time.
 
     Returns:
         The starts, or None if the events do not fit.
@@ -49,7 +49,7 @@ def place_events(
 
 def without_silent_ends(samples: np.ndarray, rate: int) -> np.ndarray:
     """
-    A sound without what is silent at its ends.
+    Removes silence at the ends of a sound.
 
     Args:
         samples: mono ``(samples,)``.
@@ -72,7 +72,7 @@ def without_silent_ends(samples: np.ndarray, rate: int) -> np.ndarray:
 
 def event_sound(samples: np.ndarray, rate: int, seconds: float, generator: np.random.Generator) -> np.ndarray:
     """
-    A sound of exactly the wanted length: a part of a longer clip, or a shorter one looped with a cross-fade.
+    A sound of exactly the given length: a part of a longer clip, or a shorter one looped with a cross-fade.
 
     Args:
         samples: mono, without silent ends, ``(samples,)``.

@@ -1,4 +1,4 @@
-"""Recordings of several minutes with captioned events at known times, made of short clips over background noise.
+"""Generates recordings of several minutes with captioned events at known times: short clips over background noise.
 
 The method is that of Clotho-Moment (Munakata et al., ICASSP 2025): clips are laid over long backgrounds, and their
 captions become queries. Lengths of events follow CASTELLA's test set.
@@ -25,7 +25,7 @@ SILENCES = (0.0, 0.25)  # share of a recording without background
 
 
 class GeneratedMomentsError(ValueError):
-    """Recordings that cannot be made; the message names the setting or the clip."""
+    """Recordings cannot be generated; the message names the setting or the clip."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MomentSettings:
     Settings of generated recordings.
 
     Attributes:
-        recordings: how many.
+        recordings: number of recordings.
         seed: of all draws; each recording has separate random generators.
         sampling_rate: Hz of the files.
         seconds: shortest and longest recording.
@@ -68,14 +68,14 @@ def make_moment_recordings(
     table: Dataset, out: str | os.PathLike[str], settings: MomentSettings, *, progress: bool = False
 ) -> Path:
     """
-    Writes recordings with events at known times, and the queries that ask for them.
+    Writes recordings with events at known times, and queries for them.
 
     Args:
         table: captioned clips with a ``label`` column (`auricle.data.schema`); a query is a caption of a label,
             and all its events are clips of that label.
         out: directory; gets ``audio/*.flac`` and ``moments.jsonl`` (form of DCASE 2026 Task 6), whose
             ``sources`` name the clips. Existing files are replaced.
-        settings: what the recordings are like.
+        settings: settings of the recordings.
         progress: show a progress bar.
 
     Returns:
@@ -194,7 +194,7 @@ def _clip(path: str, rate: int, known: dict[str, np.ndarray]) -> np.ndarray:
 
 def split_clips(table: Dataset, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
     """
-    Two parts of a table that share no clip, each label divided by the same share.
+    Splits a table into two parts without common clips; each label is split by the same share.
 
     Args:
         table: captioned clips with a ``label`` column.

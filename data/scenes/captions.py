@@ -1,4 +1,4 @@
-"""Turning the description of a scene into sentences that are true of it."""
+"""Turns the description of a scene into sentences that are true of it."""
 
 from collections.abc import Sequence
 
@@ -69,7 +69,7 @@ def sentence(
     Args:
         relation: a key of the vocabulary's templates.
         phrases: phrases of the parts, in the scene's order.
-        vocabulary: whose templates are drawn from.
+        vocabulary: vocabulary with the templates.
         rng: draws the template.
         background: with "while", whether the second part may be called the first one's background.
     """
@@ -86,7 +86,7 @@ def sentence(
 
 
 def choose(options: Sequence[str], rng: np.random.Generator) -> str:
-    """One of some texts, each as likely."""
+    """One of several texts, drawn uniformly."""
     return options[int(rng.integers(len(options)))]
 
 

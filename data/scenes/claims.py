@@ -21,7 +21,7 @@ class PartClaim:
 
     Attributes:
         kind: The event kind.
-        at_least: How often it happens, at least.
+        at_least: Minimum count.
         at_most: Maximum count; equal to `at_least` where the caption gives a number.
         pitch: "high" or "low".
         loudness: "loud" or "faint".
@@ -50,8 +50,8 @@ class Claims:
     Statements of a caption.
 
     Attributes:
-        relation: "then" (the parts in this order), "while" (at the same time, in any order), or `None` where it is
-            left open how the parts relate to each other, or there is just one.
+        relation: "then" (the parts in this order), "while" (at the same time, in any order), or `None` if it is left
+            open how the parts relate to each other, or there is only one.
         parts: The events that it names, one or two.
     """
 
@@ -59,7 +59,7 @@ class Claims:
     parts: tuple[PartClaim, ...]
 
     def to_json(self) -> str:
-        """As text, for a table's column; equal for equal claims only."""
+        """The claims as text for a table's column; equal only for equal claims."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -102,7 +102,7 @@ def fitting_matrix(table: Dataset) -> np.ndarray:
         bool (rows, clips): whether a row's caption is true of a clip. The clips are in the order of `unique_clips`.
 
     Raises:
-        DataError: A column is missing, or a value is not what the generated scenes have there.
+        DataError: A column is missing, or contains a value that generated scenes do not have.
     """
     for name in ("claims", "content"):
         if name not in table.column_names:

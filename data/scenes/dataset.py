@@ -42,7 +42,7 @@ _TRUTH_COLUMNS = {"content": Value("string"), "claims": Value("string")}
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """Which scenes to generate.
+    """Settings of the generated scenes.
 
     Attributes:
         train_scenes: Number of training scenes, at least 1.
@@ -50,8 +50,8 @@ class SceneSettings:
         test_scenes: As for validation.
         seconds: Length of every scene, 3 to 30.
         sampling_rate: Hz, 16,000 to 48,000.
-        seed: an integer, 0 or more. Another seed gives other scenes and another division of them.
-        overlap: Scenes of few kinds under captions that leave things out, so that many captions are true of several
+        seed: an integer, 0 or more. Another seed gives other scenes and other splits.
+        overlap: Scenes of few kinds with captions that omit things, so that many captions are true of several
             clips, as in Clotho; the columns `content` (of a clip) and `claims` (of a caption) contain the planted
             truth, see `fitting_matrix`.
     """

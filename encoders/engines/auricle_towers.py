@@ -29,17 +29,17 @@ def use_onnx_towers(
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> None:
     """
-    Lets ONNX Runtime compute both towers from now on; they are exported first where the cache lacks them.
+    Replaces both towers by ONNX Runtime; they are exported first if the cache lacks them.
 
     Args:
         model: float32, on the CPU, in evaluation mode.
         processor: the model's own.
         fingerprint: fingerprint of both.
         name: name of the model, for messages.
-        cache_dir: where exports are kept; None is the package's cache.
+        cache_dir: directory of exports; None is the package's cache.
 
     Raises:
-        EngineError: if a tower cannot be exported or kept, or its export gives different embeddings.
+        EngineError: if a tower cannot be exported or saved, or its export gives different embeddings.
     """
     inputs = {"audio": _sounds(processor), "text": _sentences(processor)}
     segments = torch.export.Dim("segments", min=1)

@@ -1,4 +1,4 @@
-"""Names of engines, what each needs of a machine, and which of them may be asked for together with what."""
+"""Names of engines, their requirements, and the combinations that are allowed."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ _ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 class EngineError(ValueError):
     """
-    An engine that is not known, or that a model, precision or machine does not have.
+    An unknown engine, or one that a model, precision or machine does not support.
 
     Attributes:
         lack: what is missing, without the model's name.
@@ -28,13 +28,13 @@ def lack_of_engine(
     engine: str, precision: str = "float32", device: Any = None, engines: Sequence[str] = ENGINES
 ) -> str | None:
     """
-    Why an engine cannot compute; None if it can.
+    The reason why an engine cannot be used; None if it can.
 
     Args:
         engine: one of ``ENGINES``.
-        precision: by torch's name.
+        precision: torch's name of the precision.
         device: a torch device; None is the GPU if there is one, else the CPU.
-        engines: that the kind of model has.
+        engines: engines of the class of model.
     """
     if engine not in ENGINES:
         return f"is not one of {AUTO}, {', '.join(ENGINES)}"

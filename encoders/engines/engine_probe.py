@@ -1,4 +1,4 @@
-"""Which float32 engine is fastest on this machine: a block is timed once, and the times are remembered."""
+"""Finds the fastest float32 engine of this machine: times a block once, and stores the times."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ FILE = "engine_times.json"
 LAYERS = ((768, 2304), (768, 768), (768, 3072), (3072, 768))
 ROWS = 256
 ROUNDS = 5
-# What another engine has to win to be taken instead of torch: below, another run may say otherwise.
+# By how much another engine must be faster than torch; smaller differences may come from noise.
 SMALLEST_GAIN = 1.05
 
 
@@ -56,8 +56,8 @@ def fastest_engine(
     The fastest of some engines on this machine's CPU; "torch" unless another one is clearly faster.
 
     Times are measured at the first call, about a second of work, and kept in ``engine_times.json`` of the cache by
-    [`machine_key`]. Without a directory to save them the result is "torch", since another process might measure
-    otherwise.
+    [`machine_key`]. If they cannot be saved, the result is "torch", since another process might measure
+    different times.
 
     Args:
         candidates: engines to compare, of ``ENGINES``; always with "torch".
@@ -76,7 +76,7 @@ def fastest_engine(
 
 
 def remembered_times(cache_dir: str | os.PathLike[str] | None = None) -> dict[str, float] | None:
-    """Seconds of each engine on this machine as they were measured; None if they were not, or are not readable."""
+    """Stored seconds of each engine on this machine; None if there are none, or they are unreadable."""
     try:
         known = read_json(_path(cache_dir))
         times = known[machine_key()] if known else None

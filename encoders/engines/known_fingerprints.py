@@ -1,4 +1,4 @@
-"""Fingerprints of model directories that were computed before, found again by their files' sizes and times."""
+"""A cache of fingerprints of model directories, keyed by their files' sizes and times."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ def known_fingerprint(directory: str | os.PathLike[str], cache_dir: Any = None) 
 
     Args:
         directory: directory of the model.
-        cache_dir: where they are kept; None is the package's cache.
+        cache_dir: directory of the cache; None is the package's cache.
     """
     try:
         known = read_json(cache_root(cache_dir) / FILE)
@@ -39,7 +39,7 @@ def remember_fingerprint(
     directory: str | os.PathLike[str], files: list[list[Any]], fingerprint: str, cache_dir: Any = None
 ) -> None:
     """
-    Keeps the fingerprint of a model directory, so that its weights need not be read for it again.
+    Saves the fingerprint of a model directory, so that its weights need not be read again.
 
     Args:
         directory: directory of the model.

@@ -9,10 +9,10 @@ from torch import nn
 
 def compute_one_at_a_time(tower: nn.Module) -> None:
     """
-    Lets a tower compute every item of a batch by itself from now on, sentences without their padding.
+    Makes a tower compute every item of a batch separately, sentences without their padding.
 
-    8-bit activations share a scale a call, and kernels may choose another order of sums for another number of rows.
-    This way an item's vector is bit-identical in any batch. On a CPU, batches are not faster.
+    8-bit activations share one scale per call, and kernels may sum in another order for another number of rows.
+    Computed separately, an item's vector is bit-identical in any batch. On a CPU, batches are not faster.
 
     Args:
         tower: a model of the transformers library whose inputs are tensors by keyword, items along the first axis;

@@ -1,4 +1,4 @@
-"""Towers in float32 by ONNX Runtime: exported once a model, kept in the cache, and run in the towers' place."""
+"""Runs towers in float32 with ONNX Runtime: exported once per model and stored in the cache."""
 
 import logging
 import os
@@ -47,17 +47,17 @@ def run_by_onnx(
     name: str,
 ) -> None:
     """
-    Lets ONNX Runtime compute a tower from now on; its graph is exported first if it is not in the cache.
+    Replaces a tower by ONNX Runtime; its graph is exported first if it is not in the cache.
 
     Args:
         tower: a model of the transformers library, in evaluation mode, float32, on the CPU.
         example: its inputs by name, one or two of them, of two items.
         shapes: their dynamic axes.
-        directory: where its export is kept; see [`export_directory`].
+        directory: directory of its export; see [`export_directory`].
         name: name of the model, for messages.
 
     Raises:
-        EngineError: if the tower cannot be exported or kept, or the export gives different embeddings.
+        EngineError: if the tower cannot be exported or saved, or the export gives different embeddings.
     """
     path = directory / GRAPH
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Networks as ONNX files: the exporter, quiet, and without paths of the machine that it ran on."""
+"""Writes networks as ONNX files, without output of the exporter and without paths of this machine."""
 
 import logging
 import os
@@ -26,11 +26,11 @@ def write_graph(
         network: in evaluation mode.
         example: its arguments.
         inputs, outputs: names.
-        shapes: dynamic axes of each argument, as of ``torch.onnx.export``.
+        shapes: dynamic axes of each argument, as in ``torch.onnx.export``.
         path: path of the file; large weights are next to it in ``NAME.data``.
 
     Raises:
-        RuntimeError, ValueError, torch.onnx.OnnxExporterError: if the exporter cannot do it.
+        RuntimeError, ValueError, torch.onnx.OnnxExporterError: if the exporter fails.
     """
     program = torch.onnx.export(
         network,

@@ -1,4 +1,4 @@
-"""Linear layers in float32 through oneDNN, their weights packed once into the layout that its kernels read."""
+"""Linear layers in float32 through oneDNN, with weights packed once into the layout of its kernels."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def pack_linear_layers(model: nn.Module) -> int:
 
 
 def count_packed_weights(model: nn.Module) -> dict[str, int]:
-    """By the name that it has in ``state_dict``, how many numbers each packed weight of a model holds."""
+    """Number of elements of each packed weight of a model, by its name in ``state_dict``."""
     return {
         f"{name}.weight": module.in_features * module.out_features
         for name, module in model.named_modules()
@@ -101,7 +101,7 @@ def count_packed_weights(model: nn.Module) -> dict[str, int]:
 
 
 def lack_of_packing() -> str | None:
-    """Why this build of torch cannot pack linear layers; None if it can, with the same results."""
+    """The reason why this build of torch cannot pack linear layers; None if it can, with the same results."""
     if not torch.backends.mkldnn.is_available():
         return "this build of torch has no oneDNN"
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")):

@@ -26,9 +26,9 @@ class MissingTower(nn.Module):
 
 def load_text_part(directory: Path) -> AuricleModel | None:
     """
-    A model without its audio tower, in evaluation mode: enough for sentences.
+    Loads a model without its audio tower, in evaluation mode, for sentences only.
 
-    Its weights stay in the file and are read page by page when they are needed: they are not memory of the process's
+    Its weights are memory-mapped and read page by page when they are needed: they are not memory of the process's
     own. The result gives the same bits as the whole model.
 
     Args:

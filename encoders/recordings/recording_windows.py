@@ -111,7 +111,7 @@ def embed_recording(
     that it is full, and the clip's own last segment is embedded besides.
 
     Args:
-        encoder: whose windows they are.
+        encoder: the encoder of the windows.
         path: path of a sound file.
         hop_seconds: from one window's start to the next one's, at most a window.
         clip_vector: how the vector of the whole recording is computed: "model" by the model's own segments, as in

@@ -41,7 +41,7 @@ def lack_of(precision: str, device: Any = None) -> str | None:
     A processor that lacks bfloat16 computes it by way of float32: slower than float32, and less precise.
 
     Args:
-        precision: by torch's name.
+        precision: torch's name of the precision.
         device: a torch device; None is the GPU if there is one, else the CPU.
     """
     if precision not in HALF:

@@ -32,7 +32,7 @@ def key_of_encoder(encoder: AudioTextEncoder) -> str | None:
     Key of an encoder's similarities; None for an encoder without a fingerprint.
 
     It covers the fingerprint, how the weights are run (an ONNX export has its model's fingerprint), the window and
-    this package's version: another version may read or cut a sound otherwise.
+    this package's version: another version may read or cut a sound differently.
     """
     try:
         fingerprint = encoder.fingerprint

@@ -43,7 +43,7 @@ class SystemFacts:
     query_milliseconds: float | None = None
 
     def as_record(self) -> dict[str, Any]:
-        """For JSON."""
+        """A dictionary for JSON."""
         return asdict(self)
 
 

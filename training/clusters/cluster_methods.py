@@ -137,7 +137,7 @@ def _umap_hdbscan(
     from sklearn.cluster import HDBSCAN
 
     low = _umap(settings).fit_transform(vectors)
-    # copy: scikit-learn's own default is about to change and it warns otherwise.
+    # copy: scikit-learn's own default is about to change and warns otherwise.
     labels = HDBSCAN(min_cluster_size=settings.min_cluster_size, copy=True).fit_predict(low).astype(np.int64)
     # HDBSCAN marks what is not finite or infinitely far with -2 and -3.
     labels = np.where(labels < 0, OUTLIER, labels)

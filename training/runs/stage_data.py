@@ -186,7 +186,7 @@ def refuse_outdated(
 
 
 def _compare(stage: Stage, run: RunDirectory, inputs: Inputs, sounds: dict[str, pa.Table]) -> bool:
-    """Whether the record of a stage that has begun stays unchanged; refuses if a checkpoint learned otherwise."""
+    """Whether a started stage keeps its record; an error if a checkpoint was trained with other inputs."""
     directory = run.stage_dir(stage.name)
     has_begun = last_complete_checkpoint(directory) is not None
     recorded = recorded_inputs(directory)
