@@ -111,7 +111,7 @@ def _read_torch_zip(path: Path) -> Any:
             "again and compare the size; if it is one of several parts, put the others next to it."
         ) from error
     if any(name.endswith("constants.pkl") for name in names):
-        raise ConversionError(f"{path}: is a TorchScript program, not a checkpoint: it holds code.")
+        raise ConversionError(f"{path}: is a TorchScript program, not a checkpoint: it contains code.")
     if not any(name.endswith("data.pkl") for name in names):
         packed = [name for name in names if name.endswith(CHECKPOINT_ENDINGS)]
         hint = f" It contains {packed[0]}: unpack it and give that file." if packed else ""

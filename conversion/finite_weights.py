@@ -49,7 +49,7 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 def _refuse(broken: list[str], total: int, where: str) -> None:
     if broken:
         raise NonFiniteWeightsError(
-            f"{where}: {len(broken)} of {total} tensors hold NaN or infinity, such as {broken[0]!r}; these are the "
+            f"{where}: {len(broken)} of {total} tensors contain NaN or infinity, such as {broken[0]!r}; these are the "
             "weights of a training that diverged."
         )
 

@@ -38,7 +38,7 @@ def _renamed(weights: dict, names: dict[str, str], file: str) -> dict:
         twice = next(
             new for old, new in names.items() if new in weights or list(names.values()).count(new) > 1
         )
-        raise ConversionError(f"{file}: holds {twice!r} twice, with and without '{COMPILED}'.")
+        raise ConversionError(f"{file}: contains {twice!r} twice, with and without '{COMPILED}'.")
     return renamed
 
 

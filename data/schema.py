@@ -176,7 +176,7 @@ def _typed(columns: Mapping[str, Sequence[Any]], features: Features) -> Dataset:
     try:
         return Dataset.from_dict(columns, features=features)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
-        raise DataError(f"a column holds a value of the wrong type: {error}") from error
+        raise DataError(f"a column contains a value of the wrong type: {error}") from error
 
 
 def validate_table(dataset: Dataset) -> Dataset:

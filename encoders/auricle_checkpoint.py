@@ -40,7 +40,7 @@ def load_pretrained(
     with named_fault(name, "config.json" if local else "not a directory, and from the Hub it"):
         kind = AuricleConfig.get_config_dict(name, revision=revision)[0].get("model_type")
     if kind != AuricleConfig.model_type:
-        raise ValueError(f"{name}: holds a model of type {kind!r}; expected {AuricleConfig.model_type!r}.")
+        raise ValueError(f"{name}: contains a model of type {kind!r}; expected {AuricleConfig.model_type!r}.")
     with named_fault(name, "config.json"):
         config = AuricleConfig.from_pretrained(name, revision=revision)
     with named_fault(name, "weights"), quiet_loading():

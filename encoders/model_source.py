@@ -88,7 +88,7 @@ def unfit_model(name: str, directory: Path) -> str:
     if config is None and not (directory / "modules.json").is_file():
         return f"{name}: not a saved model (no config.json, modules.json or adapter_config.json)."
     kind = _kind(directory, config or {})
-    return f"{name}: holds {kind}, which does not embed sounds and sentences; accepted are {ACCEPTED}."
+    return f"{name}: contains {kind}, which does not embed sounds and sentences; accepted are {ACCEPTED}."
 
 
 def needed_remote_code(directory: Path) -> list[str]:

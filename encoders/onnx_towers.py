@@ -167,7 +167,7 @@ def read_any_record(directory: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{directory}: not written by `auricle export` ({RECORD_FILE}: {error}).") from error
     if not known:
-        raise ValueError(f"{path}: is of another kind or version; export the model again.")
+        raise ValueError(f"{path}: has another format or version; export the model again.")
     return record
 
 

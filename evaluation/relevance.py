@@ -156,7 +156,7 @@ def _file_names(text: str, where: str) -> list[str]:
         )
     for name in names:
         if names.count(name) > 1:
-            raise RelevanceError(f"{where}: audio_filenames holds {name!r} twice.")
+            raise RelevanceError(f"{where}: audio_filenames contains {name!r} twice.")
     return names
 
 

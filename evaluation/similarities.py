@@ -82,14 +82,14 @@ class Similarities:
                 continue
             if sorted(own) == sorted(theirs):
                 raise SimilarityError(
-                    f"{self.name} and {other.name} hold the same {what} in another order; compute both on "
+                    f"{self.name} and {other.name} have the same {what} in another order; compute both on "
                     "one table."
                 )
             known, others = set(own), set(theirs)
             odd = next((one for one in theirs if one not in known), None)
             odd = odd if odd is not None else next((one for one in own if one not in others), own[0])
             raise SimilarityError(
-                f"{self.name} is of {len(own)} {what}, {other.name} of {len(theirs)}; they differ, for one "
+                f"{self.name} has {len(own)} {what}, {other.name} has {len(theirs)}; they differ, for example "
                 f"in {odd!r}."
             )
 
@@ -97,7 +97,7 @@ class Similarities:
         """Writes scores and names into a directory, which may hold older similarities."""
         target = Path(directory)
         if target.exists() and not (target / INFO).is_file() and any(target.iterdir()):
-            raise SimilarityError(f"{target}: the directory holds other files; choose another directory.")
+            raise SimilarityError(f"{target}: the directory contains other files; choose another directory.")
         target.mkdir(parents=True, exist_ok=True)
         save_file({**self.score_tensors(), "clip_of_query": self.clip_of_query}, target / SCORES)
         names = {

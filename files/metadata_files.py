@@ -308,7 +308,7 @@ def _object(content: str) -> tuple[Mapping[str, Any], str | None]:
     except json.JSONDecodeError as error:
         return {}, f"not valid JSON ({error})"
     except RecursionError:
-        return {}, "holds lists or objects too deep within each other"
+        return {}, "contains lists or objects that are nested too deeply"
     if not isinstance(values, dict):
         return {}, 'must be a JSON object such as {"file_name": "a.wav", "caption": "..."}'
     if twice:
@@ -316,7 +316,7 @@ def _object(content: str) -> tuple[Mapping[str, Any], str | None]:
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        return {}, f"holds half of a character ({error.object[error.start]!r})"
+        return {}, f"contains half of a character ({error.object[error.start]!r})"
     return values, None
 
 

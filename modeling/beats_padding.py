@@ -72,7 +72,7 @@ def check_padding(real_frames: torch.Tensor, patch_size: int) -> None:
         )
     for segment in (real_frames[:, 1:] & ~real_frames[:, :-1]).any(dim=1).nonzero()[:1, 0].tolist():
         raise ValueError(
-            f"audio_attention_mask: segment {segment} has real frames behind padding; padding must be at the end."
+            f"audio_attention_mask: segment {segment} has real frames after padding; padding must be at the end."
         )
 
 

@@ -57,12 +57,12 @@ class EatConfig(FieldNameChecks, SquarePatchGeometry, PreTrainedConfig):
         self.check_geometry()
         if self.hidden_size % 4:
             raise ValueError(
-                f"hidden_size={self.hidden_size} must be a multiple of 4: the position table holds a sine and "
+                f"hidden_size={self.hidden_size} must be a multiple of 4: the position table has a sine and "
                 "a cosine for each of two axes."
             )
         if self.max_time_patches < self.num_time_patches:
             raise ValueError(
-                f"max_time_patches={self.max_time_patches} must hold a full segment's "
+                f"max_time_patches={self.max_time_patches} must be enough for a full segment's "
                 f"{self.num_time_patches} columns of patches."
             )
         super().__post_init__(**kwargs)

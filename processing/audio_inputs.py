@@ -207,7 +207,7 @@ def _refuse_channels_last(shape: tuple[int, int]) -> None:
             f"audio has the shape {shape}, which can be read in two ways: as (batch, samples) it is {rows} clips "
             f"of {columns} samples each, as (samples, channels) one clip with {columns} channels. For the first, "
             "pass a list of 1-D arrays; for the second, a dict with 'array' and 'sampling_rate', or a list that "
-            "holds the array."
+            "contains the array."
         )
 
 

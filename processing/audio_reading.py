@@ -340,7 +340,7 @@ def _as_float_array(audio: Any, name: str) -> np.ndarray:
 def _channel_axis(shape: tuple[int, ...], name: str) -> int:
     axis = 0 if shape[0] <= shape[1] else 1
     if shape[0] == shape[1] != 1:
-        raise AudioReadError(f"{name}: shape {shape} does not show which axis holds the channels")
+        raise AudioReadError(f"{name}: shape {shape} does not show which axis is the channel axis")
     if shape[axis] > MAX_CHANNELS:
         raise AudioReadError(
             f"{name}: of shape {shape} the shorter axis would be {shape[axis]} channels, but at most "

@@ -264,7 +264,7 @@ class ContainerDecoder:
         if stated is not None and end < stated - max(0.05 * stated, 0.1 * self.rate):
             raise AudioReadError(
                 f"{self._source.name}: the file is truncated: its header declares {stated / self.rate:.6g} s of "
-                f"sound, {end / self.rate:.6g} s are there"
+                f"sound, {end / self.rate:.6g} s are present"
             )
         self._places.length = end
 

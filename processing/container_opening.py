@@ -82,7 +82,7 @@ def open_container(source: SoundSource, demuxer: str) -> tuple[Any, Any, list[st
     stated = stated_bytes(source, demuxer)
     if stated is not None and stated > source.size:
         raise AudioReadError(
-            f"{source.name}: the file is truncated: its header declares {stated} bytes, {source.size} are there"
+            f"{source.name}: the file is truncated: its header declares {stated} bytes, {source.size} are present"
         )
     options = {
         "protocol_whitelist": "none",
@@ -118,7 +118,7 @@ def _first_track(source: SoundSource, container: Any) -> tuple[Any, list[str]]:
             raise AudioReadError(f"{source.name}: the file is damaged or truncated: no track is found in it")
         raise AudioReadError(f"{source.name}: the file contains no audio, only {' and '.join(kinds)}")
     if len(tracks) > 1:
-        notes.append(f"holds {len(tracks)} sound tracks, of which the first is read")
+        notes.append(f"contains {len(tracks)} sound tracks, of which the first is read")
     track = tracks[0]
     context = track.codec_context
     tag = _codec_tag(context)

@@ -265,7 +265,7 @@ def _links(
         if missing > _COUNT_SLACK + stated // 20:
             raise AudioReadError(
                 f"{source.name}: the file is truncated: its header declares {stated} frames of sound, {present} "
-                "are there"
+                "are present"
             )
         lacking += missing if missing > _COUNT_SLACK else 0
         own = min(stated, present)

@@ -111,7 +111,7 @@ class SndfilePart:
             if missing >= file.channels * _WIDEST_SAMPLE and int(declared) < _UNKNOWN_CHUNK_SIZE:
                 raise AudioReadError(
                     f"{self._source.name}: the file is truncated: its header declares {declared} bytes of sound, "
-                    f"{present} are there"
+                    f"{present} are present"
                 )
         if file.format == "MP3":
             raise UnknownToSndfile(f"{self._source.name}: MPEG audio is read frame by frame")

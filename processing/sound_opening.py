@@ -101,7 +101,7 @@ def _open_files(source: SoundSource, start: int, form: SoundFormat) -> SoundDeco
         begin, end = extents.files[-1]
         raise AudioReadError(
             f"{source.name}: the file is truncated: it declares {end - begin + extents.missing} bytes, of which "
-            f"{end - begin} are there"
+            f"{end - begin} are present"
         )
     if len(extents.files) > 1:
         decoder: SoundDecoder = _joined(source, list(extents.files), form)
@@ -234,7 +234,7 @@ def _open_frames(source: SoundSource, start: int) -> SoundDecoder:
 
 def _truncated(source: SoundSource, declared: int, present: int) -> AudioReadError:
     return AudioReadError(
-        f"{source.name}: the file is truncated: its header declares {declared} bytes of sound, {present} are there"
+        f"{source.name}: the file is truncated: its header declares {declared} bytes of sound, {present} are present"
     )
 
 

@@ -105,7 +105,7 @@ def _check_name(archive: Path, entry) -> None:
     is_link = bool(getattr(entry, "is_symlink", False))
     if name.is_absolute() or ".." in name.parts or is_link or (name.parts and ":" in name.parts[0]):
         raise FetchError(
-            f"{archive}: holds {entry.filename!r}, which is outside the target directory; not unpacked."
+            f"{archive}: contains {entry.filename!r}, which is outside the target directory; not unpacked."
         )
 
 

@@ -136,7 +136,7 @@ def find_metadata(folder: Path) -> Path:
         tables = sorted(
             entry.name for entry in folder.iterdir() if entry.suffix in {".csv", ".jsonl", ".tsv", ".json"}
         )
-        seen = f"; it holds {tables[:_SHOWN]}" if tables else ""
+        seen = f"; it contains {tables[:_SHOWN]}" if tables else ""
         raise DataError(f"{folder}: neither metadata.csv nor metadata.jsonl found{seen}")
     for path, remark in (*found.remarks, *found.ignored):
         logger.warning("%s: %s", path, remark)

@@ -98,7 +98,7 @@ def unpack_archive(
 
 def _find_parts(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataError(f"{folder}: directory not found; give the directory that holds the archive.")
+        raise DataError(f"{folder}: directory not found; give the directory with the archive.")
     last = sorted(folder.glob("*.zip"))
     if len(last) != 1:
         raise DataError(f"{folder}: found {len(last)} files *.zip, but expected one.")

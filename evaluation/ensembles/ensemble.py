@@ -160,7 +160,7 @@ class Ensemble:
         for member in self.used:
             if Similarities.is_one(member.model):
                 raise EnsembleError(
-                    f"member {member.name!r}: {member.model} holds similarities, which have no vectors."
+                    f"member {member.name!r}: {member.model} contains similarities, which have no vectors."
                 )
             parts.append(embed(load_encoder(member.model)) * np.float32((member.weight / total) ** 0.5))
         return np.concatenate(parts, axis=1)
@@ -187,7 +187,7 @@ def member_similarities(
         saved = Similarities.load(model)
         if saved.query_ids != list(table["row_id"]):
             raise SimilarityError(
-                f"{model}: holds similarities of {saved.source} {saved.split}, {len(saved.query_ids)} "
+                f"{model}: contains similarities of {saved.source} {saved.split}, {len(saved.query_ids)} "
                 "queries, not of "
                 f"the {len(table)} rows of {table['source'][0]} {table['split'][0]}, or in another order."
             )

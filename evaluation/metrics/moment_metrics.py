@@ -73,7 +73,7 @@ def average_precision(
     """
     limits = np.asarray(thresholds, dtype=np.float64)
     if not ((limits > 0) & (limits <= 1)).all():
-        raise ValueError(f"thresholds={list(thresholds)} must lie in (0, 1].")
+        raise ValueError(f"thresholds={list(thresholds)} must be in (0, 1].")
     if len(true) == 0:
         raise ValueError("a query has no true moment, but needs at least one.")
     if len(predicted) == 0:

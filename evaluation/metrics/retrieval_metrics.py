@@ -255,7 +255,7 @@ def _checked_norms(kind: str, embeds: torch.Tensor, device: torch.device) -> tor
     if len(bad):
         row = int(bad[0])
         odd = embeds[row][~torch.isfinite(embeds[row])]
-        what = f"holds {odd[0].item()}" if len(odd) else "is too long for float64"
+        what = f"contains {odd[0].item()}" if len(odd) else "is too long for float64"
         raise ValueError(f"{kind}_embeds: {kind} {row} {what}: every embedding must be finite")
     return norms
 
@@ -317,7 +317,7 @@ def _checked_matrix(name: str, values: Array, row: str, column: str) -> torch.Te
             f"{name} has shape {tuple(matrix.shape)}: it needs two axes, at least one {row} and one {column}"
         )
     if matrix.is_complex() or matrix.dtype == torch.bool:
-        raise ValueError(f"{name} holds {matrix.dtype}: real numbers are needed")
+        raise ValueError(f"{name} contains {matrix.dtype}: real numbers are needed")
     return matrix
 
 
@@ -326,7 +326,7 @@ def _flatten_relevant(
 ) -> tuple[np.ndarray, np.ndarray]:
     """All relevant item indices in one row, ``(pairs,)``, and each query's start, ``(queries + 1,)``."""
     if len(relevant) != num_queries:
-        raise ValueError(f"relevant names {len(relevant)} queries, the scores are of {num_queries}")
+        raise ValueError(f"relevant has {len(relevant)} queries, the scores have {num_queries}")
     lists = [np.asarray(indices) for indices in relevant]
     for query, indices in enumerate(lists):
         if indices.ndim == 1 and len(indices) == 0:

@@ -55,12 +55,12 @@ def read_record(content: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"is damaged ({first_line(error)})") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ValueError("is of another kind or version")
+        raise ValueError("has another format or version")
     version = record.get("version")
     if isinstance(version, int) and version > VERSION:
         raise NewerIndexError(f"has version {version}, and this program reads versions up to {VERSION}")
     if version not in range(OLDEST_VERSION, VERSION + 1):
-        raise ValueError("is of another kind or version")
+        raise ValueError("has another format or version")
     for name, kind in FIELDS.items():
         if not isinstance(record.get(name), kind):
             raise ValueError(f"is damaged ({name} is {record.get(name)!r})")

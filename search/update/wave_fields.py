@@ -96,7 +96,9 @@ def _add_chunks(source: SoundSource, chunks: Iterable[tuple[bytes, int, int]], f
             continue
         contents[kind] = source.read_at(place, size)
         if len(contents[kind]) < size:
-            found.fault(f"its {kind} chunk states {size:,} bytes, of which {len(contents[kind]):,} are there")
+            found.fault(
+                f"its {kind} chunk states {size:,} bytes, of which {len(contents[kind]):,} are present"
+            )
     _add_bext(contents.get("bext", b""), found)
     add_ixml(contents.get("iXML", b""), found)
     _add_info(contents.get("INFO", b""), found)
@@ -172,7 +174,7 @@ def _add_bext(content: bytes, found: FieldReader) -> None:
     if not content:
         return
     if len(content) < _BEXT_BYTES:
-        found.fault(f"its bext chunk is damaged: {len(content)} bytes are there of at least {_BEXT_BYTES}")
+        found.fault(f"its bext chunk is damaged: {len(content)} bytes are present of at least {_BEXT_BYTES}")
     texts = {name: decoded(content[first : first + size]) for name, first, size in _BEXT_TEXTS}
     texts["date"] = _numbers_joined(decoded(content[320:330]), (4, 2, 2), "-")
     texts["time"] = _numbers_joined(decoded(content[330:338]), (2, 2, 2), ":")

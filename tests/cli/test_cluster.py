@@ -78,7 +78,7 @@ def test_vectors_are_the_sentence_transformers_own_behind_the_prompt(place):
 def test_another_directory_is_refused_before_anything_is_embedded(place, tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     done = run(place / "clotho", "--embed-with", "./nowhere", "--out", tmp_path, *FEW, code=2)
-    assert "the directory holds other files" in done.stderr
+    assert "the directory contains other files" in done.stderr
 
 
 @pytest.mark.slow

@@ -101,7 +101,7 @@ def test_saved_similarities_stand_for_their_model(place, tmp_path):
     report = json.loads((tmp_path / "d.json").read_text())
     assert report["single"]["text_to_audio"]["difference"]["mAP@16"] == {"value": 0, "low": 0, "high": 0}
     wrong = run("evaluate", tmp_path / "saved", folder / "sounds", "--split", "validation", code=2)
-    assert "holds similarities of sounds test" in wrong.stderr
+    assert "contains similarities of sounds test" in wrong.stderr
 
 
 def test_trained_clips_are_found_and_end_with_one(place):

@@ -113,7 +113,7 @@ def test_ask_and_zero_shot(place):
     ("arguments", "message"),
     [
         (("ask", "clap", "sounds", "rain", "--int8"), "precision 'int8' is not one of float32"),
-        (("export", "clap", "out"), "holds a model of type 'clap'; expected 'auricle'"),
+        (("export", "clap", "out"), "contains a model of type 'clap'; expected 'auricle'"),
         (("search", "!?", "--index", "index"), "no word"),
     ],
 )

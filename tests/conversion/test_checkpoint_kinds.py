@@ -174,7 +174,7 @@ def test_a_prefix_of_most_keys_stays_and_is_pointed_out(tmp_path):
 
 def test_names_that_would_fall_together_are_refused():
     both = Checkpoint("twice.pt", {"a._orig_mod.b": torch.ones(1), "a.b": torch.ones(1)}, {})
-    with pytest.raises(ConversionError, match=r"twice\.pt: holds 'a\.b' twice"):
+    with pytest.raises(ConversionError, match=r"twice\.pt: contains 'a\.b' twice"):
         without_wrappers(both)
 
 

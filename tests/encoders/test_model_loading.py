@@ -108,7 +108,7 @@ def test_missing_weights_are_no_model(saved, tmp_path):
 
 
 def test_a_text_encoder_alone_is_refused(saved):
-    with pytest.raises(ValueError, match="holds a model of type 'bert'"):
+    with pytest.raises(ValueError, match="contains a model of type 'bert'"):
         load_pretrained(saved / "text")
 
 

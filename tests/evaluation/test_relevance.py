@@ -30,7 +30,7 @@ def test_queries_and_clips_are_found(tmp_path):
         ("query,audio_filenames\nx,a.wav\n", "line 2: audio_filenames must be a list"),
         ("query,audio_filenames\nx,[]\n", "line 2: audio_filenames must be a list"),
         ("query,audio_filenames\nx,\"__import__('os').system('true')\"\n", "must be a list"),
-        ("query,audio_filenames\nx,\"['a', 'a']\"\n", "line 2: audio_filenames holds 'a' twice"),
+        ("query,audio_filenames\nx,\"['a', 'a']\"\n", "line 2: audio_filenames contains 'a' twice"),
         ("query,audio_filenames\n", "contains no query"),
     ],
 )

@@ -50,7 +50,7 @@ def test_they_come_back_as_they_were(tmp_path):
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SimilarityError, match="holds other files"):
+    with pytest.raises(SimilarityError, match="contains other files"):
         planted_similarities().save(tmp_path)
     with pytest.raises(SimilarityError, match="the similarities are incomplete|not of this program"):
         Similarities.load(tmp_path)
@@ -96,7 +96,7 @@ def test_other_clips_or_another_order_are_refused():
     with pytest.raises(SimilarityError, match="same clips in another order"):
         weighted_sum([planted, turned], [1, 1], "sum")
     other = replace(planted, clip_ids=[*planted.clip_ids[:-1], "set/test/new.wav"])
-    with pytest.raises(SimilarityError, match=r"differ, for one in 'set/test/new\.wav'"):
+    with pytest.raises(SimilarityError, match=r"differ, for example in 'set/test/new\.wav'"):
         weighted_sum([planted, other], [1, 1], "sum")
     captions = replace(planted, queries=["other", *planted.queries[1:]])
     with pytest.raises(SimilarityError, match="of 36 captions"):

@@ -188,7 +188,7 @@ def test_beats_refuses_masks_that_do_not_fit():
         model(features(), beats_mask([128, 15, 128]))
     holes = beats_mask([128, 128, 128])
     holes[2, 20:40] = 0
-    with pytest.raises(ValueError, match="segment 2 has real frames behind padding"):
+    with pytest.raises(ValueError, match="segment 2 has real frames after padding"):
         model(features(), holes)
 
 

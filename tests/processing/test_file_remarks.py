@@ -45,7 +45,7 @@ def test_collected_and_then_not_logged(tmp_path, caplog):
 
 def test_what_is_remarked_on(tmp_path):
     two = save(tmp_path / "two.mka", encoded(SOUND, RATE, container="matroska", codec="flac", tracks=2))
-    assert remarks_of(two) == ("holds 2 sound tracks, of which the first is read",)
+    assert remarks_of(two) == ("contains 2 sound tracks, of which the first is read",)
     rest = bytes(range(128, 256)) * 64
     assert remarks_of(save(tmp_path / "behind.wav", wav(SOUND, RATE, behind=rest))) == (
         "8192 bytes after the end of its audio are neither audio nor a known chunk",

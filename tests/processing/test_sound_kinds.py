@@ -206,7 +206,7 @@ def test_of_several_sound_tracks_the_first_is_read_and_the_others_are_told_of(tm
     with caplog.at_level("WARNING"):
         assert heard(path) == PITCHES
     told = [record.getMessage() for record in caplog.records if "sound tracks" in record.getMessage()]
-    assert told == [f"{path}: holds 3 sound tracks, of which the first is read"]
+    assert told == [f"{path}: contains 3 sound tracks, of which the first is read"]
 
 
 def test_encrypted_sound_is_called_so(tmp_path):

@@ -101,8 +101,8 @@ def test_damaged_background_vectors_are_made_anew(made, content):
     ("record", "message"),
     [
         ('{"format": "auricle index", "version": 2}', "is damaged (model is None)"),
-        ('{"format": "auricle index", "version": 1}', "is of another kind or version"),
-        ("[1]", "is of another kind or version"),
+        ('{"format": "auricle index", "version": 1}', "has another format or version"),
+        ("[1]", "has another format or version"),
         ('{"format": ', "is damaged"),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_damaged_waiting_file_leaves_with_the_next_update(made):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"file_name": "e.wav", "title": "\\ud83d"}', "line 2: holds half of a character"),
+        ('{"file_name": "e.wav", "title": "\\ud83d"}', "line 2: contains half of a character"),
         ('{"file_name": "e.wav", "x": ' + "[" * 100_000, "too deep"),
         ('{"file_name": "e.wav", ', "line 2: not valid JSON"),
     ],

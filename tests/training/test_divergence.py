@@ -77,7 +77,7 @@ def test_weights_are_looked_at_one_by_one():
     )
     broken = {"a": torch.ones(3), "b": torch.tensor([1.0, NAN]), "c": torch.tensor([INF, -INF]).half()}
     with pytest.raises(
-        NonFiniteWeightsError, match="model: 2 of 3 tensors hold NaN or infinity, such as 'b'"
+        NonFiniteWeightsError, match="model: 2 of 3 tensors contain NaN or infinity, such as 'b'"
     ):
         check_finite_weights(broken, "model")
 
@@ -145,7 +145,7 @@ def test_weights_broken_by_the_last_step_are_not_saved(sounds, tmp_path, monkeyp
 
     monkeypatch.setattr(RetrievalTrainer, "training_step", breaks)
     recipe = recipe_of(sounds, tmp_path, validated=validated, epochs=2)
-    with pytest.raises(DivergedError, match=r"after step 8 \d+ of \d+ tensors hold NaN.*checkpoint-4\."):
+    with pytest.raises(DivergedError, match=r"after step 8 \d+ of \d+ tensors contain NaN.*checkpoint-4\."):
         run_recipe(Recipe.model_validate(recipe), progress=False)
     stage = tmp_path / "run" / "first"
     assert not (stage / "stage.json").exists() and not (stage / "checkpoint-8" / "complete.json").exists()

@@ -207,7 +207,9 @@ class CaptionClusters:
             Counter(self.rows["row_id"].to_pylist()).items(), key=lambda item: item[1], default=("", 1)
         )
         if times > 1:
-            raise ClusterError(f"clusters {path}: {LABELS} holds row {row!r} {times} times; cluster again.")
+            raise ClusterError(
+                f"clusters {path}: {LABELS} contains row {row!r} {times} times; cluster again."
+            )
         counts = Counter(self.rows["cluster"].to_pylist())
         if counts != dict(enumerate(self.sizes)) or len(self.top_words) != len(self.sizes):
             raise ClusterError(f"clusters {path}: {LABELS} and {INFO} belong to different clusterings.")
@@ -224,7 +226,7 @@ def checked_target(directory: str | os.PathLike[str]) -> Path:
     if target.exists() and not target.is_dir():
         raise ClusterError(f"{target}: is a file; name a directory.")
     if target.exists() and not (target / INFO).is_file() and any(target.iterdir()):
-        raise ClusterError(f"{target}: the directory holds other files; choose another directory.")
+        raise ClusterError(f"{target}: the directory contains other files; choose another directory.")
     return target
 
 

@@ -231,7 +231,7 @@ def _check_clusters(labels: np.ndarray, captions: Sequence[str], settings: Clust
         label = int(sizes.argmin())
         only = captions[int((labels == label).argmax())]
         raise ClusterError(
-            f"{int((sizes == 1).sum())} of {len(sizes)} clusters hold a single caption, such as {only!r}: no head "
+            f"{int((sizes == 1).sum())} of {len(sizes)} clusters have a single caption, such as {only!r}: no head "
             f"can learn them; {advice}."
         )
 

@@ -75,7 +75,7 @@ def locate_text_encoder(name: str) -> EncoderSource:
         found = sha256_of(directory / "model.safetensors")
         if found != packaged.sha256:
             raise PretrainedError(
-                f"text encoder {name}: the package {packaged.module} holds weights with SHA-256 {found}, but "
+                f"text encoder {name}: the package {packaged.module} contains weights with SHA-256 {found}, but "
                 f"the published ones have {packaged.sha256}; they are not used."
             )
         return EncoderSource(str(directory), f"{name}, package {packaged.module}, SHA-256 {found}")

@@ -294,7 +294,7 @@ def _check_names(path: str | os.PathLike[str], section: ChainSection) -> None:
                     f"recipe {path}: {field}: {name!r} is not a system; the systems are {', '.join(section.systems)}."
                 )
     if section.ensembles and not section.members:
-        raise RecipeError(f"recipe {path}: ensembles need members, the systems that they are of.")
+        raise RecipeError(f"recipe {path}: ensembles need members, that is, systems.")
 
 
 def field_value(stage: Stage, field: str) -> Any:

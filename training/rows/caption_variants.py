@@ -73,7 +73,7 @@ def _aligned(directory: str, table: Dataset) -> list[list[str]]:
         found += row_id in known
         texts.append(alternatives)
     if not found:
-        raise DataError(f"{directory}: holds none of the {len(table)} rows that are trained on.")
+        raise DataError(f"{directory}: contains none of the {len(table)} training rows.")
     return texts
 
 

@@ -74,7 +74,7 @@ def _event(entry: Any, clip: str, max_clip_seconds: float) -> ClipEvent:
         raise RecipeError(f"{told}: its phrase and label must be text.")
     if end > max_clip_seconds:
         raise RecipeError(
-            f"{told} ends behind data.max_clip_seconds={max_clip_seconds:g}, at which clips are cropped."
+            f"{told} ends after data.max_clip_seconds={max_clip_seconds:g}, at which clips are cropped."
         )
     return ClipEvent(float(start), float(end), phrase, label)
 

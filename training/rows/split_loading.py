@@ -87,12 +87,14 @@ def _load_mixes(directory: str, evaluated: list[Dataset]) -> Dataset:
     is_kept = np.fromiter((not unwanted.intersection(rows) for rows in mixed_from), bool, len(table))
     if not is_kept.any():
         raise DataError(
-            f"{directory}: every mix holds a clip of a validation or test split; mix training clips."
+            f"{directory}: every mix contains a clip of a validation or test split; mix training clips."
         )
     good = kept_rows(table, is_kept)
     if good is not table:
         logger.warning(
-            "skipped %d of %d mixes: they hold clips of evaluated splits", len(table) - len(good), len(table)
+            "skipped %d of %d mixes: they contain clips of evaluated splits",
+            len(table) - len(good),
+            len(table),
         )
     return good
 
@@ -206,7 +208,7 @@ def _load_folder(section: FolderSection) -> dict[str, Dataset]:
         named.extend(splits)
         if splits and "train" not in splits:
             raise DataError(
-                f"{Path(section.path)}: the split column holds {splits}, but training needs rows of split 'train'."
+                f"{Path(section.path)}: the split column contains {splits}, but training needs rows of split 'train'."
             )
         wanted = [name for name in splits if name in ("train", "validation") or name.startswith("test")]
         if unused := sorted(set(splits) - set(wanted)):

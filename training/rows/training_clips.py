@@ -109,7 +109,7 @@ class TrainingClips(TorchDataset):
         self.unreadable: dict[int, str] = {}
         self.epoch = 0
         if waveforms is not None and len(waveforms) != len(self.audio):
-            raise ValueError(f"the cache holds {len(waveforms)} clips, the table has {len(self.audio)}.")
+            raise ValueError(f"the cache has {len(waveforms)} clips, the table has {len(self.audio)}.")
         if teachers is not None and len(teachers) != len(table):
             raise ValueError(
                 f"the teachers are aligned with {len(teachers)} rows, the table has {len(table)}."
@@ -239,7 +239,7 @@ def random_crop(waveform: np.ndarray, samples: int, generator: np.random.Generat
 def _check_clusters(cluster_of_row: np.ndarray, rows: int) -> None:
     if cluster_of_row.shape != (rows,) or cluster_of_row.dtype.kind not in "iu":
         raise ValueError(
-            f"cluster_of_row is {cluster_of_row.dtype} of shape {cluster_of_row.shape}, but must hold a whole "
+            f"cluster_of_row is {cluster_of_row.dtype} of shape {cluster_of_row.shape}, but must contain a whole "
             f"number for each of the table's {rows} rows."
         )
     if (cluster_of_row < 0).any():

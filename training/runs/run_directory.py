@@ -87,7 +87,7 @@ class RunDirectory:
             self._refuse_other()
         elif self.path.exists() and any(map(_is_foreign, self.path.iterdir())):
             raise RecipeError(
-                f"{self.path}: holds files but no run.json, so it is not a run directory; choose another "
+                f"{self.path}: contains files but no run.json, so it is not a run directory; choose another "
                 "--output_dir or empty it."
             )
 
@@ -240,7 +240,7 @@ def _refuse_other(path: Path, found: list[tuple[str, str, Any, Any]]) -> None:
     if found:
         told = "; ".join(f"{name} is {old!r} there and {new!r} here" for name, _, old, new in found[:5])
         raise RecipeError(
-            f"{path}: holds a run with another recipe ({told}). Choose another --output_dir, or delete the directory."
+            f"{path}: contains a run with another recipe ({told}). Choose another --output_dir, or delete the directory."
         )
 
 

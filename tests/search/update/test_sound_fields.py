@@ -206,7 +206,7 @@ DAMAGED = {
     ),
     "half a bext": (
         chunk(b"bext", bext()[:300]),
-        "bext chunk is damaged: 300 bytes are there of at least 602",
+        "bext chunk is damaged: 300 bytes are present of at least 602",
     ),
     "bext of noise": (
         chunk(b"bext", np.random.default_rng(0).integers(1, 256, 700, dtype=np.uint8).tobytes()),

@@ -201,14 +201,14 @@ def test_damaged_directories_are_refused(tmp_path):
     ids = clusters.rows["row_id"].to_pylist()
     twice = clusters.rows.set_column(0, "row_id", pa.array([ids[0], ids[0], *ids[2:]]))
     parquet.write_table(twice, tmp_path / "c" / "labels.parquet")
-    with pytest.raises(ClusterError, match=f"holds row '{ids[0]}' 2 times"):
+    with pytest.raises(ClusterError, match=f"contains row '{ids[0]}' 2 times"):
         CaptionClusters.load(tmp_path / "c")
     (tmp_path / "c" / "labels.parquet").write_bytes(b"no")
     with pytest.raises(ClusterError, match="labels.parquet is missing or damaged"):
         CaptionClusters.load(tmp_path / "c")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
-    with pytest.raises(ClusterError, match="holds other files"):
+    with pytest.raises(ClusterError, match="contains other files"):
         clusters.save(tmp_path / "mine")
     with pytest.raises(ClusterError, match="notes.txt: is a file"):
         clusters.save(tmp_path / "mine" / "notes.txt")
@@ -222,7 +222,7 @@ def test_what_cannot_be_clustered_is_explained(monkeypatch):
     with pytest.raises(ClusterError, match="too few for min_cluster_size=30 and neighbors=15"):
         cluster_captions(table, vectors, ClusterSettings())
     with pytest.raises(
-        ClusterError, match="of 12 clusters hold a single caption, such as 'dog barking number 0 a'"
+        ClusterError, match="of 12 clusters have a single caption, such as 'dog barking number 0 a'"
     ):
         cluster_captions(table, vectors, ClusterSettings("kmeans", num_clusters=12))
     with pytest.raises(ClusterError, match="must be one vector a caption"):

@@ -112,7 +112,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(place, trained, monkeypa
 
 def test_another_recipe_or_other_contents_are_refused(place, trained):
     with pytest.raises(
-        RecipeError, match=r"holds a run with another recipe \(training.learning_rate is 0.0005"
+        RecipeError, match=r"contains a run with another recipe \(training.learning_rate is 0.0005"
     ):
         run_moment_recipe(recipe_of(place, "run", learning_rate=1e-3), progress=False)
     with pytest.raises(RecipeError, match=r"the inputs have changed since the run started: the encoder"):

@@ -89,7 +89,7 @@ def test_translations_of_other_captions_are_refused(translated, tmp_path):
     with pytest.raises(DataError, match=r"was translated from another caption than '.* twice'"):
         caption_variants(section, changed)
     other = load_captioned_folder(write_captioned_folder(tmp_path / "others", {"train": 2}))
-    with pytest.raises(DataError, match="holds none of the 4 rows that are trained on"):
+    with pytest.raises(DataError, match="contains none of the 4 training rows"):
         caption_variants(section, other)
     with pytest.raises(DataError, match=r"no captions\.parquet found; `auricle augment back-translate`"):
         caption_variants(AugmentationSection(back_translated=str(folder)), table)

@@ -254,7 +254,7 @@ def test_teachers_or_clusters_of_other_rows_are_refused(make, teachers, table):
     with pytest.raises(ValueError, match="aligned with 5 rows, the table has 8"):
         make(teachers=few)
     with pytest.raises(
-        ValueError, match=r"int64 of shape \(5,\), but must hold .* each of the table's 8 rows"
+        ValueError, match=r"int64 of shape \(5,\), but must contain .* each of the table's 8 rows"
     ):
         make(cluster_of_row=np.zeros(5, dtype=np.int64))
     with pytest.raises(ValueError, match="cluster_of_row is float64"):

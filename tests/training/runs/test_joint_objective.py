@@ -83,7 +83,7 @@ def test_a_model_without_it_is_the_model_it_was():
         ({"data.crop_seconds": 0.5}, "switch data.crop_seconds off"),
         ({"training.micro_batch_size": 2}, "does not go with training.micro_batch_size"),
         ({"data.events_column": "evnts"}, "data.events_column='evnts' is not a column"),
-        ({"data.max_clip_seconds": 0.4}, r"ends behind data.max_clip_seconds=0.4"),
+        ({"data.max_clip_seconds": 0.4}, r"ends after data.max_clip_seconds=0.4"),
         ({"model.audio.config": tiny_audio_config()}, "set model.audio.config.patchout_time to 0"),
     ],
 )

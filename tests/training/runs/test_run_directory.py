@@ -254,5 +254,5 @@ def test_another_start_other_weights_and_more_teachers_are_no_move(tmp_path, cha
     before = {"model": {"audio": {"pretrained": "/before/audio"}}} if "model" in change else {}
     RunDirectory(with_models(tmp_path, "/before", **before)).start()
     record_contents(tmp_path)
-    with pytest.raises(RecipeError, match="holds a run with another recipe"):
+    with pytest.raises(RecipeError, match="contains a run with another recipe"):
         RunDirectory(with_models(tmp_path, "/before", **change))

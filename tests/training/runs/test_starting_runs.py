@@ -264,7 +264,7 @@ def test_what_may_change_between_calls(tmp_path, change, allowed):
     if allowed:
         assert RunDirectory(again).record
         return
-    with pytest.raises(RecipeError, match="holds a run with another recipe"):
+    with pytest.raises(RecipeError, match="contains a run with another recipe"):
         RunDirectory(again)
 
 
