@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedModel
 
+from ..files.replacing import replace_path
 from ..modeling import AUDIO_MODELS
 from ..processing import AuricleFeatureExtractor
 from .beats_plan import plan_beats
@@ -139,7 +140,7 @@ def new_directory(out_dir: str | os.PathLike[str]) -> Iterator[Path]:
         yield building
         if out_dir.exists():
             out_dir.rmdir()
-        building.rename(out_dir)
+        replace_path(building, out_dir)
     except OSError as error:
         # What is read meanwhile, such as a checkpoint, may be at fault as well.
         named = Path(os.fsdecode(error.filename)) if error.filename else building

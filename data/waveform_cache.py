@@ -14,6 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from ..files.cache_root import cache_root as cache_root
+from ..files.replacing import replace_path
 from ..processing.audio_reading import AudioReadError
 from .schema import DataError
 from .waveform_writing import SAMPLES_FILE, WaveformForm, write_waveforms
@@ -153,7 +154,7 @@ def _build(
     (building / "index.json").write_text(json.dumps(index), encoding="utf-8")
     # A directory without an index blocks the rename.
     shutil.rmtree(directory, ignore_errors=True)
-    building.rename(directory)
+    replace_path(building, directory)
     for reason in written["unreadable"].values():
         logger.warning("unreadable file: %s", reason)
 

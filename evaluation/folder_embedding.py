@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
+from ..files.replacing import replace_path
+
 
 def write_vectors(
     path: Path,
@@ -40,7 +42,7 @@ def write_vectors(
     fresh = path.with_name(f".{path.name}.partial")
     try:
         parquet.write_table(table.replace_schema_metadata({"auricle": note}), fresh)
-        fresh.replace(path)
+        replace_path(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 

@@ -14,6 +14,7 @@ from ..encoders.auricle_checkpoint import load_pretrained
 from ..encoders.engines.onnx_graphs import quiet_exporter, write_graph
 from ..encoders.model_fingerprint import count_parameters, model_fingerprint
 from ..encoders.onnx_towers import AUDIO_FILE, RECORD_FILE, TEXT_FILE
+from ..files.replacing import replace_path
 from ..modeling import AuricleModel
 from ..modeling.segment_pooling import pool_tokens
 from ..processing import AuricleProcessor
@@ -175,7 +176,7 @@ def _quantize(path: Path) -> None:
     fresh = path.with_suffix(".int8.onnx")
     # Seven bits for weights: processors without 8-bit dot products overflow in intermediate sums.
     quantize_dynamic(path, fresh, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
-    fresh.replace(path)
+    replace_path(fresh, path)
     # Weights of more than 2 GB are in a separate file.
     path.with_name(f"{path.name}.data").unlink(missing_ok=True)
 

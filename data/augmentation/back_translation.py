@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 from datasets import Dataset, Features, List, Value
 
+from ...files.replacing import replace_path
 from ..schema import DataError
 from .answer_checks import find_fault
 from .job import Asker, JobSummary, run_job
@@ -197,7 +198,7 @@ def _write(table: Dataset, items: Sequence[_Item], results: Sequence[Any], path:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         parquet.write_table(Dataset.from_dict(columns, features=FEATURES).with_format("arrow")[:], fresh)
-        fresh.replace(path)
+        replace_path(fresh, path)
     except OSError as error:
         raise DataError(f"{path}: cannot write the file ({error.strerror}).") from error
     finally:

@@ -13,6 +13,7 @@ import soundfile
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from ...files.replacing import replace_path
 from ...processing.audio_reading import AudioReadError, load_waveform
 from ...processing.sound_mix import FORMAT, SUFFIX, VERSION
 from ..schema import DataError
@@ -196,7 +197,7 @@ def _write_folder(
         raise DataError(f"{out}: no mixes remain, so nothing was written. " + " ".join(summary.lines()))
     fresh = out / f".{METADATA}.{os.getpid()}.partial"
     fresh.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    fresh.replace(out / METADATA)
+    replace_path(fresh, out / METADATA)
 
 
 def describe_mix(
@@ -287,7 +288,7 @@ def _write_sound(path: Path, description: dict[str, Any], render: bool) -> None:
                 fresh, partial(load_waveform, downmix="mean"), offset=0.0, duration=None
             )
             soundfile.write(fresh, waveform, rate, format="FLAC")
-        fresh.replace(path)
+        replace_path(fresh, path)
     except OSError as error:
         raise DataError(f"{path}: cannot write the file ({error.strerror}).") from error
     finally:

@@ -14,6 +14,7 @@ import httpx
 from tqdm.auto import tqdm
 
 from ...files.json_files import write_json
+from ...files.replacing import replace_path
 from ..schema import DataError
 
 # What a server may say and mean later.
@@ -127,7 +128,7 @@ def download(
         partial.unlink()
         note.unlink(missing_ok=True)
         raise FetchError(f"{url}: {wrong}; the download was deleted. Run the command again.")
-    partial.replace(place)
+    replace_path(partial, place)
     note.unlink(missing_ok=True)
     return True
 

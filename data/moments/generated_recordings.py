@@ -15,6 +15,7 @@ import soundfile
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from ...files.replacing import replace_path
 from ...processing import load_waveform
 from .events import draw_duration, event_sound, place_events, without_silent_ends
 
@@ -124,7 +125,7 @@ def make_moment_recordings(
     temporary.write_text(
         "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
     )
-    temporary.replace(path)
+    replace_path(temporary, path)
     return path
 
 

@@ -24,6 +24,7 @@ from datasets import (
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from ...files.replacing import replace_path
 from ..schema import CaptionedClip, DataError, build_table
 from .captions import write_captions
 from .claims import content_to_json
@@ -168,7 +169,7 @@ def _render(settings: SceneSettings, folder: Path, clips: list[tuple[str, int]],
         # A file gets its final name only when it is complete, even if the process is killed.
         unfinished = path.with_suffix(".part")
         soundfile.write(unfinished, samples, settings.sampling_rate, subtype="PCM_16", format="WAV")
-        unfinished.replace(path)
+        replace_path(unfinished, path)
 
 
 def _table_is_current(folder: Path) -> bool:
@@ -187,7 +188,7 @@ def _write_table(settings: SceneSettings, folder: Path) -> None:
     with _quiet_datasets():
         table.save_to_disk(unfinished)
     shutil.rmtree(folder / _TABLE, ignore_errors=True)
-    unfinished.rename(folder / _TABLE)
+    replace_path(unfinished, folder / _TABLE)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import datasets
 from datasets import Audio, Dataset
 from tqdm.auto import tqdm
 
+from ...files.replacing import replace_path
 from ..schema import CaptionedClip, DataError, build_table
 from ..waveform_cache import cache_root
 from .clip_listing import ID_COLUMNS
@@ -145,7 +146,7 @@ def _sound_file(audio: Any, place: Path, identifier: str, where: str) -> Path:
         fresh = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
             fresh.write_bytes(content)
-            fresh.replace(target)
+            replace_path(fresh, target)
         except OSError as error:
             raise DataError(f"{target}: cannot write the file ({error.strerror}).") from error
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
+from ...files.replacing import replace_path
 from ..schema import DataError
 
 _END, _END64, _LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -203,7 +204,7 @@ def _unpack(parts: _Parts, member: _Member, place: Path) -> None:
                 file.write(piece)
         if crc != member.crc or size != member.size:
             raise DataError(f"{where}: wrong checksum; the archive is corrupt.")
-        fresh.replace(place)
+        replace_path(fresh, place)
     except zlib.error as error:
         raise DataError(f"{where}: cannot unpack the file ({error}).") from error
     finally:

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from ... import __version__
 from ...encoders import AudioTextEncoder, EncoderError
 from ...files.json_files import read_json, write_json
+from ...files.replacing import replace_path
 from ...files.saved_directories import recover_directory, replace_directory
 from ..similarities import Similarities, SimilarityError
 
@@ -148,7 +149,7 @@ class KeptResults:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         save_file(tensors, temporary)
-        temporary.replace(path)
+        replace_path(temporary, path)
 
     def _of(self, key: str) -> Path:
         return self.directory / key[:32]

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ...files.replacing import replace_path
+
 _STYLE = """
 :root { color-scheme: light; }
 body { margin: 0 auto; max-width: 1200px; padding: 1rem; font: 15px/1.45 system-ui, sans-serif; color: #1f2933; }
@@ -98,7 +100,7 @@ def write_picture_page(out: Path, title: str, parts: Sequence[Part], *, script: 
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(fresh, 0o666 & ~mask)
-        os.replace(fresh, out)
+        replace_path(Path(fresh), out)
     except BaseException:
         Path(fresh).unlink(missing_ok=True)
         raise

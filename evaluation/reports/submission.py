@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from ...files.replacing import replace_path
 from ..similarities import Similarities
 
 RANKED = 16
@@ -52,7 +53,7 @@ def write_submission(
         for query in queries:
             order = np.argsort(-similarities.scores[query], kind="stable")[:count]
             writer.writerow([similarities.queries[query], *(names[place] for place in order)])
-    temporary.replace(path)
+    replace_path(temporary, path)
 
 
 __all__ = ["write_submission"]

@@ -99,5 +99,5 @@ def test_other_clips_or_another_order_are_refused():
     with pytest.raises(SimilarityError, match=r"differ, for example in 'set/test/new\.wav'"):
         weighted_sum([planted, other], [1, 1], "sum")
     captions = replace(planted, queries=["other", *planted.queries[1:]])
-    with pytest.raises(SimilarityError, match="of 36 captions"):
+    with pytest.raises(SimilarityError, match="has 36 captions"):
         weighted_sum([planted, captions], [1, 1], "sum")

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...evaluation.protocol import TEXT_TO_AUDIO
 from ...files.json_files import read_json, write_json
+from ...files.replacing import replace_path
 from .chain_recipe import Chain
 from .plan import Step
 
@@ -31,7 +32,7 @@ def write_results(chain: Chain, evaluated: Sequence[tuple[Step, bool]], out: Pat
     path = out / "results.md"
     temporary = path.with_name(".results.md")
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_path(temporary, path)
     return lines
 
 

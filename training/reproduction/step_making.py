@@ -18,6 +18,7 @@ from ...evaluation.relevance import match_relevance, read_relevance
 from ...evaluation.reports.submission import write_submission
 from ...evaluation.similarities import Similarities, compute_similarities, weighted_sum
 from ...files.json_files import write_json
+from ...files.replacing import replace_path
 from ..models.model_files import model_files_fingerprint
 from ..runs.recipe_running import run_recipe
 from ..teachers.teacher_bank import load_teacher, write_teacher_bank
@@ -70,7 +71,7 @@ def remove_run(run: Run, place: Workplace) -> None:
     gone = directory.with_name(f".outdated_{run.name}")
     shutil.rmtree(gone, ignore_errors=True)
     if directory.exists():
-        directory.rename(gone)
+        replace_path(directory, gone)
         shutil.rmtree(gone)
 
 

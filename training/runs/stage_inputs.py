@@ -19,6 +19,7 @@ from ...data.columns import arrow_column, values_of
 from ...data.mixing import WEIGHT_COLUMN
 from ...data.schema import AUDIO_FEATURE, unique_clips
 from ...files.content_digests import ContentDigests
+from ...files.replacing import replace_path
 from ...files.saved_directories import read_json, write_json
 from ..clusters.caption_clusters import LABELS
 from ..models.model_files import model_files_fingerprint
@@ -167,7 +168,7 @@ def record_inputs(stage_dir: Path, inputs: Inputs, sounds: Mapping[str, pa.Table
     ]
     fresh = stage_dir / f".{SOUNDS}.{os.getpid()}"
     parquet.write_table(pa.concat_tables(tables), fresh)
-    fresh.replace(stage_dir / SOUNDS)
+    replace_path(fresh, stage_dir / SOUNDS)
     # Last: without it nothing is recorded.
     write_json(stage_dir / INPUTS, inputs)
 

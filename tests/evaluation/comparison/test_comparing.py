@@ -219,7 +219,7 @@ def test_saved_similarities_stand_for_a_model_and_must_be_of_these_rows(compare,
     saved = named(report, str(tmp_path / "saved"))
     assert saved["kind"] == "similarities" and saved["num_parameters"] is None
     assert saved["single"]["text_to_audio"]["difference"]["mAP@16"] == {"value": 0, "low": 0, "high": 0}
-    assert "sounds test is of 24 clips, some of 19" in named(report, str(tmp_path / "some"))["error"]
+    assert "sounds test has 24 clips, some has 19" in named(report, str(tmp_path / "some"))["error"]
     assert "the same clips in another order" in named(report, str(tmp_path / "swapped"))["error"]
 
 
