@@ -717,3 +717,15 @@ def test_no_file_names_a_developers_machine():
 def test_a_machine_path_is_seen(folder):
     assert len(machine_paths("a.md", f"see {folder}/sounds/a.wav")) == 1
     assert machine_paths("a.md", "see runs/demo and network/a") == []
+
+
+# -------------------------------------------------------------------------------------- workflows
+
+
+def test_the_workflow_runs_the_tests_of_make_test():
+    """On macOS and Windows pytest is called without make, with the same marks."""
+    marks = re.compile(r'pytest .*-m "([^"]+)"')
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    made = re.search(r"^test:.*?\n(.*?)\n\n", makefile, re.M | re.S)[1]
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert marks.findall(workflow) == marks.findall(made) != []
