@@ -45,7 +45,7 @@ def ask_running_engine(
         Its answer, whose notes are printed; None if the command has to open the index itself.
 
     Raises:
-        SearchError: if the query cannot be asked.
+        SearchError: if the query is invalid.
     """
     if unless:
         return None

@@ -154,13 +154,13 @@ def why_none(
     sounds: "SoundIndex", filters: Mapping[str, Any], min_score: float | None, ask: "Callable[..., list[Hit]]"
 ) -> list[str]:
     """
-    Why a query has no results, one sentence each.
+    Reasons why a query has no results, one sentence each.
 
     Args:
         sounds: the index.
         filters: filters of the query.
         min_score: minimum score of the query, or None.
-        ask: asks it again, with other values of ``top`` and ``min_score``.
+        ask: repeats the query with other values of ``top`` and ``min_score``.
     """
     from ..search.engine.resident_index import why_none as find_why
 

@@ -1,4 +1,4 @@
-"""Retrieval metrics and the evaluation protocol. Imported when first used: torch takes its time."""
+"""Retrieval metrics and the evaluation protocol. Names are imported when first used, since importing torch is slow."""
 
 from typing import Any
 

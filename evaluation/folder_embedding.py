@@ -1,4 +1,4 @@
-"""The vectors of all sounds of a folder as one Parquet file."""
+"""Writes the vectors of all sounds of a folder to one Parquet file."""
 
 import json
 from collections.abc import Mapping, Sequence

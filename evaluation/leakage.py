@@ -1,4 +1,4 @@
-"""Whether a test split's recordings were trained on: by Freesound id, by file, by content."""
+"""Finds recordings of a test split in the training data: by Freesound id, by file, by content."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from ..data.schema import unique_clips
 
 
 class Leak(NamedTuple):
-    """A test clip that training has seen: its id, the training clip's, and what they share."""
+    """A test clip that was used in training: its id, the training clip's id, and the match."""
 
     test_clip: str
     training_clip: str
@@ -20,15 +20,15 @@ class Leak(NamedTuple):
 
 def find_leaks(train: Dataset, test: Dataset) -> list[Leak]:
     """
-    Test clips that are in the training table too.
+    Finds test clips that are also in the training table.
 
     Two clips are the same recording if they have the same ``freesound_id`` (where both have one), are in the
     same file, or are in files with equal bytes. File names are ignored: Clotho uses one name in two
     splits for different recordings.
 
     Args:
-        train: what was trained on.
-        test: what is evaluated.
+        train: the training table.
+        test: the test table.
 
     Returns:
         One entry for each leaked test clip, in the test table's order, with the first reason above that applies.

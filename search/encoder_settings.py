@@ -21,10 +21,10 @@ class EncoderSettings:
     Attributes:
         window_seconds: length of a window.
         precision: "float32", "bfloat16" ("bf16"), "float16" or "int8".
-        truncate_dim: how many first dimensions of the vectors are kept.
-        frames: "float16" or "int8" keeps a vector a second beside the windows; no setting of the encoder itself.
-        engine: what computes float32 on a CPU: "torch", "packed", "onnx" or "auto". All of them make the same
-            vectors to 1e-5: an index made by one may be asked and continued by another.
+        truncate_dim: number of leading dimensions of the vectors to keep.
+        frames: "float16" or "int8" also stores one vector per second; not a setting of the encoder itself.
+        engine: engine for float32 on a CPU: "torch", "packed", "onnx" or "auto". All of them give the same
+            vectors to 1e-5, so an index may be queried and updated with another one.
     """
 
     window_seconds: float | None = None
@@ -62,7 +62,7 @@ class EncoderSettings:
 
     def completed_by(self, directory: str | os.PathLike[str], record: Mapping[str, Any]) -> "EncoderSettings":
         """
-        The settings of an index, if those that are given are its own; with the engine that is given.
+        Checks the given settings against those of an index; returns the index's settings with the given engine.
 
         Args:
             directory: directory of the index, for messages.
@@ -103,7 +103,7 @@ def remote_code_option(
     The index does not record the user's permission: it must be given each time.
 
     Raises:
-        SearchError: if the index was made with such code, and it is not trusted now.
+        SearchError: if the index was made with such code, and permission is not given now.
     """
     if not record["settings"]["remote_code"]:
         return {}

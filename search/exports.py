@@ -1,4 +1,4 @@
-"""An index, or answers, as files of other programs."""
+"""Exports an index or results to files for other programs."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
 
     Raises:
         SearchError: for another extension, a folder that is not empty, one for a file that does not exist, or results
-            that the format cannot hold.
+            that the format cannot represent.
     """
     kind = out.suffix.lower()
     if kind and not out.parent.is_dir():
@@ -77,7 +77,7 @@ def export_index(out: Path, store: Store) -> None:
     and ``vector``. In a ``.csv``, texts that a spreadsheet would take for formulas begin with an apostrophe.
 
     Raises:
-        SearchError: for another ending, or a folder that is there and not empty.
+        SearchError: for another extension, or a folder that is not empty.
     """
     kind = out.suffix.lower()
     if kind == ".parquet":

@@ -1,4 +1,4 @@
-"""A map of a library: near each other what sounds alike, coloured by cluster, to hover and play."""
+"""A map of a library: similar sounds are close to each other, coloured by cluster; points play on click."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ def make_library_map(
     Args:
         index: index of sounds.
         min_cluster_size: smallest group of files; if not given, a hundredth of them, at least 5.
-        limit: files at most; of more, so many are drawn by the seed.
+        limit: maximum number of files; from more, a sample is drawn with the seed.
         seed: seed of drawing and of UMAP: the same index gives the same map.
 
     Raises:
@@ -105,10 +105,10 @@ def make_library_map(
 
 def write_library_map(out: Path, found: LibraryMap, title: str) -> None:
     """
-    Writes the map as one HTML file; it plays the files from where they are, nothing is copied into it.
+    Writes the map as one HTML file, which plays the original files and contains no copies.
 
     Args:
-        out: where, ending in ``.html``.
+        out: path that ends in ``.html``.
         found: the map.
         title: title of the page.
 

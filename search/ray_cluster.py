@@ -1,4 +1,4 @@
-"""The same index on several machines: Ray embeds, builds the approximate index and asks it; Lance has the table."""
+"""An index on several machines: Ray embeds, builds and queries the approximate index; Lance stores the table."""
 
 import json
 import logging
@@ -38,8 +38,8 @@ class RayCluster:
     An [`Engine`] on a Ray cluster.
 
     Every node has this package, the model and the sounds under the same paths, and reaches the index under the same
-    path or URI (with the credentials of an object store in its own environment). One process, that which this runs
-    in, writes.
+    path or URI (with the credentials of an object store in its own environment). Only the process in which this runs
+    writes.
 
     Args:
         address: ``host:port`` of the cluster's head, or ``auto`` for the one this machine belongs to.
@@ -86,7 +86,7 @@ class RayCluster:
         Args:
             paths: absolute, the same on every node.
             model: directory or Hub id, likewise.
-            fingerprint: what its weights and front end have to have.
+            fingerprint: expected fingerprint of the model.
             hop_seconds: between windows.
             clip_vector: vector of whole files; see [`embed_recording`].
             options: options of [`load_encoder`].

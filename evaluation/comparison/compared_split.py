@@ -1,4 +1,4 @@
-"""The split that systems are compared on: its rows, what recognises it, and which of its clips can be read."""
+"""The split for a comparison: its rows, its digest, and its unreadable clips."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from ..similarities import Similarities, SimilarityError
 @dataclass(frozen=True, eq=False)
 class ComparedSplit:
     """
-    A split with what every system's similarities must be of.
+    A split; every system's similarities must belong to its rows.
 
     Attributes:
         table: its rows; clips that cannot be read are skipped.
@@ -55,7 +55,7 @@ class ComparedSplit:
 
     @property
     def relevance_digest(self) -> str:
-        """Of the multiple annotations, 64 hexadecimal digits."""
+        """Digest of the multiple annotations, 64 hexadecimal digits."""
         relevant = None
         if self.relevant is not None:
             relevant = [[query, list(map(int, self.relevant[query]))] for query in sorted(self.relevant)]
@@ -95,7 +95,7 @@ def digest_of_split(table: Dataset, *, progress: bool = False) -> str:
     """
     Identifies a split in any directory: ids, captions, offsets within files, and the files' contents.
 
-    A file that cannot be read counts with the reason.
+    For an unreadable file the reason is part of the digest.
 
     Args:
         table: table of the schema.

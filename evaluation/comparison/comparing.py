@@ -1,4 +1,4 @@
-"""Compares systems on one split: each is evaluated or taken from what is kept, then all are set side by side."""
+"""Compares systems on one split: evaluates each or reuses stored results, and builds one report."""
 
 import gc
 import logging
@@ -40,11 +40,11 @@ class ComparisonOptions:
     Settings of a comparison.
 
     Attributes:
-        reference: what differences are taken from: ``first``, ``best`` (by the ranking metric) or a system's name.
+        reference: the system for differences: ``first``, ``best`` (by the ranking metric) or a system's name.
         resamples: number of resamples of the bootstrap.
         seed: seed of the bootstrap.
         batch_size: windows, or captions, at a time.
-        speed_clips: clips that the speed is measured on; 0 measures none.
+        speed_clips: number of clips for measuring speed; 0 does not measure it.
         progress: show progress bars.
     """
 
@@ -83,12 +83,12 @@ def prepare_split(
     table: Dataset, cache_dir: str | os.PathLike[str], *, fresh: bool = False, progress: bool = False
 ) -> tuple[ComparedSplit, KeptResults]:
     """
-    Reads a split's files once: what recognises it, and which clips cannot be read; those are skipped.
+    Reads a split's files once, for its digest and its unreadable clips, which are skipped.
 
     Args:
         table: one split of the schema.
-        cache_dir: where results are kept.
-        fresh: take nothing that is kept.
+        cache_dir: directory of stored results.
+        fresh: ignore stored results.
         progress: show progress bars.
 
     Raises:
@@ -118,18 +118,18 @@ def compare_systems(
     announce: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """
-    Evaluates every system on one split and sets them side by side.
+    Evaluates every system on one split and compares them.
 
     If a system fails, the error is reported in its row and the others continue. Models are loaded one after another.
     Stored values are used if the model under the name has the same fingerprint now; its speed is measured in this call.
 
     Args:
         systems: at least one, with different names.
-        split: what they are compared on.
-        kept: where similarities and figures of finished systems are kept.
+        split: the split.
+        kept: stored similarities and figures of finished systems.
         options: see [`ComparisonOptions`].
-        load: from a model's location to its encoder.
-        announce: is given one line a system, as it begins and ends.
+        load: loads the encoder for a model's location.
+        announce: called with one line when a system starts and ends.
 
     Returns:
         A mapping of numbers, texts and lists that can be written as JSON (docs/evaluation.md).

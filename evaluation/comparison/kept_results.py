@@ -64,7 +64,7 @@ class KeptResults:
     A damaged file is treated as missing, with a warning.
 
     Args:
-        directory: of all comparisons; made when something is first kept.
+        directory: directory of all comparisons; created with the first result.
         split_digest: see [`digest_of_split`].
         fresh: ignore saved results; new results replace them.
     """
@@ -76,7 +76,7 @@ class KeptResults:
         self._own: set[Path] = set()
 
     def unreadable(self) -> list[tuple[str, str]] | None:
-        """(clip id, reason) of the split's clips that cannot be read; None if that is not known yet."""
+        """(clip id, reason) of the split's unreadable clips; None if unknown."""
         try:
             info = None if self._fresh else read_json(self.directory / INFO)
             if not info or (info["format"], info["version"]) != (FORMAT, VERSION):
@@ -110,7 +110,7 @@ class KeptResults:
         return replace(kept, name=name, origin={**kept.origin, "model": name})
 
     def keep_similarities(self, key: str | None, similarities: Similarities) -> None:
-        """Keeps similarities in one swap; those without a key are not kept."""
+        """Stores similarities atomically; those without a key are not stored."""
         if key is None:
             return
         path = self._of(key) / SIMILARITIES
@@ -137,7 +137,7 @@ class KeptResults:
         return values
 
     def keep_values(self, key: str | None, relevance_digest: str, values: Values) -> None:
-        """Keeps a system's values; of a system without a key none are kept."""
+        """Stores a system's values, unless it has no key."""
         if key is None:
             return
         names = ((kind, part, metric) for (kind, part), metrics in values.items() for metric in metrics)

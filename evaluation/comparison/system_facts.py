@@ -18,7 +18,7 @@ SENTENCES_TIMED = 25
 @dataclass(frozen=True)
 class SystemFacts:
     """
-    Facts about a system; None where unknown.
+    Facts about a system; None means unknown.
 
     Attributes:
         fingerprint: fingerprint of the model.
@@ -26,8 +26,8 @@ class SystemFacts:
         num_parameters: number of weights that embeddings depend on; for an ensemble the sum over its members.
         license: as the model's card names it; for an ensemble those of all members, comma separated.
         precision: precision of the weights.
-        window_seconds: length of the windows that a sound is heard through; None also where members differ.
-        embedding_dim: width of the vectors; of an ensemble of all members' together.
+        window_seconds: length of windows; None also if members differ.
+        embedding_dim: width of the vectors; for an ensemble the sum over members.
         clips_per_second: whole clips from file to vector.
         query_milliseconds: one sentence to its vector.
     """
@@ -73,8 +73,8 @@ def facts_of_ensemble(members: Sequence[SystemFacts]) -> SystemFacts:
     """
     Facts of an ensemble that runs its members one after another.
 
-    Numbers of parameters, widths and query times add up; clips a second add up as times a clip. What a member does
-    not know, the ensemble does not know either.
+    Numbers of parameters, widths, query times and times per clip add up. If a value of a member is unknown,
+    the ensemble's value is unknown.
     """
 
     def total(name: str) -> Any:
@@ -118,7 +118,7 @@ def with_speed(
     Args:
         facts: facts about the encoder.
         encoder: loaded.
-        clips: that can be read; none measures nothing.
+        clips: readable clips; empty measures nothing.
         sentences: distinct ones.
         batch_size: windows at a time.
     """

@@ -12,7 +12,7 @@ REFERENCES = ("first", "best")
 
 
 class ComparisonError(ValueError):
-    """A comparison that cannot be made as asked for; the message names the argument at fault."""
+    """An invalid comparison; the message names the argument at fault."""
 
 
 @dataclass(frozen=True)

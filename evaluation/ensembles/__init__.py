@@ -1,1 +1,1 @@
-"""Several encoders used as one: ensemble files, and weights found on a validation split."""
+"""Ensembles of encoders: ensemble files, and weights found on a validation split."""

@@ -45,7 +45,7 @@ class Ensemble:
 
     Attributes:
         members: at least one with a weight above 0.
-        how: method, split, values on validation and test, for the record.
+        how: method, split and values, for the record.
     """
 
     members: tuple[Member, ...]
@@ -108,7 +108,7 @@ class Ensemble:
 
     @property
     def used(self) -> list[Member]:
-        """Members whose weight is above 0: the others need not be loaded."""
+        """Members with a weight above 0; the others are not loaded."""
         return [member for member in self.members if member.weight > 0]
 
     def similarities(
@@ -176,11 +176,11 @@ def member_similarities(
     load: Callable[[str], AudioTextEncoder] = load_encoder,
 ) -> Similarities:
     """
-    A member's similarities on one split: read if they are saved ones, else computed with the encoder that ``load``
-    makes of the model's place.
+    A member's similarities on one split: read if they are saved, otherwise computed with the encoder that ``load``
+    returns for the model.
 
     Raises:
-        SimilarityError: if saved ones are not of this table's rows.
+        SimilarityError: if saved ones do not belong to this table's rows.
         ValueError: if there is no such model.
     """
     if Similarities.is_one(model):

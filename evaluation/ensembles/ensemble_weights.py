@@ -52,11 +52,11 @@ def grid_search(
     description: str = "weights",
 ) -> tuple[list[float], float]:
     """
-    The weights of a grid on the simplex under which the weighted sum of similarities ranks best.
+    The weights from a grid on the simplex that give the best ranking by the weighted sum of similarities.
 
     Args:
         scores: scores of each member, ``(queries, clips)``.
-        relevant: right clips of each query.
+        relevant: relevant clips of each query.
         parts: the grid's step is ``1 / parts``; the report's weights fit 20.
         metric: R@1, R@5, R@10, mAP@10 or mAP@16.
         progress: show a progress bar.
@@ -102,8 +102,8 @@ def two_level_search(
 
     Args:
         scores: by (system, tower) the similarities, ``(queries, clips)``.
-        relevant: right clips of each query.
-        inner: ``"system"`` or ``"tower"``: what is weighed first.
+        relevant: relevant clips of each query.
+        inner: ``"system"`` or ``"tower"``: the first level.
         parts, metric, progress: as [`grid_search`] takes them.
 
     Returns:
@@ -146,7 +146,7 @@ def convex_weights(
 
     Args:
         scores: scores of each member, ``(queries, clips)``.
-        relevant: right clips of each query.
+        relevant: relevant clips of each query.
         temperature: above 0.
         rounds: steps at most.
     """

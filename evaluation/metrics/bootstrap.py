@@ -22,8 +22,8 @@ def bootstrap_means(
     """
     Means over queries with 95 % percentile intervals (Efron, 1979): queries are drawn with replacement.
 
-    All metrics share the draws. Clips are not drawn: the intervals show how far another set of queries of the
-    same kind would move the figures, not another library of clips.
+    All metrics share the draws. Clips are not resampled: the intervals show the variation between sets of similar
+    queries, not between libraries of clips.
 
     Args:
         values: by metric the value of every query, ``(queries,)``, finite.

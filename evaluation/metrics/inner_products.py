@@ -1,4 +1,4 @@
-"""A similarity matrix kept as the vectors it comes from: 100,000 x 100,000 scores would take 40 GB."""
+"""A similarity matrix stored as vectors, since 100,000 x 100,000 scores would need 40 GB."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ class InnerProducts:
     The matrix ``row_vectors @ column_vectors.T``, of which only requested parts are computed.
 
     It has an array's ``shape`` and ``T``; a number as index gives that row's scores, a list the matrix of those
-    rows; ``np.asarray`` makes all of it.
+    rows; ``np.asarray`` computes the whole matrix.
 
     Args:
         row_vectors: float32 ``(rows, width)``.
         column_vectors: float32 ``(columns, width)``.
 
     Raises:
-        ValueError: if they are not of one width.
+        ValueError: if their widths differ.
     """
 
     def __init__(self, row_vectors: np.ndarray, column_vectors: np.ndarray):
@@ -80,7 +80,7 @@ def ranks_of(scores: Scores, relevant: Sequence[Sequence[int]]) -> RelevantRanks
 
 def weighted_inner_products(members: Sequence[InnerProducts], weights: Sequence[float]) -> InnerProducts:
     """
-    The weighted sum of matrices of one shape: vectors scaled by the square roots of the weights, joined.
+    The weighted sum of matrices of one shape, as concatenated vectors scaled by the square roots of the weights.
 
     Args:
         members: members with the same rows and columns, each of any width.

@@ -1,15 +1,15 @@
 """Full-set retrieval metrics (R@k, mAP@k) with any number of relevant items per query.
 
 Every query is ranked against every item. A similarity matrix of all queries with all items never exists:
-scores are made tile by tile and only the ranks of the relevant items are kept.
+scores are computed in tiles, and only the ranks of the relevant items are kept.
 
 **Score.** The inner product of the embeddings as given; unit vectors make it the cosine similarity.
 
-**Order and ties.** Items are ranked by falling score; of equal scores the lower item index ranks first.
+**Order and ties.** Items are ranked by decreasing score; of equal scores the lower item index ranks first.
 
 **Exact scores.** A floating-point matrix product may give two identical items scores that differ in the last
 bit, depending on their position in the matrix and on the shape of the product, so ties and near-ties would
-hang on the chunk size, the library and the device. Embeddings are therefore rounded to integers of at most
+depend on the chunk size, the library and the device. Embeddings are therefore rounded to integers of at most
 26 bits of norm (a grid of 1.5e-8 for unit vectors, finer than the error of a float32 product). By
 Cauchy-Schwarz every partial sum of an inner product then stays below 2**53, and float64 represents it without
 rounding: a score is the same number on any device and in any order of summation, and so
@@ -67,7 +67,7 @@ def retrieval_metrics(
         item_embeds: ``(items, width)``, likewise. Scoring runs on the device of the query embeddings.
         relevant: for every query the indices of its relevant items, in any order, at least one.
         recall_at: the k of R@k. map_at: the k of mAP@k.
-        max_similarities: at most so many scores (8 bytes each) exist at once. Changes speed, never results.
+        max_similarities: maximum number of scores (8 bytes each) in memory. Affects speed, never results.
 
     Returns:
         ``{"R@1": ..., "mAP@10": ..., ...}``, fractions in [0, 1].
@@ -88,7 +88,7 @@ def retrieval_metrics_from_similarities(
     recall_at: Sequence[int] = (1, 5, 10),
     map_at: Sequence[int] = (10, 16),
 ) -> dict[str, float]:
-    """As `retrieval_metrics`, from a ready matrix ``(queries, items)`` of finite numbers, higher is nearer.
+    """As `retrieval_metrics`, for an existing matrix ``(queries, items)`` of finite numbers, higher is nearer.
 
     Scores are compared in their own precision.
     """
@@ -107,7 +107,7 @@ def relevant_ranks(
 ) -> RelevantRanks:
     """The ranks of all relevant items; arguments and errors as in `retrieval_metrics`.
 
-    Besides the scores themselves the work is one comparison for each relevant item with each item.
+    Apart from the scores, the work is one comparison of each relevant item with each item.
     """
     _checked_cutoffs("max_similarities", [max_similarities])
     queries = _checked_matrix("query_embeds", query_embeds, "query", "component")
@@ -144,7 +144,7 @@ def relevant_ranks(
 
 @torch.no_grad()
 def relevant_ranks_from_similarities(similarities: Array, relevant: Sequence[Sequence[int]]) -> RelevantRanks:
-    """The ranks of all relevant items in a ready matrix ``(queries, items)``."""
+    """The ranks of all relevant items in an existing matrix ``(queries, items)``."""
     scores = _checked_matrix("similarities", similarities, "query", "item")
     columns, offsets = _flatten_relevant(relevant, *scores.shape)
     height = max(1, _SLAB // scores.shape[1])

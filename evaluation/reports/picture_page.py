@@ -71,7 +71,7 @@ def write_picture_page(out: Path, title: str, parts: Sequence[Part], *, script: 
     Writes a page, atomically; it includes plotly's program (4.5 MB).
 
     Args:
-        out: where, ending in ``.html``.
+        out: path that ends in ``.html``.
         title: plain text.
         parts: its sections, in their order.
         script: JavaScript that runs once all pictures are drawn.

@@ -1,4 +1,4 @@
-"""The JSON API, version 1, over HTTP: routes for any ASGI application, and what they refuse."""
+"""The JSON API, version 1, over HTTP: routes for any ASGI application, and their access rules."""
 
 import hmac
 import json
@@ -67,8 +67,8 @@ def api_routes(index: ResidentIndex, token: str) -> list[BaseRoute]:
     web sites.
 
     Args:
-        index: that is asked.
-        token: who sends it may ask about any file that this user can read.
+        index: the index that answers.
+        token: requests with it may ask about any file that this user can read.
     """
     return [Mount(MOUNTED_AT, app=LimitedBody(make_api(index, token), MOST_BYTES))]
 

@@ -22,7 +22,7 @@ LABELS = Field(
 
 
 class Request(BaseModel):
-    """A field that there is not is refused: it may be a filter with a typing error."""
+    """Unknown fields are errors, since they may be misspelt filters."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,7 +73,7 @@ class SearchAddress(SearchRequest):
 
 
 class SimilarRequest(FilteredRequest):
-    """Find the sounds that are most similar to a recording, or to a part of it; itself is skipped."""
+    """Find the sounds that are most similar to a recording, or to a part of it; the recording itself is skipped."""
 
     path: Path
     start: Seconds = Field(0.0, ge=0, description="Of the part, seconds.")
@@ -128,7 +128,7 @@ class FoundSound(BaseModel):
 
 
 class FoundSounds(BaseModel):
-    """Results, the best first; without any, which filter leaves none and what is near it."""
+    """Results, the best first; if there are none, the filter that excludes all files, and similar values."""
 
     results: list[FoundSound]
     why_empty: list[str] = Field(default_factory=list)

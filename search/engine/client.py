@@ -26,7 +26,7 @@ class EngineAnswer(NamedTuple):
     Attributes:
         hits: results, the best first.
         why_empty: reasons for an empty result, one sentence each.
-        notes: what else is worth knowing, one sentence each.
+        notes: further notes, one sentence each.
     """
 
     hits: list[Hit]
@@ -38,20 +38,20 @@ def ask_engine(
     index: str, kind: str, question: Mapping[str, Any], options: Mapping[str, Any]
 ) -> EngineAnswer | None:
     """
-    Asks the running engine of an index.
+    Sends a query to the running engine of an index.
 
     Args:
         index: directory of the index.
         kind: "search", "similar" or "moments".
-        question: fields of that request; see [`api_models`]. None stands for the default.
+        question: fields of that request; see [`api_models`]. None means the default.
         options: options of the command, from [`engine_options`].
 
     Returns:
-        What the command would find itself. None if it has to look itself: there is
+        The results that the command would find itself. None if it has to search itself: there is
         no engine, it has other options or another version, does not answer, or refuses the token or the index.
 
     Raises:
-        SearchError: if the query cannot be asked.
+        SearchError: if the query is invalid.
     """
     if "://" in index:
         return None
@@ -114,7 +114,7 @@ def _hit(row: Mapping[str, Any]) -> Hit:
 
 
 def absolute(path: str | os.PathLike[str] | None) -> str | None:
-    """A path as an engine takes it, which has another working directory."""
+    """An absolute path for an engine, which has another working directory."""
     return None if path is None else os.path.abspath(path)
 
 

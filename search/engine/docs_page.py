@@ -1,4 +1,4 @@
-"""The API's description as one page that loads nothing: no script, no letters, nothing from elsewhere."""
+"""The API's description as one page without scripts, fonts or other external resources."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A resident engine: the routes that a server takes in, and the registration by which commands find it."""
+"""A resident engine: its routes for a server, and its registration for commands."""
 
 import os
 import threading
@@ -19,12 +19,12 @@ class Engine:
 
     Args:
         open_index: opens the index; called again after the index was rebuilt at the same path.
-        options: what results depend on besides the index; see [`engine_options`].
+        options: settings that affect results besides the index; see [`engine_options`].
         index: the open index, or None.
         mcp: also speak the Model Context Protocol.
 
     Raises:
-        ImportError: if FastAPI is not installed, or MCP is wanted and its package is not.
+        ImportError: if FastAPI is not installed, or ``mcp`` is given and its package is not installed.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Engine:
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
-        """For the application that takes the routes in."""
+        """The lifespan context for the application with these routes."""
         async with AsyncExitStack() as stack:
             for running in self._contexts:
                 await stack.enter_async_context(running())
@@ -65,7 +65,7 @@ class Engine:
         Makes the engine known to the user's commands and loads the model in the background.
 
         Args:
-            url: where the server that has its routes listens.
+            url: address of the server with its routes.
 
         Returns:
             Why commands cannot use it, in one line; empty if they can.
@@ -91,7 +91,7 @@ class Engine:
         return ""
 
     def close(self) -> None:
-        """Commands do not find it from now on."""
+        """Removes the registration, so that commands no longer find it."""
         if self._registration is not None:
             self._registration.close()
 

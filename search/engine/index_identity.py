@@ -1,4 +1,4 @@
-"""Whether two programs mean the same index, without opening it."""
+"""A digest by which two programs recognise the same index without opening it."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ SETTING_PLACES = ("revision",)
 
 def index_identity(directory: str | os.PathLike[str]) -> str | None:
     """
-    A digest of how an index is made (fingerprint, precision, window, width, settings) and of which table it has.
+    A digest of an index's settings (fingerprint, precision, window, width and others) and of its table's identity.
 
-    It changes if the index is rebuilt in the same place, and not as files come and go: an engine looks for those
-    at every query.
+    It changes if the index is rebuilt at the same path, but not when files are added or removed: an engine checks
+    for those at every query.
 
     Args:
         directory: directory of an index, on a disk.

@@ -40,7 +40,7 @@ def mcp_parts(
     Its tools can access only files of the index.
 
     Args:
-        index: that is asked.
+        index: the index that answers.
 
     Raises:
         ImportError: if the package `mcp` is not installed.

@@ -31,11 +31,11 @@ class EngineAddress:
     Address and token that commands need to query an engine.
 
     Attributes:
-        host, port: where it listens.
+        host, port: address of the server.
         pid: id of its process.
         token: lets the user's own programs ask about any file that the user can read.
         index: directory of the index, links resolved.
-        options: what its results depend on besides the index; see [`engine_options`].
+        options: settings that affect results besides the index; see [`engine_options`].
         version: version of auricle.
     """
 
@@ -52,7 +52,7 @@ def engine_options(
     *, text_tower: str | os.PathLike[str] | None, template: str | None, trust_remote_code: bool
 ) -> dict[str, Any]:
     """
-    What answers of an index depend on besides its contents, so that an engine and a command can be compared.
+    Settings that affect results besides the index's contents, so that an engine and a command can be compared.
 
     Args:
         text_tower: directory of an exported text tower, or None.
@@ -86,14 +86,14 @@ class EngineRegistration:
     """
     Makes an engine known to the commands of its user, until [`close`] or the end of the process.
 
-    The lock says that the engine lives: the system releases it however the process ends. Of two engines of one
+    A held lock shows that the engine runs, since the system releases it when the process ends. Of two engines of one
     index, the first one keeps its port file; the second one serves its page and its API, and commands do not use it.
 
     Args:
         index: directory of the index.
 
     Raises:
-        SearchError: if another engine of this index is known already, the folder is open to others or cannot be
+        SearchError: if another engine of this index is registered, the folder is accessible to others or cannot be
             written; the message says which.
     """
 
@@ -123,7 +123,7 @@ class EngineRegistration:
 
     def publish(self, address: EngineAddress) -> None:
         """
-        Writes the port file whole, mode 0600.
+        Writes the port file atomically, with mode 0600.
 
         Raises:
             SearchError: if it cannot be written.
@@ -140,7 +140,7 @@ class EngineRegistration:
             ) from error
 
     def close(self) -> None:
-        """Takes the port file away and releases the lock."""
+        """Removes the port file and releases the lock."""
         if self._lock >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._lock)

@@ -1,4 +1,4 @@
-"""An index that stays open: requests of the API in, results out, for any number of threads."""
+"""An index that stays open and answers requests of the API; thread-safe."""
 
 import os
 import threading
@@ -26,11 +26,11 @@ LABELS: Mapping[str, Mapping[str, str]] = {
 
 
 class IndexChangedError(SearchError):
-    """The index that a program asks is another one than the engine has."""
+    """The request is for another index than the engine's."""
 
 
 class FileNotAllowedError(SearchError):
-    """A program without the token asks about a file that is not in the index."""
+    """A request without the token is about a file that is not in the index."""
 
 
 class NotAnsweringError(SearchError):
@@ -43,7 +43,7 @@ class ResidentIndex:
 
     Args:
         open_index: opens it.
-        index: it, opened, if it is.
+        index: the open index, or None.
     """
 
     def __init__(self, open_index: Callable[[], SoundIndex], index: SoundIndex | None = None):
@@ -53,7 +53,7 @@ class ResidentIndex:
         self._state: tuple | None = None
 
     def identity(self) -> str | None:
-        """Of the index as it is on the disk now; see [`index_identity`]."""
+        """Identity of the index that is on disk now; see [`index_identity`]."""
         directory = self._index.directory
         return None if "://" in os.fspath(directory) else index_identity(directory)
 
@@ -62,11 +62,11 @@ class ResidentIndex:
         The index.
 
         Args:
-            wanted: the identity that the asking program expects. The contents are then read again if they have
-                changed; otherwise an index that is being written is read again from time to time only.
+            wanted: the identity that the client expects. The contents are then read again if they have
+                changed; without it, an index that is being written is only read again from time to time.
 
         Raises:
-            IndexChangedError: if it is another one.
+            IndexChangedError: if the identity differs.
             NotAnsweringError: if it is missing or damaged.
         """
         with self._lock:
@@ -109,7 +109,7 @@ class ResidentIndex:
             Fields of `FoundSounds`.
 
         Raises:
-            SearchError: if it cannot be asked, or the index cannot answer.
+            SearchError: if the query is invalid, or the index cannot answer.
         """
         index = self._answering(wanted)
         filters, how = request.filters(), {"negative": request.negative, "names": request.names}
@@ -191,14 +191,14 @@ def why_none(
     labels: Literal["fields", "options"] = "options",
 ) -> list[str]:
     """
-    Why a query has no results, one sentence each.
+    Reasons why a query has no results, one sentence each.
 
     Args:
         index: that was asked.
         filters: filters of the query.
         min_score: minimum score of the query, or None.
-        ask: asks it again, with other values of ``top`` and ``min_score``.
-        labels: how filters are called.
+        ask: repeats the query with other values of ``top`` and ``min_score``.
+        labels: names of filters for the user.
     """
     names = LABELS[labels]
     told = index.why_empty(names=names, **filters)

@@ -20,10 +20,10 @@ class EngineServer:
     Serves an engine in a thread, until [`close`].
 
     Args:
-        engine: that is served.
+        engine: the engine.
         host: address to listen at.
         port: None takes the first free one from 7860 on.
-        middleware: checks who may ask; in front of all routes.
+        middleware: access checks before all routes.
 
     Raises:
         SearchError: if it cannot listen there.
@@ -59,7 +59,7 @@ class EngineServer:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Ends it; requests in progress have a few seconds."""
+        """Stops the server; requests in progress have a few seconds."""
         self._server.should_exit = True
         self._thread.join(timeout=5)
         self._socket.close()

@@ -25,7 +25,7 @@ class LinearScorer:
     Attributes:
         direction: unit vector, ``(width,)``; windows closest to it by cosine score highest.
         scale, offset: the raw score is ``scale * cosine + offset``.
-        boundary: raw score at which it is least sure.
+        boundary: raw score of maximum uncertainty.
         method: "question", "rocchio" or "probe".
     """
 
@@ -68,7 +68,7 @@ def rocchio(query: np.ndarray | None, vectors: np.ndarray, fits: np.ndarray) -> 
         fits: whether each mark fits, ``(marks,)`` bool.
 
     Returns:
-        ``(width,)`` float32; zeros if there is nothing to go by.
+        ``(width,)`` float32; zeros without a query and marks.
     """
     moved = np.zeros(vectors.shape[1], dtype=np.float64)
     if query is not None:
@@ -87,8 +87,8 @@ def midpoint(scores: np.ndarray, fits: np.ndarray, background: np.ndarray) -> fl
     Args:
         scores: scores of marked windows, ``(marks,)``.
         fits: ``(marks,)`` bool.
-        background: scores of random windows, which stand for what does not fit where nothing is marked so, and the
-            highest of them for what fits likewise.
+        background: scores of random windows, used as negatives if none are marked; the
+            highest of them are used as positives if none are marked.
     """
     best = float(background.max()) if len(background) else 1.0
     rest = float(background.mean()) if len(background) else 0.0
@@ -111,7 +111,7 @@ def fit_probe(
     weak_weight: float = WEAK_WEIGHT,
 ) -> LinearScorer:
     """
-    Logistic regression with an L2 penalty; marks weigh 1, random windows are negatives of little weight.
+    Logistic regression with an L2 penalty; marks have weight 1, random windows are negatives of small weight.
 
     It minimises ``sum(weight * log(1 + exp(-sign * (w x + b)))) + |w|^2 / (2 C)`` by L-BFGS from zero: no randomness.
 
@@ -145,7 +145,7 @@ def fit_scorer(
     query: np.ndarray | None, vectors: np.ndarray, fits: np.ndarray, weak: np.ndarray
 ) -> LinearScorer:
     """
-    The classifier that goes with the number of marks.
+    The classifier for a number of marks.
 
     Without marks it is the query; from the first mark on Rocchio's moved query; with `PROBE_MARKS` marks, of
     which `PROBE_FITS` fit, a linear probe if anything, marked or random, does not fit.

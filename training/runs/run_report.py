@@ -199,7 +199,7 @@ def write_run_report(out: Path, run: RunPicture) -> None:
     Writes a run's pictures as one HTML file.
 
     Args:
-        out: where, ending in ``.html``.
+        out: path that ends in ``.html``.
         run: as [`read_run`] gives it.
 
     Raises:
