@@ -66,7 +66,7 @@ def push(
     """
     Publish a finished run, or a converted or otherwise saved model, on the Hub.
 
-    One commit holds the model, processor, code, recipe, log, evaluation and model card. It contains no optimizer
+    One commit contains the model, processor, code, recipe, log, evaluation and model card. It contains no optimizer
     state, cache, audio, token or local path. If a push fails, the repository does not change, and you can run
     the command again. The card of a model directory names the publisher's file it was converted from, its
     license, and that it was not trained here; for models that were not converted it states that the origin is not

@@ -81,7 +81,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def _show_bars(shown: bool) -> None:
-    """Switches the bars of transformers, which would switch those of downloads as well."""
+    """Switches the bars of transformers without switching those of downloads."""
     downloads = not are_progress_bars_disabled()
     with warnings.catch_warnings():
         # huggingface_hub warns if an environment variable fixes its bars.

@@ -7,7 +7,7 @@ from pathlib import Path
 from .interface import EncoderError
 from .onnx_towers import RECORD_FILE
 
-# What says what a repository holds: small files, fetched before any weights.
+# Configuration files of a repository, fetched before any weights.
 DESCRIBING_FILES = ("*config*.json", "modules.json", RECORD_FILE, "README.md")
 
 

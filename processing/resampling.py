@@ -171,7 +171,7 @@ def _pieces_by_torchaudio(
     width = math.ceil(_SINC["lowpass_filter_width"] * source / (min(source, target) * _SINC["rolloff"]))
     margin = -(-(width + source) // source) * source
     held: np.ndarray | None = None
-    before = 0  # samples of `held` that are there for the filter alone
+    before = 0  # samples of `held` that only the filter needs
     for piece in pieces:
         held = piece if held is None else np.concatenate([held, piece])
         ready = (len(held) - margin) // source * source

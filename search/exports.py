@@ -73,7 +73,7 @@ def export_index(out: Path, store: Store) -> None:
     Writes an index as ``.parquet`` (all rows), ``.npz`` (windows), ``.csv``, ``.m3u`` or a folder of links
     (files).
 
-    An ``.npz`` holds ``path`` (files), and of the windows ``path_index`` (which of the paths), ``start``, ``end``
+    An ``.npz`` contains ``path`` (files), and for windows ``path_index`` (index into the paths), ``start``, ``end``
     and ``vector``. In a ``.csv``, texts that a spreadsheet would take for formulas begin with an apostrophe.
 
     Raises:
@@ -115,7 +115,7 @@ def _harmless(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(row: dict[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Metadata as columns of their own; one that is called like ours is set apart."""
+    """Metadata as separate columns; names that conflict with the export's own columns get a prefix."""
     return row | {
         (name if name not in row else f"metadata.{name}"): value for name, value in metadata.items()
     }

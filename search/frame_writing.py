@@ -19,7 +19,7 @@ def keep_frames(
     embedded: "Iterator[tuple[str, WindowVectors | Exception]]",
 ) -> "Iterator[tuple[str, WindowVectors | Exception]]":
     """
-    Embeds the frames of each file behind its windows and keeps them, before its windows are passed on.
+    Embeds and stores the frames of each file after its windows, before the windows are passed on.
 
     Args:
         encoder: the index's.

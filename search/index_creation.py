@@ -64,7 +64,7 @@ def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable
         encoder.workers = workers
         return encoder
 
-    # A query then loads the text tower alone; see `IndexEncoder`.
+    # A query then loads only the text tower; see `IndexEncoder`.
     load.for_texts = _load_text_encoder if engine in (None, "auto", "torch") else None  # type: ignore[attr-defined]
     return load
 

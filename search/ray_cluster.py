@@ -92,7 +92,7 @@ class RayCluster:
             options: options of [`load_encoder`].
 
         Yields:
-            (path, `WindowVectors`, or the error that says why there are none), as they come.
+            (path, `WindowVectors` or the error), as they are finished.
         """
         if not paths:
             return
@@ -100,7 +100,7 @@ class RayCluster:
 
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        # One CPU is left to what feeds the others: without it they wait for each other for ever.
+        # One CPU stays free for the tasks that feed the others; otherwise they wait for each other forever.
         workers = self.gpus or max(1, self.cpus - 1)
         tasks = max(1, -(-len(paths) // FILES_A_TASK))
         rows = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=tasks).map(
@@ -219,7 +219,7 @@ class _FileEmbedder:
 
 
 def _packed(path: str, **values: Any) -> dict[str, Any]:
-    # Columns of one type whatever a file holds: tables of several workers are joined.
+    # Columns have fixed types, since tables of several workers are joined.
     empty = {
         "fault": "",
         "unseen": False,

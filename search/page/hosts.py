@@ -24,7 +24,7 @@ def host_check(host: str) -> list[Any]:
 
     Args:
         host: where the page listens. At an address that other machines reach, names are theirs to choose: there any
-            name is answered to, and the page may stand within another one, as in a Space.
+            name is accepted, and the page may be embedded in another one, as in a Space.
     """
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware

@@ -77,7 +77,7 @@ def _add(file: Any, demuxer: str, what: str, found: FieldReader) -> None:
 
 def _add_each(tags: Mapping[str, str], found: FieldReader) -> None:
     for name, text in tags.items():
-        # A language behind a name, as of comments: `comment-eng`.
+        # A language code after a name, as in `comment-eng`.
         name = re.sub(r"-[a-z]{3}$", "", name.strip().lower().replace(" ", "_"))
         text = _relettered(text)
         if name in _TECHNICAL or name.startswith(_TECHNICAL_STARTS):

@@ -122,7 +122,7 @@ def _absence(target: str, name: str) -> str:
 
 
 def _outdone(matched: MatchedRows, source: str, counting: dict[str, tuple[str, int]]) -> list[RowFault]:
-    """Remarks on rows of files further away that this file's rows override; notes this file's as those that count."""
+    """Remarks on rows of outer files that this file's rows override; marks this file's rows as the valid ones."""
     lines: dict[str, list[int]] = {}
     for path, row in matched.by_name.items():
         if path in counting:

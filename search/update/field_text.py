@@ -2,7 +2,7 @@
 
 import re
 
-# A field stands in every row of a file.
+# Fields are repeated in every row of a file.
 MOST_LETTERS = 2000
 MOST_FIELDS = 100
 LONGEST_NAME = 60

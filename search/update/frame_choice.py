@@ -70,11 +70,11 @@ def embed_missing_frames(
     check: Callable[[], None] | None = None,
 ) -> None:
     """
-    Embeds the frames that an index with frames lacks, and removes those of files that it no longer has.
+    Embeds missing frames of an index with frames, and removes frames of files that it no longer has.
 
     Args:
         store: the index; its lock is held.
-        report: of the update; gets how many files got frames, how many have none, and faults.
+        report: report of the update; receives the numbers of files with and without frames, and faults.
         write_frames: of the index's encoder.
         progress: show a progress bar.
         check: is called between files and batches; ends this if it raises.

@@ -19,7 +19,7 @@ class FrameSize:
         kind: "float16" or "int8".
         width: of a frame's vector.
         bytes_an_hour: of disk.
-        hours: of sound whose headers tell their length.
+        hours: hours of sound whose headers state their length.
         files: sounds in the index and the folders.
         unknown: number of sounds whose headers do not.
     """

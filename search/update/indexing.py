@@ -46,7 +46,7 @@ class IndexReport:
         field_faults: (path, reason) of files of the index with unreadable fields or tags. Reported when a file is
             read, and not again while it does not change.
         remarks: (path, remark) of files that were embedded with a remark: several sound tracks, channels that
-            cancel each other, bytes behind the sound, a repaired header. Reported when a file is embedded.
+            cancel each other, bytes after the sound, a repaired header. Reported when a file is embedded.
         lost: (path, reason) of files of the index that have changed and are unreadable now: they are removed.
         kept: (path, reason) of files of the index that could not be opened: their entries stay.
     """
@@ -123,7 +123,7 @@ def update_index(
             stays.
         unseen: folders and files that could not be looked at: what the index has of them stays.
         progress: show a progress bar with the time left; or a function that is called instead, see [`IndexProgress`].
-        hear: is given what ``embed_files`` then tells path and seconds of the sound that it has embedded; None: files
+        hear: passes a callback to ``embed_files``, which calls it with path and seconds embedded so far; None: files
             count when they are done.
 
     Raises:
@@ -214,7 +214,7 @@ class _Update:
             entries = self.store.entries(self.said_anew[start : start + FILES_A_COMMIT])
             told = [replace(entry, **self._told(path)) for path, entry in entries.items()]
             self._add(told)
-            # Of an older index the fields within all files are read again, and of many there is nothing new to tell.
+            # For an older index the fields of all files are read again; for many of them nothing changes.
             news = sum(_about(entry) != _about(entries[entry.path]) for entry in told)
             self.report.described += news
             self.report.unchanged += len(told) - news

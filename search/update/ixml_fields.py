@@ -59,7 +59,7 @@ def add_ixml(content: bytes, found: FieldReader) -> None:
     or name other files. Of a document that breaks off, what stands before counts.
 
     Args:
-        content: of the chunk; zeros behind the text are not part of it.
+        content: content of the chunk; zeros after the text are ignored.
         found: receives fields, tags and faults.
     """
     content = content.rstrip(b"\0 \r\n\t")

@@ -14,7 +14,7 @@ from .wave_fields import add_flac, add_w64, add_wave
 
 # Raise this when more fields are read than before: indexes then read the fields of their files again, once.
 FIELDS_VERSION = 3
-# Read by libsndfile alone, and without tags.
+# Read only by libsndfile, without tags.
 _TAGLESS = frozenset({"VOC", "SVX"})
 
 

@@ -17,9 +17,9 @@ class Survey:
     Attributes:
         files: sounds.
         said: what metadata files say of them.
-        faults: (path, reason) of what could not be looked at, and of what is not read although an index has it.
+        faults: (path, reason) of inaccessible entries, and of files of the index that are no longer read.
         unread: unreadable or unsupported files to report.
-        kept: those of the faults that are files of the index: what it has of them stays.
+        kept: the faults of files of the index whose entries stay.
     """
 
     files: list[FoundFile]

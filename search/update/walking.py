@@ -108,10 +108,10 @@ def named_files(
     extensions: frozenset[str],
 ) -> list[FoundFile]:
     """
-    Files of an index that a walk over their folder skips although they exist.
+    Existing files of an index that a walk over their folder skips.
 
-    An index has them because somebody named them: their endings are none of a sound, or they or their folders are
-    hidden. A sound whose ending is that of a format which is not read here is none of them: see [`survey`].
+    They are in the index because a user named them: they have no extension of a sound, or they or their folders are
+    hidden. Sounds in a format that is not readable here are not among them: see [`survey`].
 
     Args:
         roots: absolute; what was looked at.

@@ -107,7 +107,7 @@ def _add_chunks(source: SoundSource, chunks: Iterable[tuple[bytes, int, int]], f
 
 
 def _chunks(source: SoundSource, start: int) -> Iterator[tuple[bytes, int, int]]:
-    """(name, first byte of the content, size) of chunks, to the first that is none."""
+    """(name, first byte of the content, size) of chunks, up to the first invalid one."""
     place, long_size = start + 12, 0
     for _ in range(MOST_CHUNKS):
         head = source.read_at(place, 8)
@@ -151,7 +151,7 @@ def _foreign_chunks(source: SoundSource, start: int) -> Iterator[tuple[bytes, in
         content, end = place + 8, place + 4 + size
         if kind == _APPLICATION and head[4:] == b"riff":
             name = source.read_at(content, 4)
-            # The first block holds the head of the file, that of the samples their head alone.
+            # The first block contains the head of the file; the block of the samples contains only their head.
             if name not in (b"RIFF", b"RF64", b"BW64", b"data", b"fmt ") and end - content >= 8:
                 stated = int.from_bytes(source.read_at(content + 4, 4), "little")
                 yield name, content + 8, min(stated, end - content - 8)

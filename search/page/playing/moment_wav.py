@@ -71,7 +71,7 @@ def _subtype(path: str, samples: np.ndarray) -> str:
         told = _SUBTYPES.get(soundfile.info(path).subtype, "FLOAT")
     except (soundfile.LibsndfileError, OSError):
         return "FLOAT"
-    # A file that was mended while it was read may hold more than its format.
+    # A file that was repaired while it was read may contain more than its format states.
     return told if float(np.abs(samples).max(initial=0.0)) <= 1.0 else "FLOAT"
 
 

@@ -26,11 +26,11 @@ class Playable:
     """
     Attributes:
         path: path of the file; None if it cannot be read.
-        begin: seconds from the file's begin to that of the part that is played; None for the file as it is.
-        start: seconds from the begin of what is played to the moment.
+        begin: start of the served part in the file, seconds; None serves the whole file unchanged.
+        start: start of the moment within the served sound, seconds.
         note: remark for the user, or empty.
-        seconds: length of the part; None for all behind ``begin``.
-        media_type: of what is played.
+        seconds: length of the part; None means up to the end.
+        media_type: media type of the served sound.
     """
 
     path: str | None
@@ -49,7 +49,7 @@ def playable(hit: Hit) -> Playable:
     draws it.
 
     Args:
-        hit: its file may be gone since it was indexed.
+        hit: a result; its file may have been removed since it was indexed.
     """
     try:
         with SoundSource(hit.path) as source:
@@ -109,7 +109,7 @@ def sound_peaks(path: str, begin: float, seconds: float | None, count: int = PEA
 
     Args:
         path: path of the recording.
-        begin: of what is pictured, seconds.
+        begin: start of the part, seconds.
         seconds: length of it; None to the end.
         count: parts at most; fewer of a sound with fewer samples.
 
