@@ -157,7 +157,7 @@ class SoundIndex:
 
     @property
     def missing_model(self) -> str:
-        """What to do if the index's model is not where it was, or nothing."""
+        """A hint if the index's model is no longer at its path, or empty."""
         return self._encoder.missing
 
     def check_settings(
@@ -186,13 +186,14 @@ class SoundIndex:
         check: Callable[[], None] | None = None,
     ) -> "IndexReport":
         """
-        Brings the index up to date with folders; see [`update_index`].
+        Updates the index from folders; see [`update_index`].
 
         Args:
             roots: folders or files, or one.
             prune: remove a folder's files even if the folder is missing or has no audio files left; otherwise they
-                stay, since it may be a disk that is not there.
-            progress, check: show a bar, or call this; is called between files, and ends the update if it raises.
+                stay, since a disk may be disconnected.
+            progress, check: show a bar, or call a function; ``check`` is called between files, and stops the update
+                if it raises.
 
         Raises:
             FileNotFoundError: for a root that does not exist.

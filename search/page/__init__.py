@@ -1,1 +1,1 @@
-"""The local page of an index: what it shows, plays, serves and takes from visitors."""
+"""The local page of an index: its contents, players, server and uploads."""

@@ -1,4 +1,4 @@
-"""A local page for searching an index: a sentence or a sound in, ranked players that start at the moment out."""
+"""A local page for searching an index by sentence or sound, with ranked players that start at the moment."""
 
 import os
 from pathlib import Path
@@ -35,15 +35,15 @@ def serve(
     beside: "Engine | None" = None,
 ) -> "gradio.Blocks":
     """
-    Starts the page and returns it, without waiting for its end: ``local_url`` is its address, ``close()`` ends it.
+    Starts the page and returns at once; ``local_url`` is its address, ``close()`` stops it.
 
-    Of the files of this machine, only sounds that were answers can be fetched from it.
+    It only serves those sound files of this machine that were results.
 
     Args:
         index: the open index; None if the page starts without one.
-        host: address to listen at; other machines reach it only if it is changed. At the usual one, and others that
-            only this machine reaches, requests that name another host are refused.
-        port: None takes a free one from 7860 on.
+        host: address to listen at; with the default, other machines cannot reach it. At the default, and other
+            addresses that only this machine reaches, requests that name another host are refused.
+        port: None uses the first free one from 7860 on.
         open_browser: open the page in the default browser.
         uploads: as in [`layout.build_page`].
         new: the index to create if there is none: the page then offers to index a folder.

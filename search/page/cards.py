@@ -21,7 +21,7 @@ def card_html(rank: int, hit: Hit, note: str = "", *, view: str = "answers") -> 
     Args:
         rank: from 1.
         hit: the result.
-        note: about what can be played of it.
+        note: remark about playback.
         view: as of [`Asked`].
     """
     chips = [f"from {clock(hit.start)} of {clock(hit.duration)}", *hit.tags]
@@ -65,7 +65,7 @@ def player_html(sound: Playable, address: SoundAddress, hit: Hit) -> str:
 
     Args:
         sound: what is played of the result.
-        address: where the page fetches it.
+        address: address of the sound for the page.
         hit: the result.
     """
     start, end = sound.start, sound.start + hit.end - hit.start
@@ -87,7 +87,7 @@ def actions_html(hit: Hit, files: FileAddress, *, reveal: bool) -> str:
 
     Args:
         hit: the result.
-        files: where the page fetches them.
+        files: addresses of the sound for the page.
         reveal: whether the page is this machine's own, which can show the folder.
     """
     name = escape(Path(hit.path).name)

@@ -1,4 +1,4 @@
-"""The filters of the page: what an index offers to choose from, with counts, and what was chosen."""
+"""The filters of the page: choices from the index, with counts, and the chosen values."""
 
 import glob
 import json
@@ -29,7 +29,7 @@ Choices = list[tuple[str, str]]
 
 
 class FilterValues(NamedTuple):
-    """Values of a page's filters, as its components give them; an older page lacks the last ones."""
+    """Values of the components of a page's filters; an older page lacks the last ones."""
 
     tag: str | None = ""
     glob: str | None = ""
@@ -72,7 +72,7 @@ class FilterValues(NamedTuple):
 
     @property
     def near_cosine(self) -> float | None:
-        """From which on files are near copies; None if only identical ones are grouped."""
+        """Minimum cosine of near copies; None if only identical files are grouped."""
         return None if self.near is None or self.near >= 1 else self.near
 
     def on_page(self) -> list[Any]:

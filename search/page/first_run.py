@@ -20,11 +20,11 @@ END_SECONDS = 30.0
 @dataclass(frozen=True)
 class NewIndex:
     """
-    An index that is not there yet.
+    An index that does not exist yet.
 
     Attributes:
-        directory: where it will be.
-        create: makes it, empty, with a model (directory or Hub id).
+        directory: its future directory.
+        create: creates it, empty, with a model (directory or Hub id).
         folder: folder of recordings, to begin with; or empty.
         model: to begin with.
     """
@@ -53,7 +53,7 @@ class Progress:
     error: str = ""
 
     def html(self) -> str:
-        """A bar and words; nothing if nothing was begun."""
+        """A bar and text; empty before the start."""
         if not (self.running or self.told or self.error):
             return ""
         percent = round(100 * self.share)
@@ -74,8 +74,8 @@ class Library:
     """
     The index of a page, which may not exist yet, and the thread that indexes the first folder.
 
-    A folder can be chosen as long as nothing is indexed; afterwards `auricle index` adds others. So a page with a
-    library makes no other file of the disk heard.
+    A folder can be chosen only while nothing is indexed; afterwards `auricle index` adds others. So a page with a
+    library gives no access to other files.
 
     Args:
         index: the open index; None if none exists yet.
@@ -114,11 +114,11 @@ class Library:
 
     def start(self, folder: str, model: str = "") -> None:
         """
-        Begins to index a folder in its own thread.
+        Starts indexing a folder in a thread of its own.
 
         Args:
-            folder: as it was typed.
-            model: directory or Hub id, for an index that is not there yet.
+            folder: the typed path.
+            model: directory or Hub id, for an index that does not exist yet.
 
         Raises:
             SearchError: if this page cannot choose folders, or the path is not a folder.
@@ -139,11 +139,11 @@ class Library:
             self._thread.start()
 
     def stop(self) -> None:
-        """Ends indexing before the next file; what is embedded stays."""
+        """Stops indexing before the next file; embedded files stay."""
         self._stop.set()
 
     def close(self) -> None:
-        """Ends indexing and waits for that, half a minute at most."""
+        """Stops indexing and waits for that, half a minute at most."""
         self.stop()
         if self._thread is not None:
             self._thread.join(END_SECONDS)

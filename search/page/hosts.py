@@ -1,4 +1,4 @@
-"""Who may ask a page: hosts it answers to, requests of other web sites, and the way to it past a proxy."""
+"""Access to a page: accepted host names, requests of other web sites, and proxies."""
 
 import errno
 import ipaddress
@@ -18,8 +18,8 @@ PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
 
 def host_check(host: str) -> list[Any]:
     """
-    Middleware that refuses requests of other web sites, and those which name another host than this machine: a web
-    site whose name is made to point to 127.0.0.1 could otherwise read the page through the browser of whoever visits
+    Middleware that refuses requests of other web sites, and requests that name another host than this machine: a web
+    site whose name points to 127.0.0.1 could otherwise read the page through the browser of its visitors
     it.
 
     Args:
@@ -75,7 +75,7 @@ class RefusalsAsJson:
 
 class OwnPagesOnly:
     """
-    Refuses what a browser sends on behalf of another web site, a page at another port of this machine among them.
+    Refuses requests that a browser sends on behalf of another web site, including pages at other ports of this machine.
 
     Args:
         app: an ASGI application.
@@ -140,7 +140,7 @@ def bracketed(host: str) -> str:
 
 def check_place(host: str, port: int | None) -> None:
     """
-    Looks whether a server can listen.
+    Checks whether a server can listen.
 
     Args:
         host: address or name of this machine.

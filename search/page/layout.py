@@ -1,4 +1,4 @@
-"""The parts of the page, and what happens when they are used."""
+"""The components of the page, and their events."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ def build_page(
 
     Args:
         gr: Gradio.
-        library: whose index is asked; its folder keeps marks and saved searches.
-        sounds: gets the results; the application that serves the page has to have its routes.
+        library: the library with the index; its folder stores marks and saved searches.
+        sounds: receives the results; its routes must be part of the application.
         uploads: visitors may add sounds to this folder, which then belongs to the index; None disables uploads.
     """
     listen = Listener(gr, library, sounds)

@@ -19,10 +19,10 @@ DIGITS = 2
 
 class MarksOfQuestion(NamedTuple):
     """
-    What was marked for a query.
+    The marks of a query.
 
     Attributes:
-        fits: by digest of the content (or the path) and the moment whether it fits.
+        fits: whether a moment fits, by digest of the content (or path) and moment.
     """
 
     fits: Mapping[Moment, bool]
@@ -43,7 +43,7 @@ class MarksOfQuestion(NamedTuple):
 
 def marks_of(index: SoundIndex, asked: Asked) -> MarksOfQuestion:
     """
-    What was marked for a query so far.
+    The marks of a query so far.
 
     Raises:
         SearchError: if the marks cannot be read.
@@ -58,7 +58,7 @@ def marks_of(index: SoundIndex, asked: Asked) -> MarksOfQuestion:
 
 def set_mark(index: SoundIndex, asked: Asked, hit: Hit, fits: bool, *, who: str | None) -> bool | None:
     """
-    Marks a result, or takes the same mark back.
+    Marks a result, or withdraws the same mark.
 
     Args:
         index: gets the mark.
@@ -68,7 +68,7 @@ def set_mark(index: SoundIndex, asked: Asked, hit: Hit, fits: bool, *, who: str 
         who: the user's name; None is the user of this process.
 
     Returns:
-        What is marked now.
+        The marks now.
 
     Raises:
         SearchError: if it cannot be marked.
@@ -90,7 +90,7 @@ def learned_hits(
     The results of a query after its marks, or what to mark next.
 
     Args:
-        learned: from the marks.
+        learned: the search after its marks.
         view: "refined" or "unsure"; see [`Asked`].
         top: answers at most.
         least: minimum score; None is no minimum. It does not apply to the windows to mark next.
@@ -124,10 +124,10 @@ def refinement(index: SoundIndex, asked: Asked) -> "Refinement":
 
 def save_search(index: SoundIndex, asked: Asked, name: str) -> str:
     """
-    Keeps a query and its filters under a name, and returns the name as it is kept.
+    Saves a query and its filters under a name, and returns the saved name.
 
     Raises:
-        SearchError: if there is no query, or one of that name already.
+        SearchError: if there is no query, or the name is taken.
     """
     searches = SavedSearches(index)
     name = (name or "").strip()

@@ -1,4 +1,4 @@
-"""Event handlers of the page: from the values of its fields to its next state."""
+"""Event handlers of the page, which compute its next state from the values of its fields."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,8 +22,8 @@ class Listener:
 
     Args:
         gr: Gradio.
-        library: whose index is asked.
-        sounds: gets the results.
+        library: the library with the index.
+        sounds: receives the results.
     """
 
     def __init__(self, gr: Any, library: Library, sounds: AnsweredSounds):
@@ -31,7 +31,7 @@ class Listener:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """An error in a query or in the index is shown on the page with its own message, and in no terminal."""
+        """Shows errors of a query or the index on the page, with their message, instead of in the terminal."""
         try:
             yield
         except (SearchError, OSError, ImportError) as error:
@@ -73,13 +73,13 @@ class Listener:
             ]
 
     def start(self, folder: str, model: str) -> list[Any]:
-        """Begins to index a folder."""
+        """Starts indexing a folder."""
         with self.told():
             self.library.start(folder, model)
         return self.first_run()
 
     def stop(self) -> None:
-        """Ends indexing."""
+        """Stops indexing."""
         self.library.stop()
 
     def tick(self) -> list[Any]:
@@ -106,7 +106,7 @@ class Listener:
         return self.answer(answers.then(Asked("sound", path=path, filters=FilterValues.of(filters))))
 
     def more_like(self, place: int) -> Callable[..., list[Any]]:
-        """Asks by the moment of a card."""
+        """The results for the moment of a card."""
 
         def answer(answers: Answers, *filters: Any) -> list[Any]:
             with self.told():
@@ -133,7 +133,7 @@ class Listener:
         return self._again(answers.then(found))
 
     def turn(self, by: int) -> Callable[[Answers], list[Any]]:
-        """Further answers, or those before."""
+        """The next or previous page of results."""
 
         def answer(answers: Answers) -> list[Any]:
             with self.told():

@@ -45,7 +45,7 @@ def run_recipe(
     on_stage_end: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """
-    Runs all stages, or one, skipping what is finished and resuming what is not.
+    Runs all stages, or one; skips finished stages and resumes unfinished ones.
 
     Args:
         recipe: the recipe.
@@ -202,7 +202,7 @@ def _starting_model(stage: Stage, recipe: Recipe, run: RunDirectory) -> BuiltMod
 
 
 def splits_to_report(splits: dict[str, Dataset]) -> dict[str, Dataset]:
-    """The splits that results are stated on: those whose name begins with ``test``."""
+    """The test splits: those whose name begins with ``test``."""
     return {name: table for name, table in splits.items() if name.startswith("test")}
 
 

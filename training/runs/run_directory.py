@@ -1,4 +1,4 @@
-"""A run's directory: whose it is, and which stages are finished."""
+"""A run's directory: its recipe, and its finished stages."""
 
 import copy
 import hashlib
@@ -62,7 +62,7 @@ class RunDirectory:
     One recipe's run on disk.
 
     Args:
-        recipe: the recipe that is about to run.
+        recipe: the recipe of this run.
 
     Raises:
         RecipeError: if the directory contains another recipe's run; nothing in it is changed.
@@ -93,7 +93,7 @@ class RunDirectory:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything in the recipe that decides what is learned."""
+        """SHA-256 of all fields of the recipe that affect the result."""
         return hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
 
     def _refuse_other(self) -> None:
@@ -141,7 +141,7 @@ class RunDirectory:
 
     def start(self) -> None:
         """
-        Writes the run's record if this is its first start, and the new places of data that have moved.
+        Writes the run's record at its first start, and the new paths of data that have moved.
 
         Raises:
             RecipeError: if the directory cannot be written.
@@ -162,15 +162,15 @@ class RunDirectory:
                 raise self._unwritable(error) from error
 
     def stage_dir(self, stage: str) -> Path:
-        """Where a stage keeps its checkpoints and its model."""
+        """Directory of a stage's checkpoints and model."""
         return self.path / stage
 
     def model_dir(self, stage: str) -> Path:
-        """Where a stage's resulting model is."""
+        """Directory of a stage's final model."""
         return self.stage_dir(stage) / "model"
 
     def is_finished(self, stage: str) -> bool:
-        """Whether a stage has run to its end."""
+        """Whether a stage is finished."""
         return (self.stage_dir(stage) / "stage.json").is_file()
 
     def finish(self, stage: str, summary: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A training run as pictures: curves, the similarities of a small split, retrieval by cluster of captions."""
+"""Pictures of a training run: curves, the similarities of a small split, retrieval by cluster of captions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class ClusterFigures:
 @dataclass(frozen=True)
 class SplitPicture:
     """
-    A split as the run's model hears it.
+    A split with the similarities of the run's model.
 
     Attributes:
         name: name of the split.

@@ -1,4 +1,4 @@
-"""A stage's tables: loaded once a run, without clips that cannot be used, and what was made from them before."""
+"""A stage's tables, loaded once per run without unusable clips, and the comparison with recorded inputs."""
 
 import logging
 from collections import Counter
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 class LoadedData:
     """
-    The tables of a run's data sections, each loaded when it is first asked for.
+    The tables of a run's data sections, each loaded when it is first needed.
 
     Args:
         progress: show progress bars.
@@ -107,7 +107,7 @@ def prepare_splits(
 
 
 def without_bad_clips(splits: dict[str, Dataset], run: RunDirectory, stage: str) -> dict[str, Dataset]:
-    """The tables without what the main process found unusable when it checked them for a stage."""
+    """The tables without clips that the main process found unusable for a stage."""
     good = dict(splits)
     for name, report in (run.load(f"{stage}/audio_check") or {}).items():
         left_out = set(report["left_out"])
@@ -128,7 +128,7 @@ def _left_out(table: Dataset, good: Dataset) -> list[str]:
 
 
 def stage_splits(stage: Stage, run: RunDirectory, data: LoadedData) -> dict[str, Dataset] | None:
-    """The tables of a stage that has begun, as it took them; None if the data cannot be found any more."""
+    """The tables of a started stage; None if the data can no longer be found."""
     try:
         splits = without_bad_clips(data.splits(stage), run, stage.name)
     except (DataError, RecipeError, OSError):
@@ -167,7 +167,7 @@ def refuse_outdated(
     stage: Stage, recipe: Recipe, run: RunDirectory, data: LoadedData, digests: ContentDigests
 ) -> None:
     """
-    What cannot be found any more is not a change: a model outlives its data.
+    Missing inputs are not changes, since a model may outlive its data.
 
     Raises:
         RecipeError: if a finished stage was made from something else than there is today; names what changed.

@@ -1,4 +1,4 @@
-"""Everything that a stage is made from, each with a fingerprint of its content, and what of it has changed."""
+"""The inputs of a stage, each with a fingerprint of its content, and their changes."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ class Differences:
     Comparison of recorded inputs with the current ones.
 
     Attributes:
-        changed: a phrase for each that has another content now.
+        changed: a phrase for each input with another content now.
         missing: inputs that cannot be found now and were not compared.
         unrecorded: those whose content was not recorded.
     """
@@ -155,12 +155,12 @@ def sounds_of(table: Dataset, digests: ContentDigests, *, progress: bool = False
 
 
 def recorded_inputs(stage_dir: Path) -> Inputs | None:
-    """What a stage recorded of its inputs; None if it began before they were."""
+    """A stage's recorded inputs; None if it started before inputs were recorded."""
     return read_json(stage_dir / INPUTS)
 
 
 def record_inputs(stage_dir: Path, inputs: Inputs, sounds: Mapping[str, pa.Table]) -> None:
-    """Writes what a stage is made from, with the content of every clip, so that a change can be named."""
+    """Writes a stage's inputs, with a digest of every clip, so that a change can be named."""
     stage_dir.mkdir(parents=True, exist_ok=True)
     tables = [
         table.append_column("split", pa.array([name] * len(table), pa.string()))

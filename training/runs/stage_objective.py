@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class StageObjective:
     """
-    A stage's losses and what they are computed from.
+    A stage's losses and their inputs.
 
     Attributes:
         weights: weights of the losses.
@@ -81,13 +81,14 @@ def prepare_objective(
     Args:
         stage: its settings.
         train: the rows that the stage trains on.
-        directory: the stage's own; banks and clusters made here stay in it.
+        directory: directory of the stage; its banks and clusters are stored there.
         model_of_stage: the model directory of an earlier stage, None for any other name.
-        batch_size: clips or captions embedded at a time.
+        batch_size: number of clips or captions per forward pass.
         num_workers: threads that decode clips for a bank.
         pooled_captions: where vectors of a text tower that the run does not train may be kept.
         digests: digests of files' contents; None keeps none.
-        has_begun: whether there is a checkpoint that learned from what was made before: then nothing is rebuilt.
+        has_begun: whether there is a checkpoint that was trained with existing banks or clusters: then nothing is
+            rebuilt.
         progress: show progress bars.
 
     Raises:

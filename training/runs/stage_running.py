@@ -73,12 +73,12 @@ def run_stage(
     Args:
         stage: its settings.
         built: the model it starts from; trained in place.
-        splits: tables; ``train`` is trained on, ``validation`` (if any) chooses the best epoch.
+        splits: tables; ``train`` for training, ``validation`` (if any) for choosing the best epoch.
         evaluation: how to evaluate.
         objective: the stage's losses, teachers and clusters; decides whether the model has cluster heads. None
             is the contrastive loss only.
         directory: directory of the stage; the model is saved in ``directory/model``.
-        run_name: what trackers call the run.
+        run_name: name of the run for trackers.
         seed: seed of data order, crops, caption edits, new cluster heads, token drop and dropout.
         pooled_captions: where a frozen text tower's vectors are kept for other stages; ``directory``'s own if None.
         sounds: fingerprint of the contents of the training sounds, which decoded ones are kept by.

@@ -25,10 +25,10 @@ def browser_media_type(source: SoundSource) -> str | None:
     The media type of a file that browsers play without conversion; None for one that must be converted.
 
     Tried in Chromium. Played are WAV (PCM, float32, A-law, mu-law), MP3, FLAC, Vorbis and Opus in Ogg and WebM, and
-    AAC in MP4; the name's ending says nothing. Also converted is what browsers play, but not well: rates and
-    channels beyond the usual, samples above full scale (they are cut off there), files without a true length (a
+    AAC in MP4; the extension is ignored. Files that browsers play badly are also converted: unusual rates and
+    channel counts, samples above full scale (which are clipped), files without a true length (a
     browser then misses the start time), joined files (all but the first are skipped), and videos (a
-    browser would load all of their pictures).
+    browser would load all of their video).
 
     Args:
         source: the file.

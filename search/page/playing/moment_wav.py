@@ -60,7 +60,9 @@ def moment_as_wav(path: str, start: float, end: float) -> bytes:
 
 
 def moment_name(path: str, start: float, end: float) -> str:
-    """What a moment's file is called: the recording's name, and seconds; without signs that file systems refuse."""
+    """
+    The name of a moment's file: the recording's name and the seconds, without characters that file systems refuse.
+    """
     return portable_name(f"{Path(path).stem} {start:.1f}-{end:.1f} s.wav")
 
 

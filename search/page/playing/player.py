@@ -43,10 +43,10 @@ class Playable:
 
 def playable(hit: Hit) -> Playable:
     """
-    What is played of a result: the file as it is where browsers play its kind, else a WAV file of the same sound.
+    Chooses what a page plays for a result: the original file if browsers play its format, otherwise a WAV file.
 
-    Of a file of more than five minutes it is one minute: a browser reads the whole of what it is given before it
-    draws it.
+    For a file of more than five minutes it is one minute around the moment, since a browser reads a whole sound before
+    it draws it.
 
     Args:
         hit: a result; its file may have been removed since it was indexed.
@@ -75,11 +75,11 @@ def playable(hit: Hit) -> Playable:
 
 def part_as_wav(path: str, begin: float, seconds: float | None = PART_SECONDS) -> bytes:
     """
-    A part of a recording as a WAV file of 16 bits that every browser plays.
+    A part of a recording as a 16-bit WAV file, which every browser plays.
 
-    Rate and channels are the recording's own, but for rates outside 8 to 48 kHz, which become the nearest of them,
-    and for more than two channels, which are mixed into one as the index hears them. Samples of 16 bits stay what
-    they are; others are rounded, without dither: the error, at -98 dBFS, is far below what a preview lets hear.
+    Rate and channels are the recording's own, except that rates outside 8 to 48 kHz become the nearest of both,
+    and more than two channels are mixed to one, as for the index. Samples of 16 bits stay
+    unchanged; others are rounded, without dither: the error of -98 dBFS is inaudible in a preview.
 
     Args:
         path: path of the recording.
@@ -105,7 +105,7 @@ def part_as_wav(path: str, begin: float, seconds: float | None = PART_SECONDS) -
 
 def sound_peaks(path: str, begin: float, seconds: float | None, count: int = PEAKS) -> list[float]:
     """
-    The picture of a sound: of equal parts of it the largest magnitude, relative to the loudest part.
+    The waveform for display: the largest magnitude in each of equal parts, relative to the loudest part.
 
     Args:
         path: path of the recording.
@@ -133,9 +133,9 @@ def as_int16(samples: np.ndarray) -> np.ndarray:
     """
     Samples as integers of 16 bits, of the same shape.
 
-    Floating point has room above full scale, which recorders that never overload and many mixes use. Cut off there,
-    the sound would be distorted; so a part with a peak above 1 is made quieter, all of it by the same factor, until
-    that peak is full scale. Nothing is made louder.
+    Floating point has room above full scale, which 32-bit recorders and many mixes use. If it were cut off there,
+    the sound would be distorted; so a part with a peak above 1 is scaled as a whole
+    to a peak of full scale. Nothing is made louder.
 
     Args:
         samples: float32, full scale at -1 and 1.
