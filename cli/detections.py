@@ -27,9 +27,20 @@ from .index_options import (
 
 def detections(
     name: Annotated[str, typer.Argument(help="Name of a saved search with marks; see `auricle refine`.")],
-    out: Annotated[
-        Path, typer.Option("--csv", help="Write the detections to this CSV file; - for standard output.")
-    ],
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", help="Write the detections to this CSV file, by path and time; - for standard output."
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            help="Write the detections to this file: .csv, .m3u (VLC), .cue, or for one recording .txt (Audacity "
+            "labels) or .reaper.csv (Reaper regions).",
+        ),
+    ] = None,
     index_dir: Annotated[str, INDEX] = DEFAULT_INDEX,
     precision: Annotated[
         float,
@@ -56,7 +67,7 @@ def detections(
     ] = False,
 ) -> None:
     """
-    Write all windows that a saved search detects to a CSV file.
+    Write all windows that a saved search detects to a file; give --csv or --export.
 
     Threshold and precision are estimated by cross-validation over the marks of the search, grouped by file. This takes
     20 marks, 5 of each kind in 3 files or more; with fewer, the command refuses or needs --threshold. The estimate
@@ -65,10 +76,14 @@ def detections(
     """
     with search_errors():
         from ..search.errors import SearchError
+        from ..search.exports import export_detections
         from ..search.query.filters import metadata_pairs
         from ..search.refine.detections import find_detections
 
-        if as_json and str(out) == "-":
+        out = csv if csv is not None else export
+        if out is None or None not in (csv, export):
+            raise SearchError("give one of --csv FILE and --export FILE.")
+        if as_json and str(csv) == "-":
             raise SearchError("--json and --csv - both print to standard output; give a file with --csv.")
         filters = {
             "glob": path,
@@ -81,7 +96,10 @@ def detections(
         given = {key: value for key, value in filters.items() if value not in (None, {})}
         sounds = open_index(index_dir, None, None, model=model, trust_remote_code=trust_remote_code)
         found = find_detections(sounds, name, precision=precision, threshold=threshold, filters=given)
-        found.write_csv(out)
+        if csv is not None:
+            found.write_csv(csv)
+        else:
+            export_detections(out, found)
         for line in found.learned.remarks():
             typer.echo(one_line(line), err=True)
         if as_json:
@@ -92,14 +110,19 @@ def detections(
                 "windows": found.compared,
                 "threshold": found.threshold,
                 "estimate": None if found.estimate is None else asdict(found.estimate),
-                "csv": str(out),
+                "unmarked": found.unmarked,
+                "csv": str(out) if csv is not None else None,
+                "export": str(out),
             }
             typer.echo(json.dumps(told, indent=2))
         else:
             worth = found.why_none if found.estimate is None else found.estimate.line()
             typer.echo(one_line(worth), err=True)
-            told = f"{len(found):,} detections in {found.files:,} files, of {found.compared:,} windows"
-            typer.echo(one_line(told if str(out) == "-" else f"{told}: wrote {out}"), err=True)
+            told = (
+                f"{len(found):,} detections in {found.files:,} files, of {found.compared:,} windows; "
+                f"{found.unmarked:,} of them have no mark"
+            )
+            typer.echo(one_line(told if str(csv) == "-" else f"{told}: wrote {out}"), err=True)
         if not len(found):
             raise typer.Exit(NO_RESULTS)
 

@@ -11,6 +11,9 @@ from typer.core import TyperCommand, TyperGroup
 # `auricle train RECIPE --any.field value`: the command itself reads what typer does not know.
 OPEN_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
+# Filters of which a user may want two at once; the first would be left out without a word.
+GIVEN_ONCE = frozenset(("tag", "path", "license"))
+
 
 class LazyCommand(TyperCommand):
     """
@@ -63,6 +66,17 @@ class CommandAsWritten(TyperCommand):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         show_text_as_written(self)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As of click, which keeps the last value of a repeated option; a filter given twice is refused instead."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in self.params:
+            count = sum(one is parameter for one in order)
+            if parameter.name in GIVEN_ONCE and not getattr(parameter, "multiple", False) and count > 1:
+                raise typer.BadParameter(
+                    f"given {count} times, and takes one value.", ctx=ctx, param=parameter
+                )
+        return super().parse_args(ctx, args)
 
 
 def single_command(target: Callable, name: str, *, open_options: bool = False) -> typer.Typer:

@@ -112,7 +112,10 @@ def _why_none(head: str | None, min_percentile: float | None) -> list[str]:
     """What to try if no moment was found."""
     if head is not None or min_percentile == 0:
         return []
+    from ..search.moments.dense_spans import DEFAULT_MIN_PERCENTILE
+
+    least = DEFAULT_MIN_PERCENTILE if min_percentile is None else min_percentile
     return [
-        "No moment exceeds enough of the common queries. --min-percentile 0 shows the best ones, with the share of "
-        "common queries that each exceeds."
+        f"No moment exceeds {least:g} % of the common queries (--min-percentile). --min-percentile 0 shows the best "
+        "ones, with the share of common queries that each exceeds."
     ]

@@ -150,7 +150,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _report(asked: QuestionFile, errors: Mapping[int, str], with_results: int) -> None:
     count = len(asked.questions)
-    typer.echo(f"{count:,} questions, {with_results:,} with results", err=True)
+    typer.echo(f"{count:,} queries, {with_results:,} with results", err=True)
     if asked.empty:
         typer.echo(f"{len(asked.empty):,} empty lines skipped: {_numbers(asked.empty)}", err=True)
     if errors:

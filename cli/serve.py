@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .encoder_options import TRUST_REMOTE_CODE
+from .failures import one_line
 from .first_index import index_of, new_index
 from .index_options import DEFAULT_INDEX, MODEL, open_index, search_errors
 
@@ -115,7 +116,8 @@ def _serve_without_index(new: "NewIndex", **place: Any) -> None:
     page = launch(None, new=new, **place)
     ended = _EndSignal()
     try:
-        typer.echo(f"{new.directory}: there is no index yet; the page offers to index a folder.", err=True)
+        place = Path(new.directory).absolute()
+        typer.echo(one_line(f"{place}: there is no index yet; the page offers to index a folder."), err=True)
         typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
         number = ended.wait()
     finally:

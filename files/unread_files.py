@@ -170,8 +170,9 @@ def _by_kind(reasons: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
 
 
 def _kind(reason: str) -> str:
-    # The rest of a reason is about the single file.
-    first = re.split(r"; |: |, | \(|\n", reason.strip() or "no reason is given")[0]
+    # Where in the file it is, and the rest of a reason, are about the single file.
+    reason = re.sub(r"^(?:line|row|byte) \d[\d,]*: ", "", reason.strip())
+    first = re.split(r"; |: |, | \(|\n", reason or "no reason is given")[0]
     text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first)
     return re.sub(r"(?<![A-Za-z]-)\d[\d.,]*", "N", text).rstrip(".")
 

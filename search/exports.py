@@ -12,8 +12,9 @@ import numpy as np
 
 from ..files.spreadsheet_cells import harmless_cell
 from .errors import SearchError
-from .moments.moment_files import MOMENT_FILES, path_line
+from .moments.moment_files import MOMENT_FILES, audacity_labels, path_line, reaper_regions
 from .query.hits import Hit, hits_as_json
+from .refine.detections import Detections
 from .store.columns import read_columns
 from .store.index_store import Store
 from .update.walking import LINKS_MARK
@@ -60,6 +61,38 @@ def export_hits(out: Path, hits: Sequence[Hit], title: str = "") -> None:
             f"{out}: the extension must be .csv, .json, .m3u, .cue, .txt (labels of Audacity), .reaper.csv or none (a "
             "folder of links) for results."
         )
+
+
+def export_detections(out: Path, found: Detections) -> None:
+    """
+    Writes detections in the format of the file's ending: ``.csv`` as `Detections.write_csv` does, ``.m3u``, ``.cue``,
+    ``.txt`` (labels of Audacity) or ``.reaper.csv`` (regions of Reaper), named after the search.
+
+    Raises:
+        SearchError: for another ending, a folder that does not exist, or detections that the format cannot hold, such
+            as labels for several recordings.
+        OSError: if the file cannot be written.
+    """
+    writer = next(
+        (write for ending, write in MOMENT_FILES.items() if out.name.lower().endswith(ending)), None
+    )
+    if writer is None and out.suffix.lower() == ".csv":
+        found.write_csv(out)
+        return
+    if writer is None:
+        raise SearchError(f"{out}: the extension must be .csv, {', '.join(sorted(MOMENT_FILES))}.")
+    if not out.parent.is_dir():
+        raise SearchError(f"{out}: the folder {out.parent} does not exist.")
+    if found.files > 1 and writer in (audacity_labels, reaper_regions):
+        raise SearchError(
+            f"{out}: labels and regions belong to one recording, but the detections are in {found.files:,} files; "
+            "choose one with --path, or export to .csv, .m3u or .cue."
+        )
+    try:
+        text = writer(found.hits(), found.learned.search.name)
+    except SearchError as error:
+        raise SearchError(f"{out}: {error}") from error
+    out.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_answer_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -165,4 +198,4 @@ def _short_name(path: Path, taken: int) -> str:
     return (path.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")) + path.suffix
 
 
-__all__ = ["export_hits", "export_index", "hits_as_json", "write_answer_table"]
+__all__ = ["export_detections", "export_hits", "export_index", "hits_as_json", "write_answer_table"]

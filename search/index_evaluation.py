@@ -137,7 +137,7 @@ def index_similarities(
         SearchError: for an unknown ranking or candidates, or if the model cannot be loaded.
     """
     if rank not in RANKINGS:
-        raise SearchError(f"rank={rank!r}: must be one of {', '.join(RANKINGS)}.")
+        raise SearchError(f"rank {rank!r}: must be one of {', '.join(RANKINGS)}.")
     if candidates not in CANDIDATES:
         raise SearchError(f"candidates={candidates!r}: must be one of {', '.join(CANDIDATES)}.")
     table, record = split.table, index_record(index)

@@ -343,7 +343,7 @@ class SoundIndex:
         end = None if end == math.inf else end
         if not (0 <= start < math.inf and (end is None or start < end)):
             raise SearchError(
-                f"start={start:g}, end={end}: the part must begin at 0 or later and end after its start."
+                f"start {start:g} s, end {end} s: the part must begin at 0 or later and end after its start."
             )
         kept, own = Filters.of(filters), checked_path(self.store, self._contents, path)
         vector = known_vector(self.store, own, start, end)

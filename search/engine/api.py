@@ -241,6 +241,8 @@ def _told(errors: Any) -> str:
         return f"{where}: is missing."
     if first["type"] == "extra_forbidden":
         return f"{where}: not a field of this request; see {MOUNTED_AT}{VERSION}."
+    if isinstance(first.get("input"), bytes):
+        return "the body is not read as JSON; send the header Content-Type: application/json."
     value = json.dumps(first.get("input"), default=str)
     shown = value if len(value) <= 80 else f"{value[:77]}..."
     return f"{where}={shown}: {first['msg'][0].lower()}{first['msg'][1:]}."

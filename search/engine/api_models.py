@@ -112,7 +112,7 @@ class MomentsRequest(Request):
 
 
 class FoundSound(BaseModel):
-    """One result: a moment of a recording. Its fields are the fields of [`Hit`]."""
+    """One result: a moment of a recording."""
 
     path: str
     start: float = Field(description="Of the moment, seconds.")

@@ -27,6 +27,10 @@ Path = Annotated[str, Field(description="Absolute path of a recording of the ind
 Tag = Annotated[str | None, Field(description="Only files in a folder of this name, or with this tag.")]
 Glob = Annotated[str | None, Field(description="Only files whose path matches, such as '*/rain/*'.")]
 License = Annotated[str | None, Field(description="Only files whose metadata name this license.")]
+Metadata = Annotated[
+    dict[str, str] | None,
+    Field(description="Only files with these metadata entries, values by name, each compared exactly."),
+]
 Least = Annotated[float | None, Field(description="Only files of at least so many seconds.")]
 Most = Annotated[float | None, Field(description="Only files of at most so many seconds.")]
 
@@ -114,6 +118,7 @@ def make_server(index: ResidentIndex) -> Any:
         license: License = None,
         min_duration: Least = None,
         max_duration: Most = None,
+        metadata: Metadata = None,
     ) -> FoundSounds:
         """Find the recordings that a sentence describes, each at its best moment."""
         request = SearchRequest(
@@ -125,6 +130,7 @@ def make_server(index: ResidentIndex) -> Any:
             license=license,
             min_duration=min_duration,
             max_duration=max_duration,
+            metadata=metadata or {},
         )
         return FoundSounds(**await work(questions, partial(index.search, request)))
 
@@ -141,6 +147,7 @@ def make_server(index: ResidentIndex) -> Any:
         license: License = None,
         min_duration: Least = None,
         max_duration: Most = None,
+        metadata: Metadata = None,
     ) -> FoundSounds:
         """Find the recordings that sound most like one of the index, or like a part of it."""
         request = SimilarRequest(
@@ -153,6 +160,7 @@ def make_server(index: ResidentIndex) -> Any:
             license=license,
             min_duration=min_duration,
             max_duration=max_duration,
+            metadata=metadata or {},
         )
         return FoundSounds(**await work(recordings, partial(index.similar, request, any_file=False)))
 

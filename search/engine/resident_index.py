@@ -166,7 +166,7 @@ class ResidentIndex:
             raise NotAnsweringError(str(error)) from error
         return Status(
             version=__version__,
-            index=os.fspath(index.directory),
+            index=_absolute(index.directory),
             identity=self._identity,
             model=record["model"],
             fingerprint=record["fingerprint"],
@@ -228,6 +228,12 @@ def _answer(hits: Sequence[Hit], why_empty: Sequence[str] = ()) -> dict[str, Any
 def _notes(index: SoundIndex, sentences: Sequence[str]) -> list[str]:
     note = index._encoder.cut_note(sentences)
     return [note] if note else []
+
+
+def _absolute(directory: str | os.PathLike[str]) -> str:
+    """An index's place as another program can use it: URIs as they are, paths from the root on."""
+    place = os.fspath(directory)
+    return place if "://" in place else os.path.abspath(place)
 
 
 def _checked(index: SoundIndex, path: str, any_file: bool) -> str:

@@ -41,12 +41,15 @@ def rank_dense_spans(
         min_percentile: 0 to 100; 0 keeps all.
 
     Returns:
-        Hits with the strength of [`find_spans`] as score, and as cosine the mean of the span's own.
+        Hits with the strength of [`find_spans`] as score, which orders them; as cosine that of the sentence with the
+        mean of the span's vectors; as percentile the share of common queries whose best score in the recording is
+        below the span's own best one, which is what ``min_percentile`` is compared with.
     """
     vectors = recording.vectors
     scores = smoothed(vectors @ contrast_vector(query, background))
     hits = []
-    threshold = chance_score(vectors, background, min_percentile)
+    best_by_chance = best_scores(vectors, background)
+    threshold = chance_score(best_by_chance, min_percentile)
     spans = find_spans(
         scores, hop_seconds=recording.hop_seconds, duration=recording.duration, top=len(scores)
     )
@@ -57,26 +60,37 @@ def rank_dense_spans(
             continue
         inside = vectors[span.first : span.last + 1].mean(axis=0)
         cosine = float(inside @ query)
-        percentile = percentile_of(cosine, background @ inside)
+        percentile = percentile_of(span.peak, best_by_chance)
         hits.append(
             Hit(path, span.start, span.end, span.strength, cosine, percentile, recording.duration, ())
         )
     return hits
 
 
-def chance_score(vectors: np.ndarray, background: np.ndarray, min_percentile: float) -> float:
+def best_scores(vectors: np.ndarray, background: np.ndarray) -> np.ndarray:
     """
-    The score that ``min_percentile`` per cent of the common queries do not exceed anywhere in a recording.
+    The best score of each common query in a recording, ``(questions,)``.
 
     Args:
         vectors: of the recording ``(n, width)``.
         background: of the common queries ``(questions, width)``.
+    """
+    if not len(background):
+        return np.zeros(0)
+    return smoothed(vectors @ (background - background.mean(axis=0)).T).max(axis=0)
+
+
+def chance_score(best: np.ndarray, min_percentile: float) -> float:
+    """
+    The score that ``min_percentile`` per cent of the common queries do not exceed anywhere in a recording.
+
+    Args:
+        best: as of [`best_scores`].
         min_percentile: 0 to 100; 0 gives minus infinity.
     """
-    if min_percentile <= 0 or not len(background):
+    if min_percentile <= 0 or not len(best):
         return -np.inf
-    scores = smoothed(vectors @ (background - background.mean(axis=0)).T)
-    return float(np.quantile(scores.max(axis=0), min_percentile / 100))
+    return float(np.quantile(best, min_percentile / 100))
 
 
-__all__ = ["DEFAULT_MIN_PERCENTILE", "chance_score", "rank_dense_spans"]
+__all__ = ["DEFAULT_MIN_PERCENTILE", "best_scores", "chance_score", "rank_dense_spans"]

@@ -69,7 +69,7 @@ def check_question(question: Question) -> None:
     if least is not None and (isinstance(least, bool) or not isinstance(least, Real) or math.isnan(least)):
         raise SearchError(f"min_score={least!r}: must be a number.")
     if question.rank not in RANKINGS:
-        raise SearchError(f"rank={question.rank!r}: must be one of {', '.join(RANKINGS)}.")
+        raise SearchError(f"rank {question.rank!r}: must be one of {', '.join(RANKINGS)}.")
 
 
 def rank_contents(contents: IndexContents, question: Question, filters: Filters) -> list[Hit]:

@@ -49,7 +49,11 @@ class Estimate:
 
     def line(self) -> str:
         """In one line."""
-        short = "" if self.reached else f"; no threshold reaches the wanted {self.wanted:.2f}"
+        short = ""
+        if not self.reached:
+            short = f"; no threshold reaches the wanted {self.wanted:.2f}"
+        elif self.wanted is not None and self.precision < self.wanted:
+            short = f"; that is less than the wanted {self.wanted:.2f}: more marks make the threshold surer"
         files, above = counted(self.files, "file", "files"), counted(self.above, "mark lies", "marks lie")
         return (
             f"threshold {self.threshold:.3f}: precision {self.precision:.2f} (95 % interval {self.low:.2f} to "

@@ -15,6 +15,7 @@ from ...files.replacing import replace_path
 from ...files.spreadsheet_cells import harmless_cell
 from ..errors import SearchError
 from ..query.filters import Filters
+from ..query.hits import Hit
 from ..query.resolved_filters import resolve_filters
 from ..store.columns import read_columns
 from ..store.index_store import paths_among
@@ -67,6 +68,31 @@ class Detections:
         for path, start, end, score in zip(self.paths, self.starts, self.ends, self.scores, strict=True):
             mark = {True: "fits", False: "does not fit"}.get(marks.get((path, float(start))), "")
             yield path, f"{start:.3f}", f"{end:.3f}", f"{score:.6f}", mark, digests.get(path, "")
+
+    def hits(self) -> list[Hit]:
+        """The detections as results, the highest score first; their score is also their ``cosine``."""
+        order = np.lexsort((self.starts, self.paths, -self.scores))
+        return [
+            Hit(
+                path=str(self.paths[place]),
+                start=float(self.starts[place]),
+                end=float(self.ends[place]),
+                score=float(self.scores[place]),
+                cosine=float(self.scores[place]),
+                percentile=None,
+                duration=float(self.ends[place]),
+                tags=(),
+            )
+            for place in order
+        ]
+
+    @property
+    def unmarked(self) -> int:
+        """Number of detections without a mark."""
+        marks = self.learned.marks_by_window()
+        return sum(
+            (path, float(start)) not in marks for path, start in zip(self.paths, self.starts, strict=True)
+        )
 
     def write_csv(self, out: Path) -> None:
         """
@@ -146,8 +172,8 @@ def find_detections(
             why = str(error)
     else:
         why = (
-            f"no precision is estimated: below {PROBE_MARKS} marks, {PROBE_FITS} of them fitting, scores are cosines "
-            "with the moved question."
+            f"no precision is estimated: below {PROBE_MARKS} marks, {PROBE_FITS} of them fitting, the score of "
+            "a window is its cosine with the query, moved by the marks."
         )
     limit = worth.threshold if worth is not None else threshold
     assert limit is not None

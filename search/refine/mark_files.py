@@ -19,6 +19,8 @@ from .matching import CHANGED, GONE, NO_WINDOW, match_marks
 from .saved_searches import SOUND, SavedSearches
 
 HEADER = ("path", "digest", "start", "end", "fits", "search", "question", "who", "when", "fingerprint")
+# Endings under which nobody expects a table.
+OTHER_FORMATS = frozenset((".m3u", ".m3u8", ".cue", ".json", ".jsonl", ".xlsx", ".parquet"))
 # As the page of earlier versions called them.
 OLD_NAMES = {"time": "when", "sentence": "question"}
 FITS = {"1": True, "true": True, "yes": True, "fits": True}
@@ -62,8 +64,13 @@ def export_marks(out: Path, marks: Iterable[Mark]) -> int:
     a spreadsheet would run as a formula begins with an apostrophe.
 
     Raises:
-        SearchError: if the file cannot be written.
+        SearchError: if the file cannot be written, or its ending belongs to a playlist or sheet.
     """
+    if out.suffix.lower() in OTHER_FORMATS:
+        raise SearchError(
+            f"{out}: marks are exported as CSV; name the file .csv. `auricle detections --export` writes playlists and "
+            "labels."
+        )
     kept = list(marks)
     fresh = out.with_name(f".{out.name}.partial")
     try:

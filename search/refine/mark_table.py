@@ -127,7 +127,8 @@ class MarkTable:
         rows = store.file_rows(["path", "digest", "duration"], [own]).to_pylist()
         if not rows:
             raise SearchError(
-                f"{os.fspath(path)}: not in the index {store.folder}; add it with auricle index."
+                f"{os.fspath(path)}: not in the index {store.folder}; give the path as results show it, or add the "
+                "file with auricle index."
             )
         digest, duration = rows[0]["digest"], rows[0]["duration"]
         if start is not None and start >= duration:

@@ -75,6 +75,15 @@ def read_record(content: bytes) -> dict[str, Any]:
     return {**record, "settings": {name: default for name, (_, default) in SETTINGS.items()} | settings}
 
 
+def _no_index(folder: IndexFolder) -> str:
+    if folder.path is None or folder.path.is_dir():
+        return f"{folder}: not an index (no {RECORD}); make one with auricle index."
+    # A relative name is looked up in the current folder, which may not be the one where the index was made.
+    where = f"in {folder.path.absolute().parent}"
+    what = "a file" if folder.path.exists() else f"no folder of this name {where}"
+    return f"{folder}: not an index ({what}); name it by --index or AURICLE_INDEX, or make one with auricle index."
+
+
 def open_record(folder: IndexFolder) -> dict[str, Any]:
     """
     [`read_record`] of an index.
@@ -84,7 +93,7 @@ def open_record(folder: IndexFolder) -> dict[str, Any]:
     """
     try:
         if not folder.exists(RECORD):
-            raise StoreError(f"{folder}: not an index (no {RECORD}); make one with auricle index.")
+            raise StoreError(_no_index(folder))
         return read_record(folder.read(RECORD))
     except OSError as error:
         raise StoreError(f"{folder}: its {RECORD} cannot be read ({error.strerror or error}).") from error

@@ -8,7 +8,15 @@ from typing import Any
 from ...files.unread_files import Unread, unread_lines
 from ..errors import SearchError
 from .descriptions import Descriptions, read_descriptions
-from .walking import FoundFile, check_root, emptied_folders, find_files, named_files, outer_roots
+from .walking import (
+    FoundFile,
+    absent_roots,
+    check_root,
+    emptied_folders,
+    find_files,
+    named_files,
+    outer_roots,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ def survey(
         roots: absolute paths of folders or files.
         extensions: endings that are read, lower case, with the dot.
         known: entries of the index by path, with ``root``.
-        prune: skip roots that do not exist, and do not report folders that have become empty.
+        prune: skip roots that do not exist, and do not report folders that have become empty. A root that does not
+            exist and that the index has no file of is reported: it may be misspelt.
 
     Raises:
         FileNotFoundError: for a root that does not exist.
@@ -62,7 +71,7 @@ def survey(
     kept = _no_longer_read(unread, known)
     faults += kept
     kept += [fault for fault in faults if fault[0] in known and fault not in kept]
-    faults += [] if prune else emptied_folders(roots, files, known)
+    faults += absent_roots(roots, known) if prune else emptied_folders(roots, files, known)
     return Survey(files, said, faults, unread, kept)
 
 

@@ -160,9 +160,29 @@ def emptied_folders(
     return told
 
 
+def absent_roots(roots: Iterable[str | os.PathLike[str]], known: Iterable[str]) -> list[tuple[str, str]]:
+    """
+    Folders that do not exist and of which an index has no file: perhaps a misspelt name.
+
+    Args:
+        roots: folders or files to look at.
+        known: paths that the index has.
+
+    Returns:
+        (path, reason) of each.
+    """
+    held = list(known)
+    return [
+        (start, "no such file or folder, and the index has no file below it; check the name")
+        for start in map(os.path.abspath, roots)
+        if not os.path.lexists(start) and not any(below(path, [start]) for path in held)
+    ]
+
+
 __all__ = [
     "LINKS_MARK",
     "FoundFile",
+    "absent_roots",
     "below",
     "check_root",
     "emptied_folders",

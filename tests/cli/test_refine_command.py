@@ -179,7 +179,11 @@ def test_detections_are_written_with_an_estimate(thirty, tmp_path):
     assert "by cross-validation over 30 marks in 30 files" in done.stderr
     with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
         written = list(csv.DictReader(file))
-    assert re.search(rf"^{len(written)} detections in \d+ files, of \d+ windows: wrote ", done.stderr, re.M)
+    assert re.search(
+        rf"^{len(written)} detections in \d+ files, of \d+ windows; \d+ of them have no mark: wrote ",
+        done.stderr,
+        re.M,
+    )
     assert written and all(row["mark"] in ("fits", "does not fit", "") for row in written)
     piped = run(thirty, "detections", "side", "--csv", "-", "--precision", 0.8)
     assert list(csv.DictReader(piped.stdout.splitlines())) == written
@@ -189,6 +193,12 @@ def test_detections_are_written_with_an_estimate(thirty, tmp_path):
     assert told["estimate"]["marks"] == 30
     done = run(thirty, "detections", "side", "--csv", tmp_path / "none.csv", "--threshold", 1, code=3)
     assert (tmp_path / "none.csv").read_text().splitlines() == ["path,start,end,score,mark,digest"]
+    for options in ((), ("--csv", tmp_path / "a.csv", "--export", tmp_path / "b.m3u")):
+        assert "give one of" in run(thirty, "detections", "side", *options, code=2).stderr
+    done = run(thirty, "detections", "side", "--export", tmp_path / "out.m3u", "--precision", 0.8)
+    assert "wrote" in done.stderr and (tmp_path / "out.m3u").read_text().startswith("#EXTM3U")
+    done = run(thirty, "refine", "side", "--export", tmp_path / "marks.m3u", code=2)
+    assert "exported as CSV" in done.stderr and not (tmp_path / "marks.m3u").exists()
     done = run(thirty, "detections", "side", "--csv", "-", "--json", code=2)
     assert "both print to standard output" in done.stderr
     run(thirty, "refine", "side", "--delete", "--yes")

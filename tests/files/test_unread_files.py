@@ -61,8 +61,14 @@ def test_counts_by_reason_and_ending():
 
 
 def test_numbers_of_one_file_are_left_out_of_a_count_and_names_stay():
-    faults = [("a.wav", "its name is not valid UTF-8; rename it"), ("b.wav", "only 44 bytes are there")]
+    faults = [
+        ("a.wav", "its name is not valid UTF-8; rename it"),
+        ("b.wav", "only 44 bytes are there"),
+        ("c.csv", "line 12: the row is too long"),
+        ("d.csv", "line 7: the row is too long"),
+    ]
     assert fault_lines(faults) == [
+        "2 files skipped: the row is too long: .csv (2)",
         "1 file skipped: its name is not valid UTF-8: .wav (1)",
         "1 file skipped: only N bytes are there: .wav (1)",
     ]

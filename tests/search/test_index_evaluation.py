@@ -214,7 +214,7 @@ def test_a_moved_model_embeds_the_queries(place, tmp_path):
         (["SOUNDS"], "DATASET is missing"),
         (["MODEL", "SOUNDS", "--rank", "window"], "only be used with --index"),
         (["MODEL", "SOUNDS", "--skip-missing"], "only be used with --index"),
-        (["--index", "INDEX", "SOUNDS", "--rank", "best"], "rank='best': must be one of window, clip"),
+        (["--index", "INDEX", "SOUNDS", "--rank", "best"], "rank 'best': must be one of window, clip"),
         (
             ["--index", "INDEX", "SOUNDS", "--candidates", "all"],
             "candidates='all': must be one of split, index",
@@ -232,5 +232,5 @@ def test_what_is_wrong_is_said_in_one_line(place, arguments, told):
 def test_an_unknown_ranking_is_refused_in_python(place):
     index = SoundIndex(place / "index")
     split = find_split(index, load_captioned_folder(place / "sounds", split="test"))
-    with pytest.raises(SearchError, match="rank='best'"):
+    with pytest.raises(SearchError, match="rank 'best'"):
         index_similarities(index, split, rank="best")

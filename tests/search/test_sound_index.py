@@ -139,6 +139,17 @@ def test_an_empty_folder_may_be_a_disk_that_is_not_there(place, tmp_path):
     assert index.update([other], prune=True, progress=False).removed == 2 and len(index) == 5
 
 
+def test_a_folder_that_is_gone_is_pruned_and_a_misspelt_one_is_reported(place, tmp_path):
+    sounds, index = place
+    other = library(tmp_path / "others", 2)
+    index.update([other], progress=False)
+    shutil.rmtree(other)
+    report = index.update([other, tmp_path / "othres", sounds], prune=True, progress=False)
+    assert report.removed == 2 and len(index) == 5
+    assert [path for path, _ in report.faults] == [str(tmp_path / "othres")]
+    assert "check the name" in report.faults[0][1]
+
+
 def test_what_cannot_be_looked_at_stays_in_the_index(place):
     """An unplugged disk or a folder without permission is no reason to forget its files."""
     sounds, index = place
@@ -426,7 +437,13 @@ def test_what_cannot_be_asked(place, saved, tmp_path):
     sounds, index = place
     where = ("--index", index.directory)
     assert "contains no words to search for" in run("search", "?!", *where, code=2).stderr
-    assert "not an index" in run("search", "dog", "--index", tmp_path / "none", code=2).stderr
+    missing = run("search", "dog", "--index", tmp_path / "none", code=2).stderr
+    assert f"not an index (no folder of this name in {tmp_path})" in missing and "AURICLE_INDEX" in missing
+    (tmp_path / "file").write_text("x")
+    assert "not an index (a file)" in run("search", "dog", "--index", tmp_path / "file", code=2).stderr
+    twice = run("search", "dog", *where, "--tag", "a", "--tag", "b", code=2).stderr
+    assert "--tag" in twice and "given 2 times" in twice
+    run("search", "dog", *where, "--metadata", "a=b", "--metadata", "c=d", code=3)
     assert "give a model with --model" in run("index", sounds, "--index", tmp_path / "none", code=2).stderr
     assert "no such file or folder" in run("index", tmp_path / "nowhere", *where, code=2).stderr
     assert (

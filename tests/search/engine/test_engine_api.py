@@ -97,6 +97,15 @@ def test_the_status_is_that_of_the_index(running):
     assert answer["index"] == str(running.root / "index") and answer["missing_model"] == ""
 
 
+def test_a_body_without_the_header_of_json_is_refused_with_the_remedy(running):
+    status, answer = ask(
+        running.url, "api/v1/search", b'{"query": "rain"}', Content_Type="application/x-www-form-urlencoded"
+    )
+    assert status == 422 and answer["error"].startswith(
+        "the body is not read as JSON; send the header Content-Type"
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "told"),
     [

@@ -40,16 +40,19 @@ def test_a_client_lists_the_tools(running):
         assert tool.input_schema["additionalProperties"] is False
     search = tools["search_sounds"].input_schema
     assert search["required"] == ["query"] and search["properties"]["top"]["default"] == 10
-    assert {"glob", "tag", "license", "min_duration", "max_duration", "negative"} <= set(search["properties"])
+    assert {"glob", "tag", "license", "min_duration", "max_duration", "metadata", "negative"} <= set(
+        search["properties"]
+    )
     assert "results" in tools["search_sounds"].output_schema["properties"]
 
 
 def test_a_client_gets_the_answers_of_the_index(running):
     path = str(running.sounds / "e.wav")
-    searched, filtered, like, moments, status = call(
+    searched, filtered, by_field, like, moments, status = call(
         running.url,
         ("search_sounds", {"query": "a dog barks", "top": 3, "negative": ["wind"]}),
         ("search_sounds", {"query": "rain", "tag": "Rain"}),
+        ("search_sounds", {"query": "rain", "metadata": {"place": "nowhere"}}),
         ("similar_sounds", {"path": path, "top": 2}),
         ("find_moments", {"path": path, "query": "rain"}),
         ("library_status", {}),
@@ -58,7 +61,8 @@ def test_a_client_gets_the_answers_of_the_index(running):
     assert not any(result.is_error for result in (searched, filtered, like, moments, status))
     expected = rows(index.search("a dog barks", top=3, negative=["wind"]))
     assert searched.structured_content == {"results": expected, "why_empty": [], "notes": []} and expected
-    assert filtered.structured_content["results"] == []
+    assert filtered.structured_content["results"] == by_field.structured_content["results"] == []
+    assert "place" in by_field.structured_content["why_empty"][0]
     assert "similar values: 'rain'" in filtered.structured_content["why_empty"][0]
     assert like.structured_content["results"] == rows(index.similar(path, top=2))
     assert moments.structured_content["results"] == rows(index.moments(path, "rain"))

@@ -114,7 +114,7 @@ def test_the_command_prints_a_line_a_question(many, tmp_path):
     assert [len(row["results"]) for row in rows] == [2, 0, 2] and "unwanted" in rows[1]["error"]
     alone = json.loads(ask("rain", "--index", many.directory, "--json", "-k", 2).stdout)
     assert [hit["path"] for hit in alone] == [hit["path"] for hit in rows[0]["results"]]
-    assert "3 questions, 2 with results" in done.stderr and "2 empty lines skipped: 2, 3" in done.stderr
+    assert "3 queries, 2 with results" in done.stderr and "2 empty lines skipped: 2, 3" in done.stderr
     assert "1 queries are not valid: lines 4" in done.stderr
     ask("--from", file, "--index", many.directory, "--export", tmp_path / "all.csv", "-k", 2)
     lines = (tmp_path / "all.csv").read_text().splitlines()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sound_libraries import library
 
+from auricle.search.exports import export_detections
 from auricle.search.refine import MarkTable, SavedSearches, refine
 from auricle.search.refine.detections import HEADER, find_detections
 from auricle.search.sound_index import SearchError, SoundIndex
@@ -55,6 +56,34 @@ def test_every_window_above_the_threshold_is_found(learned, tmp_path):
         assert float(score) >= found.threshold - 1e-6
         assert mark == {True: "fits", False: "does not fit", None: ""}[marks.get((path, float(start)))]
         assert digest == learned.store.files()[path]["digest"]
+
+
+def test_detections_as_files_of_players_and_editors(learned, tmp_path):
+    found = find_detections(learned, "tones", precision=0.8)
+    hits = found.hits()
+    assert [hit.score for hit in hits] == sorted(map(float, found.scores), reverse=True)
+    export_detections(tmp_path / "all.m3u", found)
+    lines = (tmp_path / "all.m3u").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [hit.path for hit in hits]
+    assert f"#EXTVLCOPT:start-time={hits[0].start:.3f}" in lines
+    export_detections(tmp_path / "all.csv", found)
+    found.write_csv(tmp_path / "same.csv")
+    assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "same.csv").read_bytes()
+    with pytest.raises(SearchError, match=r"one recording.*--path"):
+        export_detections(tmp_path / "all.txt", found)
+    one = find_detections(learned, "tones", threshold=0.0, filters={"glob": hits[0].path})
+    export_detections(tmp_path / "one.txt", one)
+    times = [
+        tuple(map(float, row.split("\t")[:2])) for row in (tmp_path / "one.txt").read_text().splitlines()
+    ]
+    assert np.allclose(times, np.stack([one.starts, one.ends], axis=1), atol=1e-6)
+    for name, message in (("out.wav", "must be .csv"), ("none/out.m3u", "does not exist")):
+        with pytest.raises(SearchError, match=message):
+            export_detections(tmp_path / name, found)
+    marks = refine(learned, "tones").marks_by_window()
+    assert found.unmarked == sum(
+        (path, float(start)) not in marks for path, start in zip(found.paths, found.starts, strict=True)
+    )
 
 
 def test_filters_count(learned):
