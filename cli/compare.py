@@ -72,7 +72,7 @@ def compare(
         from ..encoders.cpu_threads import set_cpu_threads
         from ..evaluation.comparison.comparing import ComparisonOptions, compare_systems, prepare_split
         from ..evaluation.comparison.systems import check_reference, read_systems
-        from ..evaluation.relevance import relevant_clips
+        from ..evaluation.relevance import check_relevance, relevant_clips
         from ..evaluation.reports.comparison_table import comparison_markdown, format_comparison
         from ..files.json_files import write_json
 
@@ -85,6 +85,7 @@ def compare(
                 if path is not None and path.is_dir():
                     raise ValueError(f"{path}: is a directory; name a file.")
             table = load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split]
+            check_relevance(table, file=relevance, column=relevance_column)
             compared, kept = prepare_split(table, cache_dir, fresh=fresh, progress=progress)
             relevant = relevant_clips(
                 compared.table,

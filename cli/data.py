@@ -68,7 +68,7 @@ def check(
                 found = check_moments(chosen, path, **how)
                 lines = format_moment_check(found, shown=shown)
             else:
-                found = check_source(_listings(name, path, split), **how)
+                found = check_source(_listings(name, path, split), of_folder=name == FOLDER, **how)
                 lines = format_check(found, shown=shown)
             if json_file:
                 write_json(json_file, {"data_set": name, "path": str(path), **asdict(found)})

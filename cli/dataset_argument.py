@@ -102,13 +102,13 @@ def _load_directory(path: Path, split: str | None) -> dict[str, "Dataset"]:
     if source is not None:
         return {name: source.load(path, split=name) for name in _wanted(source.splits(path), split, path)}
 
-    def choose(names: list[str]) -> list[str]:
+    def choose(names: dict[str, int]) -> list[str]:
         if not names and split not in (None, "train"):
             raise DatasetArgumentError(
                 f"{path}: no split {split!r}; the metadata have no column 'split', so all rows belong to 'train'. "
                 "Add the column, or use --split train."
             )
-        return _wanted(names or ["train"], split, path)
+        return _wanted([*names] or ["train"], split, path)
 
     return load_captioned_splits(path, choose)
 

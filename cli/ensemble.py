@@ -28,6 +28,9 @@ class Method(StrEnum):
     paper_e1 = "paper-e1"
 
 
+_TWO_LEVELS = (Method.systems_then_models, Method.models_then_systems)
+
+
 def ensemble(
     dataset: Annotated[str, typer.Argument(help=HELP)],
     member: Annotated[
@@ -42,6 +45,20 @@ def ensemble(
     ] = Method.systems_then_models,
     validation: Annotated[str, typer.Option(help="Split that the weights are fitted on.")] = "validation",
     stage: Annotated[str | None, typer.Option(help="Stage of the recipe that defines the dataset.")] = None,
+    relevance: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with multiple annotations of the split: query, audio_filenames. The weights are fitted on "
+            "these queries."
+        ),
+    ] = None,
+    relevance_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Metadata column, such as a class: all clips with the same value are relevant. The weights are "
+            "fitted on that."
+        ),
+    ] = None,
     parts: Annotated[
         int, typer.Option(min=1, help="Grid search: the step size is 1 divided by this number.")
     ] = 20,
@@ -64,7 +81,9 @@ def ensemble(
         from ..encoders import load_encoder
         from ..encoders.cpu_threads import set_cpu_threads
         from ..evaluation.ensembles.ensemble import Ensemble, Member, member_similarities
+        from ..evaluation.ensembles.ensemble_weights import paper_weights
         from ..evaluation.protocol import query_values
+        from ..evaluation.relevance import check_relevance, relevant_clips
         from ..evaluation.similarities import weighted_sum
 
         quiet_libraries()
@@ -75,23 +94,34 @@ def ensemble(
             table = load_dataset_argument(dataset, split=validation, stage=stage, progress=progress)[
                 validation
             ]
+            if method in _TWO_LEVELS and not all(tower for _, tower in names):
+                raise ValueError(
+                    f"--method {method.value} needs member names like SYSTEM/TOWER; for other names use --method grid."
+                )
+            if method is Method.paper_e1:
+                paper_weights(names)  # refuses other members
+            check_relevance(table, file=relevance, column=relevance_column)
             load = partial(load_encoder, **encoder_options(trust_remote_code=trust_remote_code))
             parts_of = {}
             for name, model in models.items():
                 parts_of[_system_and_tower(name)] = member_similarities(
                     model, table, name=name, batch_size=batch_size, progress=progress, load=load
                 )
-            weights = _find_weights(parts_of, method, parts, progress)
+            first = parts_of[names[0]]
+            relevant = relevant_clips(
+                table, first.queries, first.clip_ids, file=relevance, column=relevance_column
+            )
+            weights = _find_weights(parts_of, relevant, method, parts, progress)
             total = weighted_sum(
                 [parts_of[name] for name in names], [weights[name] for name in names], "ensemble"
             )
-            alone = [float(query_values(parts_of[name])["mAP@16"].mean()) for name in names]
-            together = float(query_values(total)["mAP@16"].mean())
+            alone = [float(query_values(parts_of[name], relevant)["mAP@16"].mean()) for name in names]
+            together = float(query_values(total, relevant)["mAP@16"].mean())
             how = {
                 "method": method.value,
                 "source": total.source,
                 "split": validation,
-                "metric": "mAP@16, single annotation",
+                "metric": f"mAP@16, {_annotation(relevance, relevance_column)}",
                 "members": dict(zip(models, alone, strict=True)),
                 "ensemble": together,
             }
@@ -99,12 +129,22 @@ def ensemble(
                 Member(name, model, weights[_system_and_tower(name)]) for name, model in models.items()
             )
             Ensemble(members, how).save(out)
-    typer.echo(f"{'member':<24}{'weight':>8}{'mAP@16':>10}   on {total.source} {validation}")
+    typer.echo(
+        f"{'member':<24}{'weight':>8}{'mAP@16':>10}   on {total.source} {validation}, "
+        f"{_annotation(relevance, relevance_column)}"
+    )
     for one, value in zip(members, alone, strict=True):
         typer.echo(printable(f"{one.name:<24}{one.weight:>8.4f}{value:>10.4f}"))
     typer.echo(f"{'mean of the members':<24}{'':>8}{sum(alone) / len(alone):>10.4f}")
     typer.echo(f"{'ensemble':<24}{sum(weights.values()):>8.4f}{together:>10.4f}")
     typer.echo(f"wrote {out}")
+
+
+def _annotation(relevance: Path | None, column: str | None) -> str:
+    """The annotation that the weights are fitted on, in words."""
+    if relevance is not None:
+        return f"multiple annotations of {relevance.name}"
+    return "single annotation" if column is None else f"multiple annotations by {column!r}"
 
 
 def _read_members(texts: list[str]) -> dict[str, str]:
@@ -129,7 +169,11 @@ def _system_and_tower(name: str) -> Name:
 
 
 def _find_weights(
-    members: "dict[Name, Similarities]", method: Method, parts: int, progress: bool
+    members: "dict[Name, Similarities]",
+    annotated: dict[int, list[int]] | None,
+    method: Method,
+    parts: int,
+    progress: bool,
 ) -> dict[Name, float]:
     import numpy as np
 
@@ -146,11 +190,11 @@ def _find_weights(
         first.check_same_pairs(other)
     scores = {name: np.asarray(member.scores) for name, member in members.items()}
     relevant = [[int(clip)] for clip in first.clip_of_query]
-    if method in (Method.systems_then_models, Method.models_then_systems):
-        if not all(tower for _, tower in names):
-            raise ValueError(
-                f"--method {method.value} needs member names like SYSTEM/TOWER; for other names use --method grid."
-            )
+    if annotated is not None:
+        rows = sorted(annotated)
+        scores = {name: values[rows] for name, values in scores.items()}
+        relevant = [annotated[row] for row in rows]
+    if method in _TWO_LEVELS:
         inner = "system" if method is Method.systems_then_models else "tower"
         return two_level_search(scores, relevant, inner=inner, parts=parts, progress=progress)
     if method is Method.grid:

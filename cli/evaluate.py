@@ -138,7 +138,7 @@ def evaluate(
     with one_line_errors():
         from ..encoders.cpu_threads import set_cpu_threads
         from ..evaluation.protocol import evaluate_similarities
-        from ..evaluation.relevance import relevant_clips
+        from ..evaluation.relevance import check_relevance, relevant_clips
         from ..evaluation.reports.report_table import format_report
         from ..evaluation.reports.submission import write_submission
         from ..files.json_files import write_json
@@ -203,6 +203,7 @@ def evaluate(
             if relevance and relevance_column:
                 raise ValueError("--relevance and --relevance-column cannot be combined; give one of them.")
             table = load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split]
+            check_relevance(table, file=relevance, column=relevance_column)
             leaks = _find_leaks(training, table, progress)
             options = {"batch_size": batch_size, "progress": progress}
             trusted = encoder_options(trust_remote_code=trust_remote_code)

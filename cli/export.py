@@ -30,6 +30,7 @@ def export(
             help="Quantize to 8-bit weights. Files have a quarter of the size, and embeddings change slightly.",
         ),
     ] = False,
+    progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
     Export the towers of a model to ONNX.
@@ -39,12 +40,12 @@ def export(
     and tokens, is saved with them. Needs pip install 'auricle[onnx]'.
     """
     with one_line_errors():
-        quiet_libraries()
+        quiet_libraries(download_bars=progress)
         from ..hub.onnx_export import ExportError, export_onnx
 
         with one_line_errors(OSError, ValueError, ImportError, ExportError):
             chosen = ("text", "audio") if towers is Towers.both else (towers.value,)
-            record = export_onnx(model, out, towers=chosen, int8=int8)
+            record = export_onnx(model, out, towers=chosen, int8=int8, progress=progress)
         for name, tower in record["towers"].items():
             typer.echo(
                 f"{name}: {tower['file']}, {tower['bytes'] / 1e6:.1f} MB; largest difference from the model "

@@ -12,12 +12,14 @@ from contextlib import contextmanager, suppress
 import typer
 
 CLOSED_PIPE_IS_EINVAL = sys.platform == "win32"
+# Their errors reach a command if a server does not answer; by name, since importing them takes time.
+_HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "requests", "urllib3")
 
 
 @contextmanager
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     """
-    Prints errors of these kinds as one message, without a traceback.
+    Prints errors of these kinds, and errors of a network connection, as one message, without a traceback.
 
     Raises:
         typer.Exit: with code 2 for such an error, 130 for Ctrl-C.
@@ -26,6 +28,15 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         typer.echo(printable(f"error: {error}"), err=True)
+        raise typer.Exit(2) from error
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0]
+        if library not in (*_HTTP_LIBRARIES, "huggingface_hub"):
+            raise
+        told = " ".join(str(error).split()) or type(error).__name__
+        if library in _HTTP_LIBRARIES:
+            told = f"the network connection failed ({told})."
+        typer.echo(printable(f"error: {told}"), err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)

@@ -155,6 +155,9 @@ def format_results(results: dict) -> list[str]:
         if split in untrained:
             values = "".join(f"{untrained[split][f'text_to_audio_{name}']:>9.3f}" for name in columns)
             lines.append(f"{split + ', text to audio, untrained':<48}{values}")
+    lines += [
+        told for told in (relevance_told(results.get("relevance_column")),) if told and results["figures"]
+    ]
     for answer in results.get("answers", []):
         lines += ["", f'"{answer["question"]}"']
         lines += [
@@ -162,6 +165,15 @@ def format_results(results: dict) -> list[str]:
             for rank, clip in enumerate(answer["clips"], start=1)
         ]
     return lines
+
+
+def relevance_told(column: str | None) -> str:
+    """What is relevant in a run's metrics; "" for results that do not record it."""
+    if column is None:
+        return ""
+    if column == "clip_id":
+        return "relevant: a caption's own clip, a clip's own captions"
+    return f"relevant: clips and captions with the same {column!r} (evaluation.relevance_column); equal ones count once"
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from ..processing.audio_streaming import measure_sound
 from ..processing.file_remarks import FileRemarks
 from .schema import CaptionedClip
 from .sources import ClipListing
+from .sources.split_names import UnusedSplit, unused_splits
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class SourceCheck:
         skipped: (path, reason) of links without a target, pipes and folders that could not be looked at.
         remarks: (path, remark) of sounds that were decoded all the same; see `FileRemarks`.
         remark_counts: the remarks by kind and ending, as lines.
+        unused: splits that training does not use.
     """
 
     splits: list[SplitCheck]
@@ -75,18 +77,28 @@ class SourceCheck:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
     remark_counts: list[str] = field(default_factory=list)
+    unused: list[UnusedSplit] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        """Whether all listed files exist, decode and occur once; other files do not matter."""
-        return not self.shared and not any(
+        """
+        Whether all listed files exist, decode and occur once, and no split has a name that training reads otherwise.
+
+        Other files do not matter.
+        """
+        return not (self.shared or any(split.meant for split in self.unused)) and not any(
             one.missing or one.undecodable or one.duplicates or not all(row.used for row in one.rows)
             for one in self.splits
         )
 
 
 def check_source(
-    listings: dict[str, ClipListing], *, decode: bool = True, num_workers: int = 2, progress: bool = True
+    listings: dict[str, ClipListing],
+    *,
+    decode: bool = True,
+    num_workers: int = 2,
+    progress: bool = True,
+    of_folder: bool = False,
 ) -> SourceCheck:
     """
     Checks every clip that a dataset's metadata name.
@@ -96,6 +108,7 @@ def check_source(
         decode: decode every sound to its end, which takes long, and report unreadable ones.
         num_workers: threads that decode.
         progress: show progress bars.
+        of_folder: they are those of a captioned folder, whose splits have any names.
     """
     contents = _same_contents([clip for listing in listings.values() for clip in listing.clips], progress)
     with FileRemarks() as remarks:
@@ -114,6 +127,9 @@ def check_source(
         skipped=list(dict.fromkeys(fault for walk in walks for fault in walk.faults)),
         remarks=remarks.found,
         remark_counts=remark_lines(remarks.found),
+        unused=unused_splits({split: listing.named for split, listing in listings.items()})
+        if of_folder
+        else [],
     )
 
 
@@ -248,6 +264,7 @@ def format_check(check: SourceCheck, *, shown: int = 5) -> list[str]:
         [f"{name}: {', '.join(clips)}" for name, clips in check.shared],
         shown,
     )
+    lines += _listed("splits that training does not use", [str(split) for split in check.unused], shown)
     lines += listed_lines("skipped", check.skipped, shown) + listed_lines("note on", check.remarks, shown)
     return lines + fault_lines(check.skipped) + unread_lines(check.unread) + check.remark_counts
 

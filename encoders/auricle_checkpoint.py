@@ -10,6 +10,7 @@ from ..modeling import AuricleConfig, AuricleModel
 from ..modeling.int8 import quantize_linear_layers
 from ..processing import AuricleProcessor
 from .checkpoint_faults import check_complete, named_fault, quiet_loading
+from .model_source import models_below
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -36,7 +37,13 @@ def load_pretrained(
         model, processor = _load_adapted(Path(name))
         return quantize_linear_layers(model) if int8 else model, processor
     if local and not (Path(name) / "config.json").is_file():
-        raise ValueError(f"{name}: not a saved model (config.json is missing).")
+        models = models_below(name)
+        way = (
+            f"the directory of a training run; use {' or '.join(models)}"
+            if models
+            else "config.json is missing"
+        )
+        raise ValueError(f"{name}: not a saved model ({way}).")
     with named_fault(name, "config.json" if local else "not a directory, and from the Hub it"):
         kind = AuricleConfig.get_config_dict(name, revision=revision)[0].get("model_type")
     if kind != AuricleConfig.model_type:

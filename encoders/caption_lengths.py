@@ -41,7 +41,7 @@ def describe(record: dict[str, Any]) -> str:
     """[`CaptionLengths.as_record`] as one sentence."""
     return (
         f"{record['cut']:,} of {record['captions']:,} captions ({100 * record['share']:.1f} %) are longer than the "
-        f"{record['limit']} tokens that the model reads and are cut; the longest has {record['longest']}"
+        f"{record['limit']} tokens that the model reads and are cut; the longest has {record['longest']} tokens"
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .hub_files import is_broken_connection
+
 # Apache-2.0, 0.15 billion parameters, 10 s windows, runs on a CPU, loads with transformers alone (docs/models.md).
 DEFAULT_MODEL = "laion/clap-htsat-unfused"
 
@@ -37,7 +39,7 @@ def expected_download(name: str) -> Download | None:
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
         return None
     except Exception as error:  # connection errors of the client's HTTP library
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "requests", "urllib3"):
+        if not is_broken_connection(error):
             raise
         return None
     files = {file.rfilename: file.size for file in found.siblings or []}

@@ -106,7 +106,7 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
             directory, reachable = snapshot_download(name, revision=revision, allow_patterns=patterns), True
         except Exception as error:
             # The client uses the cache if the server does not respond, but not if a response is cut off.
-            if not _is_broken_connection(error):
+            if not is_broken_connection(error):
                 raise
             directory = snapshot_download(name, revision=revision, local_files_only=True)
             reachable = False
@@ -140,8 +140,16 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...] | None) 
             enable_progress_bars()
 
 
-def _is_broken_connection(error: BaseException) -> bool:
+def is_broken_connection(error: BaseException) -> bool:
+    """Whether an error is one of the HTTP library of the Hub's client, which has changed its library before."""
     return type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "requests", "urllib3")
 
 
-__all__ = ["DESCRIBING_FILES", "ModelFiles", "fetch_all", "find_model_files", "split_revision"]
+__all__ = [
+    "DESCRIBING_FILES",
+    "ModelFiles",
+    "fetch_all",
+    "find_model_files",
+    "is_broken_connection",
+    "split_revision",
+]

@@ -86,9 +86,30 @@ def unfit_model(name: str, directory: Path) -> str:
     """
     config = read_json(directory / "config.json")
     if config is None and not (directory / "modules.json").is_file():
+        if models := models_below(name):
+            return (
+                f"{name}: not a saved model, but the directory of a training run; use {' or '.join(models)}."
+            )
         return f"{name}: not a saved model (no config.json, modules.json or adapter_config.json)."
     kind = _kind(directory, config or {})
     return f"{name}: contains {kind}, which does not embed sounds and sentences; accepted are {ACCEPTED}."
+
+
+def models_below(name: str) -> list[str]:
+    """Model directories of a run's, or of its stage's, directory; the run's last stage first."""
+    directory = Path(name)
+    if not directory.is_dir():
+        return []
+    record = read_json(directory / "run.json")
+    recipe = record.get("recipe") if isinstance(record, dict) else None
+    stages = recipe.get("stages") if isinstance(recipe, dict) else None
+    order = [stage.get("name") for stage in stages or [] if isinstance(stage, dict)]
+    found = [
+        path.parent for path in (*directory.glob("model/config.json"), *directory.glob("*/model/config.json"))
+    ]
+    place = {name: number for number, name in enumerate(order)}
+    found.sort(key=lambda path: (-place.get(path.parent.name, -1), path))
+    return [os.fspath(path) for path in found]
 
 
 def needed_remote_code(directory: Path) -> list[str]:
@@ -182,6 +203,7 @@ __all__ = [
     "ACCEPTED",
     "brings_remote_code",
     "license_of",
+    "models_below",
     "needed_remote_code",
     "read_json",
     "read_model_type",

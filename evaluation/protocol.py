@@ -44,14 +44,59 @@ def query_values(
     return query_metrics_from_ranks(*ranks, recall_at=RECALL_AT, map_at=MAP_AT)
 
 
-def clip_values(similarities: Similarities) -> dict[str, np.ndarray]:
-    """Metrics of every clip, audio to text: its captions are relevant, those of other clips are not."""
-    captions: list[list[int]] = [[] for _ in similarities.clip_ids]
-    for query, clip in enumerate(similarities.clip_of_query.tolist()):
-        captions[clip].append(query)
-    rows = [clip for clip, own in enumerate(captions) if own]
-    ranks = ranks_of(similarities.scores.T[rows], [captions[clip] for clip in rows])
+def clip_values(
+    similarities: Similarities, relevant: Mapping[int, Sequence[int]] | None = None
+) -> dict[str, np.ndarray] | None:
+    """
+    Metrics of every clip, audio to text.
+
+    Args:
+        similarities: similarities of the split.
+        relevant: multiple annotations. A clip's right captions are those that it is a right clip of. None is the
+            single annotation: a clip's own captions are right; those of other clips are wrong, equal ones too.
+
+    Returns:
+        Metrics as of [`query_values`], ``(clips,)``; None if the annotations lack sentences of the split, see
+        [`relevant_captions`].
+    """
+    if relevant is None:
+        own: list[list[int]] = [[] for _ in similarities.clip_ids]
+        for query, clip in enumerate(similarities.clip_of_query.tolist()):
+            own[clip].append(query)
+        scores, captions = similarities.scores, {clip: queries for clip, queries in enumerate(own) if queries}
+    else:
+        found = relevant_captions(similarities, relevant)
+        if found is None:
+            return None
+        scores, captions = similarities.scores[found[0]], found[1]
+    ranks = ranks_of(scores.T[list(captions)], list(captions.values()))
     return query_metrics_from_ranks(*ranks, recall_at=RECALL_AT, map_at=MAP_AT)
+
+
+def relevant_captions(
+    similarities: Similarities, relevant: Mapping[int, Sequence[int]]
+) -> tuple[list[int], dict[int, list[int]]] | None:
+    """
+    Multiple annotations read from clips to captions; None if they do not annotate every sentence of the split.
+
+    Without some sentences, a clip's missing captions would be taken for wrong ones.
+
+    Args:
+        similarities: similarities of the split.
+        relevant: by place of a query the places of its right clips.
+
+    Returns:
+        Places of the annotated queries, which are ranked, and by place of a clip the places of its right ones among
+        them. Clips without any are left out.
+    """
+    rows = sorted(relevant)
+    if {similarities.queries[row] for row in rows} != set(similarities.queries):
+        return None
+    captions: dict[int, list[int]] = {}
+    for number, row in enumerate(rows):
+        for clip in relevant[row]:
+            captions.setdefault(int(clip), []).append(number)
+    return rows, dict(sorted(captions.items()))
 
 
 def evaluate_similarities(
@@ -68,6 +113,7 @@ def evaluate_similarities(
     * ``single``: the one clip that a caption was written for is right; every caption is a query, also five of
     one clip.
     * ``multi``: the annotated queries, every clip that fits is right; mAP@16 of these is the task's ranking metric.
+    Audio to text, the captions that a clip is a right clip of are right; stated if every sentence is annotated.
     * ``multi_by_relevant``: the same, distinguished by the number of fitting clips.
 
     Every figure has a 95 % bootstrap interval over its queries.
@@ -133,10 +179,23 @@ def split_values(
     }
     if relevant is not None:
         values["multi", TEXT_TO_AUDIO] = query_values(similarities, relevant)
+        if (of_clips := clip_values(similarities, relevant)) is not None:
+            values["multi", AUDIO_TO_TEXT] = of_clips
         for name, fewest, most in AMBIGUITY:
             if chosen := _with_count(relevant, fewest, most):
                 values["multi_by_relevant", name] = query_values(similarities, chosen)
     return values
+
+
+def has_all_parts(
+    values: Mapping[tuple[str, str], Any],
+    similarities: Similarities,
+    relevant: Mapping[int, Sequence[int]] | None,
+) -> bool:
+    """Whether kept [`split_values`] have the part that older versions did not compute."""
+    if relevant is None or ("multi", AUDIO_TO_TEXT) in values:
+        return True
+    return relevant_captions(similarities, relevant) is None
 
 
 def summarize_values(
@@ -194,8 +253,10 @@ def _as_mapping(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]
 __all__ = [
     "clip_values",
     "evaluate_similarities",
+    "has_all_parts",
     "query_values",
     "relevance_by_value",
+    "relevant_captions",
     "split_values",
     "summarize_values",
 ]

@@ -144,6 +144,24 @@ def relevant_clips(
     return {query: relevant[query] for query in sorted(first.values())}
 
 
+def check_relevance(
+    table: Dataset, *, file: str | os.PathLike[str] | None = None, column: str | None = None
+) -> None:
+    """
+    Checks annotations against a split before anything is embedded.
+
+    Args:
+        table: the split.
+        file, column: as of [`relevant_clips`].
+
+    Raises:
+        RelevanceError: as [`relevant_clips`].
+    """
+    relevant_clips(
+        table, list(table["caption"]), list(unique_clips(table)["clip_id"]), file=file, column=column
+    )
+
+
 def _file_names(text: str, where: str) -> list[str]:
     try:
         # Reads a list written as a Python literal; nothing in it is run.
@@ -160,4 +178,4 @@ def _file_names(text: str, where: str) -> list[str]:
     return names
 
 
-__all__ = ["RelevanceError", "match_relevance", "read_relevance", "relevant_clips"]
+__all__ = ["RelevanceError", "check_relevance", "match_relevance", "read_relevance", "relevant_clips"]

@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from ..files.saved_directories import read_json
-from ..training.recipe.reading import Stage, resolve_stages
+from ..training.recipe.reading import Stage, ignores_model, resolve_stages
 from ..training.recipe.schema import AugmentationSection, Recipe
 from .licenses import derive_license
 
@@ -20,6 +20,8 @@ METRICS = ("mAP@16", "mAP@10", "R@1", "R@5", "R@10")
 DIRECTIONS = (("text_to_audio", "text to audio"), ("audio_to_text", "audio to text"))
 LARGEST_CLUSTERS = 10
 OWN_PATH = re.compile(r"(?<!\S)[/~][^\s,]+")
+# A Hub id has one slash: what has more, or begins with a dot, is a directory.
+_RELATIVE_PATH = re.compile(r"\.{1,2}/[^\s,:]*|[\w.@-]+(/[\w.@-]+){2,}/?")
 CITATIONS = {
     "passt": "PaSST: Koutini et al., Efficient Training of Audio Transformers with Patchout, Interspeech 2022, "
     "arXiv 2110.05069",
@@ -84,6 +86,8 @@ def render_model_card(
     summaries = {stage.name: read_json(run_dir / stage.name / "stage.json") or {} for stage in stages}
     # Paths of this run mean nothing elsewhere; absolute ones also reveal where it was run.
     shown = without_places(record["recipe"])
+    if ignores_model(stages):
+        del shown["model"]
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = resources.files("auricle.model_cards").joinpath(TEMPLATE).read_text(encoding="utf-8")
     # Only the last stage has results.
@@ -113,7 +117,10 @@ def render_model_card(
         "segment_seconds": extractor.get("segment_seconds", "?"),
         "metrics": METRICS,
         "figures": _figure_rows(figures, intervals),
-        "data": _data_rows(run_dir, last),
+        "relevance_column": results.get("relevance_column"),
+        "evaluated": results.get("evaluated", {}),
+        "data": _data_rows(run_dir, last, results),
+        "model_from": _place(stages[0].starts_from) if ignores_model(stages) else None,
         "source": stages[-1].data.source,
         "max_clip_seconds": stages[-1].data.max_clip_seconds,
         "stages": [_stage_row(stage, summaries[stage.name]) for stage in stages],
@@ -132,7 +139,8 @@ def render_model_card(
         "packages": ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
     }
     try:
-        return environment.from_string(template).render(fields)
+        # Parts that a run lacks leave their blank lines.
+        return re.sub(r"\n{3,}", "\n\n", environment.from_string(template).render(fields))
     except UndefinedError as error:
         raise CardError(f"the template of the card uses an unknown field: {error.message}.") from error
 
@@ -207,8 +215,17 @@ def _tower(
 
 
 def _place(text: str) -> str:
-    """Replaces paths of this machine by their last part."""
-    return OWN_PATH.sub(lambda match: Path(match[0]).name, str(text))
+    """Replaces paths of this machine by their last part, the model of a run's stage by its name."""
+    text = str(text)
+    if _RELATIVE_PATH.fullmatch(text) or ("/" in text and Path(text).exists()):
+        return _last_part(Path(text))
+    return OWN_PATH.sub(lambda match: _last_part(Path(match[0])), text)
+
+
+def _last_part(path: Path) -> str:
+    if path.name == "model" and len(path.parts) > 2:
+        return f"stage {path.parent.name} of run {path.parent.parent.name}"
+    return path.name
 
 
 def without_places(value: Any) -> Any:
@@ -252,8 +269,12 @@ def _figure_rows(
     ]
 
 
-def _data_rows(run_dir: Path, stage: str) -> list[tuple[str, int]]:
-    return [(name, entry["rows"]) for name, entry in (read_json(run_dir / stage / "data.json") or {}).items()]
+def _data_rows(run_dir: Path, stage: str, results: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Number of captions by split: those that were trained on, chosen by, and evaluated on."""
+    learned = read_json(run_dir / stage / "data.json") or {}
+    rows = {name: entry["rows"] for name, entry in learned.items()}
+    rows |= {name: entry["captions"] for name, entry in results.get("evaluated", {}).items()}
+    return list(rows.items())
 
 
 def _stage_row(stage: Stage, summary: Mapping[str, Any]) -> dict[str, Any]:

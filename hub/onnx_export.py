@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from ..conversion.finite_weights import NonFiniteWeightsError, check_finite_weights
 from ..encoders.auricle_checkpoint import load_pretrained
@@ -61,6 +62,7 @@ def export_onnx(
     *,
     towers: tuple[str, ...] = ("text", "audio"),
     int8: bool = False,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """
     Writes ``text_tower.onnx`` and ``audio_tower.onnx``, checked against the model, and its processor.
@@ -75,6 +77,7 @@ def export_onnx(
         out: a directory, made if missing.
         towers: to export; the text tower is enough to query an index.
         int8: quantise weights to 8 bits, with activations quantised as they come.
+        progress: show a progress bar.
 
     Returns:
         Contents of ``onnx.json``: the model's fingerprint and, by tower, file, bytes, the largest difference and the
@@ -115,7 +118,7 @@ def export_onnx(
     }
     record["num_parameters"] = count_parameters(model, towers)
     record["logit_scale"] = float(model.current_logit_scale("cpu"))
-    for tower in towers:
+    for tower in tqdm(towers, desc="exporting", unit="tower", disable=not progress):
         export = _export_text if tower == "text" else _export_audio
         path = out / (TEXT_FILE if tower == "text" else AUDIO_FILE)
         try:

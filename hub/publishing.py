@@ -118,7 +118,9 @@ def collect_run(
     check_repo_id(repo_id)
     record = read_json(run_dir / "run.json")
     if record is None:
-        raise PublishError(f"{run_dir}: no run.json found; this is not the directory of a training run.")
+        raise PublishError(
+            f"{run_dir}: neither run.json nor config.json found; give the directory of a finished run, or of a model."
+        )
     recipe = Recipe.model_validate(record["recipe"])
     names = recipe.stage_names()
     stage = stage or names[-1]
@@ -152,7 +154,11 @@ def collect_run(
     files["recipe.yaml"] = yaml.safe_dump(without_places(record["recipe"]), sort_keys=False).encode()
     files["training_log.json"] = _compact(_training_log(recipe, run_dir))
     if results:
-        kept = {name: results[name] for name in ("figures", "intervals", "untrained") if results.get(name)}
+        kept = {
+            name: results[name]
+            for name in ("figures", "intervals", "untrained", "relevance_column", "evaluated")
+            if results.get(name)
+        }
         files["evaluation.json"] = _compact(kept)
     clusters = {
         name: without_places(entry["clusters"])

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-import httpx
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -11,6 +10,8 @@ from .catalog import Archive, Fetchable, PublishedFile
 from .download import FetchError
 
 ARCHIVES, METADATA = "Zip_files", "json_files"
+# The Hub's client raises the errors of its HTTP library, which it has changed more than once.
+_HTTP_LIBRARIES = ("httpx", "httpx2", "requests", "urllib3")
 
 
 def list_wavcaps(
@@ -36,7 +37,10 @@ def list_wavcaps(
             for entry in api.list_repo_tree(fetchable.hub_repo, repo_type="dataset", recursive=True)
             if hasattr(entry, "blob_id")
         ]
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except Exception as error:
+        is_of_client = type(error).__module__.partition(".")[0] in _HTTP_LIBRARIES
+        if not (is_of_client or isinstance(error, HfHubHTTPError | OSError)):
+            raise
         reason = " ".join(str(error).split())
         raise FetchError(f"{fetchable.hub_repo}: cannot be listed on {api.endpoint} ({reason}).") from error
     plain: list[PublishedFile] = []

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -79,7 +80,7 @@ def load_captioned_folder(
 
 def load_captioned_splits(
     folder: str | os.PathLike[str],
-    choose: Callable[[list[str]], Sequence[str]],
+    choose: Callable[[dict[str, int]], Sequence[str]],
     *,
     caption_column: str | None = None,
     license: str = "unknown",
@@ -90,8 +91,8 @@ def load_captioned_splits(
 
     Args:
         folder: As of `load_captioned_folder`, like the other arguments.
-        choose: Called with the sorted distinct values of the column `split` (empty without the column); returns
-            the splits to take.
+        choose: Called with the number of rows by value of the column `split`, sorted by value (empty without the
+            column); returns the splits to take.
 
     Returns:
         A table a split, in the order in which they were chosen.
@@ -104,7 +105,11 @@ def load_captioned_splits(
     matched = match_folder(folder, caption_column, strict=True)
     rows = matched.rows
     # Rows are freed while tables are built, so that a large folder is not in memory twice.
-    rows_of = {split: _rows_of_split(matched, split) for split in choose(_splits_of(matched.columns, rows))}
+    counts = _splits_of(matched.columns, rows)
+    blank = len(rows) - sum(counts.values()) if counts else 0
+    if blank:
+        logger.warning("%s: rows without a split are not used: %d", matched.metadata, blank)
+    rows_of = {split: _rows_of_split(matched, split) for split in choose(counts)}
     rows.clear()
     for fault in matched.loose[:_SHOWN]:
         logger.warning("%s, %s", matched.metadata, fault.text)
@@ -171,6 +176,13 @@ def _listing(
     strict: bool,
 ) -> ClipListing:
     absent, faults = _absent(matched, rows), list(matched.faults)
+    if not strict and "split" in matched.columns:
+        file = os.fspath(matched.metadata)
+        faults += [
+            RowFault(file, row.line, "split is empty; the row belongs to no split", name=written_name(row))
+            for row in matched.rows
+            if not str(row.values.get("split") or "").strip()
+        ]
     return ClipListing(
         title=f"{matched.folder.name}, split {split!r}",
         metadata=[matched.metadata],
@@ -228,13 +240,15 @@ def list_folder_splits(folder: str | os.PathLike[str]) -> list[str]:
         DataError: The folder or its metadata cannot be read.
     """
     table = read_metadata(find_metadata(Path(folder).absolute()))
-    return _splits_of(table.columns, table.rows)
+    return list(_splits_of(table.columns, table.rows))
 
 
-def _splits_of(columns: list[str], rows: Sequence[MetadataRow]) -> list[str]:
+def _splits_of(columns: list[str], rows: Sequence[MetadataRow]) -> dict[str, int]:
     if "split" not in columns:
-        return []
-    return sorted({str(row.values["split"]).strip() for row in rows if row.values.get("split")})
+        return {}
+    counts = Counter(str(row.values["split"]).strip() for row in rows if row.values.get("split"))
+    counts.pop("", None)
+    return dict(sorted(counts.items()))
 
 
 def _rows_of_split(matched: MatchedFolder, split: str) -> list[MetadataRow]:
@@ -258,5 +272,6 @@ def _report_missing(matched: MatchedFolder, rows: list[MetadataRow], missing: st
     shown = ", ".join(map(repr, absent[:_SHOWN])) + (", ..." if len(absent) > _SHOWN else "")
     what = f"{matched.metadata}: {len(absent)} of {len(absent) + there} files do not exist"
     if missing == "error" or not there:
-        raise DataError(f"{what}: {shown}")
+        way = "; to train without them, set missing='skip' (of a recipe: --data.folder.missing skip)"
+        raise DataError(f"{what}: {shown}{way if there else ''}")
     logger.warning("%s: %s; skipped their rows", what, shown)

@@ -11,6 +11,7 @@ from ...files.file_names import folded
 from ...files.metadata_files import MetadataRow
 from ..schema import SCHEMA, DataError
 
+_SETTING = "set caption_column (of a recipe: data.folder.caption_column)"
 NUMBERED_CAPTION = re.compile(r"caption_(\d+)")
 
 
@@ -55,20 +56,31 @@ def find_caption_columns(metadata: Path, columns: list[str], asked: str | None) 
     if not forms:
         raise DataError(
             f"{metadata}: no column 'caption', 'caption_1', 'caption_2', ... or 'captions'; "
-            f"{column_hint(columns, 'caption')}; to use another column, set caption_column"
+            f"{column_hint(columns, 'caption', rename=True)}; to use another column, {_SETTING}"
         )
     if len(forms) > 1:
         raise DataError(
-            f"{metadata}: several caption columns {[form[0] for form in forms]}; choose one with caption_column"
+            f"{metadata}: several caption columns {[form[0] for form in forms]}; choose one: {_SETTING}"
         )
     return forms[0]
 
 
-def column_hint(columns: list[str], wanted: str) -> str:
-    """The columns that there are and, if one is nearly the wanted one, its name: the end of a message."""
+def column_hint(columns: list[str], wanted: str, *, rename: bool = False) -> str:
+    """
+    The columns that there are and, if one is nearly the wanted one, its name: the end of a message.
+
+    Args:
+        columns: of the metadata.
+        wanted: the name that is missing.
+        rename: the name is fixed, so the column must be renamed.
+    """
     lowered = {name.lower(): name for name in columns}
     near = difflib.get_close_matches(wanted.lower(), lowered, n=1, cutoff=0.5)
-    return f"the columns are {columns}" + (f"; did you mean {lowered[near[0]]!r}?" if near else "")
+    if not near:
+        return f"the columns are {columns}"
+    found = lowered[near[0]]
+    hint = f"rename the column {found!r} to {wanted!r}" if rename else f"did you mean {found!r}?"
+    return f"the columns are {columns}; {hint}"
 
 
 def carried_columns(metadata: Path, columns: list[str], caption_columns: list[str]) -> dict[str, str]:

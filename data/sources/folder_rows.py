@@ -84,7 +84,9 @@ def match_folder(
     stop_at(faults, strict or not table.rows)
     columns = table.columns
     if FILE_NAME not in columns:
-        raise DataError(f"{metadata}: no column 'file_name'; {column_hint(columns, 'file_name')}")
+        raise DataError(
+            f"{metadata}: no column 'file_name'; {column_hint(columns, 'file_name', rename=True)}"
+        )
     try:
         caption_columns = find_caption_columns(metadata, columns, caption_column)
     except DataError as error:
@@ -98,7 +100,8 @@ def match_folder(
     faults += _refuse_names_outside(table)
     files = files_below(folder)
     matched = match_rows(table, _name_table(folder, files, table.rows))
-    faults += [*matched.repeated, *(fault for fault, _ in matched.unclear)]
+    faults += [_one_row_a_file(fault) for fault in matched.repeated]
+    faults += [*(fault for fault, _ in matched.unclear)]
     stop_at(faults, strict)
     return MatchedFolder(
         folder=folder,
@@ -180,6 +183,13 @@ def stop_at(faults: Sequence[RowFault], stop: bool) -> None:
 def written_name(row: MetadataRow) -> str:
     """A row's file name with forward slashes, relative to the folder."""
     return posixpath.normpath(row.name.replace("\\", "/"))
+
+
+def _one_row_a_file(fault: RowFault) -> RowFault:
+    """In a dataset neither of two rows of a file counts before one is removed."""
+    reason = fault.reason.rpartition(";")[0]
+    way = "keep one row per file; several captions belong in its columns caption_1, caption_2, ..."
+    return replace(fault, reason=f"{reason}; {way}")
 
 
 def _refuse_names_outside(table: MetadataTable) -> list[RowFault]:

@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from ...encoders import AudioTextEncoder, load_encoder
 from ..ensembles.ensemble import Ensemble, EnsembleError
-from ..protocol import TEXT_TO_AUDIO, split_values, summarize_values
+from ..protocol import TEXT_TO_AUDIO, has_all_parts, split_values, summarize_values
 from ..similarities import Similarities, SimilarityError, compute_similarities, weighted_sum
 from .compared_split import ComparedSplit, digest_of_split, find_unreadable, without_clips
 from .kept_results import KeptResults, Values, key_of_encoder, key_of_ensemble, key_of_similarities
@@ -232,7 +232,7 @@ class _Comparison:
         outcome.origin = whole.origin
         values = self.kept.values(key, self.split.relevance_digest)
         outcome.kept = kept
-        if values is None:
+        if values is None or not has_all_parts(values, whole, self.split.relevant):
             values = split_values(whole, self.split.relevant)
             self.kept.keep_values(key, self.split.relevance_digest, values)
         outcome.values = values

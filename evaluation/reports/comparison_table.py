@@ -136,6 +136,8 @@ def _summary(report: Mapping[str, Any]) -> Table:
     figures = []
     if any("multi" in system for system in finished):
         figures += [(f"multi {metric}", "multi", "text_to_audio", metric) for metric in COLUMNS]
+    if any("audio_to_text" in system.get("multi", {}) for system in finished):
+        figures += [(f"multi A2T {metric}", "multi", "audio_to_text", metric) for metric in COLUMNS]
     figures += [(f"T2A {metric}", "single", "text_to_audio", metric) for metric in COLUMNS]
     figures += [(f"A2T {metric}", "single", "audio_to_text", metric) for metric in COLUMNS]
     header = ["system", *(title for title, *_ in figures)]
@@ -209,8 +211,10 @@ def _parts(finished: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
             (f"Multiple annotations, {name} relevant", "multi_by_relevant", name)
             for name in finished[0].get("multi_by_relevant", {})
         ]
+        if "audio_to_text" in finished[0]["multi"]:
+            parts.append(("Multiple annotations, audio to text", "multi", "audio_to_text"))
     parts.append(("Single annotation, text to audio", "single", "text_to_audio"))
-    parts.append(("Audio to text", "single", "audio_to_text"))
+    parts.append(("Audio to text, own captions", "single", "audio_to_text"))
     return parts
 
 

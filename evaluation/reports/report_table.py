@@ -55,9 +55,9 @@ def _index_lines(origin: Mapping[str, Any]) -> list[str]:
 def _caption_lines(origin: Mapping[str, Any]) -> list[str]:
     """What the model, or each of an ensemble's, does not read of the captions; older records do not know it."""
     if "caption_lengths" in origin:
-        return [describe(origin["caption_lengths"])]
+        return [describe(origin["caption_lengths"])] if origin["caption_lengths"]["cut"] else []
     members = origin.get("caption_lengths_of_members", {})
-    return [f"{name}: {describe(record)}" for name, record in members.items()]
+    return [f"{name}: {describe(record)}" for name, record in members.items() if record["cut"]]
 
 
 def _parts(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -65,20 +65,31 @@ def _parts(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     if "multi" in report:
         parts.append(("multiple annotations", report["multi"]["text_to_audio"]))
         parts += [(f"  {name} relevant", part) for name, part in report["multi_by_relevant"].items()]
+        if "audio_to_text" in report["multi"]:
+            parts.append(("audio to text, multiple annotations", report["multi"]["audio_to_text"]))
     parts.append(("single annotation", report["single"]["text_to_audio"]))
-    parts.append(("audio to text", report["single"]["audio_to_text"]))
+    parts.append(("audio to text, own captions", report["single"]["audio_to_text"]))
     return parts
 
 
 def _table(parts: list[tuple[str, Mapping[str, Any]]], key: str, sign: str = "") -> list[str]:
-    lines = [f"{'':<22}{'queries':>8}" + "".join(f"{name:>26}" for name in COLUMNS)]
+    rows = [["", "queries", *COLUMNS]]
     for name, part in parts:
         cells = []
         for column in COLUMNS:
             entry = part[key][column]
             cells.append(f"{entry['value']:{sign}.4f} [{entry['low']:{sign}.4f}, {entry['high']:{sign}.4f}]")
-        lines.append(f"{name:<22}{part['queries']:>8}" + "".join(f"{cell:>26}" for cell in cells))
-    return lines
+        rows.append([name, f"{part['queries']}", *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [
+                f"{row[0]:<{widths[0]}}",
+                *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
 
 
 __all__ = ["format_report"]

@@ -129,6 +129,18 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, monkeypatch, arguments, mes
     assert message in " ".join(output.split()) and "Traceback" not in output
 
 
+def test_rows_that_training_would_not_use_are_counted(tmp_path):
+    folder = write_captioned_folder(tmp_path / "other", {"train": 2, "fold3": 1})
+    output = run("check", "folder", folder, "--no-progress")
+    assert "splits that training does not use: 1\n    1 row of split 'fold3'\n" in output
+    folder = write_captioned_folder(tmp_path / "meant", {"train": 2, "dev": 1})
+    output = run("check", "folder", folder, "--no-progress", code=1)
+    assert "1 row of split 'dev' (use 'validation')" in output and "all clips are present" not in output
+    path = folder / "metadata.csv"
+    path.write_text(path.read_text().replace(",dev", ","))
+    assert "split is empty" in run("check", "folder", folder, "--no-progress", code=1)
+
+
 def test_an_unknown_split_is_refused(clotho):
     assert "no split 'dev'; the splits are ['train', 'test']" in run(
         "check", "clotho", clotho, "--split", "dev", code=2

@@ -68,9 +68,10 @@ def test_a_class_or_a_file_says_what_else_is_right(place, tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     table = load_captioned_folder(folder / "sounds", split="test")
     expected, _ = evaluate_retrieval(AuricleEncoder(*built), table, relevance_column="label")
-    assert report["multi"]["text_to_audio"]["metrics"]["mAP@16"]["value"] == pytest.approx(
-        expected["text_to_audio_mAP@16"]
-    )
+    for direction in ("text_to_audio", "audio_to_text"):
+        assert report["multi"][direction]["metrics"]["mAP@16"]["value"] == pytest.approx(
+            expected[f"{direction}_mAP@16"]
+        )
 
     caption, names = table["caption"][2], [table["audio"][row]["path"].rsplit("/", 1)[1] for row in (2, 6)]
     with open(tmp_path / "relevance.csv", "w", newline="") as file:
@@ -79,7 +80,10 @@ def test_a_class_or_a_file_says_what_else_is_right(place, tmp_path):
         "evaluate", folder / "one", folder / "sounds", "--relevance", tmp_path / "relevance.csv",
         "--json", tmp_path / "f.json", "--submission", tmp_path / "s.csv",
     )  # fmt: skip
-    parts = json.loads((tmp_path / "f.json").read_text())["multi_by_relevant"]
+    report = json.loads((tmp_path / "f.json").read_text())
+    # Most captions are not annotated: a clip's right ones are not known.
+    assert list(report["multi"]) == ["text_to_audio"]
+    parts = report["multi_by_relevant"]
     assert {name: part["queries"] for name, part in parts.items()} == {"2-3": 1}
     rows = list(csv.reader((tmp_path / "s.csv").open()))
     assert len(rows) == 2 and rows[1][0] == caption and len(rows[1]) == 9
@@ -143,6 +147,21 @@ def test_an_ensemble_is_found_on_validation_and_evaluated_like_a_model(place, tm
     np.testing.assert_allclose(np.linalg.norm(text, axis=1), 1, atol=1e-6)
 
 
+def test_an_ensemble_is_fitted_on_the_annotations_that_are_named(place, tmp_path):
+    folder, _ = place
+    members = ["--member", f"a={folder / 'one'}", "--member", f"b={folder / 'two'}"]
+    options = ["--method", "grid", "--parts", 4, "--relevance-column", "label"]
+    done = run("ensemble", folder / "sounds", *members, "--out", tmp_path / "e.json", *options)
+    how = Ensemble.load(tmp_path / "e.json").how
+    assert how["metric"] == "mAP@16, multiple annotations by 'label'" and how["metric"][8:] in done.stdout
+    run(
+        "evaluate", tmp_path / "e.json", folder / "sounds", "--split", "validation", "--relevance-column", "label",
+        "--json", tmp_path / "r.json", "--resamples", 3,
+    )  # fmt: skip
+    multi = json.loads((tmp_path / "r.json").read_text())["multi"]["text_to_audio"]
+    assert multi["metrics"]["mAP@16"]["value"] == pytest.approx(how["ensemble"], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -158,6 +177,13 @@ def test_an_ensemble_is_found_on_validation_and_evaluated_like_a_model(place, tm
             "cannot be combined",
         ),
         (["evaluate", "ONE", "SOUNDS", "--relevance", "none.csv"], "none.csv: cannot be read"),
+        # Before a model is loaded.
+        (["evaluate", "nowhere", "SOUNDS", "--relevance-column", "class"], "'class': no such column"),
+        (["compare", "nowhere", "ONE", "--on", "SOUNDS", "--relevance-column", "class"], "no such column"),
+        (
+            ["ensemble", "SOUNDS", "--member", "a=nowhere", "--member", "b=TWO", "--out", "e.json"],
+            "needs member names like SYSTEM/TOWER",
+        ),
         (
             ["ensemble", "SOUNDS", "--member", "a=ONE", "--out", "e.json"],
             "got 1 member; an ensemble needs at least two",

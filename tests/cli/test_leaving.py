@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import httpx
 import pytest
 import typer
+from huggingface_hub.errors import HFValidationError
 from tiny_recipes import environment
 
 from auricle.cli.failures import one_line_errors
@@ -31,6 +33,27 @@ def test_commands_that_leave_at_once_keep_code_and_output(arguments, code, tmp_p
     command = [sys.executable, "-m", "auricle", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
     assert done.returncode == code and (done.stdout if code == 0 else done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            httpx.ConnectError("Name or service\n not known"),
+            "the network connection failed (Name or service not known).",
+        ),
+        (HFValidationError("no id:\n  'a b'"), "no id: 'a b'"),
+    ],
+)
+def test_an_error_of_the_hubs_client_is_one_line(error, told, capsys):
+    with pytest.raises(typer.Exit) as end, one_line_errors():
+        raise error
+    assert end.value.exit_code == 2 and capsys.readouterr().err == f"error: {told}\n"
+
+
+def test_any_other_error_keeps_its_traceback():
+    with pytest.raises(KeyError), one_line_errors(ValueError):
+        raise KeyError("a defect")
 
 
 def test_a_connection_that_breaks_is_told_and_is_no_reader_that_left(capsys):

@@ -48,6 +48,11 @@ def test_the_plan_is_narrowed_and_succeeds_if_nothing_is_missing(tmp_path):
     assert f"$ auricle augment mix {clotho} {tmp_path}/data/augmented/mixes --count 3" in done.stdout
 
 
+def test_the_disk_of_a_narrowed_plan_is_that_of_its_runs(tmp_path):
+    done = run("dcase2025", tmp_path / "data", tmp_path / "out", "--plan", "--only", "sid3_passt", code=1)
+    assert "Disk: estimate, 52 GB for 4 runs; a run takes 13 GB" in done.stdout
+
+
 def test_a_run_stops_before_its_first_step_if_something_is_missing(tmp_path):
     done = run("dcase2025", tmp_path / "data", tmp_path / "out", "--towers", "passt", "--no-progress", code=2)
     assert "things are missing: Clotho v2.1" in done.stderr and "--plan lists them" in done.stderr

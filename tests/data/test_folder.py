@@ -172,13 +172,15 @@ def test_neither_or_both_metadata_files(folder):
 
 def test_no_file_name_column(folder):
     text = message(write_csv(folder, "filename,caption", "a.wav,A dog."))
-    assert "no column 'file_name'" in text and "did you mean 'filename'?" in text
+    assert "no column 'file_name'" in text and "rename the column 'filename' to 'file_name'" in text
 
 
 def test_no_caption_column(folder):
     text = message(write_csv(folder, "file_name,Captoin,rating", "a.wav,A dog.,3"))
-    assert "['file_name', 'Captoin', 'rating']" in text and "did you mean 'Captoin'?" in text
-    assert "no column 'texts'" in message(folder, caption_column="texts")
+    assert "['file_name', 'Captoin', 'rating']" in text and "rename the column 'Captoin' to 'caption'" in text
+    assert "data.folder.caption_column" in text
+    text = message(folder, caption_column="captoin_")
+    assert "no column 'captoin_'" in text and "did you mean 'Captoin'?" in text
 
 
 def test_captions_in_two_forms(folder):

@@ -83,7 +83,7 @@ def test_a_check_tells_of_every_row_and_training_stops_at_the_first(folder):
         (2, False), (3, False), (4, False), (7, False), (8, False), (9, False),
     ]  # fmt: skip
     reasons = [
-        "lines 2 and 6 name the same file",
+        "; keep one row per file; several captions belong in its columns caption_1, caption_2",
         "double quote",
         "3 cells",
         "outside",

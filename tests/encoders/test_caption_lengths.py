@@ -34,7 +34,7 @@ def test_lengths_are_those_of_the_uncut_tokens(built):
     assert said.startswith(
         "2 of 3 captions (66.7 %) are longer than the 32 tokens that the model reads and are cut;"
     )
-    assert said.endswith("the longest has 92") and said == describe(
+    assert said.endswith("the longest has 92 tokens") and said == describe(
         json.loads(json.dumps(lengths.as_record()))
     )
     assert caption_lengths(encoder, []).share == 0.0
@@ -55,6 +55,8 @@ def test_an_evaluations_report_says_it(built, tmp_path):
     assert any(line.startswith(sentence) for line in format_report(evaluate_similarities(one, resamples=3)))
     both = evaluate_similarities(weighted_sum([one, one], [1, 2], "both"), resamples=3)
     assert any(line.startswith(f"one: {sentence}") for line in format_report(both))
+    one.origin["caption_lengths"] |= {"cut": 0, "share": 0.0}
+    assert not any("tokens" in line for line in format_report(evaluate_similarities(one, resamples=3)))
     one.origin.clear()  # as of similarities saved before
     assert not any("tokens" in line for line in format_report(evaluate_similarities(one, resamples=3)))
 

@@ -9,6 +9,7 @@ from tiny_models import tiny_model_and_processor
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 
 from auricle.auto_classes import register_auto_classes
+from auricle.encoders import load_encoder
 from auricle.encoders.auricle_checkpoint import load_pretrained
 from auricle.modeling import AuricleConfig, AuricleModel
 from auricle.processing import AuricleFeatureExtractor, AuricleProcessor
@@ -96,6 +97,21 @@ def test_faults_are_named_in_one_line(saved, tmp_path, fault, monkeypatch):
     assert str(folder) in str(caught.value)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_run_directory_names_its_models(saved, tmp_path):
+    stages = [{"name": "first"}, {"name": "second"}, {"name": "third"}]
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": {"stages": stages}}))
+    for stage in ("first", "second"):
+        shutil.copytree(saved / "model", tmp_path / stage / "model")
+    for load in (load_encoder, load_pretrained):
+        with pytest.raises(ValueError) as caught:
+            load(str(tmp_path))
+        assert f"run; use {tmp_path / 'second' / 'model'} or {tmp_path / 'first' / 'model'}" in str(
+            caught.value
+        )
+    with pytest.raises(ValueError, match="use .*second/model"):
+        load_encoder(str(tmp_path / "second"))
 
 
 def test_missing_weights_are_no_model(saved, tmp_path):

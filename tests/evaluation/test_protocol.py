@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import pytest
 from planted import average_precision, planted_similarities
 
 from auricle.data import load_clotho
-from auricle.evaluation.protocol import clip_values, evaluate_similarities, query_values, relevance_by_value
+from auricle.evaluation.protocol import (
+    clip_values,
+    evaluate_similarities,
+    has_all_parts,
+    query_values,
+    relevance_by_value,
+    split_values,
+)
 from auricle.evaluation.relevance import match_relevance, read_relevance
 from auricle.evaluation.reports.report_table import format_report
 from auricle.evaluation.reports.submission import write_submission
@@ -48,6 +56,22 @@ def test_audio_to_text_takes_a_clips_own_captions():
         assert values["mAP@16"][clip] == pytest.approx(expected, abs=1e-12)
 
 
+def test_audio_to_text_of_complete_annotations_takes_every_fitting_caption():
+    planted = planted_similarities()
+    groups = [query % 4 for query in range(36)]
+    relevant = relevance_by_value(groups, [0, 1, 2, 3] * 3)
+    values = clip_values(planted, relevant)
+    for clip in range(12):
+        fitting = [query for query in range(36) if groups[query] == clip % 4]
+        expected = average_precision(planted.scores[:, clip], fitting, 16)
+        assert values["mAP@16"][clip] == pytest.approx(expected, abs=1e-12)
+    del relevant[7]
+    assert clip_values(planted, relevant) is None
+    older = split_values(planted)
+    assert has_all_parts(older, planted, relevant) and has_all_parts(older, planted, None)
+    assert not has_all_parts(older, planted, relevant | {7: [3]})
+
+
 def test_the_report_holds_all_parts_and_json_takes_it():
     planted = planted_similarities()
     relevant = {0: [0], 1: [0, 3], 2: [0, 1, 2, 3], 3: [1, 2, 5], 4: [1]}
@@ -77,7 +101,10 @@ def test_the_difference_of_two_systems_is_paired():
     assert single["difference"]["mAP@16"]["low"] > 0
     same = evaluate_similarities(better, against=better, resamples=50)
     assert same["single"]["text_to_audio"]["difference"]["R@1"] == {"value": 0, "low": 0, "high": 0}
-    assert any("difference from worse" in line for line in format_report(report))
+    lines = format_report(report)
+    table = lines[lines.index("difference from worse, paired by query") + 2 :]
+    # Two blanks at least between columns, though a signed difference is wider than a figure.
+    assert [len(re.split(r" {2,}", line.strip())) for line in table] == [6, 7, 7]
 
 
 def test_systems_of_other_clips_are_not_compared():

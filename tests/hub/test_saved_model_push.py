@@ -98,7 +98,7 @@ def test_a_saved_model_whose_origin_is_not_recorded(client, tmp_path):
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "model_type": "clap"}))
     assert "model_type 'clap'" in client.push(tmp_path / "model", code=2).stderr
     (tmp_path / "nothing").mkdir()
-    assert "no run.json found" in client.push(tmp_path / "nothing", code=2).stderr
+    assert "neither run.json nor config.json found" in client.push(tmp_path / "nothing", code=2).stderr
     # Of a stage's model the run tells how it was trained.
     saved_tiny_model(tmp_path / "run" / "first" / "model")
     (tmp_path / "run" / "first" / "stage.json").write_text("{}")

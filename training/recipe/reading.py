@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
@@ -103,6 +103,11 @@ def resolve_stages(recipe: Recipe, origin: str | None = None) -> list[Stage]:
         _check_sources(resolved, [earlier.name for earlier in recipe.stages[:index]], recipe, where)
         stages.append(resolved)
     return stages
+
+
+def ignores_model(stages: Sequence[Stage]) -> bool:
+    """Whether every stage starts from an existing model, so that the recipe's section ``model`` is not used."""
+    return bool(stages) and not any(stage.starts_from == "pretrained" for stage in stages)
 
 
 def _check_sources(stage: Stage, earlier: list[str], recipe: Recipe, where: str) -> None:
@@ -250,15 +255,34 @@ def _override(model: type[BaseModel], values: dict[str, Any], field: str, value:
             f"--{field}: recipe {path} has the stages {names}; a field of one is set by "
             "--stages.NAME.SECTION.FIELD."
         )
-    parts = field.split(".")
+    parts, names = field.split("."), [stage.get("name") for stage in stages]
     if len(parts) == 1:
-        parts = _full_name(model, parts[0])
+        parts = _full_name(model, parts[0], names)
+    elif not _is_field(model, field) and (same := _same_name(model, parts[-1], names)):
+        raise RecipeError(f"--{field} is not a field of a recipe. Did you mean {' or '.join(same)}?")
     _set(values, parts, value, field)
     for stage in stages:
         _remove(stage, parts)
 
 
-def _full_name(model: type[BaseModel], name: str) -> list[str]:
+def _is_field(model: type[BaseModel], field: str) -> bool:
+    """Whether it is a field, or an entry of a field with free names, such as ``model.audio.config.hidden_size``."""
+    names = [row[0] for row in list_fields(model)]
+    return field.rpartition(".")[2] in SPELLINGS.values() or any(
+        field == name or field.startswith(f"{name}.") for name in names
+    )
+
+
+def _same_name(model: type[BaseModel], name: str, stages: Sequence[Any]) -> list[str]:
+    """Options whose last part is a name, with those that only a stage has; at most three."""
+    found = [f"--{row[0]}" for row in list_fields(model) if row[0].rsplit(".", 1)[-1] == name]
+    is_of_stage = "stages" in model.model_fields and name in set(StageSection.model_fields) - set(
+        model.model_fields
+    )
+    return [*found, *(f"--stages.{stage}.{name}" for stage in stages if is_of_stage)][:3]
+
+
+def _full_name(model: type[BaseModel], name: str, stages: Sequence[Any] = ()) -> list[str]:
     rows = [row[0] for row in list_fields(model)]
     if name in rows:
         return [name]
@@ -267,6 +291,8 @@ def _full_name(model: type[BaseModel], name: str) -> list[str]:
     found = [row for row in rows if row.rsplit(".", 1)[-1] == name]
     if len(found) > 1:
         raise RecipeError(f"--{name} could be any of {', '.join(found)}; give the whole name.")
+    if not found and (same := _same_name(model, name, stages)):
+        raise RecipeError(f"--{name} is a field of a stage. Did you mean {' or '.join(same)}?")
     if not found:
         names = rows + [row.rsplit(".", 1)[-1] for row in rows]
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -93,7 +93,13 @@ class ChainSection(_Section):
         description="Rows per dataset and mix; NAME_whole: rows that the whole development set adds.",
     )
     times: str = Field(default="", description="Known durations of the steps.")
-    disk: str = Field(default="", description="An estimate of the disk that the output directory takes.")
+    disk: str = Field(
+        default="",
+        description="What takes disk in the output directory; after the estimate of run_gigabytes.",
+    )
+    run_gigabytes: float | None = Field(
+        default=None, gt=0, description="Estimated gigabytes of one run in the output directory."
+    )
     paper: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="The report's metrics in percent, by run or ensemble."
     )

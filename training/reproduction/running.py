@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...files.locking import DirectoryLockedError, directory_lock
+from .chain_recipe import Chain
 from .estimates import Assumptions, format_seconds, step_seconds
 from .plan import Step, plan_chain
 from .results_table import write_results
@@ -154,13 +155,22 @@ def format_plan(steps: Sequence[Step], place: Workplace, assumptions: Assumption
             lines.append(f"     writes: {', '.join(step.outputs)}")
     done = sum(one.kind == "done" for one in states.values())
     lines += ["", f"Done: {done} of {len(steps)} steps."]
-    if place.chain.section.disk:
-        lines.append(f"Disk: {place.chain.section.disk}")
+    if disk := _disk(place.chain, sum(step.kind == "train" for step in steps)):
+        lines.append(f"Disk: {disk}")
     if total:
         lines.append(f"Training and banks: {format_seconds(total)}, an estimate under {assumptions}")
     if place.chain.section.times:
         lines.append(f"Times: {place.chain.section.times}")
     return lines
+
+
+def _disk(chain: Chain, runs: int) -> str:
+    """The estimated disk of this plan's runs, and what takes it."""
+    section = chain.section
+    if section.run_gigabytes is None:
+        return section.disk
+    estimate = f"estimate, {runs * section.run_gigabytes:.0f} GB for {runs} run{'' if runs == 1 else 's'}"
+    return "; ".join(filter(None, (estimate, section.disk)))
 
 
 __all__ = ["ReproductionError", "format_plan", "run_chain"]

@@ -21,6 +21,7 @@ from ...data import (
 from ...data.columns import arrow_column, kept_rows, values_of
 from ...data.mixing import join_tables, leave_out_recordings, read_excluded_ids, weighted
 from ...data.sources import load_hub_dataset
+from ...data.sources.split_names import is_used, unused_splits
 from ...encoders.cpu_threads import half_of_the_cores
 from ...files.content_digests import ContentDigests
 from ...files.reading_report import ReadingReport
@@ -204,20 +205,24 @@ def _load_folder(section: FolderSection) -> dict[str, Dataset]:
 
     named: list[str] = []
 
-    def choose(splits: list[str]) -> list[str]:
+    def choose(splits: dict[str, int]) -> list[str]:
         named.extend(splits)
+        unused = unused_splits(splits)
         if splits and "train" not in splits:
+            hint = "".join(f" Rename {one.name!r} to 'train'." for one in unused if one.meant == "train")
             raise DataError(
-                f"{Path(section.path)}: the split column contains {splits}, but training needs rows of split 'train'."
+                f"{Path(section.path)}: the split column contains {[*splits]}, but training needs rows of split "
+                f"'train'.{hint}"
             )
-        wanted = [name for name in splits if name in ("train", "validation") or name.startswith("test")]
-        if unused := sorted(set(splits) - set(wanted)):
-            logger.warning(
-                "%s: rows of split %s are not used; 'train', 'validation' and 'test...' are",
-                section.path,
-                unused,
+        told = f"{section.path}: training does not use {', '.join(map(str, unused))}"
+        if wrong := [one for one in unused if one.meant and one.meant not in splits]:
+            raise DataError(
+                f"{told}. Rename {wrong[0].name!r} to {wrong[0].meant!r} in the column 'split'; to leave these rows "
+                "out, rename it to 'unused'."
             )
-        return wanted or ["train"]
+        if unused:
+            logger.warning("%s; it uses 'train', 'validation' and 'test...'", told)
+        return [name for name in splits if is_used(name)] or ["train"]
 
     loaded = load_captioned_splits(
         section.path,

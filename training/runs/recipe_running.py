@@ -19,7 +19,7 @@ from ...files.cache_root import cache_root
 from ...files.content_digests import ContentDigests
 from ...files.saved_directories import last_complete_checkpoint
 from ..models.model_building import BuiltModel, build_model, load_model
-from ..recipe.reading import RecipeError, Stage, resolve_stages
+from ..recipe.reading import RecipeError, Stage, ignores_model, resolve_stages
 from ..recipe.schema import EvaluationSection, Recipe
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
@@ -71,6 +71,10 @@ def run_recipe(
     process = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
     progress = progress and process.is_main_process
 
+    if process.is_main_process and ignores_model(stages) and "model" in recipe.model_fields_set:
+        logger.warning(
+            "the recipe's section 'model' is not used: the model is that of %s", stages[0].starts_from
+        )
     run = first_on_main(lambda: RunDirectory(recipe))
     wanted = [stage for stage in stages if only_stage in (None, stage.name)]
     # Before the directory is created for its lock, and again once the lock is acquired.
@@ -256,6 +260,11 @@ def _report(
     figures, intervals = _score(recipe.evaluation, encoder, splits, pooled_captions, progress)
     results = {
         "model": str(run.model_dir(stage.name)),
+        "relevance_column": recipe.evaluation.relevance_column,
+        "evaluated": {
+            name: _counts(table, recipe.evaluation.relevance_column)
+            for name, table in splits_to_report(splits).items()
+        },
         "figures": figures,
         "intervals": intervals,
         "untrained": run.load("untrained"),
@@ -263,6 +272,12 @@ def _report(
     }
     run.save("results", results)
     return results
+
+
+def _counts(table: Dataset, relevance_column: str) -> dict[str, int]:
+    """Of an evaluated split: captions, clips, and the captions that are queries of their own."""
+    split = RetrievalSplit.from_table(table, relevance_column)
+    return {"captions": len(table), "clips": len(split.audio), "queries": len(split.captions)}
 
 
 def _answer(

@@ -240,8 +240,8 @@ def _refuse_other(path: Path, found: list[tuple[str, str, Any, Any]]) -> None:
     if found:
         told = "; ".join(f"{name} is {old!r} there and {new!r} here" for name, _, old, new in found[:5])
         raise RecipeError(
-            f"{path}: contains a run with another recipe ({told}). Choose another --output_dir, or delete "
-            "the directory."
+            f"{path}: contains a run with another recipe ({told}). Choose another --output_dir, or "
+            f"delete the directory. To train longer, start a new run from its model: --stages.NAME.starts_from MODEL."
         )
 
 

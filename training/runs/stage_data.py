@@ -16,6 +16,7 @@ from ...files.saved_directories import last_complete_checkpoint
 from ..recipe.reading import RecipeError, Stage
 from ..recipe.schema import Recipe
 from ..rows.split_loading import check_splits, load_splits, not_read
+from .data_remarks import warn_of_repeated_captions, warn_of_shared_clips
 from .needs import check_tables
 from .run_directory import RunDirectory
 from .stage_inputs import (
@@ -88,6 +89,8 @@ def prepare_splits(
         splits = good
     check_tables(stage, splits, recipe.evaluation.relevance_column)
     data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests, progress=progress)
+    warn_of_shared_clips(splits, sounds, digests)
+    warn_of_repeated_captions(splits["train"], stage.data.positive_column)
     inputs = model_inputs(stage, run, digests) | data_now
     goes_on = _compare(stage, run, inputs, sounds)
     run.start()

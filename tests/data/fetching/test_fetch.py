@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -231,6 +232,13 @@ def test_wavcaps_comes_from_the_hub_in_parts(tmp_path):
         shutil.rmtree(place)
         assert "sha256 is" in run_on_hub("--accept-license", "--collection", "SoundBible", code=2)
     assert not list((place / "Zip_files").rglob("*.zip"))
+
+
+def test_a_hub_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the client's attempts
+    output = run("wavcaps", tmp_path, "--mirror", "http://127.0.0.1:9", "--dry-run", code=2)
+    assert "cvssp/WavCaps: cannot be listed on http://127.0.0.1:9 (" in output.splitlines()[-1]
+    assert "Traceback" not in output
 
 
 def test_the_command_shows_the_terms_and_needs_them_accepted(server, tmp_path):

@@ -206,7 +206,14 @@ def test_an_ambiguous_bare_name_lists_the_whole_ones(read):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("epoch", "Did you mean --epochs?"), ("training.epoch", "did you mean 'epochs'?"), ("zzzz", "--zzzz")],
+    [
+        ("starts_from", "Did you mean --stages.one.starts_from?"),
+        ("training.starts_from", "Did you mean --stages.one.starts_from?"),
+        ("model.max_tokens", "Did you mean --model.text.max_tokens?"),
+        ("epoch", "Did you mean --epochs?"),
+        ("training.epoch", "did you mean 'epochs'?"),
+        ("zzzz", "--zzzz"),
+    ],
 )
 def test_an_unknown_override_is_refused(read, name, hint):
     with pytest.raises(RecipeError) as caught:

@@ -54,9 +54,25 @@ def test_a_split_column_is_followed(tmp_path):
 
 def test_splits_without_a_use_are_named(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        splits = load(write_captioned_folder(tmp_path, {"train": 2, "valid": 1, "dev": 1}))
-    assert set(splits) == {"train"}
-    assert "['dev', 'valid'] are not used" in caplog.text
+        splits = load(write_captioned_folder(tmp_path, {"train": 2, "fold2": 3, "dev": 1, "validation": 1}))
+    assert set(splits) == {"train", "validation"}
+    assert "not use 1 row of split 'dev' (use 'validation'), 3 rows of split 'fold2'; it uses" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "meant"), [("dev", "validation"), ("VAL", "validation"), ("Test", "test")])
+def test_another_name_of_a_split_is_refused_with_the_right_one(tmp_path, name, meant):
+    with pytest.raises(
+        DataError, match=f"rows? of split '{name}' .use '{meant}'.*[Rr]ename '{name}' to '{meant}'"
+    ):
+        load(write_captioned_folder(tmp_path, {"train": 2, name: 1}))
+
+
+def test_rows_without_a_split_are_counted(tmp_path, caplog):
+    folder = write_captioned_folder(tmp_path, {"train": 3})
+    rewrite(folder, lambda row: row | {"split": ""} if row["file_name"] == "train_000.wav" else row)
+    with caplog.at_level(logging.WARNING):
+        load(folder)
+    assert "rows without a split are not used: 1" in caplog.text
 
 
 def test_training_needs_a_training_split(tmp_path):
