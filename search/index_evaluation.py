@@ -188,8 +188,8 @@ def index_record(index: SoundIndex) -> dict[str, Any]:
 
     Returns:
         ``directory``; ``model``, its ``fingerprint``, window, hop, width and the settings as in ``index.json``;
-        ``generation``, the version of the table, which every change raises, and ``waiting_files``, those that are
-        not in the table yet; numbers of ``files`` and ``windows``; ``contents``, a SHA-256 of the files' digests,
+        ``generation``, the version of the table, which every change of it raises, and ``waiting_files``, those that
+        are not in the table yet; numbers of ``files`` and ``windows``; ``contents``, a SHA-256 of the files' digests,
         which is equal wherever the sounds are; ``approximate``, whether search over it is.
     """
     store = index.store

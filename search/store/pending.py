@@ -17,7 +17,8 @@ class PendingFiles:
     Rows of single files in a folder, until they go into the table together.
 
     A commit of the table costs the more the more commits came before it, and each leaves a version behind; a small
-    file costs always the same. What is here stands for whatever the table has of the same path.
+    file costs always the same. What is here stands for whatever the table has of the same path. A few files may stay
+    here after an update: the snapshot then has their rows, and opening the database takes longer than all the rest.
 
     Args:
         folder: made with the first file.
@@ -58,6 +59,10 @@ class PendingFiles:
             # The folder, or a file that went into the table at this moment.
             return tuple(self._names())
         return tuple(sorted(entry for entry in found if entry[0].endswith(ENDING)))
+
+    def mark(self) -> str:
+        """[`state`] in short, for the snapshot that has these rows."""
+        return hashlib.sha256(repr(self.state()).encode()).hexdigest()
 
     def read(self) -> tuple[arrow.Table | None, list[str]]:
         """All rows, and the names to give to [`drop`] once they are in the table; None if there are none."""
