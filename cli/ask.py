@@ -106,7 +106,7 @@ def _rank(
     """Paths with their scores, unreadable ones with reasons, and remarks on others."""
     from ..encoders import load_encoder
     from ..encoders.caption_lengths import caption_lengths
-    from ..encoders.cpu_threads import set_cpu_threads
+    from ..encoders.cpu_threads import half_of_the_cores, set_cpu_threads
     from ..processing import FileRemarks
 
     quiet_libraries()
@@ -123,7 +123,11 @@ def _rank(
     query = encoder.embed_texts([sentence])[0]
     with FileRemarks() as remarks:
         embeddings, failures = encoder.embed_clips(
-            [str(path) for path in paths], batch_size=batch_size, progress=progress, skip_unreadable=True
+            [str(path) for path in paths],
+            batch_size=batch_size,
+            progress=progress,
+            skip_unreadable=True,
+            num_workers=half_of_the_cores(),
         )
     failed = {index for index, _ in failures}
     scores = embeddings @ query

@@ -34,6 +34,7 @@ from .index_options import (
     why_none,
 )
 from .question_file import answer_file
+from .text_towers import TEXT_TOWER, text_tower_of
 
 
 def search(
@@ -72,10 +73,7 @@ def search(
     rank: Annotated[str | None, RANK] = None,
     exact: Annotated[bool, EXACT] = False,
     ray: Annotated[str | None, RAY] = None,
-    text_tower: Annotated[
-        Path | None,
-        typer.Option(help="Exported text tower (ONNX directory). Queries then run without torch."),
-    ] = None,
+    text_tower: Annotated[Path | None, TEXT_TOWER] = None,
     engine: Annotated[str | None, ENGINE] = None,
     template: Annotated[str | None, TEMPLATE] = None,
     model: Annotated[str | None, MODEL] = None,
@@ -121,6 +119,7 @@ def search(
         how |= {} if rank is None else {"rank": rank}
         asked = {**how, "query": sentence, "top": top, "min_score": min_score, "file": absolute(in_file)}
         grouping = Grouping.chosen(group_copies, near_copies, separate=as_json or export is not None)
+        text_tower = text_tower_of(index_dir, text_tower, model)
         found = grouped_answers(
             index_dir,
             "search",

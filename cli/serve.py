@@ -14,6 +14,7 @@ from .encoder_options import TRUST_REMOTE_CODE
 from .failures import one_line
 from .first_index import index_of, new_index
 from .index_options import DEFAULT_INDEX, MODEL, open_index, search_errors
+from .text_towers import TEXT_TOWER, text_tower_of
 
 if TYPE_CHECKING:
     from ..search.page.first_run import NewIndex
@@ -39,9 +40,7 @@ def serve(
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page, or the description of the API, in a browser.")
     ] = False,
-    text_tower: Annotated[
-        Path | None, typer.Option(help="Exported text tower (ONNX directory), for faster queries.")
-    ] = None,
+    text_tower: Annotated[Path | None, TEXT_TOWER] = None,
     model: Annotated[str | None, MODEL] = None,
     trust_remote_code: Annotated[bool, TRUST_REMOTE_CODE] = False,
     mcp: Annotated[
@@ -65,7 +64,6 @@ def serve(
     with search_errors():
         from ..search.page.hosts import is_loopback
 
-        options = {"text_tower": text_tower, "trust_remote_code": trust_remote_code}
         if text_tower is None and is_loopback(host) and not (api_only or mcp):
             new = new_index(index_dir, model, trust_remote_code=trust_remote_code)
             if new is not None:
@@ -74,6 +72,8 @@ def serve(
         from ..search.engine.port_file import engine_options
 
         place = index_of(index_dir)
+        chosen = text_tower_of(place, text_tower, model)
+        options = {"text_tower": chosen, "trust_remote_code": trust_remote_code}
         sounds = open_index(place, model=model, **options)
         engine = Engine(
             lambda: open_index(place, model=model, **options),

@@ -181,6 +181,17 @@ def _fastest(encoder: AudioTextEncoder, device: Any) -> str:
     return fastest_engine(candidates)
 
 
+def directory_has_engine(name: str | os.PathLike[str], engine: str) -> bool:
+    """
+    Whether the kind of model in a directory has an engine. True for what is no directory: its files are not fetched.
+
+    Raises:
+        EncoderError: if its ``config.json`` cannot be read.
+    """
+    kind = _recognized_class(Path(name)) if Path(name).is_dir() else None
+    return kind is None or engine in kind.engines
+
+
 def is_encoder_directory(name: str | os.PathLike[str]) -> bool:
     """
     Whether a directory contains a model that [`load_encoder`] can load; weights are not loaded.
@@ -227,6 +238,7 @@ __all__ = [
     "EncoderError",
     "PrecisionError",
     "RemoteCodeError",
+    "directory_has_engine",
     "is_encoder_directory",
     "load_encoder",
     "load_text_encoder",

@@ -150,6 +150,7 @@ def compute_similarities(
     name: str,
     batch_size: int = 32,
     progress: bool = False,
+    num_workers: int | None = None,
 ) -> Similarities:
     """
     Embeds every clip and caption of one split once, and compares all with all by cosine.
@@ -160,17 +161,26 @@ def compute_similarities(
         name: name of the system.
         batch_size: segments, or captions, at a time.
         progress: show progress bars.
+        num_workers: threads that decode the next clips meanwhile; None is half of the cores. The vectors are the
+            same bits.
 
     Raises:
         AudioReadError: for a clip that cannot be read.
         SimilarityError: if the table is empty.
     """
+    # Importing it imports torch, which saved similarities do not need.
+    from ..encoders.cpu_threads import half_of_the_cores
+
     if not len(table):
         raise SimilarityError(f"{name}: the split has no rows to evaluate.")
     clips = unique_clips(table)
     place = {clip: number for number, clip in enumerate(clips["clip_id"])}
     audio, _ = encoder.embed_clips(
-        list(clips["audio"]), batch_size=batch_size, progress=progress, description="evaluating"
+        list(clips["audio"]),
+        batch_size=batch_size,
+        progress=progress,
+        description="evaluating",
+        num_workers=half_of_the_cores() if num_workers is None else num_workers,
     )
     text = encoder.embed_texts(list(table["caption"]), batch_size=batch_size)
     lengths = caption_lengths(encoder, list(table["caption"]))

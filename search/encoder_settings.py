@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..encoders.engines.engine_names import AUTO, ENGINES
+from ..encoders.engines.engine_names import AUTO, ENGINES, lack_of_engine
+from ..encoders.loading import directory_has_engine
 from ..encoders.settings.precision import PRECISIONS, full_name
 from .errors import SearchError
 from .store.kept_frames import FRAME_KINDS
@@ -94,6 +95,23 @@ class EncoderSettings:
         return own if self.engine is None else replace(own, engine=self.engine)
 
 
+def usable_engine(model: str | os.PathLike[str], engine: str | None) -> str | None:
+    """
+    An index's recorded engine, where a model can be computed by it.
+
+    Args:
+        model: directory or Hub id.
+        engine: as the index records it.
+
+    Returns:
+        The engine; None if this machine or this kind of model lacks it: the model's own engine then gives the same
+        vectors to 1e-5.
+    """
+    if engine is None or lack_of_engine(engine) is not None or not directory_has_engine(model, engine):
+        return None
+    return engine
+
+
 def remote_code_option(
     directory: str | os.PathLike[str], record: Mapping[str, Any], trusted: bool
 ) -> dict[str, bool]:
@@ -115,4 +133,4 @@ def remote_code_option(
     return {"trust_remote_code": True}
 
 
-__all__ = ["INDEX_PRECISIONS", "EncoderSettings", "remote_code_option"]
+__all__ = ["INDEX_PRECISIONS", "EncoderSettings", "remote_code_option", "usable_engine"]

@@ -3,10 +3,11 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..encoders import AudioTextEncoder, load_encoder
-from .encoder_settings import EncoderSettings
+from .encoder_settings import EncoderSettings, usable_engine
 from .errors import SearchError
 from .store.index_folder import IndexFolder
 from .store.index_record import OLDEST_VERSION, RECORD
@@ -103,7 +104,9 @@ def open_or_create(
     folder, settings = IndexFolder(directory), settings or EncoderSettings()
     held = Store(directory).record if folder.exists(RECORD) else None
     if held is not None:
-        settings = settings.completed_by(directory, held)
+        chosen, settings = settings.engine, settings.completed_by(directory, held)
+        if chosen is None:
+            settings = replace(settings, engine=usable_engine(model, settings.engine))
     trusted = {"trust_remote_code": True} if trust_remote_code else {}
     encoder = loader(model, **settings.options(), **trusted)
     if held is not None:

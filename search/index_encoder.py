@@ -11,11 +11,10 @@ import numpy as np
 
 from ..encoders import AudioTextEncoder
 from ..encoders.caption_lengths import caption_lengths
-from ..encoders.engines.engine_names import lack_of_engine
 from ..encoders.engines.known_fingerprints import remember_fingerprint
 from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
-from .encoder_settings import EncoderSettings, remote_code_option
+from .encoder_settings import EncoderSettings, remote_code_option, usable_engine
 from .errors import SearchError
 from .frame_writing import keep_frames, write_frames
 from .index_creation import check_hop, check_precision, place_of
@@ -175,8 +174,8 @@ class IndexEncoder:
         """
         trusted = remote_code_option(self.directory, self.record, self._trusted)
         options = EncoderSettings.of_record(self.record).options()
-        # Made on another machine: torch gives the same vectors to 1e-5, and has the same fingerprint.
-        if lack_of_engine(self.record["settings"]["engine"]) is not None:
+        # Made on another machine, or the model's export is here.
+        if "engine" in options and usable_engine(self.location, options["engine"]) is None:
             del options["engine"]
         return {**options, **trusted}
 

@@ -119,13 +119,9 @@ def _in_torch(weights: list[torch.Tensor], inputs: dict[int, torch.Tensor]) -> C
 
 
 def _in_packed(weights: list[torch.Tensor], inputs: dict[int, torch.Tensor]) -> Callable[[], Any]:
-    from .packed_linear import PackedLinear
+    from .packed_linear import PackedLinear, linear_layer
 
-    layers = []
-    for weight in weights:
-        layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=False)
-        layer.weight = nn.Parameter(weight, requires_grad=False)
-        layers.append(PackedLinear(layer))
+    layers = [PackedLinear(linear_layer(weight)) for weight in weights]
     return lambda: [layer(inputs[layer.in_features]) for layer in layers]
 
 

@@ -100,6 +100,18 @@ def count_packed_weights(model: nn.Module) -> dict[str, int]:
     }
 
 
+def linear_layer(weight: torch.Tensor) -> nn.Linear:
+    """
+    A layer without bias, of a weight ``(out_features, in_features)``.
+
+    The usual initialisation would draw from torch's own generator; ``skip_init`` imports SymPy, half a CPU-second.
+    """
+    layer = nn.Linear(1, 1, bias=False, device="meta")
+    layer.out_features, layer.in_features = weight.shape
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    return layer
+
+
 def lack_of_packing() -> str | None:
     """The reason why this build of torch cannot pack linear layers; None if it can, with the same results."""
     if not torch.backends.mkldnn.is_available():
@@ -107,10 +119,8 @@ def lack_of_packing() -> str | None:
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")):
         return f"torch {torch.__version__} has no packed linear layers"
     generator = torch.Generator().manual_seed(0)
-    # Without the initialisation, which would draw from torch's own generator.
-    layer = nn.utils.skip_init(nn.Linear, 64, 64, bias=False)
+    layer = linear_layer(torch.randn(64, 64, generator=generator))
     with torch.no_grad():
-        layer.weight.copy_(torch.randn(64, 64, generator=generator))
         inputs = torch.randn(8, 64, generator=generator)
         try:
             packed = PackedLinear(layer)
@@ -128,5 +138,6 @@ __all__ = [
     "PackedLinear",
     "count_packed_weights",
     "lack_of_packing",
+    "linear_layer",
     "pack_linear_layers",
 ]

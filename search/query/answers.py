@@ -13,8 +13,8 @@ import pyarrow.compute as compute
 
 from ..errors import SearchError
 from ..store.columns import read_columns
-from ..store.entries import WHOLE_FILE, matrix
-from ..store.index_store import Store, paths_among
+from ..store.entries import WHOLE_FILE, matrix, paths_among
+from ..store.index_store import Store
 from ..store.vector_index import NearestQuery
 from .filters import Filters
 from .hits import Hit, check_top

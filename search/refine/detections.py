@@ -18,7 +18,7 @@ from ..query.filters import Filters
 from ..query.hits import Hit
 from ..query.resolved_filters import resolve_filters
 from ..store.columns import read_columns
-from ..store.index_store import paths_among
+from ..store.entries import paths_among
 from .classifiers import PROBE_FITS, PROBE_MARKS
 from .cross_validation import WANTED_PRECISION, Estimate, estimate
 from .marked_index import MarkedIndex

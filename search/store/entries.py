@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as arrow
+import pyarrow.compute as compute
 
 WHOLE_FILE = -1
 
@@ -145,6 +146,16 @@ def half_matrix(table: arrow.Table) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
 
 
+def paths_among(table: arrow.Table, others: arrow.Table) -> arrow.Array:
+    """Which rows of a table are of files that others are of, too."""
+    return compute.is_in(table.column("path"), value_set=others.column("path").combine_chunks())
+
+
+def whole_files(table: arrow.Table) -> arrow.Table:
+    """The rows of whole files."""
+    return table.filter(compute.equal(table.column("window"), WHOLE_FILE))
+
+
 __all__ = [
     "WHOLE_FILE",
     "FileEntry",
@@ -153,6 +164,8 @@ __all__ = [
     "matrix",
     "metadata_pairs_as_text",
     "metadata_text",
+    "paths_among",
     "schema",
     "to_rows",
+    "whole_files",
 ]

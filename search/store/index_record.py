@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..errors import StoreError
@@ -121,6 +122,24 @@ def record_text(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def remember_model(folder: IndexFolder, record: dict[str, Any], model: str, revision: str | None) -> None:
+    """
+    Notes in ``index.json``, and in the record, where the index's model is now.
+
+    Args:
+        folder: of the index; on a read-only disk only the record is changed.
+        record: of the index.
+        model: absolute directory, or Hub id.
+        revision: commit of the Hub repository, or None.
+    """
+    if (record["model"], record["settings"]["revision"]) == (model, revision):
+        return
+    settings = {**record["settings"], "revision": revision}
+    with suppress(OSError):
+        folder.write(RECORD, record_text({**record, "model": model, "settings": settings}))
+    record.update(model=model, settings=settings, version=VERSION)
+
+
 __all__ = [
     "FORMAT",
     "OLDEST_VERSION",
@@ -131,4 +150,5 @@ __all__ = [
     "open_record",
     "read_record",
     "record_text",
+    "remember_model",
 ]

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -11,18 +10,18 @@ import pyarrow as arrow
 import pyarrow.compute as compute
 
 from ..errors import StoreError
-from .entries import WHOLE_FILE, FileEntry, from_rows, schema, to_rows
+from .entries import WHOLE_FILE, FileEntry, from_rows, paths_among, schema, to_rows, whole_files
 from .index_folder import IndexFolder
-from .index_record import FORMAT, RECORD, SETTINGS, VERSION, open_record, record_text
+from .index_record import FORMAT, RECORD, SETTINGS, VERSION, open_record, record_text, remember_model
 from .lance_table import connect, first_line, mend_table, quoted, reason_of
 from .pending import PendingFiles
-from .snapshot import drop_snapshot, read_snapshot, snapshot_state, write_snapshot
+from .small_updates import FILES_A_COMMIT, finish_beside_the_table, in_order
+from .snapshot import Snapshot, drop_snapshot, read_snapshot, snapshot_state, write_snapshot
 from .vector_index import MOST_PIECES, Engine, LocalEngine, NearestQuery, is_indexed, merge_pieces, num_pieces
 
 TABLE = "sounds"
 # Above, one product with all vectors costs more than asking an approximate index (and more memory than most have).
 EXACT_WINDOWS = 250_000
-FILES_A_COMMIT = 256
 # What another process may still read in an object store; on one's own disk it notices, and reads again.
 VERSIONS_STAY, REMOTE_VERSIONS_STAY = timedelta(0), timedelta(hours=1)
 
@@ -50,7 +49,7 @@ class Store:
         path = self.folder.path
         self._pending = None if path is None else PendingFiles(path / "pending")
         self._counted: tuple[int, int] | None = None
-        self._mapped: tuple[Any, arrow.Table | None] = (None, None)
+        self._mapped: tuple[Any, Snapshot | None] = (None, None)
         self._closed = False
         if not self._has_table and self._snapshot() is None:
             raise StoreError(
@@ -113,7 +112,7 @@ class Store:
         self._check_open()
         if not self._has_table:
             try:
-                mend_table(self.folder, TABLE, self._snapshot())
+                mend_table(self.folder, TABLE, self._snapshot_rows())
             except (OSError, RuntimeError, ValueError) as error:
                 raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
         if self.record["version"] != VERSION:
@@ -128,16 +127,7 @@ class Store:
             model: absolute directory, or Hub id.
             revision: commit of the Hub repository, or None.
         """
-        if (self.record["model"], self.record["settings"]["revision"]) == (model, revision):
-            return
-        record = {
-            **self.record,
-            "model": model,
-            "settings": {**self.record["settings"], "revision": revision},
-        }
-        with suppress(OSError):
-            self.folder.write(RECORD, record_text(record))
-        self.record.update(record, version=VERSION)
+        remember_model(self.folder, self.record, model, revision)
 
     @cached_property
     def table(self) -> Any:
@@ -176,9 +166,10 @@ class Store:
     @property
     def finished(self) -> bool:
         """Whether the last update was completed."""
+        snapshot = self._snapshot()
         if self._pending is not None and len(self._pending):
-            return False
-        if self._snapshot() is not None:
+            return snapshot is not None and snapshot.waiting == self._pending.mark()
+        if snapshot is not None:
             return True
         if self.approximate:
             return self._reading(lambda: is_indexed(self.table))
@@ -215,26 +206,24 @@ class Store:
             where: an SQL condition on columns of the table, such as ``window = -1``; None for all rows.
         """
         self._check_open()
-        # Before the table: what goes into it meanwhile is then found twice, and not never.
-        pending = self.waiting()
-        table = self._snapshot()
+        table, pending = self._snapshot_and_waiting()
         if table is None:
             table = self._reading(lambda: self._scan(columns, where))
         if pending is not None:
             fresh = table.filter(compute.invert(paths_among(table, pending)))
             if where is not None and "window" not in table.column_names:
-                pending = _whole(pending)
+                pending = whole_files(pending)
             table = arrow.concat_tables([fresh, pending.select(table.column_names)])
         if where is not None and "window" in table.column_names:
-            table = _whole(table)
+            table = whole_files(table)
         return table if columns is None else table.select(columns)
 
     def entries(self, paths: Sequence[str]) -> dict[str, FileEntry]:
         """Entries of files by path; paths that are not in the index are skipped."""
         self._check_open()
         wanted = arrow.array(list(paths), arrow.string())
-        found, pending = [], self.waiting()
-        table = self._snapshot()
+        found: list[arrow.Table] = []
+        table, pending = self._snapshot_and_waiting()
         if table is None:
             for start in range(0, len(paths), FILES_A_COMMIT):
                 where = f"path IN ({quoted(paths[start : start + FILES_A_COMMIT])})"
@@ -280,7 +269,21 @@ class Store:
             self._counted = (version, count)
         return self._counted[1]
 
-    def _snapshot(self) -> arrow.Table | None:
+    def _snapshot_and_waiting(self) -> tuple[arrow.Table | None, arrow.Table | None]:
+        """The snapshot's rows, and those that stand for some of them, or of the table; None where there are none."""
+        if self._pending is not None:
+            mark, snapshot = self._pending.mark(), self._snapshot()
+            if snapshot is not None and snapshot.waiting == mark:
+                return snapshot.rows, None
+        # Before the table: what goes into it meanwhile is then found twice, and not never.
+        pending = self.waiting()
+        return self._snapshot_rows(), pending
+
+    def _snapshot_rows(self) -> arrow.Table | None:
+        snapshot = self._snapshot()
+        return None if snapshot is None else snapshot.rows
+
+    def _snapshot(self) -> Snapshot | None:
         if self.folder.path is None:
             return None
         state = snapshot_state(self.folder.path)
@@ -365,6 +368,11 @@ class Store:
         Raises:
             StoreError: if it cannot be written; nothing that was added is lost.
         """
+        snapshot = self._snapshot()
+        if self._pending is not None and snapshot is not None:
+            most = self.record["exact_windows"]
+            if finish_beside_the_table(self.folder, self._pending, self.rows, most_windows=most):
+                return
         self.flush()
         local = self.folder.path is not None
         stay = VERSIONS_STAY if local else REMOTE_VERSIONS_STAY
@@ -384,7 +392,7 @@ class Store:
             if local:
                 raise
         if local:
-            rows = self.rows().sort_by([("path", "ascending"), ("window", "ascending")])
+            rows = in_order(self.rows())
             self._writing(lambda: write_snapshot(self.folder.path, rows))
 
     def _commit(self, rows: arrow.Table) -> None:
@@ -397,7 +405,7 @@ class Store:
     def _writing(self, write: Callable[[], Any]) -> Any:
         try:
             if self.folder.path is not None:
-                if mend_table(self.folder, TABLE, self._snapshot()):
+                if mend_table(self.folder, TABLE, self._snapshot_rows()):
                     self.__dict__.pop("table", None)
                 drop_snapshot(self.folder.path)
             return write()
@@ -407,13 +415,4 @@ class Store:
             raise StoreError(f"{self.folder}: cannot be written ({reason_of(error)}).") from error
 
 
-def paths_among(table: arrow.Table, others: arrow.Table) -> arrow.Array:
-    """Mask of the rows whose file also occurs in another table."""
-    return compute.is_in(table.column("path"), value_set=others.column("path").combine_chunks())
-
-
-def _whole(table: arrow.Table) -> arrow.Table:
-    return table.filter(compute.equal(table.column("window"), WHOLE_FILE))
-
-
-__all__ = ["EXACT_WINDOWS", "TABLE", "Store", "StoreError", "paths_among"]
+__all__ = ["EXACT_WINDOWS", "FILES_A_COMMIT", "TABLE", "Store", "StoreError"]

@@ -17,7 +17,8 @@ class PendingFiles:
     Rows of single files in a folder, until they are merged into the table.
 
     A commit of the table gets slower with the number of commits before it, and each leaves a version on disk; a small
-    file always costs the same. Rows here replace the table's rows of the same path.
+    file always costs the same. Rows here replace the table's rows of the same path. A few files may stay here after an
+    update: the snapshot then includes their rows, because opening the database takes longer than all the rest.
 
     Args:
         folder: created with the first file.
@@ -58,6 +59,10 @@ class PendingFiles:
             # The folder, or a file that went into the table at this moment.
             return tuple(self._names())
         return tuple(sorted(entry for entry in found if entry[0].endswith(ENDING)))
+
+    def mark(self) -> str:
+        """[`state`] in short, for the snapshot that has these rows."""
+        return hashlib.sha256(repr(self.state()).encode()).hexdigest()
 
     def read(self) -> tuple[arrow.Table | None, list[str]]:
         """All rows, and the names to pass to [`drop`] once they are in the table; None if there are none."""

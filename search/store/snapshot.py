@@ -5,6 +5,7 @@ import os
 import sys
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as arrow
 from pyarrow import ipc
@@ -15,13 +16,29 @@ SNAPSHOT = "snapshot.arrow"
 # Windows neither replaces nor removes a file that any process has mapped: there a snapshot is read into memory, or a
 # page that is open for days would stop every update.
 MAPS = sys.platform != "win32"
-BYTES, CHECKSUM = b"auricle.bytes", b"auricle.crc32"
+BYTES, CHECKSUM, WAITING = b"auricle.bytes", b"auricle.crc32", b"auricle.waiting"
 
 
-def write_snapshot(folder: Path, rows: arrow.Table) -> None:
+class Snapshot(NamedTuple):
+    """
+    Attributes:
+        rows: of the whole index.
+        waiting: `PendingFiles.mark` of the files beside the table whose rows it has; None: of no such files.
+    """
+
+    rows: arrow.Table
+    waiting: str | None
+
+
+def write_snapshot(folder: Path, rows: arrow.Table, waiting: str | None = None) -> None:
     """
     Writes all rows, atomically, followed by a checksum: an empty record batch whose metadata contain the number of
     bytes before it and their CRC-32.
+
+    Args:
+        folder: of the index.
+        rows: all of it.
+        waiting: see [`Snapshot`].
 
     Raises:
         OSError: if the disk is full.
@@ -35,6 +52,7 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
             with open(fresh, "rb") as written:
                 checksum = _checksum(written.fileno(), count)
             told = {BYTES: str(count), CHECKSUM: str(checksum)}
+            told |= {} if waiting is None else {WAITING: waiting}
             writer.write_batch(arrow.RecordBatch.from_pylist([], schema=rows.schema), custom_metadata=told)
         replace_path(fresh, folder / SNAPSHOT)
     except OSError:
@@ -42,9 +60,9 @@ def write_snapshot(folder: Path, rows: arrow.Table) -> None:
         raise
 
 
-def read_snapshot(folder: Path, schema: arrow.Schema) -> arrow.Table | None:
+def read_snapshot(folder: Path, schema: arrow.Schema) -> Snapshot | None:
     """
-    All rows, memory-mapped; None if there is no snapshot, it is damaged, or it has other columns.
+    The snapshot, with its rows memory-mapped; None if there is no snapshot, it is damaged, or it has other columns.
 
     Snapshots of earlier versions have no checksum: they are only checked for damage that would crash the process.
 
@@ -67,11 +85,13 @@ def read_snapshot(folder: Path, schema: arrow.Schema) -> arrow.Table | None:
                     return None
             # Without the empty one at the end: columns of one piece are not copied.
             batches = [reader.get_batch(place) for place in range(count - 1)]
-            return arrow.Table.from_batches(batches, schema=reader.schema)
+            waiting = told.get(WAITING)
+            rows = arrow.Table.from_batches(batches, schema=reader.schema)
+            return Snapshot(rows, None if waiting is None else waiting.decode())
         rows = reader.read_all()
         # Texts and lengths that a disk has changed would end the process; vectors would only be wrong.
         rows.drop_columns(["vector"]).validate(full=True)
-        return rows
+        return Snapshot(rows, None)
     except (OSError, ValueError, KeyError, arrow.ArrowException):
         return None
 
@@ -99,8 +119,8 @@ def snapshot_state(folder: Path) -> tuple[int, int] | None:
 
 
 def drop_snapshot(folder: Path) -> None:
-    """Removes the snapshot before the first change, so that it never differs from the table; open maps stay valid."""
+    """Removes the snapshot before the table's first change, after which it is out of date; open maps stay valid."""
     remove_file(folder / SNAPSHOT)
 
 
-__all__ = ["drop_snapshot", "read_snapshot", "snapshot_state", "write_snapshot"]
+__all__ = ["Snapshot", "drop_snapshot", "read_snapshot", "snapshot_state", "write_snapshot"]

@@ -1,6 +1,7 @@
 """Similarity matrices: made by a model, kept on disk, combined, and refused where they do not fit."""
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -35,6 +36,26 @@ def test_a_models_similarities_are_its_cosines(tmp_path):
     text = model.get_text_features(**inputs).pooler_output
     audio = model.get_audio_features(**processor(audio=[str(tmp_path / "1.wav")])).pooler_output
     assert found.scores[4][1] == pytest.approx((text @ audio.T).item(), abs=1e-6)
+
+
+def test_clips_are_decoded_ahead_with_the_same_bits(tmp_path, monkeypatch):
+    model, processor = tiny_model_and_processor(tmp_path)
+    paths = [write_sound(tmp_path / f"{n}.wav", 1.0 + n, seed=n) for n in range(5)]
+    clips = [CaptionedClip("set", "test", path.name, path, [f"a dog {n}"]) for n, path in enumerate(paths)]
+    table = build_table(row for clip in clips for row in clip.rows())
+    encoder, threads = AuricleEncoder(model, processor), []
+    read = type(processor.feature_extractor).__call__
+
+    def noting(extractor, clip, **options):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return read(extractor, clip, **options)
+
+    monkeypatch.setattr(type(processor.feature_extractor), "__call__", noting)
+    ahead = compute_similarities(encoder, table, name="tiny")
+    assert threads == [False] * 5
+    between = compute_similarities(encoder, table, name="tiny", num_workers=0)
+    assert threads[5:] == [True] * 5
+    assert np.array_equal(np.asarray(ahead.scores[:]), np.asarray(between.scores[:]))
 
 
 def test_they_come_back_as_they_were(tmp_path):

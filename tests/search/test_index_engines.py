@@ -8,7 +8,7 @@ import pytest
 from auricle.encoders import load_encoder
 from auricle.encoders.engines.engine_names import LARGEST_DIFFERENCE
 from auricle.encoders.engines.packed_linear import lack_of_packing
-from auricle.search import index_encoder
+from auricle.search import encoder_settings
 from auricle.search.encoder_settings import EncoderSettings
 from auricle.search.errors import SearchError
 from auricle.search.index_creation import loader_by_engine
@@ -67,10 +67,14 @@ def test_an_index_of_an_engine_that_this_machine_lacks_is_asked_by_torch(
 ):
     index = make(tmp_path, model, sounds, engine="packed")
     expected = ranked(index)
-    monkeypatch.setattr(index_encoder, "lack_of_engine", lambda engine: f"no {engine} here")
+    monkeypatch.setattr(encoder_settings, "lack_of_engine", lambda engine: f"no {engine} here")
     other = SoundIndex(index.directory)
     same(ranked(other), expected)
     assert other._encoder.encoder.engine == "torch"
+    again = SoundIndex.create(index.directory, model)
+    assert again._encoder.encoder.engine == "torch" and held(again)["engine"] == "packed"
+    monkeypatch.undo()
+    assert SoundIndex.create(index.directory, model)._encoder.encoder.engine == "packed"
 
 
 def test_an_index_without_the_field_is_torchs(tmp_path, model, sounds):

@@ -125,6 +125,26 @@ def test_an_index_made_one_way_and_asked_another_is_right_or_refused(made, way, 
     assert not other.update([sounds], progress=False).changes
 
 
+@pytest.mark.parametrize("way", ["torch", "packed"])
+def test_an_export_asks_and_continues_an_index_of_another_engine(made, way):
+    if lack(way) or lack("export"):
+        pytest.skip(lack(way) or lack("export"))
+    index, model, sounds = made
+    first, export = index(way), model("export")
+    paths, scores = ranked(first)
+    # An index at a copy: the place of the model that it is asked by is remembered.
+    copy = first.directory.parent / f"{way} copy"
+    shutil.copytree(first.directory, copy)
+    for other in (SoundIndex(copy, model=export), SoundIndex.create(copy, export)):
+        assert ranked(other)[0] == paths
+        assert np.abs(ranked(other)[1] - scores).max() <= 2 * LARGEST_DIFFERENCE
+        assert not other.update([sounds], progress=False).changes
+        assert other._encoder.encoder.engine == "onnx"
+    # By name it is refused.
+    with pytest.raises(SearchError, match="engine packed: models of this kind have onnx"):
+        SoundIndex.create(copy, export, settings=EncoderSettings(engine="packed"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["torch", "int8"])
 @pytest.mark.parametrize("where", ["export", "export int8"])

@@ -52,14 +52,14 @@ def test_a_snapshot_that_is_not_mapped_is_the_same_and_can_be_replaced(monkeypat
     schema = arrow.schema([("path", arrow.string()), ("vector", arrow.list_(arrow.float32(), 2))])
     rows = arrow.Table.from_pylist([{"path": "a.wav", "vector": [0.6, 0.8]}], schema=schema)
     snapshot.write_snapshot(tmp_path, rows)
-    mapped = snapshot.read_snapshot(tmp_path, schema)
+    mapped = snapshot.read_snapshot(tmp_path, schema).rows
     monkeypatch.setattr(snapshot, "MAPS", False)
 
     def no_mapping(path):
         pytest.fail("Windows would refuse to replace it")
 
     monkeypatch.setattr(snapshot.arrow, "memory_map", no_mapping)
-    read = snapshot.read_snapshot(tmp_path, schema)
+    read = snapshot.read_snapshot(tmp_path, schema).rows
     assert read.equals(mapped) and read.equals(rows)
     damaged = bytearray((tmp_path / snapshot.SNAPSHOT).read_bytes())
     damaged[damaged.index(b"a.wav")] ^= 1

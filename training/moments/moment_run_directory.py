@@ -165,7 +165,7 @@ class MomentRunDirectory:
         ]
         if told:
             raise RecipeError(
-                f"{self.path}: holds a run with another recipe ({'; '.join(told[:5])}). Choose another --output_dir, "
+                f"{self.path}: contains a run with another recipe ({'; '.join(told[:5])}). Choose another --output_dir, "
                 "or delete the directory."
             )
 
