@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+from study_rows import ROWS
 from table import FIGURE, ROWS_DIR, bounds_of, paired_differences, read_rows
 
 WIDTH, LINE, LEFT, RIGHT, TOP = 760, 22, 190, 150, 44
@@ -32,7 +33,7 @@ def main() -> None:
         for name, by_seed in rows.items()
     }
     found = {}
-    for name in figures:
+    for name in (name for name in ROWS if name in figures):
         control = control_of(name)
         differences = paired_differences(figures, name, control) if control in figures else []
         if name != control and len(differences) > 1:
@@ -64,7 +65,7 @@ def forest(differences: dict[str, Sequence[float]]) -> str:
     """One line a row: mean, 95 % interval, number of seeds."""
     bounds = {name: bounds_of(values) for name, values in differences.items()}
     low, high = min(0.0, *(one[0] for one in bounds.values())), max(0.0, *(one[1] for one in bounds.values()))
-    place = _scale(low, high, LEFT, WIDTH - RIGHT)
+    place = _scale(low, high, LEFT + 10, WIDTH - RIGHT)
     height = TOP + LINE * len(differences) + 40
     parts = [_text(LEFT, 20, "mAP@16 minus that of the control, 95 % intervals", weight="bold")]
     parts += _axis(low, high, place, height)
@@ -101,7 +102,8 @@ def scatter(points: dict[str, tuple[float, float]]) -> str:
         parts.append(_text(64, down(value) + 4, f"{value:+.3f}", _WEAK, anchor="end"))
     for name, (x, y) in points.items():
         parts.append(f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="4" fill="{_MARK}"/>')
-        parts.append(_text(across(x) + 7, down(y) + 4, name, size=11))
+        # Rows with and without the labels share their targets, and often lie near each other.
+        parts.append(_text(across(x) + 7, down(y) + (14 if name.endswith("_alone") else 2), name, size=11))
     return _svg(height, parts)
 
 

@@ -202,7 +202,7 @@ class Workshop:
         """What the teachers of a row give the student to learn from."""
         if row.teachers == "none":
             return None
-        models = self._teachers(row)
+        models = self.teachers(row)
         found = [_similarities(*embed(model, self.train)) for model in models]
         if row.teachers in ("cross_fit", "swapped"):
             folds = self._folds(row.folds)
@@ -215,7 +215,7 @@ class Workshop:
         """Of each teacher, on the test split."""
         return [
             figures(_similarities(*embed(model, self.splits["test"])), self.splits["test"])
-            for model in self._teachers(row)
+            for model in self.teachers(row)
         ]
 
     def figures(self, model: torch.nn.Module) -> dict[str, dict[str, float]]:
@@ -232,7 +232,8 @@ class Workshop:
             return student_fold(self.train.clip_ids)
         return assign_folds(self.train.clip_ids, folds, seed=self.seed)
 
-    def _teachers(self, row: StudyRow) -> list[torch.nn.Module]:
+    def teachers(self, row: StudyRow) -> list[torch.nn.Module]:
+        """The models that a row's targets come from; with folds, one after another for each set of them."""
         if row.teachers == "self":
             return [self.start(row)]
         models = []
