@@ -130,6 +130,7 @@ def embed(
         from ..files.content_digests import ContentDigests
         from ..processing import FileRemarks
         from ..training.models.model_files import model_files_fingerprint
+        from ..training.teachers.cross_fitting import read_held_out_fold
         from ..training.teachers.process_shares import first_on_main, join_processes
         from ..training.teachers.teacher_bank import write_teacher_bank
 
@@ -168,6 +169,7 @@ def embed(
                     num_workers=num_workers,
                     digests=digests,
                     model_files=first_on_main(lambda: model_files_fingerprint(model, digests)),
+                    held_out_fold=read_held_out_fold(model),
                     progress=progress,
                 )
             noted = gather_object(remarks.found)

@@ -132,6 +132,7 @@ class RetrievalTrainer(GuardedTrainer):
         inputs, weights = dict(inputs), self.objective
         groups = inputs.pop("groups")
         teachers = [inputs.pop(name, None) for name in ("teacher_audio", "teacher_text")]
+        answering = inputs.pop("teacher_answering", None)
         clusters = inputs.pop("cluster_labels", None)
         phrases = take_phrases(inputs)
         dual_encoder = self.accelerator.unwrap_model(model)
@@ -155,7 +156,9 @@ class RetrievalTrainer(GuardedTrainer):
             terms["loss_contrastive"] = weights.contrastive_weight, loss
         if weights.distillation_weight:
             temperature = weights.distillation_temperature or 1 / scale
-            loss = sum(gathered_distillation_loss(one, *teachers, temperature) for one in similarities)
+            loss = sum(
+                gathered_distillation_loss(one, *teachers, temperature, answering) for one in similarities
+            )
             terms["loss_distillation"] = weights.distillation_weight, loss
         if with_clusters:
             audio, text = cluster_losses(outputs.audio_cluster_logits, outputs.text_cluster_logits, clusters)

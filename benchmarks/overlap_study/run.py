@@ -3,6 +3,7 @@ Does distillation help where captions overlap, and does cross-fitting the teache
 
     python benchmarks/overlap_study/run.py --seeds 11-18
     python benchmarks/overlap_study/run.py --rows control_u50,seen_u50,cross_fit_u50 --seeds 11-13
+    python benchmarks/overlap_study/run.py --esc10 PATH_OF_ESC_10 --rows control,seen,cross_fit --seeds 21-23
 
 A finished row is a small JSON file; a row that is there is skipped, unless it is of another recipe, row or
 version of the study. Start and teachers of a seed are kept in the work directory and shared by its rows.
@@ -14,12 +15,14 @@ import hashlib
 import json
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from esc10_mixes import MixSettings, load_mixes, student_fold
 from scene_data import SPLITS, SceneSplit, load_seed
 from study_rows import MAIN, ROWS, StudyRow
 from teacher_targets import cross_fitted_targets, mean_targets, target_quality
@@ -34,6 +37,7 @@ from auricle.training.teachers.cross_fitting import assign_folds
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "overlap_scenes.yaml"
 ROWS_DIR = ROOT / "docs" / "experiments" / "rows"
+ESC10_ROWS_DIR = ROOT / "docs" / "experiments" / "rows_esc10"
 # To be raised when the study's code changes what a row is.
 VERSION = 1
 
@@ -48,18 +52,24 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(MAIN), help=f"names, by commas, of {', '.join(ROWS)}")
     parser.add_argument("--seeds", required=True, help="such as 11-18 or 11,14")
     parser.add_argument(
-        "--rows-dir", type=Path, default=ROWS_DIR, help="finished rows (default: %(default)s)"
+        "--rows-dir", type=Path, help=f"finished rows (default: {ROWS_DIR}; of ESC-10 {ESC10_ROWS_DIR})"
     )
     parser.add_argument(
         "--work-dir", type=Path, default=Path("runs/overlap_study"), help="scenes, starts, teachers"
     )
+    parser.add_argument(
+        "--esc10",
+        type=Path,
+        help="a copy of ESC-10 or ESC-50: layers its recordings, instead of generating scenes",
+    )
     arguments = parser.parse_args()
+    rows_dir = arguments.rows_dir or (ESC10_ROWS_DIR if arguments.esc10 else ROWS_DIR)
     names = arguments.rows.split(",")
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         parser.error(f"--rows: there is no row {unknown[0]!r}; accepted are {', '.join(ROWS)}")
     for seed in seeds_of(arguments.seeds, parser):
-        run_seed(arguments.recipe, names, seed, arguments.rows_dir, arguments.work_dir)
+        run_seed(arguments.recipe, names, seed, rows_dir, arguments.work_dir, arguments.esc10)
 
 
 def seeds_of(text: str, parser: argparse.ArgumentParser) -> list[int]:
@@ -71,10 +81,12 @@ def seeds_of(text: str, parser: argparse.ArgumentParser) -> list[int]:
         parser.error(f"--seeds: {text!r} must be numbers by commas, or ranges such as 11-18")
 
 
-def row_hash(recipe: Path, row: StudyRow) -> str:
-    """Sixteen hexadecimal digits of everything but the seed that decides a row's figures."""
+def row_hash(recipe: Path, row: StudyRow, data: Mapping | None = None) -> str:
+    """Sixteen hexadecimal digits of all that decides a row's figures but the seed; `data` replaces the recipe's."""
     content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
     content.pop("description", None)
+    if data is not None:
+        content["data"] = dict(data)
     changed = {name: value for name, value in asdict(row).items() if value != getattr(StudyRow(), name)}
     settled = json.dumps([content, changed, VERSION], sort_keys=True)
     return hashlib.sha256(settled.encode()).hexdigest()[:16]
@@ -89,16 +101,19 @@ def is_finished(path: Path, wanted: str) -> bool:
     return path.is_file() and json.loads(path.read_text())["recipe_hash"] == wanted
 
 
-def run_seed(recipe: Path, names: list[str], seed: int, rows_dir: Path, work_dir: Path) -> None:
+def run_seed(
+    recipe: Path, names: list[str], seed: int, rows_dir: Path, work_dir: Path, esc10: Path | None = None
+) -> None:
     """Trains and writes the missing rows of a seed."""
+    data = {"esc10_mixes": asdict(MixSettings())} if esc10 else None
     missing = [
         name
         for name in names
-        if not is_finished(row_path(rows_dir, name, seed), row_hash(recipe, ROWS[name]))
+        if not is_finished(row_path(rows_dir, name, seed), row_hash(recipe, ROWS[name], data))
     ]
     if not missing:
         return
-    work = Workshop(recipe, seed, work_dir)
+    work = Workshop(recipe, seed, work_dir, esc10)
     for name in missing:
         row, begun = ROWS[name], time.process_time()
         section = work.finetune.training.model_copy(update={"contrastive_weight": row.contrastive_weight})
@@ -119,7 +134,8 @@ def run_seed(recipe: Path, names: list[str], seed: int, rows_dir: Path, work_dir
             "row": name,
             "seed": seed,
             "recipe": work.recipe.name,
-            "recipe_hash": row_hash(recipe, row),
+            "data": "esc10_mixes" if esc10 else "scenes",
+            "recipe_hash": row_hash(recipe, row, data),
             "settings": asdict(row),
             "commit": _commit(),
             "figures": work.figures(model),
@@ -148,18 +164,22 @@ def run_seed(recipe: Path, names: list[str], seed: int, rows_dir: Path, work_dir
 class Workshop:
     """Data, start and teachers of one seed; made when first asked for, kept in the work directory."""
 
-    def __init__(self, recipe: Path, seed: int, work_dir: Path):
-        self.recipe, self.seed = read_recipe(str(recipe)), seed
+    def __init__(self, recipe: Path, seed: int, work_dir: Path, esc10: Path | None = None):
+        self.recipe, self.seed, self.is_esc10 = read_recipe(str(recipe)), seed, esc10 is not None
         self.pretrain, self.finetune = resolve_stages(self.recipe)
-        key = row_hash(recipe, StudyRow())
+        self.built: BuiltModel = build_model(self.recipe.model, seed)
+        if esc10 is not None:
+            mixes = MixSettings()
+            key, own = row_hash(recipe, StudyRow(), {"esc10_mixes": asdict(mixes)}), mixes.train_scenes
+            self.splits = load_mixes(mixes, seed, esc10, self.built, work_dir)
+        else:
+            scenes = self.recipe.data.scenes.model_dump(exclude={"weight"})
+            key, own = row_hash(recipe, StudyRow()), scenes["train_scenes"]
+            # As many scenes again for the teachers that never saw the student's; the first ones are the same.
+            settings = SceneSettings(**{**scenes, "train_scenes": 2 * own, "seed": seed})
+            self.splits = load_seed(settings, self.built, work_dir)
         self.directory = work_dir / key / f"seed-{seed}"
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.built: BuiltModel = build_model(self.recipe.model, seed)
-        scenes = self.recipe.data.scenes.model_dump(exclude={"weight"})
-        own = scenes["train_scenes"]
-        # As many scenes again for the teachers that never saw the student's; the first ones are the same.
-        settings = SceneSettings(**{**scenes, "train_scenes": 2 * own, "seed": seed})
-        self.splits = load_seed(settings, self.built, work_dir)
         whole = self.splits["train"]
         self.train, _ = whole.of_clips(np.arange(own))
         self.others, _ = whole.of_clips(np.arange(own, 2 * own))
@@ -182,7 +202,7 @@ class Workshop:
         """What the teachers of a row give the student to learn from."""
         if row.teachers == "none":
             return None
-        models = self._teachers(row)
+        models = self.teachers(row)
         found = [_similarities(*embed(model, self.train)) for model in models]
         if row.teachers in ("cross_fit", "swapped"):
             folds = self._folds(row.folds)
@@ -195,7 +215,7 @@ class Workshop:
         """Of each teacher, on the test split."""
         return [
             figures(_similarities(*embed(model, self.splits["test"])), self.splits["test"])
-            for model in self._teachers(row)
+            for model in self.teachers(row)
         ]
 
     def figures(self, model: torch.nn.Module) -> dict[str, dict[str, float]]:
@@ -203,12 +223,17 @@ class Workshop:
         return {
             name: figures(_similarities(*embed(model, self.splits[name])), self.splits[name])
             for name in SPLITS
+            if name in self.splits
         }
 
     def _folds(self, folds: int) -> np.ndarray:
+        if self.is_esc10:
+            # Scenes of one half share no recording with those of the other.
+            return student_fold(self.train.clip_ids)
         return assign_folds(self.train.clip_ids, folds, seed=self.seed)
 
-    def _teachers(self, row: StudyRow) -> list[torch.nn.Module]:
+    def teachers(self, row: StudyRow) -> list[torch.nn.Module]:
+        """The models that a row's targets come from; with folds, one after another for each set of them."""
         if row.teachers == "self":
             return [self.start(row)]
         models = []

@@ -1,5 +1,6 @@
 """Overlapping scenes of one seed, ready to train on: features, pooled captions and the planted truth."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,13 +83,24 @@ def load_seed(settings: SceneSettings, built: BuiltModel, work_dir: Path) -> dic
     kept = work_dir / f"input-{settings.fingerprint()}.pt"
     if not kept.is_file():
         tables = load_scenes(settings, cache_dir=work_dir / "scenes", progress=False)
-        splits = {name: vars(load_split(table, built)) for name, table in tables.items()}
-        for values in splits.values():
-            for name in ("clip_of_row", "truth"):
-                values[name] = torch.from_numpy(values[name])
-        torch.save(splits, kept.with_suffix(".part"))
-        kept.with_suffix(".part").replace(kept)
-    splits = torch.load(kept, weights_only=True)
+        write_splits(kept, {name: load_split(table, built) for name, table in tables.items()})
+    return read_splits(kept)
+
+
+def write_splits(path: Path, splits: Mapping[str, SceneSplit]) -> None:
+    """Keeps splits as one file of tensors."""
+    kept = {name: dict(vars(split)) for name, split in splits.items()}
+    for values in kept.values():
+        for name in ("clip_of_row", "truth"):
+            values[name] = torch.from_numpy(values[name])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(kept, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def read_splits(path: Path) -> dict[str, SceneSplit]:
+    """What `write_splits` kept."""
+    splits = torch.load(path, weights_only=True)
     for values in splits.values():
         for name in ("clip_of_row", "truth"):
             values[name] = values[name].numpy()

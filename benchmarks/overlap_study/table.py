@@ -30,6 +30,17 @@ DECISIVE = (
     ("other", "control"),
     ("cross_fit_alone", "swapped_alone"),
 )
+# Number, claim, differences, and when the claim stands by the plan's rule.
+HYPOTHESES = (
+    (1, "a teacher that saw the rows does not help", (("seen", "control"),), lambda found: found[0][0] <= 0),
+    (2, "what a teacher saw matters", (("cross_fit", "swapped"),), lambda found: found[0][0] > 0),
+    (
+        3,
+        "cross-fitting helps in practice",
+        (("cross_fit", "control"), ("cross_fit", "seen")),
+        lambda found: all(low > 0 for low, _ in found),
+    ),
+)
 QUALITY = ("variation", "labels_variation", "own", "true_own", "calibration", "auc_unlabelled")
 
 
@@ -62,14 +73,56 @@ def main() -> None:
     for first, second in dict.fromkeys(pairs):
         if first == second or first not in figures or second not in figures:
             continue
-        common = sorted(figures[first].keys() & figures[second].keys())
-        differences = [figures[first][seed] - figures[second][seed] for seed in common]
-        body.append([f"{first} - {second}", str(len(common)), interval(differences)])
+        differences = paired_differences(figures, first, second)
+        body.append([f"{first} - {second}", str(len(differences)), interval(differences)])
     print(table(body, ["difference", "seeds", "mean and 95 % interval"]) + "\n")
     body = [_quality_line(name, by_seed) for name, by_seed in rows.items()]
     body = [line for line in body if line]
-    print("targets, clips among captions / captions among clips\n")
-    print(table(body, ["row", *QUALITY]))
+    if body:
+        print("targets, clips among captions / captions among clips\n")
+        print(table(body, ["row", *QUALITY]) + "\n")
+    for text in verdicts(figures):
+        print(text)
+
+
+def verdicts(figures: Mapping[str, Mapping[int, float]]) -> list[str]:
+    """
+    What the plan's rule says of hypotheses 1 to 3, over the seeds that both rows of a difference have.
+
+    Args:
+        figures: by row and seed.
+
+    Returns:
+        A sentence a hypothesis whose rows are there.
+    """
+    found = []
+    for number, claim, pairs, stands in HYPOTHESES:
+        if not all(name in figures for pair in pairs for name in pair):
+            continue
+        bounds = [bounds_of(paired_differences(figures, *pair)) for pair in pairs]
+        intervals = ", ".join(
+            f"{first} - {second} [{low:+.4f}, {high:+.4f}]"
+            for (first, second), (low, high) in zip(pairs, bounds, strict=True)
+        )
+        seeds = min(len(paired_differences(figures, *pair)) for pair in pairs)
+        verdict = "stands" if stands(bounds) else "does not stand"
+        found.append(f"hypothesis {number} ({claim}) {verdict}: {intervals}, {seeds} seeds")
+    return found
+
+
+def paired_differences(figures: Mapping[str, Mapping[int, float]], first: str, second: str) -> list[float]:
+    """Differences of two rows over the seeds that both have."""
+    common = sorted(figures[first].keys() & figures[second].keys())
+    return [figures[first][seed] - figures[second][seed] for seed in common]
+
+
+def bounds_of(differences: Sequence[float]) -> tuple[float, float]:
+    """Ends of the 95 % interval of Student's t around the mean; infinite for fewer than two values."""
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < 2:
+        return float("-inf"), float("inf")
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def read_rows(directory: Path) -> dict[str, dict[int, dict]]:
@@ -98,8 +151,8 @@ def interval(differences: Sequence[float]) -> str:
     values = np.asarray(differences, dtype=np.float64)
     if len(values) < 2:
         return f"{values.mean():+.4f}" if len(values) else ""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():+.4f} [{values.mean() - half:+.4f}, {values.mean() + half:+.4f}]"
+    low, high = bounds_of(values)
+    return f"{values.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def _figure_line(name: str, by_seed: Mapping[int, float]) -> list[str]:

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from auricle.cli.main import app
 from auricle.data import load_captioned_folder
 from auricle.encoders.auricle_embedding import embed_captions, embed_clips
-from auricle.training.teachers.teacher_bank import AlignedTeachers, TeacherBank
+from auricle.training.teachers.aligned_teachers import AlignedTeachers
+from auricle.training.teachers.teacher_bank import TeacherBank
 
 CONFIG = ROOT / "recipes" / "accelerate" / "cpu_2_processes.yaml"
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from auricle.cli.main import app
 from auricle.data import load_captioned_folder
-from auricle.training.teachers.teacher_bank import AlignedTeachers, TeacherBank
+from auricle.training.teachers.aligned_teachers import AlignedTeachers
+from auricle.training.teachers.teacher_bank import TeacherBank
 
 ELSEWHERE = 2e-6
 SPLITS = {"train": 24, "validation": 6, "test": 6}

@@ -20,7 +20,8 @@ from auricle.training.rows.split_loading import load_splits
 from auricle.training.rows.training_clips import TrainingClips
 from auricle.training.runs.stage_objective import StageObjective
 from auricle.training.runs.stage_running import _training_arguments, run_stage
-from auricle.training.teachers.teacher_bank import AlignedTeachers, write_teacher_bank
+from auricle.training.teachers.aligned_teachers import AlignedTeachers
+from auricle.training.teachers.teacher_bank import write_teacher_bank
 
 CLUSTERS = 3
 EVERYTHING = Objective(0.9, 0.7, None, 0.05)

@@ -118,6 +118,7 @@ def gathered_distillation_loss(
     teacher_audio: torch.Tensor,
     teacher_text: torch.Tensor,
     temperature: float | torch.Tensor,
+    answering: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """
     The distillation loss of this process's rows against the rows of all processes.
@@ -129,11 +130,21 @@ def gathered_distillation_loss(
         teacher_audio, teacher_text: ``(batch, teachers' width)``, vectors whose inner products are the teachers'
             mean cosines, from [`AlignedTeachers`]; row i belongs to row i of the student.
         temperature: above 0, see [`distillation_loss`].
+        answering: ``(batch, teachers' width)`` of 0 and 1, see [`AlignedTeachers.answering`]; None lets all teachers
+            answer for all rows.
 
     Returns:
         Scalar float32.
     """
-    teachers = gathered_similarities(teacher_audio, teacher_text, with_gradient=False)
-    return distillation_loss(
-        similarities.per_audio, teachers.per_audio, temperature, similarities.per_text, teachers.per_text
-    )
+    if answering is None:
+        teachers = gathered_similarities(teacher_audio, teacher_text, with_gradient=False)
+        per_audio, per_text = teachers.per_audio, teachers.per_text
+    else:
+        # A clip is judged by its own fold's teachers, and a caption by its own's: the two matrices differ.
+        per_audio = gathered_similarities(
+            teacher_audio * answering, teacher_text, with_gradient=False
+        ).per_audio
+        per_text = gathered_similarities(
+            teacher_audio, teacher_text * answering, with_gradient=False
+        ).per_text
+    return distillation_loss(similarities.per_audio, per_audio, temperature, similarities.per_text, per_text)

@@ -141,6 +141,20 @@ class FolderSection(SourceSection):
         return self
 
 
+class HoldOutFoldSection(Settings):
+    """Part of the training clips that a stage does not see."""
+
+    folds: int = Field(ge=2, description="Number of folds that the clips are divided into.")
+    fold: int = Field(ge=0, description="The fold that is left out, 0 to folds - 1.")
+    seed: int = Field(0, ge=0, description="Random seed of the division.")
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> "HoldOutFoldSection":
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds; the last one is {self.folds - 1}")
+        return self
+
+
 class DataSection(Settings):
     """The datasets, and how they are read."""
 
@@ -158,6 +172,11 @@ class DataSection(Settings):
     hub: HubSection = Field(default_factory=HubSection, description="For source: hub.")
     exclude: ExcludeSection = Field(
         default_factory=ExcludeSection, description="Recordings that training excludes."
+    )
+    hold_out_fold: HoldOutFoldSection | None = Field(
+        None,
+        description="Leave a part of the training clips out: {folds: 2, fold: 0}, with a seed if need be. For "
+        "teachers of distillation.cross_fit. Clips are divided by the content of their files.",
     )
     cache_dir: str | None = Field(None, description="Directory for rendered scenes and decoded audio.")
     cache_waveforms: bool = Field(True, description="Decode and resample each training clip once, to disk.")

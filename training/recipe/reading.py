@@ -101,6 +101,7 @@ def resolve_stages(recipe: Recipe, origin: str | None = None) -> list[Stage]:
         }
         resolved = Stage(name=stage.name, starts_from=starts_from, **sections)
         _check_sources(resolved, [earlier.name for earlier in recipe.stages[:index]], recipe, where)
+        _check_folds(resolved, {earlier.name: earlier for earlier in stages}, where)
         stages.append(resolved)
     return stages
 
@@ -128,6 +129,39 @@ def _check_sources(stage: Stage, earlier: list[str], recipe: Recipe, where: str)
             f"{where}: training.contrastive_weight=0 needs distillation.teachers: nothing else "
             "is left to learn from."
         )
+
+
+def _check_folds(stage: Stage, earlier: Mapping[str, Stage], where: str) -> None:
+    """What a teacher is said not to have seen must not reach it by its start, its own teachers or mixes."""
+    fold = stage.data.hold_out_fold
+    if fold is not None:
+        start = earlier.get(stage.starts_from)
+        if start is not None and start.data.hold_out_fold != fold:
+            raise RecipeError(
+                f"{where}: data.hold_out_fold does not hold for {start.name!r}, which the stage starts from and which "
+                "has seen the fold; let it start from 'pretrained', or hold the same fold out there."
+            )
+        if stage.augmentation.mixes:
+            raise RecipeError(
+                f"{where}: data.hold_out_fold and augmentation.mixes exclude each other: a mix may hold a recording "
+                "of the fold."
+            )
+        if stage.distillation.is_on:
+            raise RecipeError(
+                f"{where}: data.hold_out_fold and distillation.teachers exclude each other: teachers that saw the fold "
+                "would pass it on."
+            )
+    if not (stage.distillation.cross_fit and stage.distillation.is_on):
+        return
+    for entry in stage.distillation.teachers:
+        teacher = earlier.get(entry.source)
+        its = teacher.data.hold_out_fold if teacher else None
+        if teacher is not None and (its is None or its.folds != stage.distillation.cross_fit):
+            raise RecipeError(
+                f"{where}: distillation.cross_fit={stage.distillation.cross_fit} needs teachers that held out one "
+                f"of so many folds, but stage {teacher.name!r} has data.hold_out_fold="
+                f"{None if its is None else its.model_dump()}."
+            )
 
 
 def parse_overrides(arguments: list[str], model: type[BaseModel] = Recipe) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ...processing.caption_form import caption_normalization_of
 from .data_section import DataSection, Settings
+from .distillation_section import DistillationSection
 
 # Value of `model.audio.pretrained` for random weights.
 RANDOM_WEIGHTS = "none"
@@ -118,47 +119,6 @@ class AugmentationSection(Settings):
     def edits_captions(self) -> bool:
         """Whether captions vary from epoch to epoch."""
         return bool(self.word_deletion or (self.back_translated and self.back_translation_probability))
-
-
-class TeacherEntry(Settings):
-    """One teacher of a distillation."""
-
-    source: str = Field(description="An earlier stage, a teacher bank, a model directory or a Hub id.")
-    weight: float = Field(1.0, gt=0, description="Weight among the teachers; weights are normalised.")
-
-
-class DistillationSection(Settings):
-    """Learning from the similarities of frozen teachers (AISTAT report, stage 2)."""
-
-    teachers: list[TeacherEntry] = Field(
-        default_factory=list,
-        description="Stages before, banks written by `auricle embed`, or models; each a name, or a mapping with "
-        "source and weight. None switches distillation off.",
-    )
-    weight: float = Field(1.0, ge=0, description="Weight of the distillation loss (lambda 1).")
-    softmax_temperature: float | None = Field(
-        None, gt=0, description="Temperature of both softmaxes; none takes the model's."
-    )
-
-    @field_validator("teachers", mode="before")
-    @classmethod
-    def _name_is_a_source(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return [{"source": entry} if isinstance(entry, str) else entry for entry in value]
-
-    @model_validator(mode="after")
-    def _refuse_a_teacher_twice(self) -> "DistillationSection":
-        names = [entry.source for entry in self.teachers]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"teachers: {name!r} occurs twice; give it a weight instead")
-        return self
-
-    @property
-    def is_on(self) -> bool:
-        """Whether distillation is on."""
-        return bool(self.teachers) and self.weight > 0
 
 
 class ClusterSection(Settings):

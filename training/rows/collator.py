@@ -32,10 +32,10 @@ class RetrievalCollator:
         Returns:
             ``input_features`` ``(segments, frames, mel bins)``, ``segment_counts`` ``(batch,)``, ``groups``
             ``(batch,)`` int64, and the captions as ``input_ids`` and ``attention_mask`` or as ``pooled_text``
-            ``(batch, width)``. Where the rows have them, ``teacher_audio`` and ``teacher_text`` ``(batch, teachers'
-            width)`` and ``cluster_labels`` ``(batch,)`` int64. Where the rows have events, the batch's distinct
-            phrases as ``phrase_input_ids`` and ``phrase_attention_mask``, ``phrase_labels`` ``(phrases,)`` int64, and
-            ``events`` float32 ``(events, 4)``: row, label, start, end.
+            ``(batch, width)``. Where the rows have them, ``teacher_audio``, ``teacher_text`` and ``teacher_answering``
+            ``(batch, teachers' width)`` and ``cluster_labels`` ``(batch,)`` int64. Where the rows have events, the
+            batch's distinct phrases as ``phrase_input_ids`` and ``phrase_attention_mask``, ``phrase_labels``
+            ``(phrases,)`` int64, and ``events`` float32 ``(events, 4)``: row, label, start, end.
         """
         options = {"sampling_rate": self.processor.feature_extractor.sampling_rate}
         if self.crop_seconds is not None:
@@ -46,8 +46,8 @@ class RetrievalCollator:
         if rows[0]["pooled_text"] is None:
             captions = [row["caption"] for row in rows]
             batch.update(self.processor(text=captions, allow_file_names=True))
-        for name in ("pooled_text", "teacher_audio", "teacher_text"):
-            if rows[0][name] is not None:
+        for name in ("pooled_text", "teacher_audio", "teacher_text", "teacher_answering"):
+            if rows[0].get(name) is not None:
                 batch[name] = torch.from_numpy(np.stack([row[name] for row in rows]))
         if rows[0]["cluster"] is not None:
             batch["cluster_labels"] = torch.tensor([row["cluster"] for row in rows], dtype=torch.int64)

@@ -19,7 +19,7 @@ from ...encoders.auricle_embedding import distinct_in_order
 from ...processing import AudioReadError, AuricleFeatureExtractor, audio_seconds
 from ..recipe.reading import RecipeError
 from ..recipe.schema import DataSection
-from ..teachers.teacher_bank import AlignedTeachers
+from ..teachers.aligned_teachers import AlignedTeachers
 from .caption_variants import CaptionVariants
 from .clip_events import ClipEvent
 
@@ -133,7 +133,8 @@ class TrainingClips(TorchDataset):
             ``waveform`` float32 ``(samples,)``, or ``(samples, channels)`` where the feature extractor mixes
             channels segment by segment; ``mel_range`` (Hz, Hz) or None; ``caption``; ``pooled_text`` or
             None; ``group``, the number that positives share; ``teacher_audio`` and ``teacher_text``, float32
-            ``(teachers' width,)`` or None; ``cluster``, the caption's, or None; ``events``, the clip's, or None.
+            ``(teachers' width,)`` or None; ``teacher_answering``, the same shape with cross-fitting, else None;
+            ``cluster``, the caption's, or None; ``events``, the clip's, or None.
 
         If the row's file has become unreadable, the next readable row is returned instead: one
         bad file does not stop a long run.
@@ -156,6 +157,7 @@ class TrainingClips(TorchDataset):
             "group": int(self.group_of_row[row]),
             "teacher_audio": None if self.teachers is None else self.teachers.audio_vectors(row),
             "teacher_text": None if self.teachers is None else self.teachers.caption_vectors(row),
+            "teacher_answering": None if self.teachers is None else self.teachers.answering(row),
             "cluster": None if self.cluster_of_row is None else int(self.cluster_of_row[row]),
             "events": None if self.events is None else self.events[int(self.clip_of_row[row])],
         }

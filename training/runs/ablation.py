@@ -15,6 +15,7 @@ from ..models.model_files import model_files_fingerprint
 from ..recipe.reading import RecipeError, Stage, resolve_stages
 from ..recipe.schema import Recipe, StageSection
 from ..rows.split_loading import load_splits
+from ..teachers.cross_fitting import read_held_out_fold
 from ..teachers.teacher_bank import TeacherBank, load_teacher, write_teacher_bank
 from .recipe_running import run_recipe
 from .run_directory import RunDirectory
@@ -197,7 +198,10 @@ def _shared_bank(
     stage: Stage, teacher: str, model_dir: str, home: Path, recipe: Recipe, progress: bool
 ) -> str:
     """A shared teacher is run over the same rows once, not once a subset."""
-    rows = json.dumps(stage.data.model_dump(mode="json"), sort_keys=True) + (stage.augmentation.mixes or "")
+    # A fold is named only where one is held out: banks of earlier ablations keep their names.
+    unset = {"hold_out_fold"} if stage.data.hold_out_fold is None else set()
+    data = stage.data.model_dump(mode="json", exclude=unset)
+    rows = json.dumps(data, sort_keys=True) + (stage.augmentation.mixes or "")
     directory = home / "banks" / f"{teacher}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
     digests = ContentDigests(cache_root(stage.data.cache_dir))
     files = model_files_fingerprint(model_dir, digests)
@@ -212,6 +216,7 @@ def _shared_bank(
             {"train": load_splits(stage.data, mixes=stage.augmentation.mixes, progress=progress)["train"]},
             digests=digests,
             model_files=files,
+            held_out_fold=read_held_out_fold(model_dir),
             model_name=teacher,
             batch_size=recipe.evaluation.batch_size,
             progress=progress,

@@ -22,6 +22,7 @@ from ..recipe.reading import RecipeError, Stage
 from ..recipe.schema import RANDOM_WEIGHTS, ClusterSection
 from ..rows.synonyms import SynonymError
 from ..teachers.bank_files import BankError, TeacherBank
+from ..teachers.cross_fitting import FoldError, check_held_out, read_held_out_fold
 from .needed_inputs import missing_inputs
 from .precision import effective_precision
 from .run_directory import RunDirectory
@@ -128,6 +129,8 @@ def _checks(stage: Stage, run: RunDirectory, coming: set[str]) -> Iterator[Calla
     if stage.distillation.is_on:
         for entry in stage.distillation.teachers:
             yield lambda source=entry.source: _check_teacher(stage, source, run, coming)
+        if stage.distillation.cross_fit:
+            yield lambda: _check_folds(stage, run)
     if stage.clusters.is_on:
         yield lambda: _check_clusters(stage, run, coming)
     if stage.augmentation.is_on:
@@ -193,6 +196,19 @@ def _check_teacher(stage: Stage, source: str, run: RunDirectory, coming: set[str
             find_model_files(source)
         except EncoderError as error:
             raise BankError(str(error)) from error
+
+
+def _check_folds(stage: Stage, run: RunDirectory) -> None:
+    """Of the teachers that are there already; whether they fit the rows is told when the rows are."""
+    for source in (entry.source for entry in stage.distillation.teachers):
+        if source in run.stage_names or not Path(source).is_dir():
+            continue
+        try:
+            is_bank = TeacherBank.is_one(source)
+            record = TeacherBank.load(source).held_out_fold if is_bank else read_held_out_fold(source)
+            check_held_out(record, stage.distillation.cross_fit, source)
+        except FoldError as error:
+            raise BankError(f"stage {stage.name!r}: {error}") from error
 
 
 def _check_clusters(stage: Stage, run: RunDirectory, coming: set[str]) -> None:

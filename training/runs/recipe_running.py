@@ -21,6 +21,7 @@ from ...files.saved_directories import last_complete_checkpoint
 from ..models.model_building import BuiltModel, build_model, load_model
 from ..recipe.reading import RecipeError, Stage, ignores_model, resolve_stages
 from ..recipe.schema import EvaluationSection, Recipe
+from ..teachers.cross_fitting import write_held_out_fold
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
 from .needs import check_needs, check_tables
@@ -193,6 +194,10 @@ def _run(
     )
     summary["weights"] = built.origins
     if process.is_main_process:
+        held_out = data.held_out_fold(stage)
+        if held_out is not None:
+            write_held_out_fold(run.model_dir(stage.name), held_out)
+            summary["held_out_fold"] = held_out.summary()
         run.finish(stage.name, summary)
     process.wait_for_everyone()
 

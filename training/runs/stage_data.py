@@ -11,11 +11,13 @@ from datasets import Dataset
 from ...data import DataError
 from ...data.columns import arrow_column, kept_rows, values_of
 from ...data.schema import unique_clips
+from ...files.cache_root import cache_root
 from ...files.content_digests import ContentDigests
 from ...files.saved_directories import last_complete_checkpoint
 from ..recipe.reading import RecipeError, Stage
 from ..recipe.schema import Recipe
 from ..rows.split_loading import check_splits, load_splits, not_read
+from ..teachers.cross_fitting import FoldError, HeldOutFold, hold_out_fold
 from .data_remarks import warn_of_repeated_captions, warn_of_shared_clips
 from .needs import check_tables
 from .run_directory import RunDirectory
@@ -44,14 +46,38 @@ class LoadedData:
     def __init__(self, progress: bool = True):
         self.progress = progress
         self._loaded: dict[str, dict[str, Dataset]] = {}
+        self._held_out: dict[str, HeldOutFold] = {}
 
     def splits(self, stage: Stage) -> dict[str, Dataset]:
-        """The tables of a stage, its mixes among them; see [`load_splits`]."""
-        mixes = stage.augmentation.mixes
-        key = f"{stage.data.model_dump_json()} {mixes}"
+        """
+        The tables of a stage, its mixes among them, see [`load_splits`]; of ``train`` without the fold held out.
+
+        Raises:
+            RecipeError: if the training clips cannot be divided into folds.
+        """
+        mixes, fold = stage.augmentation.mixes, stage.data.hold_out_fold
+        key = self._key(stage)
         if key not in self._loaded:
-            self._loaded[key] = load_splits(stage.data, mixes=mixes, progress=self.progress)
+            splits = load_splits(stage.data, mixes=mixes, progress=self.progress)
+            if fold is not None:
+                digests = ContentDigests(cache_root(stage.data.cache_dir))
+                try:
+                    splits["train"], self._held_out[key] = hold_out_fold(
+                        splits["train"], fold.folds, fold.fold, fold.seed, digests
+                    )
+                except FoldError as error:
+                    raise RecipeError(f"stage {stage.name!r}, data.hold_out_fold: {error}") from error
+            self._loaded[key] = splits
         return dict(self._loaded[key])
+
+    def held_out_fold(self, stage: Stage) -> HeldOutFold | None:
+        """What a stage's training leaves out; None if that is nothing."""
+        self.splits(stage)
+        return self._held_out.get(self._key(stage))
+
+    @staticmethod
+    def _key(stage: Stage) -> str:
+        return f"{stage.data.model_dump_json()} {stage.augmentation.mixes}"
 
 
 def prepare_splits(

@@ -18,10 +18,11 @@ from ..models.model_files import model_files_fingerprint
 from ..models.pretrained_text import PretrainedError
 from ..recipe.reading import RecipeError, Stage
 from ..recipe.schema import ClusterSection
+from ..teachers.aligned_teachers import AlignedTeachers
+from ..teachers.cross_fitting import read_held_out_fold
 from ..teachers.pooled_captions import PooledCaptions
 from ..teachers.process_shares import first_on_main
 from ..teachers.teacher_bank import (
-    AlignedTeachers,
     BankError,
     TeacherBank,
     load_teacher,
@@ -120,9 +121,13 @@ def prepare_objective(
         banks = [
             maker.bank(number, entry.source, batch_size, num_workers) for number, entry in enumerate(entries)
         ]
-        teachers = AlignedTeachers.align(banks, [entry.weight for entry in entries], train, maker.digests)
+        cross_fit = stage.distillation.cross_fit
+        teachers = AlignedTeachers.align(
+            banks, [entry.weight for entry in entries], train, maker.digests, cross_fit
+        )
         record["teachers"] = [
             {"source": entry.source, "weight": entry.weight, "fingerprint": bank.fingerprint}
+            | ({"held_out_fold": bank.held_out_fold.summary()} if cross_fit else {})
             for entry, bank in zip(entries, banks, strict=True)
         ]
     if stage.clusters.is_on:
@@ -169,6 +174,7 @@ class _Maker:
             num_workers=num_workers,
             digests=self.digests,
             model_files=files,
+            held_out_fold=read_held_out_fold(name),
             **self.options,
         )
 

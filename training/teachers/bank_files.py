@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from ...files.saved_directories import read_json, replace_directory, write_json
+from .cross_fitting import FoldError, HeldOutFold
 
 FORMAT = "auricle teacher bank"
 VERSION = 1
@@ -50,6 +51,7 @@ class TeacherBank:
         encoder: how the teacher was loaded, see [`AudioTextEncoder.described`]; empty for vectors of another program
             and of banks that earlier versions wrote.
         model_files: of the teacher, see [`model_files_fingerprint`]; None if it is not known.
+        held_out_fold: what the teacher's training left out, for cross-fitting; None if it is not known.
     """
 
     name: str
@@ -61,6 +63,7 @@ class TeacherBank:
     unreadable: list[dict[str, str]]
     encoder: dict[str, Any] = field(default_factory=dict)
     model_files: str | None = None
+    held_out_fold: HeldOutFold | None = None
 
     @property
     def records_content(self) -> bool:
@@ -126,6 +129,7 @@ class TeacherBank:
             unreadable=info["unreadable"],
             encoder=info.get("encoder", {}),
             model_files=info.get("model_files"),
+            held_out_fold=_held_out_fold(info, f"teacher bank {directory}: {INFO}"),
         )
         bank._check()
         if stamps | {info["stamp"]} != {bank._stamp()}:
@@ -158,6 +162,7 @@ class TeacherBank:
                 "fingerprint": self.fingerprint,
                 "encoder": self.encoder,
                 "model_files": self.model_files,
+                "held_out_fold": self.held_out_fold.as_json() if self.held_out_fold else None,
                 "width": self.width,
                 "rows": self.rows.num_rows,
                 "clips": len(self.audio),
@@ -268,6 +273,14 @@ def _read_info(directory: Path) -> dict[str, Any]:
             f"{where}: {INFO} has {info['encoder']!r} as 'encoder', which is not a mapping; embed again."
         )
     return info
+
+
+def _held_out_fold(info: Mapping[str, Any], where: str) -> HeldOutFold | None:
+    value = info.get("held_out_fold")
+    try:
+        return None if value is None else HeldOutFold.from_json(value, where)
+    except FoldError as error:
+        raise BankError(str(error)) from error
 
 
 def _stamp_of(path: Path) -> str | None:

@@ -213,6 +213,26 @@ def test_one_process_needs_no_gathering(inputs, one_process):
         assert torch.allclose(loss, one_process[name]["loss"], rtol=0, atol=1e-6)
 
 
+def test_only_the_answering_teachers_count():
+    """A clip's targets are those of its own fold's teacher among all captions, and a caption's those of its own."""
+    draws = torch.Generator().manual_seed(3)
+    audio, text = (torch.randn(5, 2 * 4, generator=draws) for _ in range(2))
+    student = gathered_similarities(*(torch.randn(5, 3, generator=draws) for _ in range(2)))
+    folds = [0, 1, 1, 0, 1]
+    answering = torch.zeros(5, 8)
+    per_audio, per_text = torch.zeros(5, 5), torch.zeros(5, 5)
+    for row, fold in enumerate(folds):
+        own = slice(4 * fold, 4 * fold + 4)
+        answering[row, own] = 1
+        for other in range(5):
+            per_audio[row, other] = audio[row, own] @ text[other, own]
+            per_text[row, other] = text[row, own] @ audio[other, own]
+    expected = distillation_loss(student.per_audio, per_audio, 0.3, student.per_text, per_text)
+    found = gathered_distillation_loss(student, audio, text, 0.3, answering)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-6)
+    assert not torch.allclose(found, gathered_distillation_loss(student, audio, text, 0.3), atol=1e-3)
+
+
 def test_mixed_precision_does_not_round_similarities(inputs):
     """In bfloat16 a cosine is off by 0.002, a logit at a temperature of 0.05 by 0.04."""
     audio, text, _, _ = outputs_of(inputs, inputs["weights"])

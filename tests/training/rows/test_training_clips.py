@@ -18,7 +18,8 @@ from auricle.training.recipe.schema import DataSection
 from auricle.training.rows.caption_edits import CaptionEditor
 from auricle.training.rows.caption_variants import CaptionVariants
 from auricle.training.rows.training_clips import TrainingClips, random_crop, read_unreadable_log
-from auricle.training.teachers.teacher_bank import AlignedTeachers, write_teacher_bank
+from auricle.training.teachers.aligned_teachers import AlignedTeachers
+from auricle.training.teachers.teacher_bank import write_teacher_bank
 
 SECONDS = (0.5, 1.5, 2.5, 4.0)
 

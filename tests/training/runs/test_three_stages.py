@@ -14,7 +14,8 @@ from auricle.encoders.auricle_embedding import embed_captions
 from auricle.hub.model_card import CardError, render_model_card
 from auricle.training.clusters.caption_clusters import CaptionClusters
 from auricle.training.models.model_building import load_model
-from auricle.training.teachers.teacher_bank import AlignedTeachers, TeacherBank
+from auricle.training.teachers.aligned_teachers import AlignedTeachers
+from auricle.training.teachers.teacher_bank import TeacherBank
 
 pytestmark = pytest.mark.slow
 

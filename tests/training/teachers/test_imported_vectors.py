@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from auricle.cli.main import app
 from auricle.data import load_captioned_folder
+from auricle.training.teachers.aligned_teachers import AlignedTeachers
 from auricle.training.teachers.bank_files import BankError, TeacherBank
 from auricle.training.teachers.imported_vectors import import_bank, read_arrays, read_rows
-from auricle.training.teachers.teacher_bank import AlignedTeachers
 
 COLUMNS = ["row_id", "clip_id", "source", "split", "caption", "file_name", "offset", "duration"]
 

@@ -21,7 +21,8 @@ from auricle.encoders.auricle_embedding import embed_captions, embed_clips
 from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.encoders.model_fingerprint import model_fingerprint
 from auricle.training.teachers import teacher_bank
-from auricle.training.teachers.teacher_bank import AlignedTeachers, BankError, TeacherBank, write_teacher_bank
+from auricle.training.teachers.aligned_teachers import AlignedTeachers
+from auricle.training.teachers.teacher_bank import BankError, TeacherBank, write_teacher_bank
 
 
 @pytest.fixture(scope="module")
