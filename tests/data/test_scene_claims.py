@@ -17,8 +17,8 @@ from auricle.data.scenes.descriptions import (
     describe_scene,
     split_of,
 )
-from auricle.data.scenes.kinds import KINDS
 from auricle.data.scenes.held_out_vocabularies import UNSEEN_WORDINGS
+from auricle.data.scenes.kinds import KINDS
 from auricle.data.scenes.vocabulary import TRAINING, Vocabulary
 
 SETTINGS = SceneSettings(train_scenes=120, validation_scenes=20, test_scenes=60, seconds=3.0, overlap=True)
