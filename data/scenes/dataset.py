@@ -31,12 +31,10 @@ from .descriptions import SPLITS, SceneDescription, capacity, describe_scene
 from .held_out_vocabularies import UNSEEN_WORDINGS
 from .overlapping_captions import write_overlapping_captions
 from .rendering import render_scene
-from .varied_vocabulary import VARIED
 from .vocabulary import TRAINING
 
 SOURCE = "scenes"
 LICENSE = "CC0-1.0"
-TRAINING_WORDINGS = {"plain": TRAINING, "varied": VARIED}
 _TABLE = "table"
 _EXTRA_COLUMNS = {"scene": Value("string"), "kinds": List(Value("string"))}
 _TRUTH_COLUMNS = {"content": Value("string"), "claims": Value("string")}
@@ -56,8 +54,6 @@ class SceneSettings:
         overlap: Scenes of few kinds under captions that leave things out, so that many captions are true of several
             clips, as in Clotho; the columns `content` (of a clip) and `claims` (of a caption) hold the planted
             truth of which are, see `fitting_matrix`.
-        training_wording: "plain", in which all other captions but those of unseen wording are too, or "varied": the
-            same names and sentences and three times as many others for the captions of training scenes.
     """
 
     train_scenes: int = 1200
@@ -67,7 +63,6 @@ class SceneSettings:
     sampling_rate: int = 16_000
     seed: int = 0
     overlap: bool = False
-    training_wording: str = "plain"
 
     def __post_init__(self) -> None:
         for name in ("train_scenes", "validation_scenes", "test_scenes"):
@@ -75,10 +70,6 @@ class SceneSettings:
                 raise DataError(f"{name} is {getattr(self, name)!r}, but must be an integer, 1 or more")
         if not (isinstance(self.seed, int) and self.seed >= 0):
             raise DataError(f"seed is {self.seed!r}, but must be an integer, 0 or more")
-        if self.training_wording not in TRAINING_WORDINGS:
-            raise DataError(
-                f"training_wording is {self.training_wording!r}, but must be one of {sorted(TRAINING_WORDINGS)}"
-            )
         if not 3 <= self.seconds <= 30:
             raise DataError(f"seconds is {self.seconds!r}, but must be 3 to 30")
         if not (isinstance(self.sampling_rate, int) and 16_000 <= self.sampling_rate <= 48_000):
@@ -215,8 +206,7 @@ def _quiet_datasets() -> Iterator[None]:
 def _build_split(settings: SceneSettings, folder: Path, split: str, label: str) -> Dataset:
     # Draws of captions: 2 for a split's own, then one for each unseen wording, in their order.
     draw = 3 + list(UNSEEN_WORDINGS).index(label) if label in UNSEEN_WORDINGS else 2
-    wording = TRAINING_WORDINGS[settings.training_wording] if label == "train" else TRAINING
-    vocabulary = UNSEEN_WORDINGS.get(label, wording)
+    vocabulary = UNSEEN_WORDINGS.get(label, TRAINING)
     row_mark = label.removeprefix("test_").removesuffix("_wording").replace("_", "-")
     rows = []
     for index in range(settings.scenes(split)):

@@ -44,11 +44,6 @@ class SceneSection(Settings):
         False,
         description="Make scenes of few kinds, whose captions fit several clips, and record which clips they fit.",
     )
-    training_wording: Literal["plain", "varied"] = Field(
-        "plain",
-        description="Wording of training captions: plain, as the captions of validation and test, or varied, the same "
-        "and about three times as many other names and sentences.",
-    )
 
 
 class SourceSection(Settings):
