@@ -119,6 +119,17 @@ def evaluate(
             help="With --moments and a model: directory or Hub id of a moment head that was trained on MODEL."
         ),
     ] = None,
+    user_queries: Annotated[
+        bool,
+        typer.Option(
+            "--user-queries",
+            help="Evaluate with queries as users type them (tags, questions, commands, 'X without Y', counts, order, "
+            "...), made from the generated scenes or, with --relevance-column, from the names of classes.",
+        ),
+    ] = False,
+    queries_per_kind: Annotated[
+        int, typer.Option(min=1, help="With --user-queries: maximum number of queries of each kind.")
+    ] = 60,
     progress: Annotated[bool, typer.Option(help="Show progress bars.")] = True,
 ) -> None:
     """
@@ -131,6 +142,9 @@ def evaluate(
 
     --window, --precision and --dims apply to MODEL only, which must be a model. To measure what they cost, give
     the same model with --against.
+
+    With --user-queries the report has figures for each kind of query and names the weak kinds. The clips that fit a
+    query follow from what the generated scenes hold, or from the classes.
 
     A model ranks whole clips. With --index the command evaluates what search over an index gives: auricle
     evaluate --index INDEX DATASET. The report names the ranking, the index and the clips that it lacks.
@@ -182,6 +196,45 @@ def evaluate(
                     seed=seed,
                     json_file=json_file,
                     submission=submission,
+                    progress=progress,
+                )
+            return
+        if user_queries:
+            from .evaluate_user_queries import evaluate_user_queries_command
+
+            with one_line_errors(ValueError, OSError, ImportError):
+                refused = {
+                    "--index": index_dir,
+                    "--relevance": relevance,
+                    "--against": against,
+                    "--training": training,
+                    "--save": save,
+                    "--submission": submission,
+                    "--audio": audio,
+                    "--edges": edges,
+                    "--head": head,
+                }
+                given = [name for name, value in refused.items() if value is not None]
+                if given:
+                    raise ValueError(f"{', '.join(given)}: cannot be combined with --user-queries.")
+                if dataset is None:
+                    raise ValueError(f"DATASET is missing after {model!r}; give MODEL and DATASET.")
+                evaluate_user_queries_command(
+                    model,
+                    load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split],
+                    options=encoder_options(
+                        window=window,
+                        precision=precision,
+                        dims=dims,
+                        trust_remote_code=trust_remote_code,
+                        engine=engine or "auto",
+                    ),
+                    label_column=relevance_column,
+                    per_kind=queries_per_kind,
+                    resamples=resamples,
+                    seed=seed,
+                    batch_size=batch_size,
+                    json_file=json_file,
                     progress=progress,
                 )
             return

@@ -46,7 +46,7 @@ FLOORS = {
 INNER_FLOORS = {
     "data": {"": 0, "fetching": 1},
     "encoders": {"settings": 0, "engines": 1, "": 2, "recordings": 3, "public": 3},
-    "evaluation": {"moments": 0, "": 0, "ensembles": 1, "reports": 1, "comparison": 2},
+    "evaluation": {"moments": 0, "user_queries": 0, "": 0, "ensembles": 1, "reports": 1, "comparison": 2},
     "training": {
         "recipe": 0,
         "losses": 0,

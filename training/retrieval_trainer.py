@@ -32,6 +32,14 @@ from .losses.objective import Objective
 from .recipe.schema import EvaluationSection, TrainingSection
 from .teachers.pooled_captions import PooledCaptions
 
+# What a recipe's `freeze` names, as the model's attributes.
+_MODULES_OF = {
+    "audio": "audio_model",
+    "text": "text_model",
+    "audio_projection": "audio_projection",
+    "text_projection": "text_projection",
+}
+
 
 class RetrievalTrainer(GuardedTrainer):
     """
@@ -103,8 +111,8 @@ class RetrievalTrainer(GuardedTrainer):
         refuse_impossible_prefixes(section.matryoshka_dims, model.config.projection_dim)
         # Set None as well: training without prefixes makes those of the initial model invalid.
         model.config.matryoshka_dims = list(section.matryoshka_dims) or None
-        for tower in section.freeze:
-            getattr(model, f"{tower}_model").requires_grad_(False)
+        for name in section.freeze:
+            getattr(model, _MODULES_OF[name]).requires_grad_(False)
         # Until training sets it; a loss may be asked for before.
         self.current_gradient_accumulation_steps = 1
         super().__init__(
@@ -136,8 +144,8 @@ class RetrievalTrainer(GuardedTrainer):
         clusters = inputs.pop("cluster_labels", None)
         phrases = take_phrases(inputs)
         dual_encoder = self.accelerator.unwrap_model(model)
-        for tower in self.section.freeze:
-            getattr(dual_encoder, f"{tower}_model").eval()
+        for name in self.section.freeze:
+            getattr(dual_encoder, _MODULES_OF[name]).eval()
         with_clusters = weights.cluster_weight > 0
         options = {"generator": self._token_drop_generator(), "return_cluster_logits": with_clusters or None}
         if self._in_cached_step:

@@ -29,13 +29,13 @@ from ..schema import CaptionedClip, DataError, build_table
 from .captions import write_captions
 from .claims import content_to_json
 from .descriptions import SPLITS, SceneDescription, capacity, describe_scene
+from .held_out_vocabularies import UNSEEN_WORDINGS
 from .overlapping_captions import write_overlapping_captions
 from .rendering import render_scene
-from .vocabulary import HELD_OUT, TRAINING
+from .vocabulary import TRAINING
 
 SOURCE = "scenes"
 LICENSE = "CC0-1.0"
-UNSEEN_WORDING = "test_unseen_wording"
 _TABLE = "table"
 _EXTRA_COLUMNS = {"scene": Value("string"), "kinds": List(Value("string"))}
 _TRUTH_COLUMNS = {"content": Value("string"), "claims": Value("string")}
@@ -104,9 +104,9 @@ def load_scenes(
 ) -> DatasetDict:
     """The scenes, rendered on the first call and read from the cache on every later one.
 
-    Splits are "train", "validation", "test" and "test_unseen_wording"; the last has the clips of "test"
-    (with the same `clip_id`) under captions in words and sentences that no other split uses. Two columns go
-    beyond the schema: `scene`, the full description, and `kinds`, the event kinds in it.
+    Splits are "train", "validation", "test", "test_unseen_wording" and "test_second_unseen_wording"; the last two hold
+    the clips of "test" (with the same `clip_id`) under captions in words and sentences that no other split uses. Two
+    columns go beyond the schema: `scene`, the full description, and `kinds`, the event kinds in it.
 
     Rendering may be interrupted at any moment and is then continued by the next call. Of several processes
     that call at once, one renders and the others wait.
@@ -182,7 +182,8 @@ def _table_is_current(folder: Path) -> bool:
 
 def _write_table(settings: SceneSettings, folder: Path) -> None:
     table = DatasetDict({split: _build_split(settings, folder, split, split) for split in SPLITS})
-    table[UNSEEN_WORDING] = _build_split(settings, folder, "test", UNSEEN_WORDING)
+    for label in UNSEEN_WORDINGS:
+        table[label] = _build_split(settings, folder, "test", label)
     unfinished = folder / f"{_TABLE}.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     with _quiet_datasets():
@@ -204,13 +205,16 @@ def _quiet_datasets() -> Iterator[None]:
 
 
 def _build_split(settings: SceneSettings, folder: Path, split: str, label: str) -> Dataset:
-    held_out = label == UNSEEN_WORDING
+    # Draws of captions: 2 for a split's own, then one for each unseen wording, in their order.
+    draw = 3 + list(UNSEEN_WORDINGS).index(label) if label in UNSEEN_WORDINGS else 2
+    vocabulary = UNSEEN_WORDINGS.get(label, TRAINING)
+    row_mark = label.removeprefix("test_").removesuffix("_wording").replace("_", "-")
     rows = []
     for index in range(settings.scenes(split)):
         description = _describe(settings, split, index)
-        rng = _generator(settings, split, index, 3 if held_out else 2)
+        rng = _generator(settings, split, index, draw)
         path = _clip_path(folder, split, index, description)
-        vocabulary, count = HELD_OUT if held_out else TRAINING, int(rng.integers(3, 6))
+        count = int(rng.integers(3, 6))
         extra = {"scene": description.key, "kinds": [part.kind for part in description.parts]}
         claims = None
         if settings.overlap:
@@ -231,7 +235,9 @@ def _build_split(settings: SceneSettings, folder: Path, split: str, label: str) 
             extra=extra,
         )
         for number, row in enumerate(clip.rows()):
-            row_id = row["row_id"].replace("#", "#unseen-") if held_out else row["row_id"]
+            row_id = (
+                row["row_id"].replace("#", f"#{row_mark}-") if label in UNSEEN_WORDINGS else row["row_id"]
+            )
             row = {**row, "row_id": row_id, "split": label}
             rows.append(row if claims is None else {**row, "claims": claims[number]})
     return build_table(rows, _EXTRA_COLUMNS | (_TRUTH_COLUMNS if settings.overlap else {}))

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import soundfile
 from datasets import DatasetDict
+from nltk.stem.snowball import SnowballStemmer
 
 from auricle.data import DataError, SceneSettings, load_scenes, unique_clips, validate_table
 from auricle.data.scenes.captions import write_captions
 from auricle.data.scenes.descriptions import Part, SceneDescription, describe_scene, split_of
+from auricle.data.scenes.held_out_vocabularies import SECOND_HELD_OUT, UNSEEN_WORDINGS
 from auricle.data.scenes.kinds import KINDS
 from auricle.data.scenes.rendering import render_scene
 from auricle.data.scenes.vocabulary import HELD_OUT, TRAINING, Vocabulary
 
 RATE = 16_000
 SMALL = SceneSettings(train_scenes=6, validation_scenes=4, test_scenes=5, seconds=3.0)
-FUNCTION_WORDS = {"a", "an", "and", "at", "by", "of", "with"}
+FUNCTION_WORDS = {"a", "an", "and", "at", "by", "from", "in", "of", "over", "to", "with"}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def render(relation: str, *parts: Part, seed: int = 0) -> np.ndarray:
 
 def test_there_are_enough_kinds():
     assert len(KINDS) >= 30
-    assert KINDS.keys() == TRAINING.names.keys() == HELD_OUT.names.keys()
+    assert KINDS.keys() == TRAINING.names.keys() == HELD_OUT.names.keys() == SECOND_HELD_OUT.names.keys()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -164,16 +166,46 @@ def test_nothing_is_clipped():
         assert 0.1 * 32767 < np.abs(samples.astype(int)).max() <= 0.9 * 32767 + 1
 
 
-def test_held_out_vocabulary_shares_no_content_word():
-    shared = words(TRAINING) & words(HELD_OUT)
-    assert shared <= FUNCTION_WORDS
-    for first, second in ((TRAINING, HELD_OUT), (HELD_OUT, TRAINING)):
-        sentences = {sentence for some in first.templates.values() for sentence in some} - {"{a}"}
-        assert not sentences & {sentence for some in second.templates.values() for sentence in some}
+def related(word: str, others: set[str]) -> set[str]:
+    """The words of the same stem, or of which one begins with the other."""
+    stem = SnowballStemmer("english").stem
+    return {
+        other
+        for other in others
+        if stem(word) == stem(other)
+        or (min(len(word), len(other)) >= 4 and (word.startswith(other) or other.startswith(word)))
+    }
+
+
+def sentences(vocabulary: Vocabulary) -> set[str]:
+    return {sentence for some in vocabulary.templates.values() for sentence in some} - {"{a}"}
+
+
+@pytest.mark.parametrize("unseen", UNSEEN_WORDINGS)
+def test_no_stem_and_no_template_of_an_unseen_wording_is_trained_on(unseen):
+    held_out, content = UNSEEN_WORDINGS[unseen], words(TRAINING) - FUNCTION_WORDS
+    for word in words(held_out) - FUNCTION_WORDS:
+        assert not related(word, content), word
+    assert not sentences(TRAINING) & sentences(held_out)
+
+
+def test_the_unseen_wordings_share_no_stem_with_each_other():
+    content = words(HELD_OUT) - FUNCTION_WORDS
+    for word in words(SECOND_HELD_OUT) - FUNCTION_WORDS:
+        assert not related(word, content), word
+    assert not sentences(SECOND_HELD_OUT) & sentences(HELD_OUT)
+
+
+def test_no_text_that_training_reads_holds_a_word_of_an_unseen_wording(small):
+    """The words of real tables, not only of the lists that they are drawn from."""
+    text = " ".join(caption for split in ("train", "validation") for caption in small[split]["caption"])
+    known = set(re.findall(r"[a-z]+", text.lower())) - FUNCTION_WORDS
+    for unseen in UNSEEN_WORDINGS.values():
+        assert not {word for word in words(unseen) - FUNCTION_WORDS if related(word, known)}
 
 
 def test_names_are_not_shared_between_kinds():
-    for vocabulary in (TRAINING, HELD_OUT):
+    for vocabulary in (TRAINING, HELD_OUT, SECOND_HELD_OUT):
         names = [name for some in vocabulary.names.values() for name in some]
         assert len(names) == len(set(names))
         for kind, some in vocabulary.names.items():
@@ -181,7 +213,11 @@ def test_names_are_not_shared_between_kinds():
             assert all((" | " in name) == KINDS[kind].countable for name in some)
 
 
-@pytest.mark.parametrize("vocabulary", [TRAINING, HELD_OUT], ids=["training", "held out"])
+@pytest.mark.parametrize(
+    "vocabulary",
+    [TRAINING, HELD_OUT, SECOND_HELD_OUT],
+    ids=["training", "held out", "second held out"],
+)
 def test_captions_say_what_happens(vocabulary):
     description = SceneDescription("then", (Part("knock", 3, loudness="loud"), Part("beep", 2, pitch="high")))
     knocks, beeps = (
@@ -251,7 +287,7 @@ def test_training_uses_every_kind_and_relation():
 def test_a_scene_does_not_depend_on_the_sizes(small, tmp_path):
     other = SceneSettings(train_scenes=2, validation_scenes=9, test_scenes=2, seconds=3.0)
     tables = load_scenes(other, cache_dir=tmp_path, progress=False)
-    for split in ("train", "test", "test_unseen_wording"):
+    for split in ("train", "test", *UNSEEN_WORDINGS):
         few = unique_clips(tables[split])
         assert few["row_id"][:] == unique_clips(small[split])["row_id"][:2]
         assert tables[split]["caption"][:] == small[split]["caption"][: len(tables[split])]
@@ -260,14 +296,14 @@ def test_a_scene_does_not_depend_on_the_sizes(small, tmp_path):
 
 
 def test_table(small, small_cache):
-    assert list(small) == ["train", "validation", "test", "test_unseen_wording"]
+    assert list(small) == ["train", "validation", "test", *UNSEEN_WORDINGS]
     folder = small_cache / f"scenes-{SMALL.fingerprint()}"
     row_ids: list[str] = []
     for split, table in small.items():
         validate_table(table)
         row_ids += table["row_id"]
         clips = unique_clips(table)
-        assert len(clips) == SMALL.scenes("test" if split == "test_unseen_wording" else split)
+        assert len(clips) == SMALL.scenes("test" if split in UNSEEN_WORDINGS else split)
         assert set(table["split"]) == {split} and set(table["license"]) == {"CC0-1.0"}
         counts = [table["clip_id"][:].count(clip_id) for clip_id in clips["clip_id"]]
         assert min(counts) >= 3 and max(counts) <= 5
@@ -282,12 +318,13 @@ def test_table(small, small_cache):
     assert len(row_ids) == len(set(row_ids))
 
 
-def test_unseen_wording_is_of_the_test_clips(small):
-    seen, unseen = unique_clips(small["test"]), unique_clips(small["test_unseen_wording"])
+@pytest.mark.parametrize("split", UNSEEN_WORDINGS)
+def test_unseen_wording_is_of_the_test_clips(small, split):
+    seen, unseen = unique_clips(small["test"]), unique_clips(small[split])
     assert seen["clip_id"][:] == unseen["clip_id"][:]
     assert seen["audio"][:] == unseen["audio"][:]
     known = words(TRAINING) - FUNCTION_WORDS
-    for caption in small["test_unseen_wording"]["caption"]:
+    for caption in small[split]["caption"]:
         assert not known & set(re.findall(r"[a-z]+", caption.lower()))
 
 

@@ -185,6 +185,22 @@ def test_a_frozen_tower_keeps_every_bit_and_its_dropout_is_off(make, tower):
     assert not any(parameter.requires_grad for parameter in towers[tower].parameters())
 
 
+@pytest.mark.parametrize("frozen", [("audio_projection",), ("text_projection",), ("text", "text_projection")])
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_frozen_projections_keep_every_bit_in_the_saved_model_too(make, frozen, micro_batch_size):
+    setting = make(
+        freeze=list(frozen), micro_batch_size=micro_batch_size, epochs=1, weight_decay=0.1, learning_rate=1e-2
+    )
+    names = [f"{name}_model" if name == "text" else name for name in frozen]
+    before = {name: weights(getattr(setting.model, name)) for name in names}
+    rest = {name: weights(module) for name, module in setting.model.named_children() if name not in names}
+    setting.run()
+    saved = load_model(setting.directory / "model").model
+    for model in (setting.model, saved):
+        assert all(changed(before[name], getattr(model, name)) == set() for name in names)
+    assert all(changed(some, getattr(setting.model, name)) for name, some in rest.items())
+
+
 def test_a_frozen_text_tower_run_once_trains_as_one_run_each_step(make):
     losses = []
     for cached in (True, False):

@@ -86,6 +86,8 @@ def build_model(section: ModelSection, seed: int) -> BuiltModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AuricleModel(config)
+        if section.text_projection_initialization == "orthogonal":
+            torch.nn.init.orthogonal_(model.text_projection.weight)
     origins = {"audio": "random weights", "text": "random weights"}
     if source is not None:
         _load_text_weights(model, source, section.text.pretrained)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from ...processing.caption_form import caption_normalization_of
 from .data_section import DataSection, Settings
 from .distillation_section import DistillationSection
+from .lora_section import LoraSection
 
 # Value of `model.audio.pretrained` for random weights.
 RANDOM_WEIGHTS = "none"
@@ -85,6 +86,11 @@ class ModelSection(Settings):
         "cls", description="How tokens become one vector: first token, or mean over the tokens."
     )
     projection_dim: int = Field(1024, ge=1, description="Width of the shared space.")
+    text_projection_initialization: Literal["normal", "orthogonal"] = Field(
+        "normal",
+        description="How the text projection starts: random weights, or an orthogonal matrix, which keeps the angles "
+        "between pooled sentences where projection_dim is at least the text tower's width.",
+    )
     temperature: float = Field(0.05, gt=0, description="Divisor of the similarities in the loss.")
     learn_temperature: bool = Field(False, description="Train the temperature.")
 
@@ -156,21 +162,6 @@ class ClusterSection(Settings):
         return bool(self.labels or self.embed_with) and self.weight > 0
 
 
-class LoraSection(Settings):
-    """Low-rank adapters instead of whole weights (extra 'peft')."""
-
-    towers: list[Literal["audio", "text"]] = Field(
-        default_factory=list,
-        description="Towers with adapters; both projections get them too. Empty: train weights.",
-    )
-    rank: int = Field(8, ge=1, description="Rank of the adapters.")
-    alpha: float = Field(16.0, gt=0, description="Scale of the adapters is alpha / rank.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
-    target_modules: list[str] = Field(
-        default_factory=list, description="Names of the linear layers, such as qkv. Empty: all of them."
-    )
-
-
 class TrainingSection(Settings):
     """How a stage is trained."""
 
@@ -229,8 +220,9 @@ class TrainingSection(Settings):
         0.0, ge=0, description="AdamW's weight decay of matrices, not of biases and norms."
     )
     max_grad_norm: float = Field(1.0, ge=0, description="Norm that gradients are clipped to; 0: no clipping.")
-    freeze: list[Literal["audio", "text"]] = Field(
-        default_factory=list, description="Towers that are not trained; their dropout is off."
+    freeze: list[Literal["audio", "text", "audio_projection", "text_projection"]] = Field(
+        default_factory=list,
+        description="Towers and projections that are not trained; the dropout of frozen towers is off.",
     )
     lora: LoraSection = Field(default_factory=LoraSection, description="Low-rank adapters.")
     cache_frozen_text: bool = Field(
@@ -266,6 +258,13 @@ class TrainingSection(Settings):
         both = sorted(set(self.lora.towers) & set(self.freeze))
         if both:
             raise ValueError(f"lora.towers and freeze both name {both[0]!r}: it has no adapters to train")
+        projections = [name for name in self.freeze if name.endswith("_projection")]
+        if self.lora.towers and projections:
+            raise ValueError(f"freeze names {projections[0]!r}, but lora trains adapters in both projections")
+        if len(set(self.freeze)) == 4:
+            raise ValueError(
+                f"freeze={self.freeze} names both towers and both projections; train one of them"
+            )
         return self
 
     @model_validator(mode="after")

@@ -75,6 +75,23 @@ def test_settings_reach_model_and_processor(section, text_dir):
     assert built.origins == {"audio": "random weights", "text": f"directory {text_dir}"}
 
 
+def test_an_orthogonal_text_projection_keeps_the_angles_and_all_other_weights(section):
+    width = build_model(section(), 0).model.config.text_config.hidden_size
+    models = {
+        start: build_model(
+            section(projection_dim=width + 3, text_projection_initialization=start), 0
+        ).model.state_dict()
+        for start in ("normal", "orthogonal")
+    }
+    weight = models["orthogonal"]["text_projection.weight"]
+    torch.testing.assert_close(weight.T @ weight, torch.eye(width), atol=1e-5, rtol=0)
+    different = {
+        name for name, value in models["normal"].items() if not torch.equal(value, models["orthogonal"][name])
+    }
+    assert different == {"text_projection.weight"}
+    assert not models["orthogonal"]["text_projection.bias"].any()
+
+
 def test_the_text_tower_has_the_pretrained_weights(section, text_dir):
     model = build_model(section(), 0).model
     pretrained = load_file(text_dir / "model.safetensors")

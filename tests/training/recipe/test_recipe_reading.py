@@ -117,12 +117,24 @@ def test_a_field_far_from_all_lists_what_there_is(read):
         ("data", "scenes", ["train"]),
         ("model", "projection_dim", [1]),
         ("model", "temperature", 0),
+        ("model", "text_projection_initialization", "identity"),
         ("evaluation", "questions", "what barks?"),
     ],
 )
 def test_a_wrong_value_names_field_and_value(read, section, field, value):
     message = refused(read, {**MINIMAL, section: {field: value}})
     assert f"{section}.{field}" in message and repr(value).strip("[]") in message
+
+
+@pytest.mark.parametrize(
+    ("training", "reason"),
+    [
+        ({"freeze": ["audio", "text", "audio_projection", "text_projection"]}, "train one of them"),
+        ({"freeze": ["text_projection"], "lora": {"towers": ["audio"]}}, "freeze names 'text_projection'"),
+    ],
+)
+def test_what_leaves_nothing_to_train_is_refused(read, training, reason):
+    assert reason in refused(read, {**MINIMAL, "training": training})
 
 
 def test_a_wrong_value_within_a_stage_names_the_stage(read):

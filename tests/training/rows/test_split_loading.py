@@ -206,6 +206,7 @@ def test_generated_scenes_take_their_settings_from_the_recipe(tmp_path):
         "validation": 2,
         "test": 2,
         "test_unseen_wording": 2,
+        "test_second_unseen_wording": 2,
     }
     assert all(path["path"].startswith(str(tmp_path)) for path in splits["train"]["audio"])
 
