@@ -1,12 +1,15 @@
 """Configuration of the moment head: frames of a recording and a query in, spans of time out."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
 from .config_checks import FieldNameChecks, refuse_misspelt_fields
+
+# What the library writes into a config beside its fields.
+LIBRARY_FIELDS = {"auto_map", "model_type", "torch_dtype", "quantization_config", "custom_pipelines"}
 
 
 @strict
@@ -88,6 +91,25 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
         if not 0 <= self.hidden_dropout_prob < 1:
             raise ValueError(f"hidden_dropout_prob={self.hidden_dropout_prob} must be from 0 to below 1.")
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:
+        """
+        As in the library, but a field that this version does not know is refused.
+
+        A later version's field changes what a head computes: without it the head would answer wrongly.
+
+        Raises:
+            ValueError: names the fields.
+        """
+        known = {*cls.__dataclass_fields__, *cls.attribute_map, *LIBRARY_FIELDS}
+        unknown = sorted(name for name in config_dict if name not in known and not name.startswith("_"))
+        if unknown:
+            raise ValueError(
+                f"config.json has fields that this version of the moment head does not know: {', '.join(unknown)}. "
+                "Correct their names, or use the version that wrote it."
+            )
+        return super().from_dict(config_dict, **kwargs)
 
 
 __all__ = ["AuricleMomentConfig"]
