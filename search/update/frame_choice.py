@@ -1,4 +1,4 @@
-"""Adds frames to an index that was made without them, removes them, and embeds missing ones."""
+"""Adds frames to an index that was made without them, removes them, and embeds missing and damaged ones."""
 
 import os
 import shutil
@@ -70,11 +70,13 @@ def embed_missing_frames(
     check: Callable[[], None] | None = None,
 ) -> None:
     """
-    Embeds the frames that an index with frames lacks, and removes those of files that it no longer has.
+    Embeds the frames that an index with frames lacks or that are damaged, and removes those of files that it no
+    longer has.
 
     Args:
         store: the index; its lock is held.
-        report: of the update; gets how many files got frames, how many have none, and faults.
+        report: of the update; gets how many files got frames, how many got them again and why, how many have none,
+            and faults.
         write_frames: of the index's encoder.
         progress: show a progress bar.
         check: is called between files and batches; ends this if it raises.
@@ -87,16 +89,28 @@ def embed_missing_frames(
         return
     rows = store.files()
     frames.remove_others(row["digest"] for row in rows.values())
+    damaged: dict[str, str | None] = {}
+    for row in rows.values():
+        if row["digest"] not in damaged and frames.has(row["digest"]):
+            damaged[row["digest"]] = frames.damage(row["digest"], row["duration"])
     waiting = {}
     for path, row in rows.items():
+        digest = row["digest"]
         # Of several files with the same content, any unchanged one serves.
-        if not frames.has(row["digest"]) and (row["digest"] not in waiting or _unchanged(path, row)):
-            waiting[row["digest"]] = path
+        if (damaged.get(digest) or digest not in damaged) and (
+            digest not in waiting or _unchanged(path, row)
+        ):
+            waiting[digest] = path
     for digest, path in tqdm(
         waiting.items(), desc="frames", unit="file", disable=not progress or not waiting
     ):
+        fault = damaged.get(digest)
         if not _unchanged(path, rows[path]):
             report.without_frames += 1
+            if fault:
+                report.faults.append(
+                    (path, f"its frames are damaged ({fault}), and the sound is gone or changed")
+                )
             continue
         try:
             write_frames(frames, path, digest, check)
@@ -105,7 +119,11 @@ def embed_missing_frames(
             reason = str(error).removeprefix(f"{path}: ")
             report.faults.append((path, f"its frames cannot be embedded: {reason}"))
         else:
-            report.with_frames += 1
+            if fault:
+                report.remade_frames += 1
+                report.remarks.append((path, f"its frames were damaged and are made again: {fault}"))
+            else:
+                report.with_frames += 1
         if check is not None:
             check()
 

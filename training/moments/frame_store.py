@@ -1,6 +1,7 @@
 """Frames of recordings, embedded once and kept: what a moment head is trained on."""
 
 import logging
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -54,7 +55,9 @@ class FrameStore:
         self, recordings: Mapping[str, float], *, progress: bool = False
     ) -> tuple[dict[str, Path], dict[str, str]]:
         """
-        Embeds the recordings whose frames are not there yet; says before how much room they take.
+        Embeds the recordings whose frames are not there yet or are damaged; says before how much room they take.
+
+        Damaged files are reported with their number and the first one's fault.
 
         Args:
             recordings: seconds by path.
@@ -74,11 +77,20 @@ class FrameStore:
                 bad[path] = f"{path}: cannot be read."
             else:
                 found[path] = self.directory / content[:2] / f"{content}.safetensors"
-        waiting = [path for path, place in found.items() if not self._is_whole(place)]
+        faults = {path: self._fault(place) for path, place in found.items()}
+        waiting = [path for path, fault in faults.items() if fault is not None]
+        damaged = [path for path in waiting if faults[path]]
+        if damaged:
+            logger.warning(
+                "frames of %d recordings are damaged and made again, first %s: %s",
+                len(damaged),
+                found[damaged[0]],
+                faults[damaged[0]],
+            )
         if waiting:
             self._tell_size(sum(recordings[path] for path in waiting), len(waiting))
         for path in tqdm(waiting, desc="frames", disable=not progress, delay=2):
-            if self._is_whole(found[path]):
+            if self._fault(found[path]) is None:
                 continue  # the same sound under another name
             try:
                 grid = embed_frame_grid(self.encoder, path, frame_seconds=self.frame_seconds)
@@ -111,16 +123,26 @@ class FrameStore:
         save_file({"frames": grid.vectors.astype(np.float16)}, fresh, metadata=record)
         fresh.replace(place)
 
-    def _is_whole(self, place: Path) -> bool:
+    def _fault(self, place: Path) -> str | None:
+        """What is wrong with a file of frames: None if nothing is, an empty text if it is not there."""
         if not place.is_file():
-            return False
+            return ""
         try:
             with safe_open(place, "numpy") as file:
                 record = file.metadata() or {}
-                file.get_slice("frames")
-        except (SafetensorError, OSError):
-            return False
-        return record.get("encoder") == self.fingerprint
+                shape = file.get_slice("frames").get_shape()
+            step, duration = float(record["frame_seconds"]), float(record["duration"])
+        except (SafetensorError, OSError) as error:
+            return f"cannot be read: {error}"
+        except (KeyError, ValueError) as error:
+            return f"its record lacks or garbles {error}"
+        if record.get("encoder") != self.fingerprint:
+            return "its record names another encoder"
+        # The encoder's frames may reach over the recording's end by less than one.
+        expected = max(1, math.ceil(duration / step - 1e-6))
+        if len(shape) != 2 or shape[1] != self.encoder.embedding_dim or abs(shape[0] - expected) > 1:
+            return f"it holds {shape} numbers, not about [{expected}, {self.encoder.embedding_dim}]"
+        return None
 
 
 def read_frames(place: Path) -> FrameGrid:

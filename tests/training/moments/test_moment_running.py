@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tiny_models import write_sound
 from tiny_moments import write_moment_place, write_moment_recipe
 from tiny_recipes import ROOT, weights_of
@@ -81,6 +83,24 @@ def test_frames_are_kept_by_content_and_encoder(place, trained):
             if grid.vectors.shape == other.vectors.shape
         ]
         assert min(near) < 1e-3  # float16
+
+
+def test_damaged_frames_are_reported_and_made_again(place, trained, caplog):
+    files = sorted((place / "cache" / "moment_frames").rglob("*.safetensors"))
+    whole = [read_frames(path) for path in files]
+    cut, shortened, foreign = files[:3]
+    cut.write_bytes(cut.read_bytes()[:-10])
+    for path, changes in ((shortened, {}), (foreign, {"encoder": "0" * 64})):
+        with safe_open(path, "numpy") as file:
+            record, frames = file.metadata(), file.get_tensor("frames")
+        save_file({"frames": frames if changes else frames[:-9]}, path, metadata={**record, **changes})
+    run_moment_recipe(recipe_of(place, "run"), progress=False)
+    assert "frames of 3 recordings are damaged and made again, first " in caplog.text
+    for path, grid in zip(files, whole, strict=True):
+        assert (read_frames(path).vectors == grid.vectors).all()
+    caplog.clear()
+    run_moment_recipe(recipe_of(place, "run"), progress=False)
+    assert "damaged" not in caplog.text
 
 
 def test_a_finished_run_is_not_trained_again(place, trained, monkeypatch):
