@@ -8,8 +8,20 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from .config_checks import FieldNameChecks, refuse_misspelt_fields
 
-# What the library writes into a config beside its fields.
-LIBRARY_FIELDS = {"auto_map", "model_type", "torch_dtype", "quantization_config", "custom_pipelines"}
+# What transformers and its Trainer write into a config beside its fields, in this and older versions.
+LIBRARY_FIELDS = {
+    "attn_implementation",
+    "auto_map",
+    "custom_pipelines",
+    "model_type",
+    "output_attentions",
+    "quantization_config",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "torchscript",
+    "use_bfloat16",
+    "use_cache",
+}
 
 
 @strict
@@ -18,7 +30,11 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
     Settings of [`AuricleForMomentRetrieval`].
 
     Args:
-        frame_dim: width of the frame vectors and of the query vectors: the encoder's ``embedding_dim``.
+        frame_dim: width of the query vectors and of each frame vector: the encoder's ``embedding_dim``.
+        frame_source: what a frame is. ``"patches"``: the tower's patches, which have seen their whole window.
+            ``"short_windows"``: a clip of its own of 1.28 s. ``"both"``: the two vectors, one behind the other.
+        contrast: also give each frame's cosine less that of a learned common query, as the finder without training
+            does with the mean of common questions.
         frame_seconds: step of the frames in seconds. Finer frames of an encoder are averaged to it.
         decoder: ``"dense"`` predicts a span at every frame; ``"queries"`` predicts a fixed number of spans with
             learned queries, as QD-DETR does (Moon et al., CVPR 2023).
@@ -39,6 +55,8 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
     _auto_class = "AutoConfig"
 
     frame_dim: int = 1024
+    frame_source: Literal["patches", "short_windows", "both"] = "patches"
+    contrast: bool = False
     frame_seconds: float | int = 0.5
     decoder: Literal["dense", "queries"] = "dense"
     hidden_size: int = 384
@@ -91,6 +109,11 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
         if not 0 <= self.hidden_dropout_prob < 1:
             raise ValueError(f"hidden_dropout_prob={self.hidden_dropout_prob} must be from 0 to below 1.")
         super().__post_init__(**kwargs)
+
+    @property
+    def vectors_per_frame(self) -> int:
+        """How many vectors of ``frame_dim`` numbers make up a frame."""
+        return 2 if self.frame_source == "both" else 1
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:

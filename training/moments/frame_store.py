@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
 from ...encoders import AudioTextEncoder
-from ...encoders.recordings.frame_grid import FrameGrid, check_frame_seconds, embed_frame_grid
+from ...encoders.recordings.frame_grid import FrameGrid
+from ...encoders.recordings.head_frames import check_head_frames, embed_head_frames
 from ...files.content_digests import ContentDigests
 from ...processing import AudioReadError
 from ..recipe.reading import RecipeError
@@ -34,22 +35,30 @@ class FrameStore:
         frame_seconds: step of the frames.
         cache_dir: below which they are kept.
         digests: of files' contents.
+        source: "patches", "short_windows" or "both", as of [`embed_head_frames`].
 
     Raises:
         EncoderError: if the encoder has no such frames.
     """
 
     def __init__(
-        self, encoder: AudioTextEncoder, frame_seconds: float, cache_dir: Path, digests: ContentDigests
+        self,
+        encoder: AudioTextEncoder,
+        frame_seconds: float,
+        cache_dir: Path,
+        digests: ContentDigests,
+        source: str = "patches",
     ):
-        check_frame_seconds(encoder, frame_seconds)
+        check_head_frames(encoder, source, frame_seconds)
         self.encoder, self.frame_seconds, self.digests = encoder, frame_seconds, digests
-        self.fingerprint = encoder.fingerprint
-        self.directory = cache_dir / FOLDER / f"{self.fingerprint[:16]}_{frame_seconds:g}s"
+        self.fingerprint, self.source = encoder.fingerprint, source
+        self.width = encoder.embedding_dim * (2 if source == "both" else 1)
+        ending = "" if source == "patches" else f"_{source}"
+        self.directory = cache_dir / FOLDER / f"{self.fingerprint[:16]}_{frame_seconds:g}s{ending}"
 
     def expected_bytes(self, seconds: float) -> int:
         """What the frames of so much sound take on disk."""
-        return round(seconds / self.frame_seconds * self.encoder.embedding_dim * 2)
+        return round(seconds / self.frame_seconds * self.width * 2)
 
     def embed(
         self, recordings: Mapping[str, float], *, progress: bool = False
@@ -93,7 +102,9 @@ class FrameStore:
             if self._fault(found[path]) is None:
                 continue  # the same sound under another name
             try:
-                grid = embed_frame_grid(self.encoder, path, frame_seconds=self.frame_seconds)
+                grid = embed_head_frames(
+                    self.encoder, path, source=self.source, frame_seconds=self.frame_seconds
+                )
             except (AudioReadError, OSError) as error:
                 bad[path] = str(error)
                 del found[path]
@@ -140,8 +151,8 @@ class FrameStore:
             return "its record names another encoder"
         # The encoder's frames may reach over the recording's end by less than one.
         expected = max(1, math.ceil(duration / step - 1e-6))
-        if len(shape) != 2 or shape[1] != self.encoder.embedding_dim or abs(shape[0] - expected) > 1:
-            return f"it holds {shape} numbers, not about [{expected}, {self.encoder.embedding_dim}]"
+        if len(shape) != 2 or shape[1] != self.width or abs(shape[0] - expected) > 1:
+            return f"it holds {shape} numbers, not about [{expected}, {self.width}]"
         return None
 
 
