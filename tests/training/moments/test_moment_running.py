@@ -181,6 +181,30 @@ def test_learned_queries_train_too(place):
     assert results["test"]["queries"] > 0
 
 
+def test_a_head_of_both_kinds_of_frames_trains(place):
+    changes = {"head.frame_source": "both", "head.contrast": True, "training.epochs": 1}
+    results = run_moment_recipe(recipe_of(place, "both", **changes), progress=False)
+    head = MomentHead.load(results["model"], load_encoder(place / "encoder"))
+    assert head.model.config.frame_source == "both" and head.model.config.contrast
+    assert head.model.common_query.norm() > 0.1
+    kept = sorted((place / "cache" / "moment_frames").glob("*_both/*/*.safetensors"))
+    assert {read_frames(path).vectors.shape[1] for path in kept} == {24}
+
+
+def test_a_run_from_before_a_field_goes_on(place, trained):
+    path = place / "run" / "run.json"
+    text = path.read_text()
+    record = json.loads(text)
+    for name in ("frame_source", "contrast"):
+        record["recipe"]["head"].pop(name)
+    path.write_text(json.dumps(record))
+    again = run_moment_recipe(recipe_of(place, "run"), progress=False)
+    assert again["test"]["metrics"] == trained["test"]["metrics"]
+    with pytest.raises(RecipeError, match="head.contrast is False there and True here"):
+        run_moment_recipe(recipe_of(place, "run", contrast=True), progress=False)
+    path.write_text(text)
+
+
 def test_a_training_that_diverges_stops(place):
     recipe = recipe_of(place, "diverged", learning_rate=1e30, max_grad_norm=0)
     with pytest.raises(DivergedError, match="diverged"):
