@@ -89,10 +89,15 @@ def embed_missing_frames(
         return
     rows = store.files()
     frames.remove_others(row["digest"] for row in rows.values())
-    damaged: dict[str, str | None] = {}
-    for row in rows.values():
-        if row["digest"] not in damaged and frames.has(row["digest"]):
-            damaged[row["digest"]] = frames.damage(row["digest"], row["duration"])
+    known = store.file_rows(["digest", "duration"])
+    # By content what is wrong with its frames; contents without frames are not in it.
+    damaged = {
+        digest: frames.damage(digest, duration)
+        for digest, duration in zip(
+            known.column("digest").to_pylist(), known.column("duration").to_pylist(), strict=True
+        )
+        if frames.has(digest)
+    }
     waiting = {}
     for path, row in rows.items():
         digest = row["digest"]

@@ -125,9 +125,9 @@ def test_damaged_files_of_frames_are_found_and_made_again(without):
     emptied.write_bytes(bytes(emptied.stat().st_size))
     other = KeptFrames(IndexFolder(index), "int8", json.loads((index / "index.json").read_text())["width"])
     other.write(swapped.stem, [np.eye(other.width, dtype=np.float32)] * 9, 1.0)
-    made = command(sounds, index, "--json")
+    made = command(sounds, index, "--json", str(index.with_name("report.json")))
     assert made.exit_code == 0, made.output
-    report = json.loads(made.stdout)
+    report = json.loads(index.with_name("report.json").read_text())
     assert (report["remade_frames"], report["with_frames"], report["without_frames"]) == (3, 0, 0)
     told = [remark["reason"] for remark in report["remarks"]]
     assert len(told) == 3 and all("its frames were damaged and are made again: " in one for one in told)
