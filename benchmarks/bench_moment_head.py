@@ -25,9 +25,11 @@ from auricle.encoders.recordings.moment_head import MomentHead
 from auricle.evaluation.metrics.bootstrap import bootstrap_group_means
 from auricle.evaluation.metrics.moment_metrics import query_moment_values
 from auricle.evaluation.moments.moment_queries import read_moment_queries
+from auricle.files.content_digests import ContentDigests
 from auricle.files.json_files import read_json, write_json
 from auricle.files.saved_directories import replace_directory
 from auricle.search.moments.moment_answers import answer_moment_queries
+from auricle.training.moments.frame_store import FrameStore, read_frames
 from auricle.training.moments.moment_recipe import read_moment_recipe
 from auricle.training.moments.moment_running import run_moment_recipe
 
@@ -47,6 +49,9 @@ def main() -> None:
     parser.add_argument("--test-seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--decoders", choices=("dense", "queries"), nargs="+", default=["dense"])
     parser.add_argument("--epochs", type=int, help="Train this long in place of the recipe's epochs.")
+    parser.add_argument(
+        "--ways", choices=WAYS, nargs="*", default=[*WAYS], help="Ways without training to report beside."
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/bench_moment_head"))
     parser.add_argument("--only-train", action="store_true", help="Train the seeds and report nothing.")
     arguments = parser.parse_args()
@@ -103,9 +108,10 @@ def report(arguments: argparse.Namespace, work: Path, runs: dict[str, dict[int, 
     """Prints the test figures of both ways without training and of each kind of head."""
     encoder = load_encoder(arguments.model)
     table = load_captioned_folder(arguments.esc10, split="test")
-    values: dict[str, list[dict[str, np.ndarray]]] = {way: [] for way in WAYS}
+    ways = arguments.ways
+    values: dict[str, list[dict[str, np.ndarray]]] = {way: [] for way in ways}
     recordings: list[str] = []
-    ceilings: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    ceilings: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     heads = {
         decoder: [MomentHead.load(run["model"], encoder) for run in by_seed.values()]
         for decoder, by_seed in runs.items()
@@ -121,7 +127,7 @@ def report(arguments: argparse.Namespace, work: Path, runs: dict[str, dict[int, 
             )
         queries = read_moment_queries(folder / "moments.jsonl").queries
         recordings += [f"{seed} {query.vid}" for query in queries]
-        for way in WAYS:
+        for way in ways:
             kept = read_json(folder / f"by_{way}.json")
             if kept is None:
                 answers = answer_moment_queries(encoder, queries, folder / "audio", edges=way)
@@ -132,9 +138,16 @@ def report(arguments: argparse.Namespace, work: Path, runs: dict[str, dict[int, 
         sentences = sorted({query.query for query in queries})
         vectors = dict(zip(sentences, encoder.embed_texts(sentences), strict=True))
         spans = {decoder: [{} for _ in own] for decoder, own in heads.items()}
-        for vid in dict.fromkeys(query.vid for query in queries):
-            first = next(iter(heads.values()))[0]
-            grid = first.frames(folder / "audio" / f"{vid}.flac")
+        # The same for all heads: kept, as those of training are.
+        config = next(iter(heads.values()))[0].model.config
+        cache = work / "cache"
+        store = FrameStore(
+            encoder, float(config.frame_seconds), cache, ContentDigests(cache), config.frame_source
+        )
+        paths = {query.vid: str(folder / "audio" / f"{query.vid}.flac") for query in queries}
+        places, _ = store.embed({paths[query.vid]: query.duration for query in queries})
+        for vid in paths:
+            grid = read_frames(places[paths[vid]])
             for decoder, own in heads.items():
                 for head, found in zip(own, spans[decoder], strict=True):
                     for query in queries:
@@ -145,7 +158,7 @@ def report(arguments: argparse.Namespace, work: Path, runs: dict[str, dict[int, 
                 of_heads[decoder][place].append(of_queries(queries, found))
     print(f"\n{len(recordings)} test queries, {len(set(recordings))} recordings; per cent\n")
     outcome = {}
-    for way in WAYS:
+    for way in ways:
         outcome[way] = [
             {name: 100 * float(column.mean()) for name, column in one.items()} for one in values[way]
         ]
@@ -162,7 +175,7 @@ def report(arguments: argparse.Namespace, work: Path, runs: dict[str, dict[int, 
             low, high = 100 * interval.low, 100 * interval.high
             print(f"  {name}: {100 * interval.value:.1f} [{low:.1f}, {high:.1f}] over recordings")
         reached = np.mean([one["R1@0.7"].mean() for one in whole])
-        for way in WAYS:
+        for way in ways:
             print(f"  R1@0.7 is {reached / joined(values[way])['R1@0.7'].mean():.1f} times that of {way}")
         print("  the head's ceiling is 100")
     write_json(work / "report.json", outcome)

@@ -72,6 +72,7 @@ def report_as_json(report: "IndexReport") -> dict[str, Any]:
         "unchanged",
         "windows",
         "with_frames",
+        "remade_frames",
         "without_frames",
     )
     skipped = [fault for fault in report.faults if fault not in rows]

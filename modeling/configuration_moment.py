@@ -1,12 +1,27 @@
 """Configuration of the moment head, which predicts spans of time from frames and a query."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
 from .config_checks import FieldNameChecks, refuse_misspelt_fields
+
+# What transformers and its Trainer write into a config beside its fields, in this and older versions.
+LIBRARY_FIELDS = {
+    "attn_implementation",
+    "auto_map",
+    "custom_pipelines",
+    "model_type",
+    "output_attentions",
+    "quantization_config",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "torchscript",
+    "use_bfloat16",
+    "use_cache",
+}
 
 
 @strict
@@ -15,7 +30,11 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
     Settings of [`AuricleForMomentRetrieval`].
 
     Args:
-        frame_dim: width of the frame vectors and of the query vectors: the encoder's ``embedding_dim``.
+        frame_dim: width of the query vectors and of each frame vector: the encoder's ``embedding_dim``.
+        frame_source: what a frame is. ``"patches"``: the tower's patches, which have seen their whole window.
+            ``"short_windows"``: a clip of its own of 1.28 s. ``"both"``: the two vectors, one behind the other.
+        contrast: also give each frame's cosine less that of a learned common query, as the finder without training
+            does with the mean of common questions.
         frame_seconds: step of the frames in seconds. Finer frames of an encoder are averaged to it.
         decoder: ``"dense"`` predicts a span at every frame; ``"queries"`` predicts a fixed number of spans with
             learned queries, as QD-DETR does (Moon et al., CVPR 2023).
@@ -36,6 +55,8 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
     _auto_class = "AutoConfig"
 
     frame_dim: int = 1024
+    frame_source: Literal["patches", "short_windows", "both"] = "patches"
+    contrast: bool = False
     frame_seconds: float | int = 0.5
     decoder: Literal["dense", "queries"] = "dense"
     hidden_size: int = 384
@@ -88,6 +109,30 @@ class AuricleMomentConfig(FieldNameChecks, PreTrainedConfig):
         if not 0 <= self.hidden_dropout_prob < 1:
             raise ValueError(f"hidden_dropout_prob={self.hidden_dropout_prob} must be from 0 to below 1.")
         super().__post_init__(**kwargs)
+
+    @property
+    def vectors_per_frame(self) -> int:
+        """How many vectors of ``frame_dim`` numbers make up a frame."""
+        return 2 if self.frame_source == "both" else 1
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:
+        """
+        As in the library, but a field that this version does not know is refused.
+
+        A later version's field changes what a head computes: without it the head would answer wrongly.
+
+        Raises:
+            ValueError: names the fields.
+        """
+        known = {*cls.__dataclass_fields__, *cls.attribute_map, *LIBRARY_FIELDS}
+        unknown = sorted(name for name in config_dict if name not in known and not name.startswith("_"))
+        if unknown:
+            raise ValueError(
+                f"config.json has fields that this version of the moment head does not know: {', '.join(unknown)}. "
+                "Correct their names, or use the version that wrote it."
+            )
+        return super().from_dict(config_dict, **kwargs)
 
 
 __all__ = ["AuricleMomentConfig"]

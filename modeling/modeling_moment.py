@@ -162,9 +162,13 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
     def __init__(self, config: AuricleMomentConfig) -> None:
         super().__init__(config)
         width = config.hidden_size
-        self.frame_projection = nn.Linear(config.frame_dim, width)
+        count = config.vectors_per_frame
+        self.frame_projection = nn.Linear(count * config.frame_dim, width)
         self.question_projection = nn.Linear(config.frame_dim, width)
-        self.fusion = nn.Linear(3 * width + 1, width)
+        self.fusion = nn.Linear(3 * width + count * (2 if config.contrast else 1), width)
+        if config.contrast:
+            # Training begins with the mean of its queries; zeros give the cosine itself.
+            self.common_query = nn.Parameter(torch.zeros(config.frame_dim))
         self.layers = nn.ModuleList(MomentLayer(config) for _ in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.saliency = nn.Linear(width, 1)
@@ -194,7 +198,8 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         Predicts spans of pairs of a recording and a query.
 
         Args:
-            frames: unit vectors ``(pairs, frames, frame_dim)``, one each ``frame_seconds``.
+            frames: unit vectors ``(pairs, frames, frame_dim)``, one each ``frame_seconds``; with
+                ``frame_source="both"`` two of them one behind the other, ``(pairs, frames, 2 * frame_dim)``.
             questions: unit vectors ``(pairs, frame_dim)``.
             frame_mask: 1 for real frames, 0 for padding after them, ``(pairs, frames)``; None means all real.
             kwargs: ``return_dict``.
@@ -202,9 +207,10 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         Raises:
             ValueError: if shapes do not fit.
         """
-        if frames.dim() != 3 or frames.shape[2] != self.config.frame_dim or not frames.shape[1]:
+        width = self.config.vectors_per_frame * self.config.frame_dim
+        if frames.dim() != 3 or frames.shape[2] != width or not frames.shape[1]:
             raise ValueError(
-                f"frames has shape {tuple(frames.shape)}; this head takes (pairs, frames, {self.config.frame_dim})."
+                f"frames has shape {tuple(frames.shape)}; this head takes (pairs, frames, {width})."
             )
         if questions.shape != (len(frames), self.config.frame_dim):
             raise ValueError(
@@ -240,7 +246,7 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
         Finds the moments of a query in one recording of any length, in bounded memory.
 
         Args:
-            frames: unit vectors ``(frames, frame_dim)`` of the whole recording, one each ``frame_seconds``.
+            frames: of the whole recording, ``(frames, frame_dim)`` or twice as wide, as of [`forward`].
             question: unit vector ``(frame_dim,)``.
             duration: duration of the recording in seconds, the limit of spans. Default: the duration of the frames.
             top: spans at most.
@@ -252,9 +258,8 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
             ValueError: if shapes do not fit or there is no frame.
         """
         if frames.dim() != 2 or not len(frames):
-            raise ValueError(
-                f"frames has shape {tuple(frames.shape)}; give (frames, {self.config.frame_dim})."
-            )
+            width = self.config.vectors_per_frame * self.config.frame_dim
+            raise ValueError(f"frames has shape {tuple(frames.shape)}; give (frames, {width}).")
         step = float(self.config.frame_seconds)
         duration = len(frames) * step if duration is None else float(duration)
         found_spans, found_scores = [], []
@@ -299,7 +304,10 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
     ) -> torch.Tensor:
         # Coordinates of unit vectors are about 1 / sqrt(dim); layers work best with values of about 1.
         scale = math.sqrt(self.config.frame_dim)
-        cosines = (frames * questions[:, None]).sum(dim=-1, keepdim=True)
+        vectors = frames.unflatten(-1, (self.config.vectors_per_frame, -1))
+        cosines = (vectors * questions[:, None, None]).sum(dim=-1)
+        if self.config.contrast:
+            cosines = torch.cat([cosines, cosines - vectors @ self.common_query], dim=-1)
         sound = self.frame_projection(frames * scale)
         question = self.question_projection(questions * scale)[:, None].expand_as(sound)
         hidden = self.fusion(torch.cat([sound, question, sound * question, 10 * cosines], dim=-1))

@@ -13,7 +13,8 @@ from ...files.json_files import read_json
 from ...modeling.configuration_moment import AuricleMomentConfig
 from ...modeling.modeling_moment import AuricleForMomentRetrieval
 from ..interface import AudioTextEncoder, EncoderError
-from .frame_grid import FrameGrid, check_frame_seconds, embed_frame_grid
+from .frame_grid import FrameGrid
+from .head_frames import check_head_frames, embed_head_frames
 
 
 class MomentHead:
@@ -43,7 +44,7 @@ class MomentHead:
                 f"{told}: takes vectors of {config.frame_dim} numbers, but those of {encoder.name!r} have "
                 f"{encoder.embedding_dim}."
             )
-        check_frame_seconds(encoder, config.frame_seconds)
+        check_head_frames(encoder, config.frame_source, config.frame_seconds)
         self.model, self.encoder, self.name = model.eval(), encoder, name
 
     @classmethod
@@ -76,9 +77,14 @@ class MomentHead:
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), encoder, name)
 
     def frames(self, path: str | os.PathLike[str], *, batch_size: int = 16) -> FrameGrid:
-        """The frames of a recording as the head takes them; arguments and errors as of [`embed_frame_grid`]."""
-        return embed_frame_grid(
-            self.encoder, path, frame_seconds=float(self.model.config.frame_seconds), batch_size=batch_size
+        """The frames of a recording as the head takes them; arguments and errors as of [`embed_head_frames`]."""
+        config = self.model.config
+        return embed_head_frames(
+            self.encoder,
+            path,
+            source=config.frame_source,
+            frame_seconds=float(config.frame_seconds),
+            batch_size=batch_size,
         )
 
     def find(self, frames: FrameGrid, question: np.ndarray, *, top: int) -> list[tuple[float, float, float]]:

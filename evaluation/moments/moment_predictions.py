@@ -121,7 +121,7 @@ def write_moment_predictions(
                 "query": query.query,
                 "vid": query.vid,
                 "pred_relevant_windows": [
-                    [round(start, 3), round(end, 3), round(score, 6)] for start, end, score in found
+                    [*_in_milliseconds(start, end), round(score, 6)] for start, end, score in found
                 ],
             }
         )
@@ -130,6 +130,12 @@ def write_moment_predictions(
     with open(temporary, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     temporary.replace(path)
+
+
+def _in_milliseconds(start: float, end: float) -> tuple[float, float]:
+    """Rounded times, but for a span so short that rounding would leave it without length."""
+    rounded = round(start, 3), round(end, 3)
+    return rounded if rounded[1] > rounded[0] else (start, end)
 
 
 def _prediction(place: str, window: object, query: MomentQuery) -> Span:

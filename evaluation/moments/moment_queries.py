@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +53,8 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
     ``qid`` then is ``{yid}_{place}``, counted from 1.
 
     Times are kept as written. A moment may end up to one second after the recording, since the published
-    files round times to seconds; how many do is a remark, and so is every true moment that is listed twice.
+    files round times to seconds; how many do is a remark, and so is how many true moments are listed twice or
+    overlap another one of their query.
 
     Args:
         path: of the file.
@@ -68,7 +70,7 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
         records = _castella_records(path)
     else:
         records = read_json_lines(path)
-    queries, behind, twice, known = [], 0, 0, {}
+    queries, behind, twice, overlapping, known = [], 0, 0, 0, {}
     for place, record in records:
         try:
             query = _query_of(place, record)
@@ -83,7 +85,10 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
             continue
         known[query.qid] = place
         behind += sum(end > query.duration for _, end in query.moments)
-        twice += len(query.moments) - len(set(query.moments))
+        own = sorted(set(query.moments))
+        twice += len(query.moments) - len(own)
+        latest = list(accumulate((end for _, end in own), max))
+        overlapping += sum(start < end for end, (start, _) in zip(latest, own[1:], strict=False))
         queries.append(query)
     if not queries and not faults:
         raise MomentFileError(f"{path}: contains no queries.")
@@ -95,6 +100,11 @@ def read_moment_queries(path: str | os.PathLike[str], *, faults: list[str] | Non
     if twice:
         remarks.append(
             f"{path}: {twice} true moments are listed twice; each counts as often as it is listed."
+        )
+    if overlapping:
+        remarks.append(
+            f"{path}: {overlapping} true moments overlap an earlier one of their query; each counts as a moment of "
+            "its own."
         )
     return MomentQueries(tuple(queries), tuple(remarks))
 

@@ -1,5 +1,6 @@
 """Frames of an index (optional): the vector of a short window each second, in one file for each content."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -100,6 +101,35 @@ class KeptFrames:
     def has(self, digest: str) -> bool:
         """Whether frames of a content are stored; their file is not read."""
         return self._path(digest).is_file()
+
+    def damage(self, digest: str, duration: float) -> str | None:
+        """
+        What is wrong with the frames of a content, or None.
+
+        Looks at the file's structure and the number of frames. The vectors themselves are not read: that would be all
+        of the index's frames at every update.
+
+        Args:
+            digest: of the content; it has a file.
+            duration: of its sound, seconds.
+        """
+        try:
+            with arrow.memory_map(str(self._path(digest))) as source:
+                reader = ipc.open_file(source)
+                kind, hop = reader.schema.field("vector").type, float(reader.schema.metadata[HOP_KEY])
+                count = sum(reader.get_batch(place).num_rows for place in range(reader.num_record_batches))
+        except (OSError, KeyError, TypeError, ValueError, arrow.ArrowException) as error:
+            return f"the file cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
+        stored = arrow.float16() if self.kind == "float16" else arrow.int8()
+        if kind != arrow.list_(stored, self.width):
+            return f"its rows are {kind}, not {self.width} numbers of {self.kind}"
+        if not hop > 0:
+            return f"its hop is {hop:g} s"
+        # A recording's length is rounded in the table, so one frame more or less is right.
+        expected = max(1, math.ceil(duration / hop - 1e-6))
+        if abs(count - expected) > 1:
+            return f"it holds {count:,} frames, and the sound has {expected:,}"
+        return None
 
     def remove_others(self, digests: Iterable[str]) -> None:
         """Removes frames of other contents, and leftovers of a killed process."""

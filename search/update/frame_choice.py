@@ -1,4 +1,4 @@
-"""Adds frames to an index that was made without them, removes them, and embeds missing ones."""
+"""Adds frames to an index that was made without them, removes them, and embeds missing and damaged ones."""
 
 import os
 import shutil
@@ -70,11 +70,12 @@ def embed_missing_frames(
     check: Callable[[], None] | None = None,
 ) -> None:
     """
-    Embeds missing frames of an index with frames, and removes frames of files that it no longer has.
+    Embeds missing and damaged frames of an index with frames, and removes frames of files that it no longer has.
 
     Args:
         store: the index; its lock is held.
-        report: report of the update; receives the numbers of files with and without frames, and faults.
+        report: report of the update; receives the numbers of files that got frames, got them again and have none, the
+            reasons, and faults.
         write_frames: of the index's encoder.
         progress: show a progress bar.
         check: is called between files and batches; ends this if it raises.
@@ -87,16 +88,33 @@ def embed_missing_frames(
         return
     rows = store.files()
     frames.remove_others(row["digest"] for row in rows.values())
+    known = store.file_rows(["digest", "duration"])
+    # By content what is wrong with its frames; contents without frames are not in it.
+    damaged = {
+        digest: frames.damage(digest, duration)
+        for digest, duration in zip(
+            known.column("digest").to_pylist(), known.column("duration").to_pylist(), strict=True
+        )
+        if frames.has(digest)
+    }
     waiting = {}
     for path, row in rows.items():
+        digest = row["digest"]
         # Of several files with the same content, any unchanged one serves.
-        if not frames.has(row["digest"]) and (row["digest"] not in waiting or _unchanged(path, row)):
-            waiting[row["digest"]] = path
+        if (damaged.get(digest) or digest not in damaged) and (
+            digest not in waiting or _unchanged(path, row)
+        ):
+            waiting[digest] = path
     for digest, path in tqdm(
         waiting.items(), desc="frames", unit="file", disable=not progress or not waiting
     ):
+        fault = damaged.get(digest)
         if not _unchanged(path, rows[path]):
             report.without_frames += 1
+            if fault:
+                report.faults.append(
+                    (path, f"its frames are damaged ({fault}), and the sound is gone or changed")
+                )
             continue
         try:
             write_frames(frames, path, digest, check)
@@ -105,7 +123,11 @@ def embed_missing_frames(
             reason = str(error).removeprefix(f"{path}: ")
             report.faults.append((path, f"its frames cannot be embedded: {reason}"))
         else:
-            report.with_frames += 1
+            if fault:
+                report.remade_frames += 1
+                report.remarks.append((path, f"its frames were damaged and are made again: {fault}"))
+            else:
+                report.with_frames += 1
         if check is not None:
             check()
 

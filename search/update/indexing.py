@@ -38,6 +38,7 @@ class IndexReport:
             reads more fields of the file.
         windows: number of windows embedded.
         with_frames: number of contents that were in the index and whose frames were added.
+        remade_frames: number of contents whose frames were damaged and were made again; why is among the remarks.
         without_frames: number of contents without frames in an index that keeps them: gone, changed or unreadable.
         faults: (path, reason) of unreadable files, of unreadable metadata files, and of their rows that are not
             used or whose names match only loosely.
@@ -46,7 +47,8 @@ class IndexReport:
         field_faults: (path, reason) of files of the index with unreadable fields or tags. Reported when a file is
             read, and not again while it does not change.
         remarks: (path, remark) of files that were embedded with a remark: several sound tracks, channels that
-            cancel each other, bytes after the sound, a repaired header. Reported when a file is embedded.
+            cancel each other, bytes after the sound, a repaired header, damaged frames that were made again. Reported
+            when a file is embedded.
         lost: (path, reason) of files of the index that have changed and are unreadable now: they are removed.
         kept: (path, reason) of files of the index that could not be opened: their entries stay.
     """
@@ -59,6 +61,7 @@ class IndexReport:
     unchanged: int = 0
     windows: int = 0
     with_frames: int = 0
+    remade_frames: int = 0
     without_frames: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
     rows: list[RowFault] = field(default_factory=list)
@@ -88,6 +91,7 @@ class IndexReport:
         parts += [f"{len(self.kept):,} not accessible and kept"] if self.kept else []
         told = f"{', '.join(parts)}; {self.windows:,} windows embedded"
         told += f"; frames of {self.with_frames:,} more files" if self.with_frames else ""
+        told += f"; damaged frames of {self.remade_frames:,} files made again" if self.remade_frames else ""
         return told + (f"; {self.without_frames:,} without frames" if self.without_frames else "")
 
 

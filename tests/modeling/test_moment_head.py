@@ -100,6 +100,42 @@ def test_parts_divide_a_recording(frames):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
+def test_a_frame_of_two_vectors_is_compared_with_both(decoder):
+    head = tiny_head(decoder, frame_source="both", contrast=True)
+    common = unit(12, seed=7)
+    head.common_query.data.copy_(common)
+    vectors, questions, seen = unit(2, 9, 2, 12), unit(2, 12, seed=1), []
+    head.fusion.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        head(vectors.flatten(2), questions)
+    for pair in range(2):
+        for frame in range(9):
+            cosines = [float(vectors[pair, frame, kind] @ questions[pair]) for kind in range(2)]
+            less = [
+                cosine - float(vectors[pair, frame, kind] @ common) for kind, cosine in enumerate(cosines)
+            ]
+            assert seen[0][pair, frame, -4:].tolist() == pytest.approx(
+                [10 * value for value in cosines + less], abs=1e-5
+            )
+    with pytest.raises(ValueError, match=r"this head takes \(pairs, frames, 24\)"):
+        head(vectors[..., 0, :], questions)
+
+
+def test_a_head_saved_before_these_fields_answers_as_before(tmp_path):
+    head = tiny_head()
+    head.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for name in ("frame_source", "contrast"):
+        config.pop(name)
+    # The Trainer writes this into configs that have no such field.
+    (tmp_path / "config.json").write_text(json.dumps({**config, "use_cache": False}))
+    again, loading = AuricleForMomentRetrieval.from_pretrained(tmp_path, output_loading_info=True)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    frames, question = unit(50, 12), unit(12, seed=2)
+    assert again.find_moments(frames, question) == head.find_moments(frames, question)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_padding_and_neighbours_change_nothing(decoder):
     head = tiny_head(decoder)
     frames, questions = unit(3, 30, 12), unit(3, 12, seed=1)

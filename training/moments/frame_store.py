@@ -1,6 +1,7 @@
 """Frames of recordings, embedded once and kept: what a moment head is trained on."""
 
 import logging
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,7 +13,8 @@ from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
 from ...encoders import AudioTextEncoder
-from ...encoders.recordings.frame_grid import FrameGrid, check_frame_seconds, embed_frame_grid
+from ...encoders.recordings.frame_grid import FrameGrid
+from ...encoders.recordings.head_frames import check_head_frames, embed_head_frames
 from ...files.content_digests import ContentDigests
 from ...processing import AudioReadError
 from ..recipe.reading import RecipeError
@@ -33,28 +35,38 @@ class FrameStore:
         frame_seconds: step of the frames.
         cache_dir: below which they are kept.
         digests: of files' contents.
+        source: "patches", "short_windows" or "both", as of [`embed_head_frames`].
 
     Raises:
         EncoderError: if the encoder has no such frames.
     """
 
     def __init__(
-        self, encoder: AudioTextEncoder, frame_seconds: float, cache_dir: Path, digests: ContentDigests
+        self,
+        encoder: AudioTextEncoder,
+        frame_seconds: float,
+        cache_dir: Path,
+        digests: ContentDigests,
+        source: str = "patches",
     ):
-        check_frame_seconds(encoder, frame_seconds)
+        check_head_frames(encoder, source, frame_seconds)
         self.encoder, self.frame_seconds, self.digests = encoder, frame_seconds, digests
-        self.fingerprint = encoder.fingerprint
-        self.directory = cache_dir / FOLDER / f"{self.fingerprint[:16]}_{frame_seconds:g}s"
+        self.fingerprint, self.source = encoder.fingerprint, source
+        self.width = encoder.embedding_dim * (2 if source == "both" else 1)
+        ending = "" if source == "patches" else f"_{source}"
+        self.directory = cache_dir / FOLDER / f"{self.fingerprint[:16]}_{frame_seconds:g}s{ending}"
 
     def expected_bytes(self, seconds: float) -> int:
         """What the frames of so much sound take on disk."""
-        return round(seconds / self.frame_seconds * self.encoder.embedding_dim * 2)
+        return round(seconds / self.frame_seconds * self.width * 2)
 
     def embed(
         self, recordings: Mapping[str, float], *, progress: bool = False
     ) -> tuple[dict[str, Path], dict[str, str]]:
         """
-        Embeds the recordings whose frames are not there yet; says before how much room they take.
+        Embeds the recordings whose frames are not there yet or are damaged; says before how much room they take.
+
+        Damaged files are reported with their number and the first one's fault.
 
         Args:
             recordings: seconds by path.
@@ -74,14 +86,25 @@ class FrameStore:
                 bad[path] = f"{path}: cannot be read."
             else:
                 found[path] = self.directory / content[:2] / f"{content}.safetensors"
-        waiting = [path for path, place in found.items() if not self._is_whole(place)]
+        faults = {path: self._fault(place) for path, place in found.items()}
+        waiting = [path for path, fault in faults.items() if fault is not None]
+        damaged = [path for path in waiting if faults[path]]
+        if damaged:
+            logger.warning(
+                "frames of %d recordings are damaged and made again, first %s: %s",
+                len(damaged),
+                found[damaged[0]],
+                faults[damaged[0]],
+            )
         if waiting:
             self._tell_size(sum(recordings[path] for path in waiting), len(waiting))
         for path in tqdm(waiting, desc="frames", disable=not progress, delay=2):
-            if self._is_whole(found[path]):
+            if self._fault(found[path]) is None:
                 continue  # the same sound under another name
             try:
-                grid = embed_frame_grid(self.encoder, path, frame_seconds=self.frame_seconds)
+                grid = embed_head_frames(
+                    self.encoder, path, source=self.source, frame_seconds=self.frame_seconds
+                )
             except (AudioReadError, OSError) as error:
                 bad[path] = str(error)
                 del found[path]
@@ -111,16 +134,26 @@ class FrameStore:
         save_file({"frames": grid.vectors.astype(np.float16)}, fresh, metadata=record)
         fresh.replace(place)
 
-    def _is_whole(self, place: Path) -> bool:
+    def _fault(self, place: Path) -> str | None:
+        """What is wrong with a file of frames: None if nothing is, an empty text if it is not there."""
         if not place.is_file():
-            return False
+            return ""
         try:
             with safe_open(place, "numpy") as file:
                 record = file.metadata() or {}
-                file.get_slice("frames")
-        except (SafetensorError, OSError):
-            return False
-        return record.get("encoder") == self.fingerprint
+                shape = file.get_slice("frames").get_shape()
+            step, duration = float(record["frame_seconds"]), float(record["duration"])
+        except (SafetensorError, OSError) as error:
+            return f"cannot be read: {error}"
+        except (KeyError, ValueError) as error:
+            return f"its record lacks or garbles {error}"
+        if record.get("encoder") != self.fingerprint:
+            return "its record names another encoder"
+        # The encoder's frames may reach over the recording's end by less than one.
+        expected = max(1, math.ceil(duration / step - 1e-6))
+        if len(shape) != 2 or shape[1] != self.width or abs(shape[0] - expected) > 1:
+            return f"it holds {shape} numbers, not about [{expected}, {self.width}]"
+        return None
 
 
 def read_frames(place: Path) -> FrameGrid:

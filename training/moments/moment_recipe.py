@@ -84,6 +84,10 @@ class HeadSection(Settings):
     decoder: Literal["dense", "queries"] = Field(
         "dense", description="A span at every frame, or learned queries (extra 'moments')."
     )
+    frame_source: Literal["patches", "short_windows", "both"] = Field(
+        "patches", description="A frame is made of the tower's patches, of a short window, or of both."
+    )
+    contrast: bool = Field(False, description="Also compare frames with a learned common query.")
     hidden_size: int = Field(384, ge=2, description="Width of the transformer.")
     num_hidden_layers: int = Field(4, ge=1, description="Layers over frames.")
     num_attention_heads: int = Field(6, ge=1, description="Attention heads of a layer.")

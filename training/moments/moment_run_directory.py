@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +155,11 @@ class MomentRunDirectory:
             raise RecipeError(
                 f"{self.path}: holds the run of a retrieval model; choose another --output_dir."
             )
-        old, new = (
-            _flat(recipe, leave_out=MAY_CHANGE) for recipe in (self.record.get("recipe", {}), self.recipe)
-        )
+        recorded = self.record.get("recipe", {})
+        with suppress(ValueError):
+            # Fields that came later have their defaults in an older run.
+            recorded = MomentRecipe.model_validate(recorded).model_dump(mode="json")
+        old, new = (_flat(recipe, leave_out=MAY_CHANGE) for recipe in (recorded, self.recipe))
         told = [
             f"{name} is {old.get(name)!r} there and {new.get(name)!r} here"
             for name in sorted(old.keys() | new.keys())

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import TrainingArguments
 
 from ...encoders import AudioTextEncoder, load_encoder
+from ...encoders.recordings.head_frames import check_head_frames
 from ...encoders.recordings.moment_head import MomentHead
 from ...evaluation.moments.moment_evaluation import evaluate_moments
 from ...evaluation.moments.moment_predictions import write_moment_predictions
@@ -33,6 +35,9 @@ from .moment_run_directory import MomentRunDirectory
 from .moment_trainer import MomentTrainer, predict_moments
 
 logger = logging.getLogger(__name__)
+
+# Of frames made of short windows alone, if neither recipe nor encoder says another step.
+SHORT_WINDOW_FRAME_SECONDS = 0.5
 
 
 def run_moment_recipe(recipe: MomentRecipe, *, progress: bool = True) -> dict[str, Any]:
@@ -71,10 +76,12 @@ class _Run:
         self.cache_dir = cache_root(recipe.data.cache_dir)
         self.digests = ContentDigests(self.cache_dir)
         self.encoder: AudioTextEncoder = load_encoder(recipe.encoder)
-        self.frame_seconds = recipe.frame_seconds or self.encoder.frame_seconds or 0.0
-        self.store = FrameStore(self.encoder, self.frame_seconds, self.cache_dir, self.digests)
+        self.frame_seconds = recipe.frame_seconds or self.encoder.frame_seconds or SHORT_WINDOW_FRAME_SECONDS
         # Before hours of work: what the recipe says of the head may be impossible.
         self.model = self._starting_head()
+        self.store = FrameStore(
+            self.encoder, self.frame_seconds, self.cache_dir, self.digests, self.model.config.frame_source
+        )
         self.splits, self.remarks = {}, []
 
     def results(self) -> dict[str, Any]:
@@ -105,12 +112,13 @@ class _Run:
                     f"{head.model.config.frame_seconds:g} s, and this recipe's {self.frame_seconds:g} s."
                 )
             return head.model.cpu()
+        check_head_frames(self.encoder, self.recipe.head.frame_source, self.frame_seconds)
         try:
             config = AuricleMomentConfig(
                 frame_dim=self.encoder.embedding_dim,
                 frame_seconds=self.frame_seconds,
                 encoder_name=_told_name(self.encoder.name),
-                encoder_fingerprint=self.store.fingerprint,
+                encoder_fingerprint=self.encoder.fingerprint,
                 **self.recipe.head.model_dump(),
             )
         except ValueError as error:
@@ -170,6 +178,11 @@ class _Run:
             crop_frames=limit if crop is None else min(limit, max(1, round(crop / self.frame_seconds))),
             seed=recipe.seed,
         )
+        if self.model.config.contrast and recipe.starts_from is None:
+            own = sorted({query.query for query in self.splits["train"].queries})
+            with torch.no_grad():
+                mean = np.mean([questions[sentence] for sentence in own], axis=0)
+                self.model.common_query.copy_(torch.from_numpy(mean))
         validation = self.splits["validation"]
         on_cpu = not torch.cuda.is_available()
         every = section.evaluate_every * -(-len(rows) // section.batch_size)

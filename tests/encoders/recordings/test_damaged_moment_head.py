@@ -36,6 +36,7 @@ def head(tmp_path, encoder):
         (lambda config: [config], "not a moment head"),
         (lambda config: {**config, "frame_dim": "twelve"}, "cannot be loaded as a moment head: .*frame_dim"),
         (lambda config: {**config, "encoder_fingerprint": None}, "cannot be loaded .*encoder_fingerprint"),
+        (lambda config: {**config, "later": 1, "voteiou": 0.7}, "does not know: later, voteiou. Correct"),
         (lambda config: {**config, "decoder": "queries"}, "the weights' file lacks [0-9]+ tensors"),
     ],
 )

@@ -51,6 +51,15 @@ def test_moments_that_are_rounded_behind_the_end_or_listed_twice_are_kept_and_re
     ]
 
 
+def test_moments_that_overlap_are_kept_and_counted(tmp_path):
+    windows = [[12, 13], [0, 10], [1, 2], [3, 4], [10, 11]]
+    read = read_moment_queries(lines(tmp_path / "q.jsonl", {**QUERY, "relevant_windows": windows}))
+    assert len(read.queries[0].moments) == 5
+    assert [remark.split(": ")[1].split(";")[0] for remark in read.remarks] == [
+        "2 true moments overlap an earlier one of their query"
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from sound_libraries import library
 from typer.testing import CliRunner
@@ -12,6 +13,8 @@ from auricle.encoders.recordings import short_windows
 from auricle.search.index_encoder import IndexEncoder
 from auricle.search.sound_index import SearchError, SoundIndex
 from auricle.search.store import index_record
+from auricle.search.store.index_folder import IndexFolder
+from auricle.search.store.kept_frames import KeptFrames
 from auricle.search.update.frame_choice import choose_frames
 
 
@@ -111,6 +114,42 @@ def test_a_file_of_frames_that_is_gone_is_made_again(without):
     next((index / "frames").iterdir()).unlink()
     assert SoundIndex(index).update([sounds], progress=False).with_frames == 1
     assert frames_of(index) == whole
+
+
+def test_damaged_files_of_frames_are_found_and_made_again(without):
+    sounds, index = without
+    assert command(sounds, index, "--frames", "int8").exit_code == 0
+    whole = frames_of(index)
+    cut, emptied, swapped = sorted((index / "frames").iterdir())[:3]
+    cut.write_bytes(cut.read_bytes()[:-100])
+    emptied.write_bytes(bytes(emptied.stat().st_size))
+    other = KeptFrames(IndexFolder(index), "int8", json.loads((index / "index.json").read_text())["width"])
+    other.write(swapped.stem, [np.eye(other.width, dtype=np.float32)] * 9, 1.0)
+    made = command(sounds, index, "--json", str(index.with_name("report.json")))
+    assert made.exit_code == 0, made.output
+    report = json.loads(index.with_name("report.json").read_text())
+    assert (report["remade_frames"], report["with_frames"], report["without_frames"]) == (3, 0, 0)
+    told = [remark["reason"] for remark in report["remarks"]]
+    assert len(told) == 3 and all("its frames were damaged and are made again: " in one for one in told)
+    assert sum("the file cannot be read: " in one for one in told) == 2
+    assert sum("frames, and the sound has" in one for one in told) == 1
+    assert frames_of(index) == whole
+    cut.write_bytes(b"")
+    assert "damaged frames of 1 files made again" in command(sounds, index).output
+    again = SoundIndex(index).update([sounds], progress=False)
+    assert again.remade_frames == 0 and again.remarks == []
+
+
+def test_damaged_frames_of_a_sound_that_is_away_are_reported(without):
+    sounds, index = without
+    assert command(sounds, index, "--frames", "int8").exit_code == 0
+    for path in (index / "frames").iterdir():
+        path.write_bytes(b"")
+    away, *others = sorted(sounds.rglob("*.wav"))
+    away.rename(away.with_suffix(".away"))
+    report = SoundIndex(index).update([others[-1]], progress=False)
+    assert (report.remade_frames, report.without_frames) == (3, 1)
+    assert [path for path, reason in report.faults if "its frames are damaged" in reason] == [str(away)]
 
 
 def test_files_that_are_away_keep_their_entries_and_are_counted(without):

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tiny_models import write_sound
 from tiny_moments import write_moment_place, write_moment_recipe
 from tiny_recipes import ROOT, weights_of
@@ -83,6 +85,24 @@ def test_frames_are_kept_by_content_and_encoder(place, trained):
         assert min(near) < 1e-3  # float16
 
 
+def test_damaged_frames_are_reported_and_made_again(place, trained, caplog):
+    files = sorted((place / "cache" / "moment_frames").rglob("*.safetensors"))
+    whole = [read_frames(path) for path in files]
+    cut, shortened, foreign = files[:3]
+    cut.write_bytes(cut.read_bytes()[:-10])
+    for path, changes in ((shortened, {}), (foreign, {"encoder": "0" * 64})):
+        with safe_open(path, "numpy") as file:
+            record, frames = file.metadata(), file.get_tensor("frames")
+        save_file({"frames": frames if changes else frames[:-9]}, path, metadata={**record, **changes})
+    run_moment_recipe(recipe_of(place, "run"), progress=False)
+    assert "frames of 3 recordings are damaged and made again, first " in caplog.text
+    for path, grid in zip(files, whole, strict=True):
+        assert (read_frames(path).vectors == grid.vectors).all()
+    caplog.clear()
+    run_moment_recipe(recipe_of(place, "run"), progress=False)
+    assert "damaged" not in caplog.text
+
+
 def test_a_finished_run_is_not_trained_again(place, trained, monkeypatch):
     monkeypatch.setattr(moment_trainer.MomentTrainer, "train", None)
     again = run_moment_recipe(recipe_of(place, "run"), progress=False)
@@ -159,6 +179,30 @@ def test_learned_queries_train_too(place):
         recipe_of(place, "queries", **{"head.decoder": "queries", "training.epochs": 1}), progress=False
     )
     assert results["test"]["queries"] > 0
+
+
+def test_a_head_of_both_kinds_of_frames_trains(place):
+    changes = {"head.frame_source": "both", "head.contrast": True, "training.epochs": 1}
+    results = run_moment_recipe(recipe_of(place, "both", **changes), progress=False)
+    head = MomentHead.load(results["model"], load_encoder(place / "encoder"))
+    assert head.model.config.frame_source == "both" and head.model.config.contrast
+    assert head.model.common_query.norm() > 0.1
+    kept = sorted((place / "cache" / "moment_frames").glob("*_both/*/*.safetensors"))
+    assert {read_frames(path).vectors.shape[1] for path in kept} == {24}
+
+
+def test_a_run_from_before_a_field_goes_on(place, trained):
+    path = place / "run" / "run.json"
+    text = path.read_text()
+    record = json.loads(text)
+    for name in ("frame_source", "contrast"):
+        record["recipe"]["head"].pop(name)
+    path.write_text(json.dumps(record))
+    again = run_moment_recipe(recipe_of(place, "run"), progress=False)
+    assert again["test"]["metrics"] == trained["test"]["metrics"]
+    with pytest.raises(RecipeError, match="head.contrast is False there and True here"):
+        run_moment_recipe(recipe_of(place, "run", contrast=True), progress=False)
+    path.write_text(text)
 
 
 def test_a_training_that_diverges_stops(place):
