@@ -167,8 +167,8 @@ class MomentRunDirectory:
         ]
         if told:
             raise RecipeError(
-                f"{self.path}: contains a run with another recipe ({'; '.join(told[:5])}). Choose another --output_dir, "
-                "or delete the directory."
+                f"{self.path}: contains a run with another recipe ({'; '.join(told[:5])}). Choose another "
+                "--output_dir, or delete the directory."
             )
 
 
