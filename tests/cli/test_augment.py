@@ -295,7 +295,7 @@ def test_mixes_are_a_function_of_their_seed(folder, tmp_path):
         (["mix", "sounds", "out", "--count", "999"], "cannot draw 999 mixes: the dataset has only "),
         (
             ["mix", "captions.csv", "out", "--count", "1"],
-            "this file holds captions only; the command also needs audio",
+            "this file contains captions only; the command also needs audio",
         ),
     ],
 )

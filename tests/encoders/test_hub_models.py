@@ -196,9 +196,9 @@ def test_sentence_transformers_by_id(online, hub, folders):
 @pytest.mark.parametrize(
     ("repo", "kind"),
     [
-        ("org/recogniser", "holds a speech recogniser (model type 'whisper')"),
-        ("org/image", "holds an image model (model type 'vit')"),
-        ("org/text-only", "holds a sentence-transformers model that takes no audio (model type 'bert')"),
+        ("org/recogniser", "contains a speech recogniser (model type 'whisper')"),
+        ("org/image", "contains an image model (model type 'vit')"),
+        ("org/text-only", "contains a sentence-transformers model that takes no audio (model type 'bert')"),
     ],
 )
 def test_another_kind_is_named_before_its_weights_are_fetched(online, hub, repo, kind):

@@ -95,24 +95,24 @@ def test_a_report_lists_and_counts():
         [("a.wav", "the file is empty (0 bytes)")],
         [Unread("b.xyz", "with endings that are not read")],
         [
-            ("c.mka", "holds 2 sound tracks, of which the first is read"),
-            ("d.mov", "holds 12 sound tracks, of which the first is read"),
+            ("c.mka", "contains 2 sound tracks, of which the first is read"),
+            ("d.mov", "contains 12 sound tracks, of which the first is read"),
             ("e.wav", "its channels cancel each other: the loudest one is taken where they do"),
         ],
     )
     assert report.counts == [
         "1 file skipped: the file is empty: .wav (1)",
         "1 file with endings that are not read: .xyz (1)",
-        "2 files read with a remark: holds N sound tracks: .mka (1), .mov (1)",
+        "2 files read with a remark: contains N sound tracks: .mka (1), .mov (1)",
         "1 file read with a remark: its channels cancel each other: .wav (1)",
     ]
     told = report.as_json()
     assert told["counts"] == report.counts and told["unread"][0]["ending"] == ".xyz"
     assert told["remarks"][0] == {
         "path": "c.mka",
-        "reason": "holds 2 sound tracks, of which the first is read",
+        "reason": "contains 2 sound tracks, of which the first is read",
     }
     assert listed_lines("note on", report.remarks, 1) == [
-        "  note on c.mka: holds 2 sound tracks, of which the first is read",
+        "  note on c.mka: contains 2 sound tracks, of which the first is read",
         "  and 2 more; --json lists them",
     ]

@@ -255,7 +255,7 @@ Q, N = np.ones((3, 2)), np.ones((4, 2))
         ([[0], [1], [1, 4]], "query 2: item 4 does not exist, indices run from 0 to 3"),
         ([[0], [-1], [1]], "query 1: item -1 does not exist"),
         ([[0], [1], [2, 3, 2]], "query 2 names item 2 twice"),
-        ([[0], [1]], "relevant names 2 queries, the scores are of 3"),
+        ([[0], [1]], "relevant has 2 queries, the scores have 3"),
         ([[0], [1.0], [2]], r"query 1: \[1.0\] is not a flat sequence of item indices"),
         ([[0], [True], [2]], r"query 1: \[True\] is not a flat sequence"),
         ([0, 1, 2], "query 0: 0 is not a flat sequence"),
@@ -277,14 +277,14 @@ def with_value(matrix, row, column, value):
 @pytest.mark.parametrize(
     ("queries", "items", "message"),
     [
-        (with_value(Q, 2, 1, np.nan), N, "query_embeds: query 2 holds nan"),
-        (Q, with_value(N, 3, 0, -np.inf), "item_embeds: item 3 holds -inf"),
+        (with_value(Q, 2, 1, np.nan), N, "query_embeds: query 2 contains nan"),
+        (Q, with_value(N, 3, 0, -np.inf), "item_embeds: item 3 contains -inf"),
         (Q * 1e300, N, "query_embeds: query 0 is too long for float64"),
         (Q, np.ones((4, 3)), "query_embeds are 2 wide, item_embeds 3"),
         (np.ones((0, 2)), N, r"query_embeds has shape \(0, 2\)"),
         (Q, np.ones((0, 2)), r"item_embeds has shape \(0, 2\)"),
         (Q, np.ones(4), r"item_embeds has shape \(4,\)"),
-        (Q > 0, N, "query_embeds holds torch.bool"),
+        (Q > 0, N, "query_embeds contains torch.bool"),
     ],
 )
 def test_faulty_embeddings_are_named(queries, items, message):
