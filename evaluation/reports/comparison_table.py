@@ -28,16 +28,19 @@ class Table:
     best: frozenset[tuple[int, int]] = frozenset()
 
 
-def comparison_tables(report: Mapping[str, Any]) -> list[Table]:
+def comparison_tables(report: Mapping[str, Any], *, by_relevant: bool = True) -> list[Table]:
     """
     The tables of a comparison; the first contains all figures and facts, without intervals.
 
     Args:
         report: as [`compare_systems`] returns it.
+        by_relevant: with the tables by number of relevant clips.
     """
     finished = [system for system in report["systems"] if system["error"] is None]
     tables = [_summary(report)]
     for title, kind, part in _parts(finished):
+        if kind == "multi_by_relevant" and not by_relevant:
+            continue
         named = [(system["name"], system[kind][part]) for system in finished]
         queries = f"{named[0][1]['queries']:,} queries"
         tables.append(_figures(f"{title}, {queries}", named, "metrics"))
@@ -49,9 +52,9 @@ def comparison_tables(report: Mapping[str, Any]) -> list[Table]:
 
 
 def format_comparison(report: Mapping[str, Any]) -> list[str]:
-    """A comparison as lines of text."""
+    """A comparison as lines of text, without the tables by number of relevant clips."""
     lines = [*_heading(report), ""]
-    for table in comparison_tables(report):
+    for table in comparison_tables(report, by_relevant=False):
         widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
         lines += [table.title] if table.title else []
         for row in (table.header, *table.rows):
@@ -59,6 +62,8 @@ def format_comparison(report: Mapping[str, Any]) -> list[str]:
             cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells).rstrip())
         lines.append("")
+    if any(system.get("multi_by_relevant") for system in report["systems"]):
+        lines += ["Metrics by number of relevant clips: see --markdown or --json.", ""]
     return "\n".join([*lines, *_notes(report)]).rstrip().split("\n")
 
 

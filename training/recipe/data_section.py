@@ -133,6 +133,11 @@ class FolderSection(SourceSection):
     test_share: float = Field(
         0.1, ge=0, lt=1, description="Share of clips held out for testing if there is no split column."
     )
+    group_column: str | None = Field(
+        None,
+        description="Column whose values are held out whole, such as the recording that clips are excerpts of. "
+        "Default: each clip by itself.",
+    )
 
     @model_validator(mode="after")
     def _leave_some_to_train_on(self) -> "FolderSection":

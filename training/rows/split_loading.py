@@ -231,17 +231,34 @@ def _load_folder(section: FolderSection) -> dict[str, Dataset]:
         license=section.license,
         missing=section.missing,
     )
+    if named and section.group_column is not None:
+        raise RecipeError(
+            f"data.folder.group_column={section.group_column!r}: nothing is held out, since the metadata of "
+            f"{section.path} have a column 'split'. Leave group_column out."
+        )
     return loaded if named else _hold_out(loaded["train"], section)
 
 
 def _hold_out(table: Dataset, section: FolderSection) -> dict[str, Dataset]:
-    """Splits by a hash of each clip's id: adding files later moves no clip to another split."""
+    """
+    Splits by a hash of each clip's id, or of its group: adding files later moves no clip to another split.
+
+    Clips without a group are held out by themselves.
+    """
+    group = section.group_column
+    if group is not None and group not in table.column_names:
+        raise RecipeError(
+            f"data.folder.group_column={group!r} is not a column of {section.path}; there are {table.column_names}."
+        )
+    groups = [None] * len(table) if group is None else values_of(arrow_column(table, group))
     split_of = np.zeros(len(table), dtype=np.int8)
     names = ("train", "validation", "test")
     test_from = 1.0 - section.test_share
     validation_from = test_from - section.validation_share
-    for row, clip_id in enumerate(values_of(arrow_column(table, "clip_id"))):
-        digest = hashlib.sha256(clip_id.encode()).digest()
+    for row, (clip_id, value) in enumerate(
+        zip(values_of(arrow_column(table, "clip_id")), groups, strict=True)
+    ):
+        digest = hashlib.sha256((clip_id if value is None else str(value)).encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         split_of[row] = 2 if share >= test_from else 1 if share >= validation_from else 0
     counts = dict(zip(names, np.bincount(split_of, minlength=len(names)).tolist(), strict=True))

@@ -67,6 +67,25 @@ def test_another_name_of_a_split_is_refused_with_the_right_one(tmp_path, name, m
         load(write_captioned_folder(tmp_path, {"train": 2, name: 1}))
 
 
+def test_groups_are_held_out_whole(tmp_path):
+    folder = write_captioned_folder(tmp_path, {"x": 60}, split_column=False, captions=1, seconds=(0.05,))
+    rewrite(folder, lambda row: row | {"recording": str(int(row["file_name"][2:5]) // 3)})
+    shares = {"validation_share": 0.2, "test_share": 0.3}
+    splits = load(folder, folder={"group_column": "recording", **shares})
+    assert set(splits) == {"train", "validation", "test"} and sum(map(len, splits.values())) == 60
+    groups = [set(table["recording"]) for table in splits.values()]
+    assert sum(map(len, groups)) == 20 == len(set.union(*groups))
+    rewrite(folder, lambda row: row | {"recording": ""})
+    ungrouped = load(folder, folder=shares)
+    assert {
+        name: clips(one) for name, one in load(folder, folder={"group_column": "recording", **shares}).items()
+    } == {name: clips(one) for name, one in ungrouped.items()}
+    with pytest.raises(RecipeError, match="group_column='take' is not a column"):
+        load(folder, folder={"group_column": "take"})
+    with pytest.raises(RecipeError, match="have a column 'split'"):
+        load(write_captioned_folder(tmp_path / "split", {"train": 2}), folder={"group_column": "label"})
+
+
 def test_rows_without_a_split_are_counted(tmp_path, caplog):
     folder = write_captioned_folder(tmp_path, {"train": 3})
     rewrite(folder, lambda row: row | {"split": ""} if row["file_name"] == "train_000.wav" else row)
