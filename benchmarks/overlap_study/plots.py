@@ -4,7 +4,7 @@ The study's plots, drawn from its finished rows as SVG files.
     python benchmarks/overlap_study/plots.py [--out docs/experiments]
 
 `overlap_differences.svg`: each row's difference from the control, with its 95 % interval. `overlap_targets.svg`: that
-difference against how far the row's targets are from the truth. Rows of fewer than two seeds are left out.
+difference against how far the row's targets are from the truth. Rows of fewer than three seeds are left out.
 """
 
 import argparse
@@ -36,11 +36,11 @@ def main() -> None:
     for name in (name for name in ROWS if name in figures):
         control = control_of(name)
         differences = paired_differences(figures, name, control) if control in figures else []
-        if name != control and len(differences) > 1:
+        if name != control and len(differences) > 2:
             found[name] = differences
     if not found:
         parser.error(
-            f"--rows-dir: {arguments.rows_dir} has no row with a control on two seeds; make them with run.py."
+            f"--rows-dir: {arguments.rows_dir} has no row with a control on three seeds; make them with run.py."
         )
     arguments.out.mkdir(parents=True, exist_ok=True)
     stem = "overlap" if arguments.rows_dir.name == "rows" else arguments.rows_dir.name.removeprefix("rows_")
