@@ -39,6 +39,12 @@ def scenes(tmp_path_factory):
         "data.scenes.train_scenes": 400,
         "data.scenes.validation_scenes": 30,
         "data.scenes.test_scenes": 30,
+        # The teachers whose figures docs/stages.md has: both projections are trained.
+        "model.projection_dim": 256,
+        "model.text_projection_initialization": "normal",
+        "model.temperature": TEMPERATURE,
+        "training.freeze": ["text"],
+        "training.projection_learning_rate": 1e-4,
     }
     recipe = read_recipe(str(DEMO), changes)
     recipe = recipe.model_copy(update={"stages": [StageSection(name="pretrain", training={"epochs": 4})]})
