@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from ...files.json_files import read_json
 from ...modeling.configuration_moment import AuricleMomentConfig
 from ...modeling.modeling_moment import AuricleForMomentRetrieval
+from ..checkpoint_faults import quiet_loading
 from ..interface import AudioTextEncoder, EncoderError
 from .frame_grid import FrameGrid
 from .head_frames import check_head_frames, embed_head_frames
@@ -68,7 +69,8 @@ class MomentHead:
                     f"{AuricleMomentConfig.model_type!r}."
                 )
         try:
-            model, loading = AuricleForMomentRetrieval.from_pretrained(name, output_loading_info=True)
+            with quiet_loading():
+                model, loading = AuricleForMomentRetrieval.from_pretrained(name, output_loading_info=True)
         except (OSError, ValueError, RuntimeError, TypeError, StrictDataclassError, SafetensorError) as error:
             raise EncoderError(
                 f"{name}: cannot be loaded as a moment head: {' '.join(str(error).split())}"

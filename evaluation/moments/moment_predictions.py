@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ...files.replacing import replace_path
 from ..metrics.moment_metrics import MOST_PREDICTIONS
 from .moment_queries import (
     ROUNDING_SECONDS,
@@ -129,7 +130,7 @@ def write_moment_predictions(
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with open(temporary, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    temporary.replace(path)
+    replace_path(temporary, path)
 
 
 def _in_milliseconds(start: float, end: float) -> tuple[float, float]:

@@ -89,9 +89,6 @@ BY_THEMSELVES = {
     "files/replacing.py": "the function itself",
     "search/engine/port_file.py": "only where there is fcntl, which Windows lacks",
     "data/fetching/seven_zip.py": "moves files that only this process has seen",
-    "evaluation/moments/moment_predictions.py": "not moved to the function yet",
-    "training/moments/frame_store.py": "not moved to the function yet",
-    "training/teachers/pooled_captions.py": "not moved to the function yet",
 }
 
 

@@ -16,6 +16,7 @@ from ...encoders import AudioTextEncoder
 from ...encoders.recordings.frame_grid import FrameGrid
 from ...encoders.recordings.head_frames import check_head_frames, embed_head_frames
 from ...files.content_digests import ContentDigests
+from ...files.replacing import replace_path
 from ...processing import AudioReadError
 from ..recipe.reading import RecipeError
 
@@ -132,7 +133,7 @@ class FrameStore:
             "duration": repr(float(grid.duration)),
         }
         save_file({"frames": grid.vectors.astype(np.float16)}, fresh, metadata=record)
-        fresh.replace(place)
+        replace_path(fresh, place)
 
     def _fault(self, place: Path) -> str | None:
         """What is wrong with a file of frames: None if nothing is, an empty text if it is not there."""
@@ -152,7 +153,7 @@ class FrameStore:
         # The encoder's frames may reach over the recording's end by less than one.
         expected = max(1, math.ceil(duration / step - 1e-6))
         if len(shape) != 2 or shape[1] != self.width or abs(shape[0] - expected) > 1:
-            return f"it holds {shape} numbers, not about [{expected}, {self.width}]"
+            return f"it has {shape} numbers, expected about [{expected}, {self.width}]"
         return None
 
 

@@ -106,7 +106,7 @@ def moments_in_part(
     moments: Sequence[tuple[float, float]], start: float, end: float
 ) -> list[tuple[float, float]]:
     """
-    Moments as a part of a recording holds them, in seconds from its start.
+    Moments within a part of a recording, in seconds from its start.
 
     One that the part cuts is as long as what is left of it, and removed below half a second, or below all of it
     for shorter ones.

@@ -47,7 +47,7 @@ class MomentRunDirectory:
         recipe: that is about to run.
 
     Raises:
-        RecipeError: if the directory holds another recipe's run; nothing in it is touched.
+        RecipeError: if the directory contains the run of another recipe; nothing in it is touched.
     """
 
     def __init__(self, recipe: MomentRecipe):
@@ -153,7 +153,7 @@ class MomentRunDirectory:
     def _refuse_other(self) -> None:
         if self.record.get("task") != self.recipe["task"]:
             raise RecipeError(
-                f"{self.path}: holds the run of a retrieval model; choose another --output_dir."
+                f"{self.path}: contains the run of a retrieval model; choose another --output_dir."
             )
         recorded = self.record.get("recipe", {})
         with suppress(ValueError):

@@ -141,7 +141,7 @@ class TeacherBank:
         Writes the bank, in one swap; a bank that is there is replaced.
 
         Raises:
-            BankError: if the vectors are not finite unit vectors, or the directory holds something else.
+            BankError: if the vectors are not finite unit vectors, or the directory contains something else.
         """
         self._check()
         target = checked_target(directory)
@@ -235,7 +235,7 @@ def checked_target(directory: str | os.PathLike[str]) -> Path:
     A directory that a bank may be written to, as an absolute path; those above it are made.
 
     Raises:
-        BankError: if it is a file, or holds something that is not a bank.
+        BankError: if it is a file, or contains something that is not a bank.
     """
     target = Path(directory).absolute()
     if target.exists() and not target.is_dir():

@@ -99,7 +99,7 @@ def import_bank(
 
     Raises:
         BankError: if the arrays are not as they should be, a row has no vector, a row occurs twice, rows of one clip
-            differ in their sound, or the directory holds something else than a bank.
+            differ in their sound, or the directory contains something other than a bank.
     """
     target = checked_target(directory)
     audio, captions = read_arrays(arrays)
@@ -140,7 +140,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NamedVectors, NamedVector
     """
     Reads vectors of clips and captions with their ids from an ``.npz`` file of NumPy; pickled objects are refused.
 
-    It holds ``audio`` ``(clips, width)`` and ``captions`` ``(captions, width)`` of floating-point numbers, and
+    It contains ``audio`` ``(clips, width)`` and ``captions`` ``(captions, width)`` of floating-point numbers, and
     ``audio_ids`` ``(clips,)`` and ``caption_ids`` ``(captions,)`` of text or integers. Vectors are brought to unit
     length.
 
@@ -161,7 +161,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NamedVectors, NamedVector
             missing = [name for name in names if name not in archive.files]
             if missing:
                 raise BankError(
-                    f"{path}: lacks the arrays {missing}; it holds {archive.files}, expected are {', '.join(names)}."
+                    f"{path}: lacks the arrays {missing}; it contains {archive.files}; expected: {', '.join(names)}."
                 )
             found = {name: archive[name] for name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -279,7 +279,7 @@ def _named_vectors(
     try:
         texts = [one.decode() if isinstance(one, bytes) else str(one) for one in ids.tolist()]
     except UnicodeDecodeError as error:
-        raise BankError(f"{path}: {ids_name} holds bytes that are not UTF-8 ({error}).") from error
+        raise BankError(f"{path}: {ids_name} contains bytes that are not UTF-8 ({error}).") from error
     places: dict[str, int] = {}
     for place, one in enumerate(texts):
         if not one:

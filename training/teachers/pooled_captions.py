@@ -12,6 +12,7 @@ import pyarrow.parquet as parquet
 
 from ...encoders import AudioTextEncoder
 from ...encoders.auricle_embedding import distinct_in_order
+from ...files.replacing import replace_path
 from ..losses.gradient_gather import world
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _write(path: Path, captions: list[str], vectors: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}.partial")
     parquet.write_table(pa.table({"caption": captions, "vector": column}), fresh)
-    fresh.replace(path)
+    replace_path(fresh, path)
 
 
 __all__ = ["PooledCaptions"]

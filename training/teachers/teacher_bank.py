@@ -92,7 +92,7 @@ def write_teacher_bank(
 
     Raises:
         BankError: if there are no rows, a row occurs twice, a caption contains no word, no clip can be read, a vector
-            is not finite, or the directory holds something else than a bank.
+            is not finite, or the directory contains something other than a bank.
         DataError: if a table does not follow the schema.
     """
 
