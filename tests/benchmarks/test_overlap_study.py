@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -248,10 +248,16 @@ def test_a_finished_row_is_skipped_and_one_of_another_recipe_is_not(tmp_path, mo
         read_rows(tmp_path / "rows")
 
 
-def test_committed_rows_are_of_todays_recipe_and_study():
-    for path in sorted((ROOT / "docs/experiments/rows").glob("*.json")):
+@pytest.mark.parametrize(
+    ("directory", "data"),
+    [(study.ROWS_DIR, None), (study.ESC10_ROWS_DIR, {"esc10_mixes": asdict(MixSettings())})],
+)
+def test_committed_rows_are_of_todays_recipe_and_study(directory, data):
+    paths = sorted(directory.glob("*.json"))
+    assert paths
+    for path in paths:
         row = json.loads(path.read_text())
-        assert study.is_finished(path, study.row_hash(study.RECIPE, ROWS[row["row"]])), path.name
+        assert study.is_finished(path, study.row_hash(study.RECIPE, ROWS[row["row"]], data)), path.name
         assert path.name == f"{row['row']}-{row['seed']}.json"
 
 
