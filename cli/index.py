@@ -10,6 +10,7 @@ from .failures import one_line_errors, printable, quiet_libraries
 from .index_options import DEFAULT_INDEX, INDEX, RAY
 from .index_report import show_report
 from .interrupts import Interrupts
+from .spare_imports import spare_pandas
 
 if TYPE_CHECKING:
     from ..search.sound_index import SoundIndex
@@ -104,6 +105,7 @@ def index(
     """
     with one_line_errors():
         quiet_libraries(download_bars=progress)
+        spare_pandas()
         from ..search.index_creation import loader_by_engine
         from ..search.sound_index import EncoderSettings, SearchError, SoundIndex
         from ..search.store.index_folder import IndexFolder

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .failures import one_line, one_line_errors, quiet_libraries, reader_may_leave
+from .spare_imports import spare_pandas
 
 if TYPE_CHECKING:
     from ..search.query.copies import CopyGroup
@@ -74,6 +75,7 @@ def open_index(
     engine: str | None = None,
 ) -> "SoundIndex":
     """Opens an index; the model is loaded when a query needs it, by the index's engine unless another one is given."""
+    spare_pandas()
     from ..search.index_creation import loader_by_engine
     from ..search.sound_index import SoundIndex
 

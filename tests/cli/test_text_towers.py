@@ -54,7 +54,7 @@ def test_the_second_query_needs_neither_torch_nor_the_model(place):
         f"sys.argv = ['auricle', *{ASK!r}, '--index', {str(place / 'index')!r}, '--text-tower', 'auto']\n"
         "from auricle.cli.main import app\n"
         "app(standalone_mode=False)\n"
-        "assert not {'torch', 'transformers', 'lancedb'} & set(sys.modules)\n"
+        "assert not {'torch', 'transformers', 'lancedb', 'pandas'} & set(sys.modules)\n"
     )
     command = [sys.executable, "-c", code]
     second = subprocess.run(command, env=environment(), capture_output=True, text=True)
