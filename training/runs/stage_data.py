@@ -44,14 +44,27 @@ class LoadedData:
     def __init__(self, progress: bool = True):
         self.progress = progress
         self._loaded: dict[str, dict[str, Dataset]] = {}
+        self._remarked: set[str] = set()
 
     def splits(self, stage: Stage) -> dict[str, Dataset]:
         """The tables of a stage, its mixes among them; see [`load_splits`]."""
-        mixes = stage.augmentation.mixes
-        key = f"{stage.data.model_dump_json()} {mixes}"
+        key = _key(stage)
         if key not in self._loaded:
-            self._loaded[key] = load_splits(stage.data, mixes=mixes, progress=self.progress)
+            self._loaded[key] = load_splits(
+                stage.data, mixes=stage.augmentation.mixes, progress=self.progress
+            )
         return dict(self._loaded[key])
+
+    def is_first_remark(self, stage: Stage) -> bool:
+        """Whether nothing was said of a stage's data yet; stages often share them."""
+        key = _key(stage)
+        is_first = key not in self._remarked
+        self._remarked.add(key)
+        return is_first
+
+
+def _key(stage: Stage) -> str:
+    return f"{stage.data.model_dump_json()} {stage.augmentation.mixes}"
 
 
 def prepare_splits(
@@ -89,8 +102,9 @@ def prepare_splits(
         splits = good
     check_tables(stage, splits, recipe.evaluation.relevance_column)
     data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests, progress=progress)
-    warn_of_shared_clips(splits, sounds, digests)
-    warn_of_repeated_captions(splits["train"], stage.data.positive_column)
+    if data.is_first_remark(stage):
+        warn_of_shared_clips(splits, sounds, digests)
+        warn_of_repeated_captions(splits["train"], stage.data.positive_column)
     inputs = model_inputs(stage, run, digests) | data_now
     goes_on = _compare(stage, run, inputs, sounds)
     run.start()
