@@ -127,6 +127,7 @@ def test_commands_run_as_written(page, library, tmp_path, monkeypatch):
         if of != page or reason_of(words):
             continue
         words = [model if MODELS.match(word) else str(Path(word).expanduser()) for word in words]
+        words = [re.sub(r"^(\w+)=(OTHER_)?MODEL$", rf"\1={model}", word) for word in words]
         words = ["my_sounds" if word in ("my-sounds", "DATASET") else word for word in words]
         if words[0] == "index" and ("--model" in words or "--frames" in words) and "--index" not in words:
             words += ["--index", "other.auricle"]

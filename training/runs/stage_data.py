@@ -47,6 +47,7 @@ class LoadedData:
         self.progress = progress
         self._loaded: dict[str, dict[str, Dataset]] = {}
         self._held_out: dict[str, HeldOutFold] = {}
+        self._remarked: set[str] = set()
 
     def splits(self, stage: Stage) -> dict[str, Dataset]:
         """
@@ -56,7 +57,7 @@ class LoadedData:
             RecipeError: if the training clips cannot be divided into folds.
         """
         mixes, fold = stage.augmentation.mixes, stage.data.hold_out_fold
-        key = self._key(stage)
+        key = _key(stage)
         if key not in self._loaded:
             splits = load_splits(stage.data, mixes=mixes, progress=self.progress)
             if fold is not None:
@@ -73,11 +74,18 @@ class LoadedData:
     def held_out_fold(self, stage: Stage) -> HeldOutFold | None:
         """What a stage's training leaves out; None if that is nothing."""
         self.splits(stage)
-        return self._held_out.get(self._key(stage))
+        return self._held_out.get(_key(stage))
 
-    @staticmethod
-    def _key(stage: Stage) -> str:
-        return f"{stage.data.model_dump_json()} {stage.augmentation.mixes}"
+    def is_first_remark(self, stage: Stage) -> bool:
+        """Whether nothing was said of a stage's data yet; stages often share them."""
+        key = _key(stage)
+        is_first = key not in self._remarked
+        self._remarked.add(key)
+        return is_first
+
+
+def _key(stage: Stage) -> str:
+    return f"{stage.data.model_dump_json()} {stage.augmentation.mixes}"
 
 
 def prepare_splits(
@@ -115,8 +123,9 @@ def prepare_splits(
         splits = good
     check_tables(stage, splits, recipe.evaluation.relevance_column)
     data_now, sounds = data_inputs(splits, stage, recipe.evaluation, digests, progress=progress)
-    warn_of_shared_clips(splits, sounds, digests)
-    warn_of_repeated_captions(splits["train"], stage.data.positive_column)
+    if data.is_first_remark(stage):
+        warn_of_shared_clips(splits, sounds, digests)
+        warn_of_repeated_captions(splits["train"], stage.data.positive_column)
     inputs = model_inputs(stage, run, digests) | data_now
     goes_on = _compare(stage, run, inputs, sounds)
     run.start()

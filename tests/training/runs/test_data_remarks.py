@@ -55,7 +55,10 @@ def run(tmp_path_factory):
     recipe = tiny_recipe(root, folder)
     recipe["training"] |= {"epochs": 1}
     recipe["evaluation"] = {"relevance_column": "caption"}
-    recipe["stages"] = [{"name": "tune", "starts_from": str(root / "other" / "first" / "model")}]
+    recipe["stages"] = [
+        {"name": "tune", "starts_from": str(root / "other" / "first" / "model")},
+        {"name": "more"},
+    ]
     records: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())
@@ -71,6 +74,7 @@ def test_the_log_names_shared_clips_repeated_captions_and_an_unused_section(run)
     root, _, told = run
     assert "split test: 1 of 4 clips are also in train (same content), so its metrics are too high" in told
     assert "sounds/test/test_010.wav = sounds/train/train_001.wav" in told
+    assert told.count("are also in train") == 1  # not of each stage
     assert "100 % of the training captions occur for several clips" in told
     assert f"section 'model' is not used: the model is that of {root}/other/first/model" in told
 
