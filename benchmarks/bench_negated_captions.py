@@ -1,7 +1,7 @@
 """
 Do negated captions and a dissimilarity loss teach "X without Y", and what do they cost elsewhere?
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_negated_captions.py MODEL [--seeds 0 1 2] [--weights 1 3]
+    OMP_NUM_THREADS=1 python benchmarks/bench_negated_captions.py MODEL [--seeds 0 1 2] [--weights 0.3 1 3]
 
 MODEL is a trained model of recipes/demo.yaml (`make demo`); its towers stay as they are. Their vectors of the demo's
 scenes and sentences are computed once and kept in --work. From there the audio projection, and in a second part both
@@ -14,12 +14,17 @@ projections, are trained further for the same number of steps on batches of the 
                      that contains the excluded sound
 
 Seeds draw the batches; each arm sees the same ones. The queries of the evaluation say "without" in words that no
-training caption uses. Tables: means over seeds, then differences from the control of the same seed, with 95 %
-intervals (Student's t over seeds).
+training caption uses. The row "hyphen" needs no training: it is the start's answer to the same queries, written as
+`auricle search` excludes sounds, X -"Y". Tables: means over seeds, then differences from the control of the same seed
+with 95 % intervals (Student's t over seeds). Columns: mAP@16 of seen captions ("captions"), of queries that exclude a
+sound ("without"), of all other kinds of user query ("other") and of captions in unseen words ("unseen"); "pairs" are
+shares of pairs in which a clip that fits stands above one with the excluded sound, for the queries ("without") and for
+sentences as in training ("negated").
 """
 
 import argparse
 import copy
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,11 +44,15 @@ from auricle.data.scenes.vocabulary import TRAINING
 from auricle.encoders import load_encoder
 from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.encoders.clip_embedding import clip_windows
-from auricle.evaluation.metrics.retrieval_metrics import query_metrics_from_ranks, relevant_ranks
-from auricle.evaluation.user_queries import UserQuery, scene_queries
+from auricle.evaluation.metrics.retrieval_metrics import (
+    query_metrics_from_ranks,
+    relevant_ranks_from_similarities,
+)
+from auricle.evaluation.user_queries import QUERY_KINDS, UserQuery, scene_queries
 from auricle.evaluation.user_queries.query_report import trap_values
 from auricle.files.replacing import replace_path
 from auricle.modeling.contrastive_loss import contrastive_loss
+from auricle.search.query.ranking import combine_scores
 from auricle.training.learning_rate import warmup_cosine_schedule
 from auricle.training.teachers.pooled_captions import PooledCaptions
 
@@ -64,10 +73,9 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Split:
-    """Pooled vectors of a split's clips ``(clips, width)``, their sounds, and sets of sentences by name."""
+    """Pooled vectors of a split's clips ``(clips, width)``, and sets of sentences by name."""
 
     clips: torch.Tensor
-    kinds: list[set[str]]
     sentences: dict[str, Sentences]
 
 
@@ -77,7 +85,7 @@ def main() -> None:
     )
     parser.add_argument("model", help="Directory or name of a model trained by recipes/demo.yaml.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--weights", type=float, nargs="+", default=[1.0, 3.0])
+    parser.add_argument("--weights", type=float, nargs="+", default=[0.3, 1.0, 3.0])
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--work", type=Path, default=Path("runs/bench_negated_captions"))
@@ -94,7 +102,7 @@ def main() -> None:
     print(f"{machine()}\nvectors: {time.process_time() - started:.0f} CPU seconds")
     start = {"audio": encoder.model.audio_projection, "text": encoder.model.text_projection}
     arms = {"control": None, "captions": 0.0} | {f"dissimilarity {w:g}": w for w in arguments.weights}
-    of_start = measures(start, splits)
+    fixed = {"start": measures(start, splits), "hyphen": hyphen_measures(encoder, splits)}
     for part, trained in PARTS.items():
         started = time.process_time()
         figures: dict[str, list[dict[str, dict[str, float]]]] = {arm: [] for arm in arms}
@@ -113,7 +121,7 @@ def main() -> None:
                 figures[arm].append(measures(projections, splits))
         print(f"\n{part}: {time.process_time() - started:.0f} CPU seconds")
         for split in SPLITS:
-            print(f"\n{part}, {split} scenes\n\n{of_arms(of_start, figures, split)}")
+            print(f"\n{part}, {split} scenes\n\n{of_arms(fixed, figures, split)}")
 
 
 def read_splits(encoder: AuricleEncoder, work: Path) -> dict[str, Split]:
@@ -125,7 +133,6 @@ def read_splits(encoder: AuricleEncoder, work: Path) -> dict[str, Split]:
     for name in SPLITS:
         rows = tables[name]
         clips = unique_clips(rows)
-        kinds = [set(one) for one in clips["kinds"]]
         negated = NEGATED_CAPTIONS if name == "train" else 300
         found = {
             "captions": of_rows(rows),
@@ -145,7 +152,6 @@ def read_splits(encoder: AuricleEncoder, work: Path) -> dict[str, Split]:
             replace_path(unfinished, path)
         splits[name] = Split(
             torch.from_numpy(np.load(path)),
-            kinds,
             {
                 key: Sentences(
                     torch.from_numpy(captions.pooled(encoder, [one.text for one in some], progress=True)),
@@ -261,25 +267,64 @@ def measures(projections: dict[str, nn.Linear], splits: dict[str, Split]) -> dic
         own = found[name] = {}
         for key, sentences in split.sentences.items():
             text = embedded(projections["text"], sentences.pooled).numpy()
-            if key != "negated":
-                ranks = relevant_ranks(text, clips, [query.relevant for query in sentences.queries])
-                values = query_metrics_from_ranks(*ranks, recall_at=(1,), map_at=(16,))["mAP@16"]
-                kinds = np.array([query.kind for query in sentences.queries])
-                # Each kind of query counts the same, however many of it there are.
-                own[key] = float(np.mean([values[kinds == kind].mean() for kind in dict.fromkeys(kinds)]))
-            if key in ("without", "negated"):
-                own[f"pairs, {key}"] = float(np.mean(trap_values(sentences.queries, text @ clips.T)))
+            own |= of_scores(key, sentences.queries, text @ clips.T)
     return found
 
 
+def of_scores(key: str, queries: list[UserQuery], scores: np.ndarray) -> dict[str, float]:
+    """The measures of one set of sentences, from scores ``(sentences, clips)``."""
+    found = {}
+    if key != "negated":
+        ranks = relevant_ranks_from_similarities(scores, [query.relevant for query in queries])
+        values = query_metrics_from_ranks(*ranks, recall_at=(1,), map_at=(16,))["mAP@16"]
+        kinds = np.array([query.kind for query in queries])
+        # Each kind of query counts the same, however many of it there are.
+        found[key] = float(np.mean([values[kinds == kind].mean() for kind in dict.fromkeys(kinds)]))
+    if key in ("without", "negated"):
+        found[f"pairs, {key}"] = float(np.mean(trap_values(queries, scores)))
+    return found
+
+
+def hyphen_measures(encoder: AuricleEncoder, splits: dict[str, Split]) -> dict[str, dict[str, float]]:
+    """The "without" queries answered as `auricle search` answers X -"Y", by the model as it is."""
+    found: dict[str, dict[str, float]] = {}
+    for name, split in splits.items():
+        found[name] = {}
+        if "without" not in split.sentences:
+            continue
+        queries = split.sentences["without"].queries
+        names = [names_of(query.text) for query in queries]
+        clips = encoder.project_windows(split.clips.numpy())
+        wanted, unwanted = (encoder.embed_texts(some) @ clips.T for some in zip(*names, strict=True))
+        scores = np.stack([combine_scores(one, [other]) for one, other in zip(wanted, unwanted, strict=True)])
+        found[name] = of_scores("without", queries, scores)
+    return found
+
+
+def names_of(query: str) -> tuple[str, str]:
+    """The wanted and the excluded name of a "without" query, as they stand in it."""
+    for template in QUERY_KINDS["without"]:
+        pattern = re.escape(template)
+        for field, group in {"a": "wanted", "tag_a": "wanted", "b": "unwanted", "tag_b": "unwanted"}.items():
+            pattern = pattern.replace(re.escape(f"{{{field}}}"), f"(?P<{group}>.+)")
+        match = re.fullmatch(pattern, query)
+        if match:
+            return match["wanted"], match["unwanted"]
+    raise ValueError(f"{query!r} is of no template of {QUERY_KINDS['without']}")
+
+
 def of_arms(
-    start: dict[str, dict[str, float]],
+    fixed: dict[str, dict[str, dict[str, float]]],
     figures: dict[str, list[dict[str, dict[str, float]]]],
     split: str,
 ) -> str:
-    """Two tables in one: means over seeds, and differences from the control."""
-    names = list(start[split])
-    rows = [["start", *(f"{start[split][name]:.3f}" for name in names)]]
+    """What no training changes, then means over seeds, then differences from the control."""
+    names = list(fixed["start"][split])
+    rows = [
+        [row, *(f"{own[split][name]:.3f}" if name in own[split] else "-" for name in names)]
+        for row, own in fixed.items()
+        if own[split]
+    ]
     values = {
         arm: np.array([[one[split][name] for name in names] for one in runs]) for arm, runs in figures.items()
     }

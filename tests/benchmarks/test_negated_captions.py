@@ -6,10 +6,12 @@ import re
 import numpy as np
 import pytest
 import torch
+from bench_negated_captions import Sentences, Split, embedded, names_of, train
 from dissimilarity import NEGATED_TEMPLATES, dissimilarity_loss, negated_captions
 
 from auricle.data.scenes.vocabulary import TRAINING
-from auricle.evaluation.user_queries import QUERY_KINDS
+from auricle.evaluation.user_queries import QUERY_KINDS, UserQuery
+from auricle.evaluation.user_queries.query_report import trap_values
 
 KINDS = [["rain", "bird"], ["rain"], ["siren", "rain"], ["bird", "bell"], ["bell"], ["siren", "bird"]]
 
@@ -81,6 +83,55 @@ def test_training_sentences_share_no_word_with_the_evaluated_ones():
     evaluated, trained = words_of(QUERY_KINDS["without"]), words_of(NEGATED_TEMPLATES)
     assert {"without", "no", "not"} <= evaluated
     assert not evaluated & trained
+
+
+@pytest.mark.parametrize("template", QUERY_KINDS["without"])
+def test_names_are_found_in_queries(template):
+    query = template.format(
+        a="a hit of a hammer", tag_a="hit of a hammer", b="hand claps", tag_b="hand claps"
+    )
+    assert names_of(query) == ("a hit of a hammer", "hand claps")
+    with pytest.raises(ValueError, match="rain minus wind"):
+        names_of("rain minus wind")
+
+
+def test_training_with_the_loss_separates_fitting_clips_from_traps():
+    """On vectors in which each sentence is free: what the towers' vectors allow is for the benchmark to say."""
+    generator = torch.Generator().manual_seed(0)
+    captions = [UserQuery(f"clip {place}", "caption", (place,)) for place in range(len(KINDS))]
+    negated = negated_captions(KINDS, 20)
+    sentences = {
+        name: Sentences(torch.randn(len(some), 32, generator=generator), some)
+        for name, some in {"captions": captions, "negated": negated}.items()
+    }
+    split = Split(torch.randn(len(KINDS), 32, generator=generator), sentences)
+    start = {}
+    for name in ("audio", "text"):
+        start[name] = torch.nn.Linear(32, 16)
+        torch.nn.init.normal_(start[name].weight, std=0.1, generator=generator)
+        torch.nn.init.zeros_(start[name].bias)
+    before = {name: layer.weight.clone() for name, layer in start.items()}
+    pairs, gaps = {}, {}
+    for weight in (None, 0.0, 1.0):
+        settings = {"seed": 0, "steps": 60, "learning_rate": 1e-2, "scale": 10.0}
+        trained = train(start, ("text",), split, weight, **settings)
+        again = train(start, ("text",), split, weight, **settings)
+        assert torch.equal(trained["text"].weight, again["text"].weight)
+        assert torch.equal(trained["audio"].weight, before["audio"])
+        with torch.no_grad():
+            text = embedded(trained["text"], sentences["negated"].pooled)
+            scores = (text @ embedded(trained["audio"], split.clips).T).numpy()
+        pairs[weight] = trap_values(negated, scores).mean()
+        gaps[weight] = np.mean(
+            [
+                row[list(one.relevant)].mean() - row[list(one.traps)].mean()
+                for row, one in zip(scores, negated, strict=True)
+            ]
+        )
+    assert torch.equal(start["text"].weight, before["text"])
+    assert pairs[1.0] == 1 and pairs[None] < 0.8
+    # Negated captions alone help here too, and the loss adds to them.
+    assert gaps[None] < 0.1 < gaps[0.0] - gaps[None] and gaps[1.0] - gaps[0.0] > 0.1
 
 
 def words_of(templates) -> set[str]:
