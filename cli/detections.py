@@ -67,7 +67,7 @@ def detections(
     ] = False,
 ) -> None:
     """
-    Write all windows that a saved search detects to a file; give --csv or --export.
+    Write all windows that a saved search detects to a file (--csv or --export).
 
     Threshold and precision are estimated by cross-validation over the marks of the search, grouped by file. This takes
     20 marks, 5 of each kind in 3 files or more; with fewer, the command refuses or needs --threshold. The estimate

@@ -23,7 +23,7 @@ PANELS: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             "detections",
-            "Write all windows that a saved search detects to a CSV file.",
+            "Write all windows that a saved search detects to a file (--csv or --export).",
             "detections:detections",
         ),
         ("serve", "Serve a search page on this machine.", "serve:serve"),

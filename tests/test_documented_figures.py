@@ -20,7 +20,8 @@ _ROW_WITH_FIGURES = re.compile(r"^\|.*(?<![\w.])[-+]?\d*\.\d+", re.M)
 _COMMAND = re.compile(
     r"\b(?:bench|check|compare|make|mteb)_\w+\.py\b|\bbenchmarks/[\w/]+\.py\b|\bpytest tests/"
     r"|\btrain\.py recipes/|\bmake (?:demo|test)"
-    r"|\bauricle (?:evaluate|compare|ensemble|ablate|cluster|push)\b|\bauricle index .*--frames\b"
+    r"|\bauricle (?:evaluate|compare|ensemble|ablate|cluster|push)\b"
+    r"|\bauricle (?:index .*--frames|search .*--text-tower)\b"
 )
 # What the sections above may name for their parts.
 _SCRIPT = re.compile(r"\bbenchmarks/[\w/]+\.py\b|\bmake demo\b")

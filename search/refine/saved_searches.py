@@ -121,7 +121,7 @@ class SavedSearches:
         name, filters = check_name(name), dict(filters or {})
         Filters.of(filters)
         if rank not in RANKINGS:
-            raise SearchError(f"rank={rank!r}: must be one of {', '.join(RANKINGS)}.")
+            raise SearchError(f"rank {rank!r}: must be one of {', '.join(RANKINGS)}.")
         filters = json.loads(json.dumps({key: value for key, value in filters.items() if value}, default=str))
         search = SavedSearch(
             name,

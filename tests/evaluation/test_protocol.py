@@ -108,7 +108,7 @@ def test_the_difference_of_two_systems_is_paired():
 
 
 def test_systems_of_other_clips_are_not_compared():
-    with pytest.raises(SimilarityError, match="of 12 clips, planted of 11"):
+    with pytest.raises(SimilarityError, match="planted has 12 clips, planted has 11"):
         evaluate_similarities(planted_similarities(), against=planted_similarities(clips=11))
 
 

@@ -83,7 +83,7 @@ def test_filters_negatives_names_and_least_score_hold_for_clips(long_files):
 
 def test_an_unknown_ranking_is_refused(long_files):
     _, index, _ = long_files
-    with pytest.raises(SearchError, match="rank='best'.*window, clip"):
+    with pytest.raises(SearchError, match="rank 'best'.*window, clip"):
         index.search("rain", rank="best")
 
 

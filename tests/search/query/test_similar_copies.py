@@ -81,7 +81,7 @@ def test_a_part_and_the_ranking_by_windows_find_what_lies_within(copies):
     hits = index.similar(sounds / "a part 2.wav", rank="window", top=3)
     assert {hit.path for hit in hits} == {str(sounds / name) for name in own - {"a part 2.wav"}}
     assert all((hit.start, hit.end) == (2.0, 3.0) and hit.cosine > 0.999 for hit in hits)
-    with pytest.raises(SearchError, match="rank='best'"):
+    with pytest.raises(SearchError, match="rank 'best'"):
         index.similar(sounds / "whole.wav", rank="best")
 
 

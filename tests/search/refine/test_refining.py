@@ -220,7 +220,7 @@ def test_a_search_by_a_vector(larger):
         (("x" * 101, "rain"), {}, "1 to 100 characters"),
         (("rain", "-thunder"), {}, "has only unwanted words"),
         (("rain", "rain"), {"filters": {"colour": "red"}}, "'colour' is not a filter"),
-        (("rain", "rain"), {"rank": "best"}, "rank='best'"),
+        (("rain", "rain"), {"rank": "best"}, "rank 'best'"),
     ],
 )
 def test_a_search_that_cannot_be_saved_says_why(made, arguments, options, message):

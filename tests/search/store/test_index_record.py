@@ -88,7 +88,7 @@ def test_a_newer_index_is_named_as_such(made, changes, message):
     [{"settings": [1]}, {"settings": {"precision": 1}}, {"width": "12"}, {"version": "3"}, {"version": 1}],
 )
 def test_a_damaged_record_is_refused(changes):
-    with pytest.raises(ValueError, match="is damaged|another kind or version") as told:
+    with pytest.raises(ValueError, match="is damaged|another format or version") as told:
         read_record(as_bytes(**changes))
     assert not isinstance(told.value, NewerIndexError)
 

@@ -200,7 +200,7 @@ def put(name, place, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("caption_ids"), r"lacks the arrays \['caption_ids'\]; it holds"),
+        (without("caption_ids"), r"lacks the arrays \['caption_ids'\]; it contains"),
         (lambda a: a | {"audio": a["audio"][0]}, r"audio is float64 \(6,\), but must be floating-point"),
         (lambda a: a | {"audio": a["audio"].astype(int)}, "audio is int64"),
         (lambda a: a | {"audio": a["audio"][:0], "audio_ids": a["audio_ids"][:0]}, r"audio is .* \(0, 6\)"),
