@@ -188,7 +188,7 @@ def index_record(index: SoundIndex) -> dict[str, Any]:
 
     Returns:
         ``directory``; ``model``, its ``fingerprint``, window, hop, width and the settings as in ``index.json``;
-        ``generation``, the version of the table, which every change raises, and ``waiting_files``, the number of
+        ``generation``, the version of the table, which every commit to it raises, and ``waiting_files``, the number of
         files that are not in the table yet; numbers of ``files`` and ``windows``; ``contents``, a SHA-256 of the
         files' digests, which does not depend on paths; ``approximate``, whether search over it is approximate.
     """

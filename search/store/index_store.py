@@ -170,7 +170,7 @@ class Store:
         if self._pending is not None and len(self._pending):
             return snapshot is not None and snapshot.waiting == self._pending.mark()
         if snapshot is not None:
-            return True
+            return snapshot.waiting is None
         if self.approximate:
             return self._reading(lambda: is_indexed(self.table))
         return self.folder.path is None

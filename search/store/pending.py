@@ -40,12 +40,12 @@ class PendingFiles:
             OSError: if they cannot be written; no partial file remains.
         """
         self.folder.mkdir(exist_ok=True)
-        name = hashlib.sha256(path.encode()).hexdigest()[:32]
+        name = name_of(path)
         fresh = self.folder / f".{name}.partial"
         try:
             with arrow.OSFile(str(fresh), "wb") as sink, ipc.new_file(sink, rows.schema) as writer:
                 writer.write_table(rows)
-            replace_path(fresh, self.folder / f"{name}{ENDING}")
+            replace_path(fresh, self.folder / name)
         except OSError:
             fresh.unlink(missing_ok=True)
             raise
@@ -92,4 +92,9 @@ class PendingFiles:
             return []
 
 
-__all__ = ["PendingFiles"]
+def name_of(path: str) -> str:
+    """Name of the file with the rows of a sound."""
+    return f"{hashlib.sha256(path.encode()).hexdigest()[:32]}{ENDING}"
+
+
+__all__ = ["PendingFiles", "name_of"]

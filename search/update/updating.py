@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...processing import supported_audio_extensions
 from ..store.index_store import Store
+from ..store.small_updates import rescue_waiting_files
 from ..store.write_lock import writing
 from .frame_choice import embed_missing_frames
 from .indexing import IndexReport, update_index
@@ -48,6 +49,7 @@ def update_from_folders(
             check_root(root)
     with writing(store.folder):
         store.upgrade()
+        rescue_waiting_files(store)
         found = survey(roots, supported_audio_extensions(), store.files(), prune=prune)
         report = update_index(
             store,

@@ -202,7 +202,7 @@ def test_unfinished_and_unevaluated_runs_and_bad_names(client, server, run, tmp_
     shutil.copytree(run, copy)
     (copy / "second" / "stage.json").unlink()
     assert "stage 'second' is not finished" in client.push(copy, code=2).stderr
-    assert "this is not the directory of a training run" in client.push(tmp_path, code=2).stderr
+    assert "give the directory of a finished run, or of a model" in client.push(tmp_path, code=2).stderr
     assert server.requests == []
 
 

@@ -1,5 +1,6 @@
 """A few changed files of a small index: they wait beside the table, and the snapshot has them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,39 @@ def test_an_index_that_outgrows_its_snapshot_goes_into_the_table(model, made, tm
     assert index.update([sounds], progress=False).added == 1
     assert waiting(index) == 0 and Store(index.directory).approximate
     assert str(sounds / "long.wav") in {hit.path for hit in index.search("a dog", top=9)}
+
+
+@pytest.mark.parametrize("damage", ["emptied", "emptied, same time", "one deleted", "folder deleted"])
+@pytest.mark.parametrize("then", ["nothing", "another folder changes", "a file goes"])
+def test_lost_waiting_files_are_taken_from_the_snapshot(made, model, tmp_path, damage, then):
+    """The rows are nowhere else: a commit without them would lose sounds that the update calls unchanged."""
+    sounds, index = made
+    other = tmp_path / "other"
+    for number in range(3):
+        write_sound(other / f"{number}.wav", 1.0, seed=400 + number)
+    index.update([other], progress=False)
+    write_sound(sounds / "e.wav", 2.5, seed=300)
+    write_sound(sounds / "new.wav", 1.5, seed=301)
+    index.update([sounds], progress=False)
+    places = sorted((Path(index.directory) / "pending").glob("*.arrow"))
+    assert len(places) >= 2
+    for place in places[:1] if damage == "one deleted" else places:
+        times = place.stat()
+        if damage.startswith("emptied"):
+            place.write_bytes(b"")
+        else:
+            place.unlink()
+        if damage.endswith("same time"):
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+    if then == "another folder changes":
+        write_sound(other / "0.wav", 2.0, seed=500)
+    elif then == "a file goes":
+        (other / "0.wav").unlink()
+    again = SoundIndex(index.directory)
+    again.update([other], progress=False)
+    assert again.store.finished
+    fresh = SoundIndex.create(tmp_path / "fresh", model)
+    fresh.update([sounds, other], progress=False)
+    assert same(contents(again), contents(fresh))
+    (Path(index.directory) / "snapshot.arrow").unlink()
+    assert same(contents(SoundIndex(index.directory)), contents(fresh))
