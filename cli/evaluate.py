@@ -159,6 +159,13 @@ def evaluate(
 
         quiet_libraries()
         set_cpu_threads(None)
+        loading = encoder_options(
+            window=window,
+            precision=precision,
+            dims=dims,
+            trust_remote_code=trust_remote_code,
+            engine=engine or "auto",
+        )
         if moments:
             from .evaluate_moments import evaluate_moments_command
 
@@ -182,13 +189,7 @@ def evaluate(
                 evaluate_moments_command(
                     model,
                     dataset,
-                    options=encoder_options(
-                        window=window,
-                        precision=precision,
-                        dims=dims,
-                        trust_remote_code=trust_remote_code,
-                        engine=engine or "auto",
-                    ),
+                    options=loading,
                     audio=audio,
                     edges=edges,
                     head=head,
@@ -222,13 +223,7 @@ def evaluate(
                 evaluate_user_queries_command(
                     model,
                     load_dataset_argument(dataset, split=split, stage=stage, progress=progress)[split],
-                    options=encoder_options(
-                        window=window,
-                        precision=precision,
-                        dims=dims,
-                        trust_remote_code=trust_remote_code,
-                        engine=engine or "auto",
-                    ),
+                    options=loading,
                     label_column=relevance_column,
                     per_kind=queries_per_kind,
                     resamples=resamples,

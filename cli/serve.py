@@ -116,8 +116,11 @@ def _serve_without_index(new: "NewIndex", **place: Any) -> None:
     page = launch(None, new=new, **place)
     ended = _EndSignal()
     try:
-        place = Path(new.directory).absolute()
-        typer.echo(one_line(f"{place}: there is no index yet; the page offers to index a folder."), err=True)
+        missing = Path(new.directory).absolute()
+        typer.echo(
+            one_line(f"{missing}: no index exists yet; the page offers to create one from a folder."),
+            err=True,
+        )
         typer.echo(f"{page.local_url}  (press Ctrl-C to stop)")
         number = ended.wait()
     finally:

@@ -25,7 +25,7 @@ def text_tower_of(index_dir: str, chosen: Path | None, model: str | None = None)
         model: the option ``--model``.
 
     Raises:
-        SearchError: if there is no index, or its text tower cannot be exported.
+        SearchError: if the index does not exist, or its text tower cannot be exported.
         ImportError, OSError: as [`cached_text_tower`].
     """
     if chosen is None or os.fspath(chosen) != AUTO:

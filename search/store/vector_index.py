@@ -51,7 +51,7 @@ class Engine(Protocol):
             table: a LanceDB table.
             uri: URI of its Lance dataset.
             versions_stay: how long older versions of the table can still be read.
-            train: rebuild it with new cells; otherwise only if there is no index, or rows wait for it.
+            train: rebuild the index with new cells. Otherwise, build it if it does not exist, or add new rows to it.
         """
 
     def nearest(self, table: Any, uri: str, query: NearestQuery) -> arrow.Table:

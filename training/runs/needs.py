@@ -199,7 +199,7 @@ def _check_teacher(stage: Stage, source: str, run: RunDirectory, coming: set[str
 
 
 def _check_folds(stage: Stage, run: RunDirectory) -> None:
-    """Of the teachers that are there already; whether they fit the rows is told when the rows are."""
+    """Checks the held-out folds of teachers that exist already. Loading the rows compares them with the rows."""
     for source in (entry.source for entry in stage.distillation.teachers):
         if source in run.stage_names or not Path(source).is_dir():
             continue

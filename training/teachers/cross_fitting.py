@@ -78,7 +78,7 @@ def hold_out_fold(
     """
     The rows of a table without those of one fold, and what was left out.
 
-    Recordings are told apart by the content of their files: two clips of one file, or of equal files, share a fold.
+    Recordings are identified by file content: two clips of one file, or of identical files, share a fold.
     Those that cannot be read are left out from the rows, and are in no fold.
 
     Args:

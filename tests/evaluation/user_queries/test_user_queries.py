@@ -55,7 +55,7 @@ def queries(table, vocabulary):
 
 
 class Oracle:
-    """Embeds a query as the sum of the clips that it was told, which are the unit vectors of their places."""
+    """Embeds clip i as unit vector i, and a query as the sum of the clips planted for it."""
 
     def __init__(self, places: dict[str, tuple[int, ...]], clips: int):
         self.places, self.clips = places, clips
