@@ -67,7 +67,26 @@ def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable
 
     # A query then loads only the text tower; see `IndexEncoder`.
     load.for_texts = _load_text_encoder if engine in (None, "auto", "torch") else None  # type: ignore[attr-defined]
+
+    def load_for_sounds(directory: str, fingerprint: str, recorded: str) -> AudioTextEncoder | None:
+        if (engine or recorded) != "onnx":
+            return None
+        encoder = _load_sound_encoder(directory, fingerprint)
+        if encoder is not None:
+            encoder.workers = workers
+        return encoder
+
+    # An update then loads only the exported audio tower; see `IndexEncoder`.
+    load.for_sounds = load_for_sounds  # type: ignore[attr-defined]
     return load
+
+
+def _load_sound_encoder(directory: str, fingerprint: str) -> AudioTextEncoder | None:
+    from ..encoders.cpu_threads import set_cpu_threads
+    from ..encoders.loading import load_sound_encoder
+
+    set_cpu_threads(None)
+    return load_sound_encoder(directory, fingerprint)
 
 
 def _load_text_encoder(directory: str, fingerprint: str) -> AudioTextEncoder | None:

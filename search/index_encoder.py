@@ -65,6 +65,7 @@ class IndexEncoder:
         self._loader, self._lock = loader, threading.Lock()
         self._encoder: AudioTextEncoder | None = None
         self._text_encoder: AudioTextEncoder | None = None
+        self._sound_encoder: AudioTextEncoder | None = None
         self._told_of_cutting = self._closed = False
         self._heard: Callable[[str, float], None] | None = None
         if text_tower is not None:
@@ -108,7 +109,7 @@ class IndexEncoder:
     def close(self) -> None:
         """Releases the loaded model; later calls that need it raise SearchError."""
         with self._lock:
-            self._encoder = self._text_encoder = None
+            self._encoder = self._text_encoder = self._sound_encoder = None
             self._closed = True
 
     @property
@@ -227,6 +228,19 @@ class IndexEncoder:
                 self._text_encoder = load(self.location, self.record["fingerprint"])
             return self._text_encoder
 
+    def _for_sounds(self) -> AudioTextEncoder | None:
+        """The exported audio tower only, for updates, if the loader supports it and nothing is loaded yet."""
+        load = getattr(self._loader, "for_sounds", None)
+        settings = self.record["settings"]
+        with self._lock:
+            if load is None or self._encoder is not None or self._closed or self._elsewhere:
+                return None
+            # Its engine is not checked here: that would import the class of the whole model.
+            own = set(EncoderSettings.of_record(self.record).options()) <= {"engine"}
+            if self._sound_encoder is None and own and not settings["remote_code"]:
+                self._sound_encoder = load(self.location, self.record["fingerprint"], settings["engine"])
+            return self._sound_encoder
+
     def cut_note(self, sentences: Sequence[str]) -> str:
         """A note if a sentence is longer than the model's limit; otherwise empty."""
         return _cut_note(self._text_encoder or self._for_texts() or self.encoder, sentences)
@@ -260,8 +274,11 @@ class IndexEncoder:
             return
         from ..encoders.recordings.recording_windows import embed_files
 
-        embedded = embed_files(self.encoder, paths, heard=self._heard, **how)
-        yield from embedded if frames is None else keep_frames(self.encoder, frames, embedded)
+        if frames is not None:
+            embedded = embed_files(self.encoder, paths, heard=self._heard, **how)
+            yield from keep_frames(self.encoder, frames, embedded)
+        else:
+            yield from embed_files(self._for_sounds() or self.encoder, paths, heard=self._heard, **how)
 
     def write_frames(
         self, frames: KeptFrames, path: str, digest: str, check: Callable[[], None] | None = None

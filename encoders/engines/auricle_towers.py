@@ -8,7 +8,8 @@ import torch
 
 from ...modeling import AuricleModel
 from ...processing import AuricleProcessor
-from .onnx_engine import GRAPH, export_directory, run_by_onnx
+from .export_cache import GRAPH, export_directory
+from .onnx_engine import run_by_onnx
 
 TOWERS = ("audio", "text")
 _SENTENCES = ["rain", "waves break on a stony beach while gulls cry far away"]

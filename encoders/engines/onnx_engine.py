@@ -1,7 +1,6 @@
 """Runs towers in float32 with ONNX Runtime: exported once per model and stored in the cache."""
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,32 +9,18 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from ...files.cache_root import cache_root
 from ...files.locking import DirectoryLockedError, directory_lock
 from ...files.saved_directories import replace_directory
 from .engine_names import EngineError
+from .export_cache import GRAPH
 from .onnx_graphs import quiet_exporter, write_graph
+from .onnx_session import open_session
 
 logger = logging.getLogger(__name__)
 
-GRAPH = "tower.onnx"
-# Part of the exports' place in the cache: another form of the graphs is another number.
-_FORM = 1
 # Of token outputs, which are not of unit length, relative to the largest of them.
 _EXPORT_TOLERANCE = 1e-4
 _LOCK_SECONDS = 600.0
-
-
-def export_directory(fingerprint: str, tower: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """
-    The directory of the export of a model's tower.
-
-    Args:
-        fingerprint: fingerprint of the model in float32.
-        tower: "audio" or "text".
-        cache_dir: None is the package's cache.
-    """
-    return cache_root(cache_dir) / "engines" / f"{fingerprint[:32]}-{_FORM}" / tower
 
 
 def run_by_onnx(
@@ -53,7 +38,7 @@ def run_by_onnx(
         tower: a model of the transformers library, in evaluation mode, float32, on the CPU.
         example: its inputs by name, one or two of them, of two items.
         shapes: their dynamic axes.
-        directory: directory of its export; see [`export_directory`].
+        directory: directory of its export; see [`export_cache.export_directory`].
         name: name of the model, for messages.
 
     Raises:
@@ -75,7 +60,11 @@ def run_by_onnx(
                 "onnx",
                 f"its export cannot be kept in {directory} ({getattr(error, 'strerror', None) or error})",
             ) from error
-    tower.forward = _runner(path, list(example))
+    try:
+        tower.forward = _runner(path, list(example))
+    except ValueError as error:
+        lack = f"{str(error).removesuffix('.')}; remove {directory}, and the tower is exported again"
+        raise EngineError(name, "onnx", lack) from error
 
 
 def _export(
@@ -127,14 +116,7 @@ class _Outputs(nn.Module):
 
 
 def _runner(path: Path, names: list[str]) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # A waiting thread sleeps instead of spinning: the machine stays usable.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.use_deterministic_compute = True
-    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, torch.get_num_threads())
 
     def compute(**given: Any) -> BaseModelOutputWithPooling:
         for name, value in given.items():
@@ -147,4 +129,4 @@ def _runner(path: Path, names: list[str]) -> Any:
     return compute
 
 
-__all__ = ["export_directory", "run_by_onnx"]
+__all__ = ["run_by_onnx"]

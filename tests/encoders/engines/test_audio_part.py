@@ -1,0 +1,129 @@
+"""The exported audio tower alone: the vectors of the whole model, a faster start, and when the whole one is loaded."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from encoder_cases import save_auricle, save_auricle_beats
+from sound_libraries import library
+
+from auricle.encoders import EncoderError, load_encoder
+from auricle.encoders.engines.audio_part import ExportedAudioPart
+from auricle.encoders.engines.export_cache import GRAPH, export_directory
+from auricle.encoders.engines.known_fingerprints import remember_fingerprint
+from auricle.encoders.loading import load_sound_encoder
+from auricle.encoders.recordings.recording_windows import embed_files
+from auricle.search.index_creation import loader_by_engine
+
+for name in ("onnx", "onnxruntime", "onnxscript", "lancedb"):
+    pytest.importorskip(name)
+
+
+@pytest.fixture(scope="module", params=["passt", pytest.param("beats", marks=pytest.mark.slow)])
+def model(request, tmp_path_factory):
+    """A saved model, its exported towers, and its known fingerprint."""
+    root = tmp_path_factory.mktemp(request.param)
+    directory = root / "model"
+    {"passt": save_auricle, "beats": save_auricle_beats}[request.param](directory)
+    for path in directory.iterdir():
+        os.utime(path, (1e9, 1e9))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AURICLE_CACHE", str(root / "cache"))
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        # Files written within the last two seconds are not trusted.
+        patch.setattr("auricle.encoders.engines.known_fingerprints._SETTLED_SECONDS", 0.0)
+        encoder = load_encoder(directory, engine="onnx")
+        remember_fingerprint(directory, encoder.loaded_files, encoder.fingerprint)
+        yield directory, encoder
+
+
+def test_it_gives_the_whole_models_vectors_bit_by_bit(model, tmp_path):
+    directory, whole = model
+    part = load_sound_encoder(directory, whole.fingerprint)
+    assert isinstance(part, ExportedAudioPart)
+    names = ("fingerprint", "precision", "engine", "sampling_rate", "window_seconds", "embedding_dim")
+    names += ("window_samples", "min_tail_samples", "min_tail_seconds")
+    assert [getattr(part, name) for name in names] == [getattr(whole, name) for name in names]
+    paths = [str(path) for path in sorted(library(tmp_path / "sounds", 4).rglob("*.wav"))]
+    hop = whole.window_seconds / 2
+    for (path, one), (_, other) in zip(
+        embed_files(part, paths, hop_seconds=hop), embed_files(whole, paths, hop_seconds=hop), strict=True
+    ):
+        assert (one.vectors == other.vectors).all() and (one.vector == other.vector).all(), path
+        assert np.abs(np.linalg.norm(one.vectors, axis=1) - 1).max() < 1e-6
+
+
+def test_it_has_no_sentences(model):
+    directory, whole = model
+    part = load_sound_encoder(directory, whole.fingerprint)
+    for call in (part.embed_texts, part.prepare_texts):
+        with pytest.raises(EncoderError, match="only the audio tower was loaded"):
+            call(["rain"])
+
+
+def test_the_whole_model_is_loaded_if_anything_differs(model, monkeypatch, tmp_path):
+    directory, whole = model
+    assert load_sound_encoder(directory, "0" * 64) is None
+    assert load_sound_encoder(tmp_path, whole.fingerprint) is None
+    load = loader_by_engine(None).for_sounds
+    assert load(str(directory), whole.fingerprint, "torch") is None
+    assert loader_by_engine("torch").for_sounds(str(directory), whole.fingerprint, "onnx") is None
+    assert load(str(directory), whole.fingerprint, "onnx") is not None
+    assert loader_by_engine("onnx", 2).for_sounds(str(directory), whole.fingerprint, "torch").workers == 2
+    changed = tmp_path / "changed"
+    shutil.copytree(directory, changed)
+    assert load_sound_encoder(changed, whole.fingerprint) is None
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "empty"))
+    assert load_sound_encoder(directory, whole.fingerprint) is None
+
+
+def test_a_damaged_export_is_reported_by_the_whole_model(model):
+    directory, whole = model
+    graph = export_directory(whole.fingerprint, "audio") / GRAPH
+    content = graph.read_bytes()
+    try:
+        graph.write_bytes(content[: len(content) // 2])
+        assert load_sound_encoder(directory, whole.fingerprint) is None
+        with pytest.raises(EncoderError, match=r"tower\.onnx: ONNX Runtime cannot load it .* remove .*audio"):
+            load_encoder(directory, engine="onnx")
+    finally:
+        graph.write_bytes(content)
+
+
+def test_an_update_imports_no_model_classes(model, tmp_path):
+    directory, _ = model
+    sounds, index = library(tmp_path / "sounds", 3), tmp_path / "index"
+    program = (
+        "import json, sys\n"
+        "from auricle.encoders.engines import known_fingerprints\n"
+        "known_fingerprints._SETTLED_SECONDS = 0.0\n"
+        "from auricle.cli import main\n"
+        "main.leave_at_once = sys.exit\n"
+        "try:\n    main.main()\n"
+        "finally:\n    print(json.dumps([name for name in ('torch', 'transformers.modeling_utils', 'lancedb') "
+        "if name in sys.modules]))"
+    )
+
+    def update(*options):
+        command = [sys.executable, "-c", program, "index", str(sounds), "--index", str(index), *options]
+        done = subprocess.run([*command, "--no-progress"], capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    update("--model", str(directory), "--engine", "torch")
+    fresh = sorted(sounds.rglob("*.wav"))[0]
+    shutil.copyfile(fresh, fresh.with_name("another.wav"))
+    with fresh.with_name("another.wav").open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\1\2\3\4")
+    assert update("--engine", "onnx") == ["torch"]
+    from auricle.search.sound_index import SoundIndex
+
+    opened = SoundIndex(index)
+    assert len(opened) == 4
+    hits = opened.search("rain", top=4)
+    scores = {os.path.basename(hit.path): hit.score for hit in hits}
+    assert abs(scores["another.wav"] - scores[fresh.name]) < 1e-2
