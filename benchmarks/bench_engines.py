@@ -1,27 +1,35 @@
 """
 Towers at published size by every engine and precision of this machine: seconds an item, and what the vectors differ.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_engines.py [--towers passt beats eat text] [--rounds 3] [--threads 1]
+    python benchmarks/bench_engines.py [--towers passt beats eat text clap clap-fused pe-small] [--threads 1 2]
+        [--rounds 3]
 
 Random weights. Sounds are ten-second segments, one at a time; the text tower has the shape of RoBERTa-large and embeds
-a caption of 13 tokens, and 32 of them at once. CPU time of one process, all ways of a tower in turns; with more than
-one thread also wall time. ``alone - batch``: the largest difference of an item alone and beside another one.
+a caption of 13 tokens, and 32 of them at once. CLAP and PE-AV have the sizes of bench_full_size_classes.py, and take
+what their feature extractors make of ten seconds of noise. CPU and wall time of one process, best of the rounds, all
+ways of a tower in turns. ``alone - batch``: the largest difference of an item alone and beside another one.
 """
 
 import argparse
 import copy
 import os
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+import transformers
+from bench_full_size_classes import CLAP_EXTRACTOR, pe_av_config
 from measuring import machine, table
 from transformers import RobertaConfig, RobertaModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from auricle.encoders.engines.engine_names import lack_of_engine
+from auricle.encoders.engines.kept_weights import keep_computed_weights
 from auricle.encoders.engines.one_at_a_time import compute_one_at_a_time
 from auricle.encoders.engines.onnx_engine import run_by_onnx
 from auricle.encoders.engines.packed_linear import pack_linear_layers
@@ -30,15 +38,46 @@ from auricle.modeling import AUDIO_CONFIGS, AUDIO_MODELS
 from auricle.modeling.int8 import Int8Linear, Int8RowLinear, quantize_linear_layers
 
 TOKENS, CAPTIONS = 13, 32
+PUBLIC_RATE = 48_000
+TOWERS = ["passt", "beats", "eat", "text", "clap", "clap-fused", "pe-small"]
 
 
 def audio_tower(kind: str) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     torch.manual_seed(0)
     model = AUDIO_MODELS[f"auricle_{kind}"](AUDIO_CONFIGS[f"auricle_{kind}"]()).eval()
     model.set_attn_implementation("sdpa")
+    keep_computed_weights(model)
     config = model.config
     frames = config.num_frames // config.patch_size * config.patch_size
     return model, {"input_features": 0.5 * torch.randn(2, frames, config.num_mel_bins)}
+
+
+class AudioFeatures(torch.nn.Module):
+    """The sound side of a public model, with the outputs of a tower."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model.eval()
+
+    def forward(self, **inputs: torch.Tensor) -> BaseModelOutputWithPooling:
+        """What the model's ``get_audio_features`` gives."""
+        found = self.model.get_audio_features(**inputs)
+        return BaseModelOutputWithPooling(pooler_output=getattr(found, "pooler_output", found))
+
+
+def public_tower(kind: str) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
+    torch.manual_seed(0)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 10 * PUBLIC_RATE)).astype(np.float32)
+    if kind.startswith("pe-"):
+        model = transformers.PeAudioModel(pe_av_config(kind.removeprefix("pe-")))
+        return AudioFeatures(model), {"input_values": torch.from_numpy(noise)[:, None]}
+    fused = kind == "clap-fused"
+    audio = {"enable_fusion": fused, "fusion_type": "aff_2d" if fused else None}
+    rule = {"truncation": "fusion"} if fused else {}
+    extractor = transformers.ClapFeatureExtractor(**CLAP_EXTRACTOR | rule)
+    made = extractor(list(noise), sampling_rate=PUBLIC_RATE, return_tensors="pt")
+    inputs = {"input_features": made["input_features"], "is_longer": torch.zeros(2, 1, dtype=torch.bool)}
+    return AudioFeatures(transformers.ClapModel(transformers.ClapConfig(audio_config=audio))), inputs
 
 
 def text_tower() -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
@@ -62,8 +101,13 @@ def ways_of(
 ) -> dict[str, torch.nn.Module]:
     ways = {"torch float32": model}
     if not lack_of_engine("packed", device="cpu"):
-        ways["packed float32"] = copy.deepcopy(model)
+        # The copy shares its weights: with PE-AV two would not fit into the memory of a small machine.
+        shared = {id(weight): weight for weight in (*model.parameters(), *model.buffers())}
+        ways["packed float32"] = copy.deepcopy(model, shared)
         pack_linear_layers(ways["packed float32"])
+    if isinstance(model, AudioFeatures):
+        # Public models have no other engine and no int8.
+        return ways
     if not lack_of_engine("onnx", device="cpu") and "onnx" not in left_out:
         items = torch.export.Dim("items", min=1)
         tokens = torch.export.Dim("tokens", min=2, max=512)
@@ -82,8 +126,12 @@ def ways_of(
 
 
 @torch.no_grad()
-def measure(kind: str, arguments: argparse.Namespace) -> list[list[str]]:
-    model, inputs = text_tower() if kind == "text" else audio_tower(kind)
+def measure(kind: str, threads: int, arguments: argparse.Namespace) -> list[list[str]]:
+    torch.set_num_threads(threads)
+    make = {"text": text_tower}.get(kind) or (
+        audio_tower if f"auricle_{kind}" in AUDIO_MODELS else public_tower
+    )
+    model, inputs = make() if kind == "text" else make(kind)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         ways = ways_of(model, inputs, Path(folder), arguments.without)
@@ -100,6 +148,7 @@ def measure(kind: str, arguments: argparse.Namespace) -> list[list[str]]:
                     [
                         kind,
                         case,
+                        str(threads),
                         name,
                         f"{seconds[name] / items:.3f}",
                         f"{wall[name] / items:.3f}",
@@ -134,18 +183,19 @@ def timed(calls: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--towers", nargs="+", default=["passt", "beats", "eat", "text"])
+    parser.add_argument("--towers", nargs="+", default=TOWERS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--without", nargs="*", default=[], help="engines to leave out")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    torch.set_num_threads(1)
     print(machine())
     head = [
         "tower",
         "items",
+        "threads",
         "way",
         "CPU s",
         "wall s",
@@ -154,7 +204,12 @@ def main() -> None:
         "cosine",
         "alone - batch",
     ]
-    print(table([row for tower in arguments.towers for row in measure(tower, arguments)], head))
+    rows = []
+    for tower in arguments.towers:
+        for threads in arguments.threads:
+            rows += measure(tower, threads, arguments)
+            print(*rows[-1], file=sys.stderr, flush=True)
+    print(table(rows, head))
 
 
 if __name__ == "__main__":

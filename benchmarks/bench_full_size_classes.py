@@ -89,7 +89,8 @@ def save_clap(fused: bool, folder: Path) -> None:
     byte_roberta(512).save_pretrained(folder)
 
 
-def save_pe_av(size: str, folder: Path) -> None:
+def pe_av_config(size: str) -> Any:
+    """Of the part for sound and text, at the size of a published model."""
     layers, width, inner, heads = PE_SIZES[size]
     audio = {
         "hidden_size": width,
@@ -100,7 +101,11 @@ def save_pe_av(size: str, folder: Path) -> None:
         "head_dim": 128,
         "dac_config": {"downsampling_ratios": [2, 8, 10, 12], "codebook_dim": 128, "sampling_rate": 48_000},
     }
-    model = transformers.PeAudioModel(transformers.PeAudioConfig(audio_config=audio))
+    return transformers.PeAudioConfig(audio_config=audio)
+
+
+def save_pe_av(size: str, folder: Path) -> None:
+    model = transformers.PeAudioModel(pe_av_config(size))
     model.save_pretrained(folder)
     extractor = {
         "feature_extractor_type": "PeAudioFeatureExtractor",

@@ -1,7 +1,7 @@
 """
 Indexing many short files, then again with nothing changed, then with a hundred changed.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_index.py MODEL [--files 10000] [--seconds 0.5 1.0] [--rounds 3]
+    OMP_NUM_THREADS=1 python benchmarks/bench_index.py MODEL [--files 10000] [--seconds 0.5 1.0] [--engine onnx]
 
 Wall and CPU times of whole `auricle index` commands, start of Python included; and of the same in a process that has
 its libraries and the model already, as `--watch` and Python programs do, against the first time without the start. All
@@ -24,14 +24,24 @@ from measuring import machine, table
 
 from auricle.encoders.recordings.recording_windows import embed_files
 from auricle.search import SoundIndex
+from auricle.search.index_creation import loader_by_engine
 
-# What a command needs before it embeds: no database, which a small update does not open.
+# What a command needs before it embeds: no database, which a small update does not open. As in the command, garbage is
+# collected rarely, and Python is left without its shutdown.
 START = (
-    "import sys, torch\n"
-    "import auricle.search.sound_index\n"
-    "from auricle.encoders.auricle_checkpoint import load_pretrained\n"
-    "load_pretrained(sys.argv[1])"
+    "import gc, os, sys\n"
+    "gc.set_threshold(50_000, 10, 10)\n"
+    "import auricle.search.sound_index, auricle.encoders.recordings.recording_windows\n"
+    "{load}\n"
+    "os._exit(0)"
 )
+LOAD = {
+    "torch": "from auricle.encoders import load_encoder\nload_encoder(sys.argv[1])",
+    "packed": "from auricle.encoders import load_encoder\nload_encoder(sys.argv[1], engine='packed')",
+    # The exported audio tower only.
+    "onnx": "from auricle.encoders.loading import load_sound_encoder\n"
+    "assert load_sound_encoder(sys.argv[1], sys.argv[2]) is not None",
+}
 RATE = 16_000
 CHANGED = 100
 
@@ -46,6 +56,7 @@ def main() -> None:
         "--seconds", type=float, nargs=2, default=(0.5, 1.0), help="length of the shortest and longest"
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--engine", default="torch", choices=("torch", "packed", "onnx"))
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -62,19 +73,23 @@ def main() -> None:
             str(sounds),
             "--index",
             str(index),
+            "--engine",
+            arguments.engine,
             "--no-progress",
         ]
         first = timed([*command, "--model", arguments.model])
         changed = paths[:: max(1, arguments.files // CHANGED)][:CHANGED]
         same, again, start = [], [], []
+        fingerprint = SoundIndex(index).store.record["fingerprint"]
+        start_of = [START.format(load=LOAD[arguments.engine]), arguments.model, fingerprint]
         for _ in range(arguments.rounds):
             same.append(timed(command))
             for path in changed:
                 write(path, generator, arguments.seconds)
             again.append(timed(command))
-            start.append(timed([sys.executable, "-c", START, arguments.model]))
+            start.append(timed([sys.executable, "-c", *start_of]))
         seconds, start = [first, median(same), median(again)], median(start)
-        opened = SoundIndex(index)
+        opened = SoundIndex(index, loader=loader_by_engine(arguments.engine))
         opened.embed_texts(["rain"])
         opened.update([sounds], progress=False)
         hop = opened.store.record["hop_seconds"]
@@ -99,7 +114,7 @@ def main() -> None:
         for name, spent in zip(names[1:], running, strict=True)
     ]
     rows.append(row(f"embedding those {CHANGED} files alone", alone))
-    print(machine())
+    print(machine(), "engine", arguments.engine)
     above = seconds[2][1] - start[1]
     times = above / alone[1]
     print(

@@ -1,7 +1,8 @@
 """
-Indexing a mixed library with a full-size PaSST, by engine and precision, against the DCASE 2025 baseline's own way.
+Indexing a mixed library with a full-size tower, by engine and precision, against the DCASE 2025 baseline's own way.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_index_speed.py [--clips 16] [--workers 2] [--ways torch packed onnx int8]
+    OMP_NUM_THREADS=1 python benchmarks/bench_index_speed.py [--towers passt beats eat] [--clips 16] [--workers 2]
+        [--ways torch packed onnx int8]
 
 The library: clips of 5 to 30 s at 44.1 kHz, half of them MP3, random weights, a small text tower. The baseline is
 written from its description: every clip decoded as a whole, resampled, padded to three segments of ten seconds, and
@@ -36,7 +37,7 @@ RATE, SECONDS = 44_100, (5.0, 30.0)
 SEGMENTS = 3
 
 
-def save_model(folder: Path) -> None:
+def save_model(tower: str, folder: Path) -> None:
     torch.manual_seed(0)
     words = {word: place for place, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "rain", "a", "dog"])}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
@@ -57,9 +58,9 @@ def save_model(folder: Path) -> None:
         intermediate_size=64,
         pad_token_id=1,
     )
-    config = AuricleConfig(audio_config={"model_type": "auricle_passt"}, text_config=text.to_dict())
+    config = AuricleConfig(audio_config={"model_type": f"auricle_{tower}"}, text_config=text.to_dict())
     AuricleModel(config).eval().save_pretrained(folder)
-    AuricleProcessor(AuricleFeatureExtractor(), fast).save_pretrained(folder)
+    AuricleProcessor(AuricleFeatureExtractor.for_tower(tower), fast).save_pretrained(folder)
 
 
 def write_library(folder: Path, clips: int) -> list[Path]:
@@ -90,7 +91,7 @@ def baseline(model: Path) -> Callable[[list[Path]], np.ndarray]:
             padded[: min(length, len(mono))] = mono[:length]
             inputs = extractor(padded, sampling_rate=extractor.sampling_rate)
             assert len(inputs["input_features"]) == SEGMENTS
-            pooled = network.pool_audio(inputs["input_features"])
+            pooled = network.pool_audio(inputs["input_features"], inputs.get("audio_attention_mask"))
             rows.append(network.project_audio(pooled, torch.tensor([SEGMENTS]))[0].numpy())
         return np.stack(rows)
 
@@ -99,6 +100,7 @@ def baseline(model: Path) -> Callable[[list[Path]], np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--towers", nargs="+", default=["passt"], choices=("passt", "beats", "eat"))
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--ways", nargs="+", default=["torch", "packed", "onnx", "int8"])
@@ -106,12 +108,25 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     print(machine(), flush=True)
+    rows = [row for tower in arguments.towers for row in measure(tower, arguments)]
+    head = [
+        "tower",
+        "way",
+        "CPU s a clip",
+        "wall s a clip",
+        "times the baseline",
+        f"lowest cosine to {arguments.ways[0]}",
+    ]
+    print(table(rows, head))
+
+
+def measure(tower: str, arguments: argparse.Namespace) -> list[list[str]]:
     rows, vectors, reference = [], {}, 0.0
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        save_model(root / "model")
+        save_model(tower, root / "model")
         paths = write_library(root / "sounds", arguments.clips)
-        os.environ.setdefault("AURICLE_CACHE", str(root / "cache"))
+        os.environ["AURICLE_CACHE"] = str(root / "cache")
         for way in ("baseline", *arguments.ways):
             if way == "baseline":
                 embed = baseline(root / "model")
@@ -129,6 +144,7 @@ def main() -> None:
             cosine = (vectors[way] * first).sum(axis=1).min()
             rows.append(
                 [
+                    tower,
                     way,
                     f"{used / len(paths):.3f}",
                     f"{wall / len(paths):.3f}",
@@ -137,14 +153,7 @@ def main() -> None:
                 ]
             )
             print(rows[-1], flush=True)
-    head = [
-        "way",
-        "CPU s a clip",
-        "wall s a clip",
-        "times the baseline",
-        f"lowest cosine to {arguments.ways[0]}",
-    ]
-    print(table(rows, head))
+    return rows
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float, object]:

@@ -85,7 +85,16 @@ def index(
         typer.Option(
             min=1,
             help="Number of files to embed at a time, one CPU thread each. Default: one at a time, with half of the "
-            "cores. Use the number of cores if the machine does nothing else.",
+            "cores. Use the number of cores if the machine does nothing else. With batches: number of files to decode "
+            "at a time.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of windows, of several files, in one batch. Default: 16 on a GPU. On a CPU each file is "
+            "embedded separately, and batches are not faster.",
         ),
     ] = None,
     ray: Annotated[str | None, RAY] = None,
@@ -115,9 +124,13 @@ def index(
         with one_line_errors(SearchError, OSError, ImportError), Interrupts() as interrupts:
             process = {
                 "ray": ray,
-                "loader": loader_by_engine(engine, workers),
+                "loader": loader_by_engine(engine, workers, batch_size),
                 "trust_remote_code": trust_remote_code,
             }
+            if ray is not None and (workers or batch_size):
+                raise SearchError(
+                    "--ray: each worker of the cluster embeds one file at a time; leave out --workers and --batch-size."
+                )
             kept = None if frames == "none" else frames
             settings = EncoderSettings(window, precision, dims, frames=kept, engine=engine)
             if watch is not None and export is not None and not export.suffix:

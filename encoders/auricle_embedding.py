@@ -138,19 +138,30 @@ def embed_captions(
 
 
 class evaluation_mode:
-    """Puts a model into evaluation mode within a `with` block, and restores its mode afterwards."""
+    """
+    Puts a model into evaluation mode within a `with` block, and restores its mode afterwards.
+
+    On a GPU it also switches off TF32, which cuDNN uses for convolutions by default: float32 is float32 there too.
+    """
 
     def __init__(self, model: torch.nn.Module):
         self.model = model
         self.modes: list[tuple[torch.nn.Module, bool]] = []
+        self.tf32: tuple[bool, bool] | None = None
 
     def __enter__(self) -> None:
         self.modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
+        first = next(self.model.parameters(), None)
+        if first is not None and first.device.type == "cuda":
+            self.tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
     def __exit__(self, *exception: object) -> None:
         for module, training in self.modes:
             module.training = training
+        if self.tf32 is not None:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.tf32
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from .auricle_embedding import (
 )
 from .engines.auricle_towers import exports_are_there, use_onnx_towers
 from .engines.engine_names import ENGINES, lack_of_engine
+from .engines.kept_weights import keep_computed_weights
 from .engines.known_fingerprints import files_of, known_fingerprint
 from .engines.one_at_a_time import compute_one_at_a_time
 from .engines.packed_linear import pack_linear_layers
@@ -111,6 +112,7 @@ class AuricleEncoder(AudioTextEncoder):
             model, processor = load_pretrained(name, revision=revision)
         except ValueError as error:
             raise EncoderError(str(error)) from error
+        keep_computed_weights(model)
         commit = getattr(model.config, "_commit_hash", None)
         encoder = cls(
             model,

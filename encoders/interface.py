@@ -59,6 +59,8 @@ class AudioTextEncoder(ABC):
         engine: "torch", "packed" or "onnx"; see [`use_engine`].
         workers: number of files to embed at a time, each by one thread; None is one at a time, with all of torch's
             threads (`recordings.embed_files`).
+        windows_at_a_time: number of windows of several files in one batch (`recordings.embed_files`); None, as on a
+            CPU, embeds each file separately.
         loaded_files: files of the directory before it was loaded; see `engines.known_fingerprints`.
     """
 
@@ -78,6 +80,7 @@ class AudioTextEncoder(ABC):
     runs_remote_code: bool = False
     engine: str = "torch"
     workers: int | None = None
+    windows_at_a_time: int | None = None
     loaded_files: list[list[Any]] | None = None
     # What messages call this kind of model.
     kind: ClassVar[str] = "audio-text encoder"

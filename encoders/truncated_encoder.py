@@ -32,6 +32,7 @@ class TruncatedEncoder(AudioTextEncoder):
         self.frame_seconds = encoder.frame_seconds
         self.embeds_short_windows = encoder.embeds_short_windows
         self.kind, self.engine = encoder.kind, encoder.engine
+        self.workers, self.windows_at_a_time = encoder.workers, encoder.windows_at_a_time
 
     @property
     def fingerprint(self) -> str:

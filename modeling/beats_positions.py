@@ -20,12 +20,22 @@ class WeightNormalisedConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
         self.weight_g = nn.Parameter(torch.ones(1, 1, kernel_size))
         self.weight_v = nn.Parameter(torch.zeros(width, width // groups, kernel_size))
+        self.register_buffer("kept_weight", None, persistent=False)
+
+    def weight(self) -> torch.Tensor:
+        """The kernel, ``(width, width / groups, kernel_size)``, in the type of ``weight_v``."""
+        norm = torch.linalg.vector_norm(self.weight_v.float(), dim=(0, 1), keepdim=True)
+        return (self.weight_v.float() * (self.weight_g.float() / norm)).to(self.weight_v.dtype)
+
+    @torch.no_grad()
+    def keep_weight(self) -> None:
+        """Computes the kernel once, for a model whose weights do not change any more; results stay the same bits."""
+        self.kept_weight = self.weight()
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """``(segments, tokens, width)`` to the same shape; both ends are padded with zeros."""
         length, kernel_size = tokens.shape[1], self.weight_v.shape[2]
-        norm = torch.linalg.vector_norm(self.weight_v.float(), dim=(0, 1), keepdim=True)
-        weight = (self.weight_v.float() * (self.weight_g.float() / norm)).to(self.weight_v.dtype)
+        weight = self.weight() if self.kept_weight is None else self.kept_weight
         convolved = nn.functional.conv1d(
             tokens.transpose(1, 2), weight, self.bias, padding=kernel_size // 2, groups=self.groups
         )

@@ -49,21 +49,29 @@ def load_encoder_on_half_the_cores(name: str, **options: Any) -> AudioTextEncode
     return load_index_encoder(name, **options)
 
 
-def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable[..., AudioTextEncoder]:
+def loader_by_engine(
+    engine: str | None, workers: int | None = None, batch_size: int | None = None
+) -> Callable[..., AudioTextEncoder]:
     """
-    [`load_encoder_on_half_the_cores`] with another engine than the index's own, and with several workers.
+    [`load_encoder_on_half_the_cores`] with another engine than the index's own, with several workers or in batches.
 
     Args:
         engine: see [`load_encoder`]; None is the engine of the index.
-        workers: number of files to embed at a time; None is one.
+        workers: number of files to embed at a time, or with batches to decode at a time; None is one.
+        batch_size: windows of several files in one batch; None is the encoder's own number, see
+            [`AudioTextEncoder.windows_at_a_time`].
     """
+
+    def set_up(encoder: AudioTextEncoder) -> AudioTextEncoder:
+        encoder.workers = workers
+        if batch_size is not None:
+            encoder.windows_at_a_time = batch_size
+        return encoder
 
     def load(name: str, **options: Any) -> AudioTextEncoder:
         if engine is not None:
             options["engine"] = engine
-        encoder = load_encoder_on_half_the_cores(name, **options)
-        encoder.workers = workers
-        return encoder
+        return set_up(load_encoder_on_half_the_cores(name, **options))
 
     # A query then loads only the text tower; see `IndexEncoder`.
     load.for_texts = _load_text_encoder if engine in (None, "auto", "torch") else None  # type: ignore[attr-defined]
@@ -72,9 +80,7 @@ def loader_by_engine(engine: str | None, workers: int | None = None) -> Callable
         if (engine or recorded) != "onnx":
             return None
         encoder = _load_sound_encoder(directory, fingerprint)
-        if encoder is not None:
-            encoder.workers = workers
-        return encoder
+        return None if encoder is None else set_up(encoder)
 
     # An update then loads only the exported audio tower; see `IndexEncoder`.
     load.for_sounds = load_for_sounds  # type: ignore[attr-defined]

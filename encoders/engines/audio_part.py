@@ -94,7 +94,9 @@ class ExportedAudioPart(AudioTextEncoder):
         Raises:
             EncoderError: always.
         """
-        raise EncoderError(f"{self.name}: only the audio tower was loaded; load the whole model for sentences.")
+        raise EncoderError(
+            f"{self.name}: only the audio tower was loaded; load the whole model for sentences."
+        )
 
     def embed_texts(
         self, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False
@@ -103,7 +105,9 @@ class ExportedAudioPart(AudioTextEncoder):
         Raises:
             EncoderError: always.
         """
-        raise EncoderError(f"{self.name}: only the audio tower was loaded; load the whole model for sentences.")
+        raise EncoderError(
+            f"{self.name}: only the audio tower was loaded; load the whole model for sentences."
+        )
 
     def pieces(self, path: Any, *, offset: float = 0.0, duration: float | None = None) -> Any:
         """Reads with the front end's settings for channels and resampling."""

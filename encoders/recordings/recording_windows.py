@@ -4,8 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,29 +12,10 @@ from ...processing import AudioReadError, FileRemarks
 from ..interface import AudioTextEncoder
 from .decoding import decode_ahead
 from .embedding_workers import embed_in_threads
+from .file_batches import embed_in_batches
+from .pooled_recording import ClipVector, PooledRecording, WindowVectors
 from .silent_windows import SilentWindows
-from .window_cutting import Cut, windows_and_segments, windows_reaching_back
-
-ClipVector = Literal["model", "windows"]
-
-
-@dataclass(frozen=True)
-class WindowVectors:
-    """
-    Attributes:
-        starts, ends: seconds, ``(windows,)``; the last window ends where the sound does.
-        vectors: unit length, ``(windows, width)`` float32.
-        vector: vector of the whole recording, unit length, ``(width,)``; see [`embed_recording`].
-        duration: seconds.
-        remarks: on the file: several sound tracks, channels that cancel, and others; see [`embed_files`].
-    """
-
-    starts: np.ndarray
-    ends: np.ndarray
-    vectors: np.ndarray
-    vector: np.ndarray
-    duration: float
-    remarks: tuple[str, ...] = ()
+from .window_cutting import Cut
 
 
 def embed_files(
@@ -46,19 +26,22 @@ def embed_files(
     clip_vector: ClipVector = "model",
     heard: Callable[[str, float], None] | None = None,
     workers: int | None = None,
+    windows_at_a_time: int | None = None,
 ) -> Iterator[tuple[str, WindowVectors | Exception]]:
     """
     Embeds files one after another and skips unreadable files. The next files are decoded meanwhile.
 
-    Each file is embedded separately: its vectors do not depend on other files. Remarks on a file are
-    returned with its vectors and not logged. Full windows of digital silence share one vector.
+    On a CPU each file is embedded separately: its vectors do not depend on other files. On a GPU, windows of several
+    files share batches of one size; see [`embed_in_batches`]. Remarks on a file are returned with its vectors and not
+    logged. Full windows of digital silence share one vector.
 
     Args:
         encoder, hop_seconds, clip_vector: as in [`embed_recording`].
         paths: paths of sound files.
         heard: called with path and seconds of audio each time a part of a file was read for embedding.
         workers: files that are embedded at a time, each by one thread; None is the encoder's ``workers``. Without
-            either, one at a time with all of torch's threads.
+            either, one at a time with all of torch's threads. With batches of several files: threads that decode.
+        windows_at_a_time: windows of several files in one batch; None is the encoder's.
 
     Yields:
         (path, its vectors, or the `AudioReadError` or `OSError` with the reason).
@@ -79,8 +62,25 @@ def embed_files(
         except (AudioReadError, OSError) as error:
             return error
 
+    def recording(
+        path: str, pieces: Iterable[np.ndarray]
+    ) -> tuple[PooledRecording, str, Iterable[np.ndarray]]:
+        told = _told(path, pieces, encoder.sampling_rate, heard, lambda: None, telling)
+        shape = {"hop_seconds": hop_seconds, "clip_vector": clip_vector}
+        return PooledRecording(encoder, name=path, **shape), path, told
+
     with FileRemarks() as remarks:
         workers = workers or encoder.workers
+        windows_at_a_time = windows_at_a_time or encoder.windows_at_a_time
+        if windows_at_a_time is not None:
+            with closing(decode_ahead(paths, encoder.pieces, threads=workers)) as decoded:
+                files = (recording(*file) for file in decoded)
+                with closing(embed_in_batches(files, how["silent"], windows_at_a_time)) as found:
+                    for path, vectors in found:
+                        if isinstance(vectors, WindowVectors):
+                            vectors = replace(vectors, remarks=remarks.of(path))
+                        yield path, vectors
+            return
         if workers is not None:
             found = embed_in_threads(
                 paths, lambda path, check: embed(path, encoder.pieces(path), check), workers
@@ -159,43 +159,14 @@ def embed_pieces(
     Raises:
         AudioReadError: if there are no vectors for such samples; and what the pieces raise.
     """
-    rate, length = encoder.sampling_rate, encoder.window_samples
-    hop = round(hop_seconds * rate)
-    if not 0 < hop <= length:
-        raise ValueError(
-            f"hop_seconds={hop_seconds:g} must be above 0 and at most a window, {encoder.window_seconds:g} s."
-        )
-    heard, silent = 0, silent or SilentWindows(encoder)
-
-    def counted() -> Iterator[np.ndarray]:
-        nonlocal heard
-        for piece in pieces:
-            heard += len(piece)
-            yield piece
-
-    if clip_vector == "windows":
-        cuts = windows_reaching_back(counted(), length, hop, encoder.min_tail_samples)
-    else:
-        cuts = windows_and_segments(counted(), length, hop, encoder.min_tail_samples)
-    total, count, rows, starts, ends = np.zeros(0), 0, [], [], []
-    for batch in _batches(cuts, batch_size):
-        waveforms = np.zeros((len(batch), length), dtype=np.float32)
-        for row, cut in zip(waveforms, batch, strict=True):
-            row[: len(cut.samples)] = encoder.mix(cut.samples, name=name)
-        pooled = silent.pool_windows(waveforms, [len(cut.samples) for cut in batch])
-        part = pooled[[cut.in_clip for cut in batch]]
-        if len(part):
-            total = part.sum(axis=0, dtype=np.float64) + (total if count else 0)
-            count += len(part)
-        windows = [place for place, cut in enumerate(batch) if cut.is_window]
-        rows.append(encoder.project_windows(pooled[windows]))
-        starts += [batch[place].start / rate for place in windows]
-        ends += [(batch[place].start + len(batch[place].samples)) / rate for place in windows]
-    whole = encoder.project_windows((total / count).astype(np.float32)[None])[0]
-    vectors = np.concatenate(rows)
-    if not (np.isfinite(vectors).all() and np.isfinite(whole).all()):
-        raise AudioReadError("its samples are too large: the model's numbers overflow.")
-    return WindowVectors(offset + np.array(starts), offset + np.array(ends), vectors, whole, heard / rate)
+    recording = PooledRecording(
+        encoder, hop_seconds=hop_seconds, clip_vector=clip_vector, offset=offset, name=name
+    )
+    silent = silent or SilentWindows(encoder)
+    for batch in _batches(recording.cuts(pieces), batch_size):
+        waveforms = np.stack([recording.waveform(cut) for cut in batch])
+        recording.add(batch, silent.pool_windows(waveforms, [len(cut.samples) for cut in batch]))
+    return recording.finish()
 
 
 def _told(

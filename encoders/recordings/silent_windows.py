@@ -39,6 +39,18 @@ class SilentWindows:
             pooled[~silent] = self.encoder.pool_windows(waveforms[~silent], rest)
         return pooled
 
+    def row_of(self, waveform: np.ndarray, length: int) -> np.ndarray | None:
+        """
+        The pooled row of a full window of zeros; None for any other window.
+
+        Args:
+            waveform: float32 ``(window_samples,)``.
+            length: its real samples.
+        """
+        if length < len(waveform) or waveform.any():
+            return None
+        return self._silent_row(length)[0]
+
     def _silent_row(self, samples: int) -> np.ndarray:
         with self._lock:
             if self._row is None:

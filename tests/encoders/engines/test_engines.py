@@ -12,6 +12,7 @@ from auricle.encoders.engines.engine_names import LARGEST_DIFFERENCE
 from auricle.encoders.engines.one_at_a_time import compute_one_at_a_time
 from auricle.encoders.engines.packed_linear import PackedLinear, lack_of_packing, pack_linear_layers
 from auricle.modeling import AUDIO_CONFIGS, AUDIO_MODELS
+from auricle.modeling.beats_positions import WeightNormalisedConv
 
 SENTENCES = ["rain", "a dog barks loudly in the far distance", "birds sing while somebody saws wood"]
 SAVERS = {
@@ -269,3 +270,19 @@ def test_another_machine_or_damage_measures_again_and_no_place_means_torch(tmp_p
     assert engine_probe.fastest_engine(cache_dir=tmp_path) == "packed"
     (tmp_path / "file").write_text("")
     assert engine_probe.fastest_engine(cache_dir=tmp_path / "file") == "torch"
+
+
+def test_beats_computes_its_kernel_once_and_gives_the_same_bits(saved):
+    encoder = load_encoder(saved["beats"], device="cpu")
+    (convolution,) = (part for part in encoder.model.modules() if isinstance(part, WeightNormalisedConv))
+    assert convolution.kept_weight is not None
+    names, kept = set(encoder.model.state_dict()), vectors(encoder)
+    convolution.kept_weight = None
+    assert (vectors(encoder) == kept).all()
+    assert set(encoder.model.state_dict()) == names
+    with torch.no_grad():
+        convolution.weight_g.mul_(2.0)
+    changed = vectors(encoder)
+    assert np.abs(changed - kept).max() > 1e-4
+    convolution.keep_weight()
+    assert (vectors(encoder) == changed).all()

@@ -1,0 +1,153 @@
+"""Windows of several files in one batch: batches of one size, the vectors of each file alone, in order."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+from encoder_cases import save_auricle, save_auricle_beats
+from public_models import save_clap
+from tiny_models import write_sound
+
+from auricle.encoders import load_encoder
+from auricle.encoders.recordings.file_batches import ROWS_AT_A_TIME
+from auricle.encoders.recordings.recording_windows import embed_files
+from auricle.processing import AudioReadError
+
+SAVERS = {"passt": save_auricle, "beats": save_auricle_beats, "clap": save_clap}
+
+
+@pytest.fixture(scope="module", params=["passt", "beats", pytest.param("clap", marks=pytest.mark.slow)])
+def encoder(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    SAVERS[request.param](folder)
+    return load_encoder(folder, device="cpu", **({"window_seconds": 1.0} if request.param == "clap" else {}))
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Short and long files, one of them damaged, one silent, one silent in the middle."""
+    folder = tmp_path_factory.mktemp("sounds")
+    found = [str(folder / f"{number}.wav") for number in range(8)]
+    for number, seconds in enumerate((0.4, 3.3, 0.9, 22.0, 2.0, 0.3, 5.0, 1.5)):
+        write_sound(folder / f"{number}.wav", seconds, seed=number)
+    (folder / "2.wav").write_bytes(b"no sound")
+    rate = soundfile.info(found[4]).samplerate
+    soundfile.write(found[4], np.zeros(4 * rate), rate)
+    samples = soundfile.read(found[6])[0]
+    samples[rate : 3 * rate] = 0
+    soundfile.write(found[6], samples, rate)
+    return found
+
+
+def shapes_of(encoder, monkeypatch):
+    """Numbers of windows that the model gets at a time."""
+    sizes, plain = [], encoder.pool_windows
+    monkeypatch.setattr(
+        encoder, "pool_windows", lambda waves, lengths: (sizes.append(len(waves)), plain(waves, lengths))[1]
+    )
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("windows_at_a_time", "overlap"), [(4, 2), *(pytest.param(n, 1, marks=pytest.mark.slow) for n in (1, 33))]
+)
+def test_each_file_gets_the_vectors_that_it_has_alone(encoder, paths, windows_at_a_time, overlap):
+    heard = []
+    how = {"hop_seconds": encoder.window_seconds / overlap}
+    plain = list(embed_files(encoder, paths, **how))
+    batched = embed_files(
+        encoder, paths, windows_at_a_time=windows_at_a_time, heard=lambda *one: heard.append(one), **how
+    )
+    for (path, ours), (expected_path, theirs) in zip(batched, plain, strict=True):
+        assert path == expected_path
+        if isinstance(theirs, Exception):
+            assert isinstance(ours, AudioReadError) and str(ours) == str(theirs)
+            continue
+        assert np.abs(ours.vectors - theirs.vectors).max() <= 2e-6
+        assert np.abs(ours.vector - theirs.vector).max() <= 2e-6
+        assert (ours.starts == theirs.starts).all() and (ours.ends == theirs.ends).all()
+        assert (ours.duration, ours.remarks) == (theirs.duration, theirs.remarks)
+        assert sum(part for name, part in heard if name == path) == pytest.approx(theirs.duration)
+    assert sum(isinstance(one, Exception) for _, one in plain) == 1
+    assert max(len(one.vectors) for _, one in plain if not isinstance(one, Exception)) > ROWS_AT_A_TIME
+
+
+def test_every_batch_has_one_size_and_silence_passes_once(encoder, paths, monkeypatch):
+    how = {"hop_seconds": encoder.window_seconds}
+    length, loud, silent = encoder.window_samples, 0, 0
+    for path in paths[:2] + paths[3:]:
+        samples = np.concatenate([encoder.mix(piece) for piece in encoder.pieces(path)])
+        tail = len(samples) % length
+        full = samples[: len(samples) - tail].reshape(-1, length)
+        silent += int((~full.any(axis=1)).sum())
+        loud += int(full.any(axis=1).sum()) + (tail >= encoder.min_tail_samples or not len(full))
+    assert silent >= 3
+    sizes = shapes_of(encoder, monkeypatch)
+    list(embed_files(encoder, paths, windows_at_a_time=5, **how))
+    assert sorted(sizes) == [1, *[5] * -(-loud // 5)]
+
+
+def test_the_order_of_files_changes_no_bit_of_a_file(encoder, paths):
+    """The bits depend on the shape of a batch, and neither on its other windows nor on the place in it."""
+    how = {"hop_seconds": encoder.window_seconds, "windows_at_a_time": 4}
+    one = dict(embed_files(encoder, paths, **how))
+    other = dict(embed_files(encoder, paths[::-1], **how))
+    alone = {path: dict(embed_files(encoder, [path], **how))[path] for path in paths}
+    for path in paths:
+        if not isinstance(one[path], Exception):
+            for given in (other, alone):
+                assert (one[path].vectors == given[path].vectors).all(), path
+                assert (one[path].vector == given[path].vector).all(), path
+
+
+def test_a_batch_is_not_waited_for_when_no_file_follows(encoder, paths):
+    ((path, found),) = embed_files(
+        encoder, paths[:1], hop_seconds=encoder.window_seconds, windows_at_a_time=64
+    )
+    assert path == paths[0] and len(found.vectors) == 1
+
+
+def test_an_error_of_the_model_ends_the_run(encoder, paths, monkeypatch):
+    def fail(waveforms, lengths):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(encoder, "pool_windows", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(embed_files(encoder, paths[:1], hop_seconds=encoder.window_seconds, windows_at_a_time=2))
+
+
+def test_what_is_left_is_dropped_when_the_reader_leaves(encoder, paths, monkeypatch):
+    sizes = shapes_of(encoder, monkeypatch)
+    found = embed_files(encoder, paths, hop_seconds=encoder.window_seconds, windows_at_a_time=1)
+    assert next(found)[0] == paths[0]
+    found.close()
+    done = len(sizes)
+    assert done < 20 and len(sizes) == done
+
+
+def test_the_command_takes_a_batch_size(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("lancedb")
+    from typer.testing import CliRunner
+
+    from auricle.cli.main import app
+    from auricle.search.store.index_store import Store
+
+    save_auricle(tmp_path / "model")
+    for number in range(3):
+        write_sound(tmp_path / "sounds" / f"{number}.wav", 1.3 + number, seed=number)
+    command = ["index", str(tmp_path / "sounds"), "--model", str(tmp_path / "model"), "--no-progress"]
+    entries = []
+    for name, options in (("plain", []), ("batched", ["--batch-size", "4"])):
+        done = CliRunner().invoke(app, [*command, "--index", str(tmp_path / name), *options])
+        assert done.exit_code == 0, done.output
+        store = Store(tmp_path / name)
+        entries.append({os.path.basename(path): store.entry(path) for path in store.files()})
+    assert entries[0].keys() == entries[1].keys() and len(entries[0]) == 3
+    for name, entry in entries[0].items():
+        # Stored in half precision.
+        assert np.abs(entry.vectors - entries[1][name].vectors).max() <= 1e-3
+    done = CliRunner().invoke(
+        app, [*command, "--index", str(tmp_path / "third"), "--ray", "auto", "--batch-size", "4"]
+    )
+    assert done.exit_code != 0 and "leave out --workers and --batch-size" in done.output
