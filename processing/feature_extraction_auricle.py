@@ -341,9 +341,12 @@ class AuricleFeatureExtractor(SoundLoading, SegmentCutting, SequenceFeatureExtra
             mel_ranges: see [`features`].
             device: device for the spectrograms.
         """
-        real = torch.tensor(lengths)
+        real, waveforms = torch.tensor(lengths), torch.from_numpy(segments)
+        if torch.device(device).type == "cuda":
+            # From pinned memory the copy does not wait for what the GPU computes meanwhile.
+            waveforms = waveforms.pin_memory()
         data = {
-            "input_features": self.features(torch.from_numpy(segments).to(device), mel_ranges, real),
+            "input_features": self.features(waveforms.to(device, non_blocking=True), mel_ranges, real),
             "segment_counts": torch.tensor(counts, dtype=torch.int64),
         }
         mask = self.frame_mask(real, segments.shape[1])

@@ -42,6 +42,7 @@ def checks() -> dict[str, Callable]:
 
     return {
         "float32 against CPU": gpu_checks.check_parity,
+        "same batch size, other place": gpu_checks.check_batches,
         "demo miniature, training": gpu_checks.check_demo_training,
         "one process": gpu_checks.check_one_process,
         "GradCache memory": gpu_checks.check_gradient_cache,

@@ -173,6 +173,33 @@ def check_parity(device: str, sizes: Sizes, limit: float = 1e-4) -> Iterator[Row
         free(device)
 
 
+def check_batches(device: str, sizes: Sizes, limit: float = 1e-6) -> Iterator[Row]:
+    """Segments alone, filled up with silence, and beside others at another place of a batch of the same size."""
+    for tower in TOWERS:
+        model = build(tower, sizes, small_text=True).to(device).eval()
+        segments = batch_for(model, 2 * sizes.clips, device)["input_features"]
+        silence = torch.zeros_like(segments)
+        silence[0] = segments[-1]
+        turned = segments.roll(1, dims=0)
+        for precision in ("fp32", "bf16"):
+            half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+            with exact_float32(), torch.inference_mode(), half:
+                together, beside, alone = (
+                    torch.nn.functional.normalize(model.pool_audio(given).float(), dim=-1)
+                    for given in (segments, turned, silence)
+                )
+            distance = max(
+                largest_distance(beside, together.roll(1, dims=0)), largest_distance(alone[:1], together[-1:])
+            )
+            what = "largest distance of unit vectors"
+            if precision == "fp32":
+                yield within("same batch size, other place", tower, distance, limit, what)
+            else:
+                yield Row("same batch size, other place", f"{tower}, bf16", f"{distance:.1e} {what}")
+        del model
+        free(device)
+
+
 def check_compile(device: str, sizes: Sizes, limit: float = 1e-3) -> Iterator[Row]:
     """torch.compile of each audio tower in float32, against the tower as it is."""
     for tower in TOWERS:
