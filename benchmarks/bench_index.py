@@ -31,6 +31,7 @@ from auricle.search.index_creation import loader_by_engine
 START = (
     "import gc, os, sys\n"
     "gc.set_threshold(50_000, 10, 10)\n"
+    "import auricle.cli.main, auricle.cli.index\n"
     "import auricle.search.sound_index, auricle.encoders.recordings.recording_windows\n"
     "{load}\n"
     "os._exit(0)"

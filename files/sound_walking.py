@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from .unread_files import Unread, is_index, unread_among, unread_reason
 
@@ -63,7 +63,7 @@ def walk_sounds(folder: str | os.PathLike[str], extensions: frozenset[str]) -> S
         counted = not below(place, indexes)
         for name in sorted(names):
             path = os.path.join(place, name)
-            if PurePath(name).suffix.lower() in extensions and not name.startswith("."):
+            if os.path.splitext(name)[1].lower() in extensions and not name.startswith("."):
                 status, fault = regular_file(path)
                 if status is None:
                     found.faults.append((printable_path(path), fault))
@@ -93,7 +93,7 @@ def regular_file(path: str) -> tuple[os.stat_result | None, str]:
 
 def _is_source_code(path: str) -> bool:
     """Whether a file `.ts` is not an MPEG transport stream; programs in TypeScript have the same ending."""
-    if PurePath(path).suffix.lower() != ".ts":
+    if not path.lower().endswith(".ts"):
         return False
     try:
         with open(path, "rb") as file:
