@@ -8,11 +8,14 @@ The library: clips of 5 to 30 s at 44.1 kHz, half of them MP3, random weights, a
 written from its description: every clip decoded as a whole, resampled, padded to three segments of ten seconds, and
 computed by plain torch with attention written out. CPU time of one process, the ways one after the other on the same
 clips; loading the model is left out on both sides. With --workers also throughput by wall time; that means little on a
-busy machine.
+busy machine. --busy N runs N programs beside it that compute without a pause: the most that indexing can then get is
+its share of the cores.
 """
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -103,12 +106,18 @@ def main() -> None:
     parser.add_argument("--towers", nargs="+", default=["passt"], choices=("passt", "beats", "eat"))
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--ways", nargs="+", default=["torch", "packed", "onnx", "int8"])
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     print(machine(), flush=True)
-    rows = [row for tower in arguments.towers for row in measure(tower, arguments)]
+    beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(arguments.busy)]
+    try:
+        rows = [row for tower in arguments.towers for row in measure(tower, arguments)]
+    finally:
+        for program in beside:
+            program.kill()
     head = [
         "tower",
         "way",

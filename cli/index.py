@@ -157,6 +157,9 @@ def index(
                         settings=settings,
                         **process,
                     )
+                    if settings.engine == "auto":
+                        used = sounds.store.record["settings"]["engine"]
+                        typer.echo(f"engine: {used} (--engine auto)", err=True)
                 except SearchError as error:
                     # A window or precision that was chosen is for this model: do not fall back to another one.
                     if model is None and (window, precision, dims, engine) == (None,) * 4:
