@@ -21,8 +21,9 @@ from .auricle_embedding import (
     frames_per_window,
     token_counts,
 )
-from .engines.auricle_towers import exports_are_there, use_onnx_towers
+from .engines.auricle_towers import use_onnx_towers
 from .engines.engine_names import ENGINES, lack_of_engine
+from .engines.export_cache import exports_are_there
 from .engines.kept_weights import keep_computed_weights
 from .engines.known_fingerprints import files_of, known_fingerprint
 from .engines.one_at_a_time import compute_one_at_a_time
@@ -76,8 +77,7 @@ class AuricleEncoder(AudioTextEncoder):
             compute_towers_in(tower_precision, model.audio_model, model.text_model)
         self.model, self.processor = model, processor
         self.name, self.revision, self.license = name, revision, license
-        extractor = processor.feature_extractor
-        self.min_tail_seconds = extractor.min_tail_seconds
+        self.min_tail_seconds = processor.feature_extractor.min_tail_seconds
         self.max_text_tokens = min(processor.max_text_tokens, processor.tokenizer.model_max_length)
 
     @classmethod

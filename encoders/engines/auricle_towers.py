@@ -8,18 +8,12 @@ import torch
 
 from ...modeling import AuricleModel
 from ...processing import AuricleProcessor
-from .export_cache import GRAPH, export_directory
+from .export_cache import TOWERS, export_directory
 from .onnx_engine import run_by_onnx
 
-TOWERS = ("audio", "text")
 _SENTENCES = ["rain", "waves break on a stony beach while gulls cry far away"]
 # The tokenizer's own limit may be below; no position table is longer.
 _MOST_TOKENS = 512
-
-
-def exports_are_there(fingerprint: str, cache_dir: str | os.PathLike[str] | None = None) -> bool:
-    """Whether both towers of a model were exported to the cache."""
-    return all((export_directory(fingerprint, tower, cache_dir) / GRAPH).is_file() for tower in TOWERS)
 
 
 def use_onnx_towers(
@@ -68,4 +62,4 @@ def _sentences(processor: AuricleProcessor) -> dict[str, torch.Tensor]:
     return {name: made[name] for name in ("input_ids", "attention_mask")}
 
 
-__all__ = ["TOWERS", "exports_are_there", "use_onnx_towers"]
+__all__ = ["use_onnx_towers"]

@@ -10,6 +10,10 @@ import numpy as np
 import torch
 
 from ..auricle_embedding import evaluation_mode
+from ..engines.engine_names import EngineError
+from ..engines.export_cache import any_exports, export_directory, exports_are_there
+from ..engines.one_at_a_time import compute_one_at_a_time
+from ..engines.onnx_engine import run_by_onnx
 from ..interface import EncoderError
 from ..model_source import license_of
 from .transformers_encoder import (
@@ -35,6 +39,7 @@ class ClapEncoder(TransformersEncoder):
     """
 
     kind = "CLAP model"
+    engines = ("torch", "packed", "onnx")
     # The length that LAION trained with; positions would allow more.
     text_limit = 77
 
@@ -79,6 +84,60 @@ class ClapEncoder(TransformersEncoder):
         return encoder.to(chosen_device(device))
 
     @property
+    def ready_engines(self) -> tuple[str, ...]:
+        """The engines, without "onnx" if this model was not exported yet."""
+        if self.precision == "float32" and any_exports() and exports_are_there(self.fingerprint):
+            return self.engines
+        return tuple(name for name in self.engines if name != "onnx")
+
+    def use_engine(self, engine: str) -> None:
+        """
+        See [`AudioTextEncoder.use_engine`]; with "onnx" the audio tower computes its windows one at a time.
+
+        Raises:
+            EngineError: if "onnx" has to export a tower, and cannot; or for a fused model, which chooses its layers by
+                the input.
+        """
+        if engine != "onnx" or self.engine != "torch":
+            super().use_engine(engine)
+            return
+        if self.model.config.audio_config.enable_fusion:
+            lack = "a fused model chooses its layers by the input, so it cannot be exported"
+            raise EngineError(self.name or self.kind, engine, lack)
+        fingerprint, inputs = self.fingerprint, self._two_of_each()
+        captions, tokens = torch.export.Dim("captions", min=1), torch.export.Dim("tokens", min=2, max=512)
+        axes = {"audio": {0: torch.export.Dim("windows", min=1)}, "text": {0: captions, 1: tokens}}
+        for tower, given in inputs.items():
+            model = getattr(self.model, f"{tower}_model")
+            shapes = dict.fromkeys(given, axes[tower])
+            run_by_onnx(
+                model, given, shapes, export_directory(fingerprint, tower), name=self.name or self.kind
+            )
+        compute_one_at_a_time(self.model.audio_model)
+        self.engine = engine
+
+    def _two_of_each(self) -> dict[str, dict[str, torch.Tensor]]:
+        """Two windows and two sentences as inputs of the towers."""
+        noise = 0.1 * np.random.default_rng(0).standard_normal((2, self.window_samples)).astype(np.float32)
+        features = self._features(noise, [self.window_samples] * 2)
+        sentences = self.tokenizer(
+            ["rain", "waves break on a stony beach while gulls cry far away"],
+            padding=True,
+            return_tensors="pt",
+        )
+        return {
+            "audio": {"input_features": features, "is_longer": _never_longer(features)},
+            "text": {name: sentences[name] for name in ("input_ids", "attention_mask")},
+        }
+
+    def _features(self, waveforms: np.ndarray, lengths: Sequence[int]) -> torch.Tensor:
+        with _global_random_state_kept():
+            inputs = self.extractor(
+                real_samples(waveforms, lengths), sampling_rate=self.sampling_rate, return_tensors="pt"
+            )
+        return inputs["input_features"].to(self.model.device, self.model.dtype)
+
+    @property
     def longest_window_seconds(self) -> float:
         """The extractor's length."""
         return self.extractor.nb_max_samples / self.extractor.sampling_rate
@@ -108,15 +167,14 @@ class ClapEncoder(TransformersEncoder):
     @torch.no_grad()
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
         """Unit vectors."""
-        with _global_random_state_kept():
-            inputs = self.extractor(
-                real_samples(waveforms, lengths), sampling_rate=self.sampling_rate, return_tensors="pt"
-            )
-        features = inputs["input_features"].to(self.model.device, self.model.dtype)
-        is_longer = torch.zeros(len(features), 1, dtype=torch.bool, device=features.device)
+        features = self._features(waveforms, lengths)
         with evaluation_mode(self.model):
-            rows = features_of(self.model.get_audio_features(input_features=features, is_longer=is_longer))
-        return unit_vectors(rows)
+            rows = self.model.get_audio_features(input_features=features, is_longer=_never_longer(features))
+        return unit_vectors(features_of(rows))
+
+
+def _never_longer(features: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(features), 1, dtype=torch.bool, device=features.device)
 
 
 @contextmanager

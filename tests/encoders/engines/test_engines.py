@@ -77,7 +77,14 @@ def vectors_alone(encoder):
 
 @pytest.mark.parametrize(
     ("kind", "engine"),
-    [("passt", "packed"), ("beats", "packed"), ("clap", "packed"), ("pe", "packed"), ("passt", "onnx")],
+    [
+        ("passt", "packed"),
+        ("beats", "packed"),
+        ("clap", "packed"),
+        ("pe", "packed"),
+        ("passt", "onnx"),
+        ("clap", "onnx"),
+    ],
 )
 def test_an_engine_gives_the_vectors_of_torch_under_its_fingerprint(saved, cache, kind, engine):
     if engine == "onnx":
@@ -189,7 +196,7 @@ def test_a_tower_takes_its_inputs_by_keyword():
     ("kind", "options", "words"),
     [
         ("passt", {"engine": "fast"}, "engine fast: is not one of auto, torch, packed, onnx"),
-        ("clap", {"engine": "onnx"}, "models of this kind have torch, packed"),
+        ("pe", {"engine": "onnx"}, "models of this kind have torch, packed"),
         ("passt", {"engine": "packed", "precision": "int8"}, "computes in float32 only, not in int8"),
         ("passt", {"engine": "packed", "device": "cuda"}, "on a CPU only"),
         ("clap", {"precision": "int8"}, "precision 'int8' is not one of float32, bfloat16, float16"),
@@ -245,7 +252,7 @@ def test_auto_is_what_the_environment_says_where_the_model_has_it(saved, monkeyp
     monkeypatch.setenv("AURICLE_ENGINE", "packed")
     assert load_encoder(saved["passt"], device="cpu", engine="auto").engine == "packed"
     monkeypatch.setenv("AURICLE_ENGINE", "onnx")
-    assert load_encoder(saved["clap"], device="cpu", engine="auto").engine == "torch"
+    assert load_encoder(saved["pe"], device="cpu", engine="auto").engine == "torch"
     assert load_encoder(saved["passt"], device="cpu").engine == "torch"
 
 
@@ -286,3 +293,11 @@ def test_beats_computes_its_kernel_once_and_gives_the_same_bits(saved):
     assert np.abs(changed - kept).max() > 1e-4
     convolution.keep_weight()
     assert (vectors(encoder) == changed).all()
+
+
+def test_a_fused_clap_model_is_not_exported(tmp_path, cache):
+    needs_onnx()
+    save_clap(tmp_path, fused=True)
+    with pytest.raises(EncoderError, match="engine onnx: a fused model chooses its layers by the input"):
+        load_encoder(tmp_path, device="cpu", engine="onnx")
+    assert load_encoder(tmp_path, device="cpu", engine="auto").engine in ("torch", "packed")
