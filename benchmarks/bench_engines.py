@@ -13,11 +13,11 @@ ways of a tower in turns. ``alone - batch``: the largest difference of an item a
 import argparse
 import copy
 import os
-import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +60,10 @@ class AudioFeatures(torch.nn.Module):
         self.model = model.eval()
 
     def forward(self, **inputs: torch.Tensor) -> BaseModelOutputWithPooling:
-        """What the model's ``get_audio_features`` gives."""
-        found = self.model.get_audio_features(**inputs)
-        return BaseModelOutputWithPooling(pooler_output=getattr(found, "pooler_output", found))
+        """The model's vectors of sounds."""
+        if hasattr(self.model, "get_audio_embeds"):
+            return BaseModelOutputWithPooling(pooler_output=self.model.get_audio_embeds(**inputs))
+        return BaseModelOutputWithPooling(pooler_output=self.model.get_audio_features(**inputs).pooler_output)
 
 
 def public_tower(kind: str) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
@@ -70,7 +71,8 @@ def public_tower(kind: str) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     noise = 0.1 * np.random.default_rng(0).standard_normal((2, 10 * PUBLIC_RATE)).astype(np.float32)
     if kind.startswith("pe-"):
         model = transformers.PeAudioModel(pe_av_config(kind.removeprefix("pe-")))
-        return AudioFeatures(model), {"input_values": torch.from_numpy(noise)[:, None]}
+        mask = torch.ones(noise.shape, dtype=torch.int64)
+        return AudioFeatures(model), {"input_values": torch.from_numpy(noise)[:, None], "padding_mask": mask}
     fused = kind == "clap-fused"
     audio = {"enable_fusion": fused, "fusion_type": "aff_2d" if fused else None}
     rule = {"truncation": "fusion"} if fused else {}
@@ -105,17 +107,19 @@ def ways_of(
         shared = {id(weight): weight for weight in (*model.parameters(), *model.buffers())}
         ways["packed float32"] = copy.deepcopy(model, shared)
         pack_linear_layers(ways["packed float32"])
-    if isinstance(model, AudioFeatures):
-        # Public models have no other engine and no int8.
-        return ways
-    if not lack_of_engine("onnx", device="cpu") and "onnx" not in left_out:
+    public = isinstance(model, AudioFeatures)
+    exportable = not public or getattr(model.model.config.audio_config, "enable_fusion", None) is False
+    if exportable and not lack_of_engine("onnx", device="cpu") and "onnx" not in left_out:
         items = torch.export.Dim("items", min=1)
         tokens = torch.export.Dim("tokens", min=2, max=512)
         axes = {0: items, 1: tokens} if "input_ids" in inputs else {0: items}
-        other = copy.deepcopy(model)
+        other = ways["onnx float32"] = copy.deepcopy(model)
         two = {name: value[:2] for name, value in inputs.items()}
-        run_by_onnx(other, two, dict.fromkeys(inputs, axes), folder / "export", name="benchmark")
-        ways["onnx float32"] = other
+        tower = other.model.audio_model if public else other
+        run_by_onnx(tower, two, dict.fromkeys(inputs, axes), folder / "export", name="benchmark")
+    if public:
+        # They have no int8.
+        return ways
     if not lack_of("bfloat16", "cpu"):
         ways["torch bf16"] = copy.deepcopy(model)
         compute_towers_in("bfloat16", ways["torch bf16"])
@@ -126,39 +130,40 @@ def ways_of(
 
 
 @torch.no_grad()
-def measure(kind: str, threads: int, arguments: argparse.Namespace) -> list[list[str]]:
-    torch.set_num_threads(threads)
-    make = {"text": text_tower}.get(kind) or (
-        audio_tower if f"auricle_{kind}" in AUDIO_MODELS else public_tower
-    )
-    model, inputs = make() if kind == "text" else make(kind)
-    rows = []
+def measure(kind: str, arguments: argparse.Namespace) -> Iterator[list[str]]:
+    make = {"text": text_tower}.get(kind)
+    if make is None:
+        make = partial(audio_tower if f"auricle_{kind}" in AUDIO_MODELS else public_tower, kind)
     with tempfile.TemporaryDirectory() as folder:
-        ways = ways_of(model, inputs, Path(folder), arguments.without)
-        one = {name: value[:1] for name, value in inputs.items()}
-        two = {name: value[:2] for name, value in inputs.items()}
-        cases = [("alone", one, 1)] + ([(f"{CAPTIONS} at once", inputs, CAPTIONS)] if kind == "text" else [])
-        reference = vector(model, one)
-        for case, given, items in cases:
-            calls = {name: (lambda way=way, given=given: way(**given)) for name, way in ways.items()}
-            seconds, wall = timed(calls, arguments.rounds)
-            for name, way in ways.items():
-                alone, together = vector(way, one), vector(way, two)[:1]
-                rows.append(
-                    [
+        for threads in arguments.threads:
+            torch.set_num_threads(threads)
+            model, inputs = make()
+            ways = ways_of(model, inputs, Path(folder), arguments.without)
+            one = {name: value[:1] for name, value in inputs.items()}
+            two = {name: value[:2] for name, value in inputs.items()}
+            alone = {name: vector(way, one) for name, way in ways.items()}
+            beside = {name: vector(way, two)[:1] for name, way in ways.items()}
+            reference = alone["torch float32"]
+            cases = [("alone", one, 1)] + (
+                [(f"{CAPTIONS} at once", inputs, CAPTIONS)] if kind == "text" else []
+            )
+            for case, given, items in cases:
+                calls = {name: (lambda way=way, given=given: way(**given)) for name, way in ways.items()}
+                seconds, wall = timed(calls, arguments.rounds)
+                for name in ways:
+                    yield [
                         kind,
                         case,
                         str(threads),
                         name,
                         f"{seconds[name] / items:.3f}",
                         f"{wall[name] / items:.3f}",
+                        f"{items / wall[name]:.2f}",
                         f"{seconds['torch float32'] / seconds[name]:.2f}",
-                        f"{float((alone - reference).abs().max()):.1e}",
-                        f"{float((alone * reference).sum()):.5f}",
-                        f"{float((alone - together).abs().max()):.0e}",
+                        f"{float((alone[name] - reference).abs().max()):.1e}",
+                        f"{float((alone[name] * reference).sum()):.5f}",
+                        f"{float((alone[name] - beside[name]).abs().max()):.0e}",
                     ]
-                )
-    return rows
 
 
 def vector(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -169,15 +174,14 @@ def vector(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Ten
 
 
 def timed(calls: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Best CPU and wall seconds of each call, in turns, after one that is not measured."""
+    """Best CPU and wall seconds of each call, in turns; each must have been called once before."""
     cpu, wall = dict.fromkeys(calls, float("inf")), dict.fromkeys(calls, float("inf"))
-    for turn in range(rounds + 1):
+    for _ in range(rounds):
         for name, call in calls.items():
             began, used = time.perf_counter(), time.process_time()
             call()
             used, took = time.process_time() - used, time.perf_counter() - began
-            if turn:
-                cpu[name], wall[name] = min(cpu[name], used), min(wall[name], took)
+            cpu[name], wall[name] = min(cpu[name], used), min(wall[name], took)
     return cpu, wall
 
 
@@ -199,17 +203,16 @@ def main() -> None:
         "way",
         "CPU s",
         "wall s",
+        "items a second",
         "times torch",
         "difference",
         "cosine",
         "alone - batch",
     ]
-    rows = []
+    print(table([], head), flush=True)
     for tower in arguments.towers:
-        for threads in arguments.threads:
-            rows += measure(tower, threads, arguments)
-            print(*rows[-1], file=sys.stderr, flush=True)
-    print(table(rows, head))
+        for row in measure(tower, arguments):
+            print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":

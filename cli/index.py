@@ -142,7 +142,8 @@ def index(
                 for folder in folders:
                     check_root(folder)
             chosen = model
-            if not IndexFolder(index_dir).exists("index.json"):
+            is_new = not IndexFolder(index_dir).exists("index.json")
+            if is_new:
                 settings = EncoderSettings(window, precision, dims, frames=kept, engine=engine or "auto")
                 chosen = model or _default_model()
             elif frames is not None:
@@ -157,7 +158,7 @@ def index(
                         settings=settings,
                         **process,
                     )
-                    if settings.engine == "auto":
+                    if is_new and settings.engine == "auto":
                         used = sounds.store.record["settings"]["engine"]
                         typer.echo(f"engine: {used} (--engine auto)", err=True)
                 except SearchError as error:

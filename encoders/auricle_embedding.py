@@ -12,6 +12,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from ..files.reading_ahead import read_ahead
 from ..modeling import AuricleModel
 from ..processing import AudioReadError, AuricleProcessor
+from .settings.exact_float32 import exact_float32
 
 FRAME_SECONDS = 0.5
 
@@ -147,21 +148,21 @@ class evaluation_mode:
     def __init__(self, model: torch.nn.Module):
         self.model = model
         self.modes: list[tuple[torch.nn.Module, bool]] = []
-        self.tf32: tuple[bool, bool] | None = None
+        self.exact: exact_float32 | None = None
 
     def __enter__(self) -> None:
         self.modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         first = next(self.model.parameters(), None)
         if first is not None and first.device.type == "cuda":
-            self.tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+            self.exact = exact_float32()
+            self.exact.__enter__()
 
     def __exit__(self, *exception: object) -> None:
         for module, training in self.modes:
             module.training = training
-        if self.tf32 is not None:
-            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.tf32
+        if self.exact is not None:
+            self.exact.__exit__(*exception)
 
 
 @torch.no_grad()

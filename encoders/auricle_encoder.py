@@ -54,7 +54,7 @@ class AuricleEncoder(AudioTextEncoder):
             [`compute_towers_in`].
     """
 
-    kind = "Auricle model"
+    kind, batches_have_one_shape = "Auricle model", True
     precisions = PRECISIONS
     engines = ENGINES
 
@@ -112,7 +112,6 @@ class AuricleEncoder(AudioTextEncoder):
             model, processor = load_pretrained(name, revision=revision)
         except ValueError as error:
             raise EncoderError(str(error)) from error
-        keep_computed_weights(model)
         commit = getattr(model.config, "_commit_hash", None)
         encoder = cls(
             model,
@@ -134,7 +133,8 @@ class AuricleEncoder(AudioTextEncoder):
         if device is None:
             # 8-bit layers run on the CPU.
             device = "cuda" if torch.cuda.is_available() and precision != "int8" else "cpu"
-        return encoder.to(device)
+        keep_computed_weights(encoder.to(device).model)
+        return encoder
 
     @classmethod
     def load_for_texts(cls, directory: Path, fingerprint: str) -> Self | None:

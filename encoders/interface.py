@@ -58,7 +58,7 @@ class AudioTextEncoder(ABC):
         runs_remote_code: whether the model runs Python code from its repository.
         engine: "torch", "packed" or "onnx"; see [`use_engine`].
         workers: number of files to embed at a time, each by one thread; None is one at a time, with all of torch's
-            threads (`recordings.embed_files`).
+            threads (`recordings.embed_files`). With ``windows_at_a_time``, number of files to decode at a time.
         windows_at_a_time: number of windows of several files in one batch (`recordings.embed_files`); None, as on a
             CPU, embeds each file separately.
         loaded_files: files of the directory before it was loaded; see `engines.known_fingerprints`.
@@ -86,6 +86,8 @@ class AudioTextEncoder(ABC):
     kind: ClassVar[str] = "audio-text encoder"
     # Whether it may be made of classes that a repository brings, if the user allows that.
     may_run_remote_code: ClassVar[bool] = False
+    # Whether the model computes all windows of a batch in one shape, whatever their lengths.
+    batches_have_one_shape: ClassVar[bool] = False
     # What its models can be loaded in.
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
     # What can compute them.

@@ -126,7 +126,7 @@ def load_encoder(
 
         encoder.runs_remote_code = brings_remote_code(files.directory)
     _use_engine(encoder, engine, device)
-    if _is_on_gpu(encoder):
+    if encoder.batches_have_one_shape and _is_on_gpu(encoder):
         encoder.windows_at_a_time = GPU_WINDOWS
     return encoder if truncate_dim is None else truncated(encoder, truncate_dim)
 
@@ -157,10 +157,11 @@ def load_sound_encoder(directory: str | os.PathLike[str], fingerprint: str) -> A
     """
     Only the sound side of an Auricle model in float32 with the engine "onnx", whose fingerprint is saved.
 
-    It starts without the model and without transformers' model classes.
+    It starts without the model and without transformers' model classes. On a machine with a GPU the whole model is
+    loaded, since that is what computes there.
 
     Args:
-        directory: directory of a saved model.
+        directory: directory of a saved model; of a Hub id the whole model is loaded.
         fingerprint: expected fingerprint.
 
     Returns:
@@ -169,6 +170,8 @@ def load_sound_encoder(directory: str | os.PathLike[str], fingerprint: str) -> A
     """
     place = Path(directory)
     if not place.is_dir() or read_model_type(place) != "auricle" or (place / "adapter_config.json").is_file():
+        return None
+    if lack_of_engine("onnx") is not None:
         return None
     from .engines.audio_part import load_audio_part
 
@@ -192,7 +195,7 @@ def _use_engine(encoder: AudioTextEncoder, engine: str, device: Any) -> None:
 
 def _is_on_gpu(encoder: AudioTextEncoder) -> bool:
     device = getattr(getattr(encoder, "model", None), "device", None)
-    return device is not None and device.type != "cpu"
+    return device is not None and device.type == "cuda"
 
 
 def _fastest(encoder: AudioTextEncoder, device: Any) -> str:

@@ -33,6 +33,7 @@ class TruncatedEncoder(AudioTextEncoder):
         self.embeds_short_windows = encoder.embeds_short_windows
         self.kind, self.engine = encoder.kind, encoder.engine
         self.workers, self.windows_at_a_time = encoder.workers, encoder.windows_at_a_time
+        self.batches_have_one_shape = encoder.batches_have_one_shape
 
     @property
     def fingerprint(self) -> str:

@@ -29,13 +29,29 @@ class WeightNormalisedConv(nn.Module):
 
     @torch.no_grad()
     def keep_weight(self) -> None:
-        """Computes the kernel once, for a model whose weights do not change any more; results stay the same bits."""
+        """
+        Computes the kernel once, for a model whose weights do not change any more; results stay the same bits.
+
+        Training mode and loading of weights end it. Weights that are changed in another way take no effect.
+        """
         self.kept_weight = self.weight()
+
+    def train(self, mode: bool = True) -> "WeightNormalisedConv":
+        """Also ends [`keep_weight`] with ``mode``."""
+        if mode:
+            self.kept_weight = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *arguments, **options) -> None:
+        self.kept_weight = None
+        super()._load_from_state_dict(*arguments, **options)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """``(segments, tokens, width)`` to the same shape; both ends are padded with zeros."""
         length, kernel_size = tokens.shape[1], self.weight_v.shape[2]
-        weight = self.weight() if self.kept_weight is None else self.kept_weight
+        weight = self.kept_weight
+        if weight is None or torch.is_grad_enabled():
+            weight = self.weight()
         convolved = nn.functional.conv1d(
             tokens.transpose(1, 2), weight, self.bias, padding=kernel_size // 2, groups=self.groups
         )

@@ -60,11 +60,19 @@ def loader_by_engine(
         workers: number of files to embed at a time, or with batches to decode at a time; None is one.
         batch_size: windows of several files in one batch; None is the encoder's own number, see
             [`AudioTextEncoder.windows_at_a_time`].
+
+    Raises:
+        SearchError: of the result, for a ``batch_size`` with a model that computes windows by their lengths.
     """
 
     def set_up(encoder: AudioTextEncoder) -> AudioTextEncoder:
         encoder.workers = workers
         if batch_size is not None:
+            if not encoder.batches_have_one_shape:
+                raise SearchError(
+                    f"--batch-size {batch_size}: {encoder.name or encoder.kind} computes windows of different lengths "
+                    "separately, so batches of several files would change its vectors; leave it out."
+                )
             encoder.windows_at_a_time = batch_size
         return encoder
 
@@ -76,8 +84,11 @@ def loader_by_engine(
     # A query then loads only the text tower; see `IndexEncoder`.
     load.for_texts = _load_text_encoder if engine in (None, "auto", "torch") else None  # type: ignore[attr-defined]
 
-    def load_for_sounds(directory: str, fingerprint: str, recorded: str) -> AudioTextEncoder | None:
-        if (engine or recorded) != "onnx":
+    def load_for_sounds(
+        directory: str, fingerprint: str, recorded_engine: str | None
+    ) -> AudioTextEncoder | None:
+        # A batch is for the whole model.
+        if (engine or recorded_engine) != "onnx" or batch_size is not None:
             return None
         encoder = _load_sound_encoder(directory, fingerprint)
         return None if encoder is None else set_up(encoder)

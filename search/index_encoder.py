@@ -135,7 +135,7 @@ class IndexEncoder:
                         f"{name}: the weights or settings differ from those that {self.directory} was made with "
                         f"({self.record['model']}); give the same model with --model, or make a new index."
                     )
-                self._encoder = encoder
+                self._encoder, self._sound_encoder = encoder, None
                 self._note_fingerprint(encoder)
                 if self._elsewhere and self._remember is not None:
                     self._remember(name, encoder.revision)
@@ -236,8 +236,8 @@ class IndexEncoder:
             if load is None or self._encoder is not None or self._closed or self._elsewhere:
                 return None
             # Its engine is not checked here: that would import the class of the whole model.
-            own = set(EncoderSettings.of_record(self.record).options()) <= {"engine"}
-            if self._sound_encoder is None and own and not settings["remote_code"]:
+            plain = set(EncoderSettings.of_record(self.record).options()) <= {"engine"}
+            if self._sound_encoder is None and plain and not settings["remote_code"]:
                 self._sound_encoder = load(self.location, self.record["fingerprint"], settings["engine"])
             return self._sound_encoder
 
@@ -274,11 +274,19 @@ class IndexEncoder:
             return
         from ..encoders.recordings.recording_windows import embed_files
 
-        if frames is not None:
-            embedded = embed_files(self.encoder, paths, heard=self._heard, **how)
-            yield from keep_frames(self.encoder, frames, embedded)
-        else:
-            yield from embed_files(self._for_sounds() or self.encoder, paths, heard=self._heard, **how)
+        encoder = self.encoder if frames is not None else self._for_sounds() or self.encoder
+        embedded = embed_files(encoder, paths, heard=self._heard, **how)
+        try:
+            yield from embedded if frames is None else keep_frames(encoder, frames, embedded)
+        except RuntimeError as error:
+            # torch's own class of it exists on machines with a GPU only.
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            size = encoder.windows_at_a_time or 16
+            raise SearchError(
+                f"{self.directory}: the GPU has too little free memory for batches of {size} windows; give a smaller "
+                "--batch-size. What was embedded is kept."
+            ) from error
 
     def write_frames(
         self, frames: KeptFrames, path: str, digest: str, check: Callable[[], None] | None = None

@@ -23,8 +23,8 @@ class ExportedAudioPart(AudioTextEncoder):
     """
     The sound side of an Auricle model with the engine "onnx", for an update of an index.
 
-    It gives the vectors of the whole model with that engine bit by bit, and starts in less than half of the time.
-    It has neither sentences nor frames.
+    It gives the vectors of the whole model with that engine bit by bit, and starts faster (docs/engines.md). It has
+    neither sentences nor frames.
 
     Args:
         session: ONNX Runtime session of the audio tower.
@@ -32,6 +32,9 @@ class ExportedAudioPart(AudioTextEncoder):
         weight, bias: of the audio projection, float32 ``(projection_dim, hidden_size)`` and ``(projection_dim,)``.
         fingerprint: fingerprint of the model.
         name: directory of the model.
+
+    Raises:
+        ValueError: if the graph's inputs or outputs are not those of an audio tower.
     """
 
     kind = "audio part of an Auricle model"
@@ -49,6 +52,10 @@ class ExportedAudioPart(AudioTextEncoder):
     ):
         self._session, self._extractor = session, extractor
         self._names = [entry.name for entry in session.get_inputs()]
+        if not set(self._names) <= set(extractor.model_input_names):
+            raise ValueError(
+                f"{name}: the exported tower takes {self._names}, which its front end does not give."
+            )
         self._pooled = [entry.name for entry in session.get_outputs()].index("pooler_output")
         self._weight, self._bias = weight, bias
         self._fingerprint, self.name = fingerprint, name
@@ -155,9 +162,11 @@ def load_audio_part(directory: Path, fingerprint: str) -> ExportedAudioPart | No
             weight, bias = (file.get_tensor(name).float() for name in _PROJECTION)
         extractor = AuricleFeatureExtractor.from_pretrained(directory, local_files_only=True)
         session = open_session(graph, torch.get_num_threads())
-    except (ImportError, OSError, ValueError, SafetensorError):
+        return ExportedAudioPart(
+            session, extractor, weight, bias, fingerprint=fingerprint, name=str(directory)
+        )
+    except (ImportError, OSError, TypeError, ValueError, SafetensorError):
         return None
-    return ExportedAudioPart(session, extractor, weight, bias, fingerprint=fingerprint, name=str(directory))
 
 
 __all__ = ["ExportedAudioPart", "load_audio_part"]

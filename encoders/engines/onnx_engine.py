@@ -63,7 +63,7 @@ def run_by_onnx(
     try:
         tower.forward = _runner(path, list(example))
     except ValueError as error:
-        lack = f"{str(error).removesuffix('.')}; remove {directory}, and the tower is exported again"
+        lack = f"{str(error).removesuffix('.')}, until {directory} is removed, so that it is exported again"
         raise EngineError(name, "onnx", lack) from error
 
 
@@ -91,9 +91,13 @@ def _export(
         except (RuntimeError, ValueError, torch.onnx.OnnxExporterError) as error:
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise EngineError(name, "onnx", f"a tower cannot be exported ({first.strip()})") from error
+    try:
+        compute = _runner(directory / GRAPH, list(example))
+    except ValueError as error:
+        raise EngineError(name, "onnx", f"its export cannot be loaded ({error})") from error
     for count in (1, 2):
         given = {key: value[:count] for key, value in example.items()}
-        answer = _runner(directory / GRAPH, list(example))(**given)
+        answer = compute(**given)
         for got, wanted in zip(answer.values(), expected, strict=True):
             largest = float((got - wanted[:count]).abs().max() / wanted.abs().max().clamp(min=1.0))
             if not largest <= _EXPORT_TOLERANCE:

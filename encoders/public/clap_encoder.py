@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..auricle_embedding import evaluation_mode
-from ..engines.engine_names import EngineError
+from ..engines.engine_names import EngineError, lack_of_engine
 from ..engines.export_cache import any_exports, export_directory, exports_are_there
 from ..engines.one_at_a_time import compute_one_at_a_time
 from ..engines.onnx_engine import run_by_onnx
@@ -38,7 +38,7 @@ class ClapEncoder(TransformersEncoder):
     ``logit_scale`` is the one for sounds against sentences, as in zero-shot classification.
     """
 
-    kind = "CLAP model"
+    kind, batches_have_one_shape = "CLAP model", True
     engines = ("torch", "packed", "onnx")
     # The length that LAION trained with; positions would allow more.
     text_limit = 77
@@ -86,7 +86,10 @@ class ClapEncoder(TransformersEncoder):
     @property
     def ready_engines(self) -> tuple[str, ...]:
         """The engines, without "onnx" if this model was not exported yet."""
-        if self.precision == "float32" and any_exports() and exports_are_there(self.fingerprint):
+        can_export = not self.model.config.audio_config.enable_fusion
+        can_export = can_export and lack_of_engine("onnx", self.precision, self.model.device) is None
+        # The fingerprint takes time.
+        if can_export and any_exports() and exports_are_there(self.fingerprint):
             return self.engines
         return tuple(name for name in self.engines if name != "onnx")
 

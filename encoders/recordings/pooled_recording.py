@@ -8,7 +8,7 @@ import numpy as np
 
 from ...processing import AudioReadError
 from ..interface import AudioTextEncoder
-from .window_cutting import Cut, windows_and_segments, windows_reaching_back
+from .window_cutting import Cut, CutPlace, windows_and_segments, windows_reaching_back
 
 ClipVector = Literal["model", "windows"]
 
@@ -83,12 +83,12 @@ class PooledRecording:
         row[: len(cut.samples)] = self.encoder.mix(cut.samples, name=self.name)
         return row
 
-    def add(self, cuts: Sequence[Cut], pooled: np.ndarray) -> None:
+    def add(self, cuts: Sequence[Cut | CutPlace], pooled: np.ndarray) -> None:
         """
         Takes the next cuts with their pooled rows.
 
         Args:
-            cuts: in order.
+            cuts: in order; their samples are not needed any more.
             pooled: from [`AudioTextEncoder.pool_windows`], ``(cuts, width)``.
         """
         part = pooled[[cut.in_clip for cut in cuts]]
@@ -99,7 +99,7 @@ class PooledRecording:
         self._rows.append(self.encoder.project_windows(pooled[windows]))
         rate = self.encoder.sampling_rate
         self._starts += [cuts[place].start / rate for place in windows]
-        self._ends += [(cuts[place].start + len(cuts[place].samples)) / rate for place in windows]
+        self._ends += [cuts[place].end / rate for place in windows]
 
     def finish(self) -> WindowVectors:
         """

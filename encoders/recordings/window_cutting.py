@@ -9,6 +9,23 @@ from ...processing.audio_streaming import regroup
 
 
 @dataclass(frozen=True)
+class CutPlace:
+    """
+    A part of a recording that passes the model once, without its samples.
+
+    Attributes:
+        start, end: first sample within the recording, and the one after the last.
+        is_window: whether an index keeps a vector of it.
+        in_clip: whether it counts in the vector of the whole recording.
+    """
+
+    start: int
+    end: int
+    is_window: bool
+    in_clip: bool
+
+
+@dataclass(frozen=True)
 class Cut:
     """
     Samples that pass the model once.
@@ -16,14 +33,23 @@ class Cut:
     Attributes:
         start: first sample within the recording.
         samples: float32 ``(n,)`` or ``(n, channels)``, at most a window.
-        is_window: whether an index keeps a vector of it.
-        in_clip: whether it counts in the vector of the whole recording.
+        is_window, in_clip: as of [`CutPlace`].
     """
 
     start: int
     samples: np.ndarray
     is_window: bool
     in_clip: bool
+
+    @property
+    def end(self) -> int:
+        """The sample after the last one."""
+        return self.start + len(self.samples)
+
+    @property
+    def place(self) -> CutPlace:
+        """Without the samples."""
+        return CutPlace(self.start, self.end, self.is_window, self.in_clip)
 
 
 def windows_reaching_back(
@@ -109,4 +135,4 @@ def _segments(length: int, hop: int):
             held, first = held[length:], first + length
 
 
-__all__ = ["Cut", "windows_and_segments", "windows_reaching_back"]
+__all__ = ["Cut", "CutPlace", "windows_and_segments", "windows_reaching_back"]

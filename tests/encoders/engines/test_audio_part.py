@@ -12,12 +12,14 @@ from encoder_cases import save_auricle, save_auricle_beats
 from sound_libraries import library
 
 from auricle.encoders import EncoderError, load_encoder
+from auricle.encoders.engines import known_fingerprints
 from auricle.encoders.engines.audio_part import ExportedAudioPart
 from auricle.encoders.engines.export_cache import GRAPH, export_directory
 from auricle.encoders.engines.known_fingerprints import remember_fingerprint
 from auricle.encoders.loading import load_sound_encoder
 from auricle.encoders.recordings.recording_windows import embed_files
 from auricle.search.index_creation import loader_by_engine
+from auricle.search.index_encoder import IndexEncoder
 
 for name in ("onnx", "onnxruntime", "onnxscript", "lancedb"):
     pytest.importorskip(name)
@@ -74,11 +76,55 @@ def test_the_whole_model_is_loaded_if_anything_differs(model, monkeypatch, tmp_p
     assert loader_by_engine("torch").for_sounds(str(directory), whole.fingerprint, "onnx") is None
     assert load(str(directory), whole.fingerprint, "onnx") is not None
     assert loader_by_engine("onnx", 2).for_sounds(str(directory), whole.fingerprint, "torch").workers == 2
-    changed = tmp_path / "changed"
-    shutil.copytree(directory, changed)
-    assert load_sound_encoder(changed, whole.fingerprint) is None
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert load_sound_encoder(directory, whole.fingerprint) is None
+    monkeypatch.undo()
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "empty"))
     assert load_sound_encoder(directory, whole.fingerprint) is None
+
+
+@pytest.mark.parametrize("name", ["config.json", "processor_config.json", "model.safetensors"])
+def test_a_changed_file_of_the_model_is_noticed(model, name):
+    directory, whole = model
+    assert load_sound_encoder(directory, whole.fingerprint) is not None
+    path = directory / name
+    state, content = path.stat(), path.read_bytes()
+    try:
+        path.write_bytes(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert load_sound_encoder(directory, whole.fingerprint) is None
+    finally:
+        files = known_fingerprints.files_of(directory)
+        remember_fingerprint(directory, files, whole.fingerprint)
+    assert load_sound_encoder(directory, whole.fingerprint) is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "loader", "taken"),
+    [
+        ({"engine": "onnx"}, {}, True),
+        ({"engine": "torch"}, {}, False),
+        ({"engine": "torch"}, {"engine": "onnx"}, True),
+        ({"engine": "onnx"}, {"engine": "torch"}, False),
+        ({"engine": "onnx"}, {"engine": None, "batch_size": 4}, False),
+        ({"engine": "onnx", "truncate_dim": 8}, {}, False),
+        ({"engine": "onnx", "precision": "int8"}, {}, False),
+        ({"engine": "onnx", "remote_code": True}, {}, False),
+    ],
+)
+def test_which_indexes_take_it(model, settings, loader, taken):
+    directory, whole = model
+    plain = {"precision": "float32", "truncate_dim": None, "window_seconds": None, "frames": None}
+    plain |= {"revision": None, "remote_code": False, "clip_vector": "model"}
+    record = {"model": str(directory), "fingerprint": whole.fingerprint, "settings": plain | settings}
+    made = loader_by_engine(**{"engine": None, **loader})
+    encoder = IndexEncoder("index", record, made)
+    found = encoder._for_sounds()
+    assert (found is not None) is taken
+    moved = IndexEncoder("index", record, made, model=str(directory))
+    assert moved._for_sounds() is None
+    encoder.close()
+    assert encoder._for_sounds() is None
 
 
 def test_a_damaged_export_is_reported_by_the_whole_model(model):
@@ -88,7 +134,9 @@ def test_a_damaged_export_is_reported_by_the_whole_model(model):
     try:
         graph.write_bytes(content[: len(content) // 2])
         assert load_sound_encoder(directory, whole.fingerprint) is None
-        with pytest.raises(EncoderError, match=r"tower\.onnx: ONNX Runtime cannot load it .* remove .*audio"):
+        with pytest.raises(
+            EncoderError, match=r"tower\.onnx: ONNX Runtime cannot load it .* until .*audio is removed"
+        ):
             load_encoder(directory, engine="onnx")
     finally:
         graph.write_bytes(content)

@@ -1,6 +1,9 @@
 """Windows of several files in one batch: batches of one size, the vectors of each file alone, in order."""
 
 import os
+import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -10,8 +13,16 @@ from public_models import save_clap
 from tiny_models import write_sound
 
 from auricle.encoders import load_encoder
-from auricle.encoders.recordings.file_batches import ROWS_AT_A_TIME
+from auricle.encoders.auricle_encoder import AuricleEncoder
+from auricle.encoders.recordings.file_batches import (
+    MOST_BATCHES_OF_FILES,
+    MOST_ROWS_WAITING,
+    ROWS_AT_A_TIME,
+    embed_in_batches,
+)
+from auricle.encoders.recordings.pooled_recording import PooledRecording
 from auricle.encoders.recordings.recording_windows import embed_files
+from auricle.encoders.recordings.silent_windows import SilentWindows
 from auricle.processing import AudioReadError
 
 SAVERS = {"passt": save_auricle, "beats": save_auricle_beats, "clap": save_clap}
@@ -108,22 +119,102 @@ def test_a_batch_is_not_waited_for_when_no_file_follows(encoder, paths):
     assert path == paths[0] and len(found.vectors) == 1
 
 
-def test_an_error_of_the_model_ends_the_run(encoder, paths, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError, OSError, AudioReadError])
+def test_an_error_of_the_model_ends_the_run(encoder, paths, monkeypatch, error):
+    """Also one of a kind that reading raises: it is not the fault of the file that is being cut."""
+    calls, plain = [], encoder.pool_windows
+
     def fail(waveforms, lengths):
-        raise RuntimeError("out of memory")
+        calls.append(len(waveforms))
+        if len(calls) == 2:
+            raise error("out of memory")
+        return plain(waveforms, lengths)
 
     monkeypatch.setattr(encoder, "pool_windows", fail)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        list(embed_files(encoder, paths[:1], hop_seconds=encoder.window_seconds, windows_at_a_time=2))
+    with pytest.raises(error, match="out of memory"):
+        list(embed_files(encoder, paths, hop_seconds=encoder.window_seconds, windows_at_a_time=2))
+    assert not threads_of("embed-batches", "decode-ahead")
 
 
-def test_what_is_left_is_dropped_when_the_reader_leaves(encoder, paths, monkeypatch):
-    sizes = shapes_of(encoder, monkeypatch)
+def threads_of(*names):
+    for _ in range(50):
+        left = [one.name for one in threading.enumerate() if one.name.startswith(names)]
+        if not left:
+            break
+        time.sleep(0.1)
+    return left
+
+
+def test_the_threads_end_when_the_reader_leaves(encoder, paths):
     found = embed_files(encoder, paths, hop_seconds=encoder.window_seconds, windows_at_a_time=1)
     assert next(found)[0] == paths[0]
+    assert threads_of("embed-batches")
     found.close()
-    done = len(sizes)
-    assert done < 20 and len(sizes) == done
+    assert not threads_of("embed-batches", "decode-ahead")
+
+
+class Drawn:
+    """An encoder of one-second windows of ten samples, whose rows are their windows."""
+
+    sampling_rate, window_seconds, window_samples, min_tail_samples = 10, 1.0, 10, 1
+    workers = windows_at_a_time = None
+
+    def mix(self, samples, *, name=None):
+        return samples
+
+    def pool_windows(self, waveforms, lengths):
+        assert len(waveforms) in (1, 8)
+        return waveforms.copy()
+
+    def project_windows(self, pooled):
+        return pooled
+
+
+def embedded(files):
+    """(files waiting, rows waiting, path, result) at each result."""
+    encoder, alive = Drawn(), []
+
+    def recordings():
+        for path, pieces in files:
+            recording = PooledRecording(encoder, hop_seconds=1.0, clip_vector="model", name=path)
+            alive.append(weakref.ref(recording))
+            yield recording, path, iter(pieces)
+
+    for path, found in embed_in_batches(recordings(), SilentWindows(encoder), 8):
+        yield sum(one() is not None for one in alive), path, found
+
+
+def broken():
+    raise AudioReadError("no sound")
+    yield
+
+
+def test_files_without_windows_do_not_wait_for_a_full_batch():
+    loud = [np.ones(10, dtype=np.float32)]
+    files = [("first", loud), *((f"broken {number}", broken()) for number in range(1000)), ("last", loud)]
+    results = list(embedded(files))
+    assert [path for _, path, _ in results] == [path for path, _ in files]
+    assert sum(isinstance(found, AudioReadError) for _, _, found in results) == 1000
+    assert max(waiting for waiting, _, _ in results) <= 8 * MOST_BATCHES_OF_FILES + 2
+
+
+def test_silence_behind_a_window_does_not_wait_for_a_full_batch(monkeypatch):
+    read, waiting, plain = [], [], PooledRecording.add
+
+    def add(self, cuts, pooled):
+        waiting.append(len(read) - cuts[-1].end // 10)
+        plain(self, cuts, pooled)
+
+    def pieces():
+        yield np.ones(10, dtype=np.float32)
+        for number in range(5000):
+            read.append(number)
+            yield np.zeros(10, dtype=np.float32)
+
+    monkeypatch.setattr(PooledRecording, "add", add)
+    ((_, _, found),) = embedded([("recorder", pieces())])
+    assert len(found.vectors) == 5001 and (found.vectors[0] == 1).all() and not found.vectors[1:].any()
+    assert 200 < max(waiting) <= MOST_ROWS_WAITING
 
 
 def test_the_command_takes_a_batch_size(tmp_path, monkeypatch, capsys):
@@ -137,13 +228,19 @@ def test_the_command_takes_a_batch_size(tmp_path, monkeypatch, capsys):
     for number in range(3):
         write_sound(tmp_path / "sounds" / f"{number}.wav", 1.3 + number, seed=number)
     command = ["index", str(tmp_path / "sounds"), "--model", str(tmp_path / "model"), "--no-progress"]
-    entries = []
+    entries, sizes, plain = [], [], AuricleEncoder.pool_windows
+    monkeypatch.setattr(
+        AuricleEncoder,
+        "pool_windows",
+        lambda self, waves, lengths: (sizes.append(len(waves)), plain(self, waves, lengths))[1],
+    )
     for name, options in (("plain", []), ("batched", ["--batch-size", "4"])):
         done = CliRunner().invoke(app, [*command, "--index", str(tmp_path / name), *options])
         assert done.exit_code == 0, done.output
         store = Store(tmp_path / name)
         entries.append({os.path.basename(path): store.entry(path) for path in store.files()})
     assert entries[0].keys() == entries[1].keys() and len(entries[0]) == 3
+    assert sizes == [2, 3, 4, 4, 4, 4]
     for name, entry in entries[0].items():
         # Stored in half precision.
         assert np.abs(entry.vectors - entries[1][name].vectors).max() <= 1e-3
