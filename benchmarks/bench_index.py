@@ -40,7 +40,7 @@ LOAD = {
     "torch": "from auricle.encoders import load_encoder\nload_encoder(sys.argv[1])",
     "packed": "from auricle.encoders import load_encoder\nload_encoder(sys.argv[1], engine='packed')",
     # The exported audio tower only.
-    "onnx": "from auricle.encoders.loading import load_sound_encoder\n"
+    "onnx": "from auricle.encoders.recordings.exported_audio_part import load_sound_encoder\n"
     "assert load_sound_encoder(sys.argv[1], sys.argv[2]) is not None",
 }
 RATE = 16_000

@@ -11,7 +11,7 @@ from transformers.feature_extraction_utils import BatchFeature
 
 from ..files.reading_ahead import read_ahead
 from ..modeling import AuricleModel
-from ..processing import AudioReadError, AuricleProcessor
+from ..processing import AudioReadError, AuricleFeatureExtractor, AuricleProcessor
 from .settings.exact_float32 import exact_float32
 
 FRAME_SECONDS = 0.5
@@ -163,6 +163,36 @@ class evaluation_mode:
             module.training = training
         if self.exact is not None:
             self.exact.__exit__(*exception)
+
+
+@torch.no_grad()
+def pool_windows(
+    model: AuricleModel, extractor: AuricleFeatureExtractor, waveforms: np.ndarray, lengths: Sequence[int]
+) -> np.ndarray:
+    """
+    Segment vectors of windows before the projection, ``(windows, hidden_size)``.
+
+    On a CPU every window passes the tower by itself: a batch is not faster there, and BEATs cuts off only the padding
+    that all windows of a batch share.
+
+    Args:
+        model: the dual encoder.
+        extractor: its own.
+        waveforms, lengths: as of [`AudioTextEncoder.pool_windows`].
+    """
+    real = extractor.at_least_shortest(lengths)
+    inputs = extractor.encode(waveforms, real, [1] * len(real), None, model.device)
+    features, mask = inputs["input_features"], inputs.get("audio_attention_mask")
+    size = 1 if model.device.type == "cpu" else max(1, len(features))
+    with evaluation_mode(model):
+        parts = [
+            model.pool_audio(
+                features[start : start + size].to(model.device),
+                None if mask is None else mask[start : start + size].to(model.device),
+            )
+            for start in range(0, max(1, len(features)), size)
+        ]
+    return torch.cat(parts).float().cpu().numpy()
 
 
 @torch.no_grad()

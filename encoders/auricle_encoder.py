@@ -19,6 +19,7 @@ from .auricle_embedding import (
     embed_frames,
     evaluation_mode,
     frames_per_window,
+    pool_windows,
     token_counts,
 )
 from .engines.auricle_towers import use_onnx_towers
@@ -358,19 +359,9 @@ class AuricleEncoder(AudioTextEncoder):
         """Mixes with the front end's ``downmix``."""
         return self.processor.feature_extractor.mix(samples, name=name)
 
-    @torch.no_grad()
     def pool_windows(self, waveforms: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-        """The audio tower's segment vectors before the projection."""
-        extractor = self.processor.feature_extractor
-        real = extractor.at_least_shortest(lengths)
-        inputs = extractor.encode(waveforms, real, [1] * len(real), None, self.model.device)
-        mask = inputs.get("audio_attention_mask")
-        with evaluation_mode(self.model):
-            pooled = self.model.pool_audio(
-                inputs["input_features"].to(self.model.device),
-                None if mask is None else mask.to(self.model.device),
-            )
-        return pooled.float().cpu().numpy()
+        """The audio tower's segment vectors before the projection; on a CPU one window at a time."""
+        return pool_windows(self.model, self.processor.feature_extractor, waveforms, lengths)
 
     @torch.no_grad()
     def embed_short_windows(self, waveforms: np.ndarray) -> np.ndarray:

@@ -153,31 +153,6 @@ def load_text_encoder(directory: str | os.PathLike[str], fingerprint: str) -> Au
     return kind.load_for_texts(place, fingerprint)
 
 
-def load_sound_encoder(directory: str | os.PathLike[str], fingerprint: str) -> AudioTextEncoder | None:
-    """
-    Only the sound side of an Auricle model in float32 with the engine "onnx", whose fingerprint is saved.
-
-    It starts without the model and without transformers' model classes. On a machine with a GPU the whole model is
-    loaded, since that is what computes there.
-
-    Args:
-        directory: directory of a saved model; of a Hub id the whole model is loaded.
-        fingerprint: expected fingerprint.
-
-    Returns:
-        The encoder, which gives the whole model's vectors with that engine bit by bit; None if the whole model must be
-        loaded, since files have changed or the cache lacks the export of the audio tower.
-    """
-    place = Path(directory)
-    if not place.is_dir() or read_model_type(place) != "auricle" or (place / "adapter_config.json").is_file():
-        return None
-    if lack_of_engine("onnx") is not None:
-        return None
-    from .engines.audio_part import load_audio_part
-
-    return load_audio_part(place, fingerprint)
-
-
 def _check_engine(name: str, kind: Any, engine: str, precision: str, device: Any) -> None:
     lack = None if engine == kind.engine else lack_of_engine(engine, precision, device, kind.engines)
     if lack:
@@ -275,6 +250,5 @@ __all__ = [
     "directory_has_engine",
     "is_encoder_directory",
     "load_encoder",
-    "load_sound_encoder",
     "load_text_encoder",
 ]

@@ -100,7 +100,7 @@ def loader_by_engine(
 
 def _load_sound_encoder(directory: str, fingerprint: str) -> AudioTextEncoder | None:
     from ..encoders.cpu_threads import set_cpu_threads
-    from ..encoders.loading import load_sound_encoder
+    from ..encoders.recordings.exported_audio_part import load_sound_encoder
 
     set_cpu_threads(None)
     return load_sound_encoder(directory, fingerprint)

@@ -94,6 +94,7 @@ class _Batches:
         self._waveforms = np.zeros((self.size, length), dtype=np.float32)
         self._lengths = [length] * self.size
         self._owners: list[tuple[_OpenFile, int]] = []
+        self._has_full = False
 
     def put(self, file: _OpenFile, number: int, waveform: np.ndarray, length: int) -> None:
         """Adds a window; a full batch is sent to the model."""
@@ -103,17 +104,22 @@ class _Batches:
                 self._silent_row = self._thread.submit(self.silent.row_of, waveform, length).result()
             file.take(number, self._silent_row)
             return
+        is_full = length == len(waveform)
+        if len(self._owners) == self.size - 1 > 0 and not (self._has_full or is_full):
+            # Of a batch without a full window, some models cut off the padding: the last place stays silent.
+            self._send()
+        self._has_full |= is_full
         self._waveforms[len(self._owners)] = waveform
         self._lengths[len(self._owners)] = length
         self._owners.append((file, number))
         if len(self._owners) == self.size:
             self._send()
-            self._collect(BATCHES_IN_FLIGHT)
 
-    def _send(self) -> None:
+    def _send(self, most_in_flight: int = BATCHES_IN_FLIGHT) -> None:
         future = self._thread.submit(self.silent.encoder.pool_windows, self._waveforms, self._lengths)
         self._in_flight.append((future, self._owners))
         self._start_batch()
+        self._collect(most_in_flight)
 
     def _collect(self, most_in_flight: int) -> None:
         while len(self._in_flight) > most_in_flight:
@@ -124,7 +130,7 @@ class _Batches:
     def flush(self) -> None:
         """Computes all windows, those of a batch that is not full too."""
         if self._owners:
-            self._send()
+            self._send(most_in_flight=0)
         self._collect(0)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Embeds sounds by a model's exported audio tower, without the model and without transformers' model classes."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ...processing.feature_extraction_auricle import AuricleFeatureExtractor
+from ..engines.engine_names import lack_of_engine
+from ..engines.export_cache import GRAPH, export_directory
+from ..engines.known_fingerprints import known_fingerprint
+from ..engines.onnx_session import open_session
 from ..interface import AudioTextEncoder, EncoderError
-from .export_cache import GRAPH, export_directory
-from .known_fingerprints import known_fingerprint
-from .onnx_session import open_session
+from ..model_source import read_model_type
 
 WEIGHTS = "model.safetensors"
 _PROJECTION = ("audio_projection.weight", "audio_projection.bias")
@@ -142,31 +145,36 @@ class ExportedAudioPart(AudioTextEncoder):
         return nn.functional.normalize(projected, dim=-1).numpy()
 
 
-def load_audio_part(directory: Path, fingerprint: str) -> ExportedAudioPart | None:
+def load_sound_encoder(directory: str | os.PathLike[str], fingerprint: str) -> ExportedAudioPart | None:
     """
     Loads the sound side of a saved Auricle model from the cache's export of its audio tower.
 
+    It starts without the model and without transformers' model classes. On a machine with a GPU the whole model is
+    loaded, since that is what computes there.
+
     Args:
-        directory: directory of a saved model.
+        directory: directory of a saved model; of a Hub id the whole model is loaded.
         fingerprint: expected fingerprint, in float32.
 
     Returns:
-        The encoder; None if the directory changed since its fingerprint was computed, its audio tower was not
-        exported to the cache, or a file cannot be used. Loading the whole model then reports the reason.
+        The encoder, which gives the whole model's vectors with the engine "onnx" bit by bit; None if the directory
+        changed since its fingerprint was computed, its audio tower was not exported to the cache, or a file cannot be
+        used. Loading the whole model then reports the reason.
     """
+    place = Path(directory)
+    if not place.is_dir() or read_model_type(place) != "auricle" or lack_of_engine("onnx") is not None:
+        return None
     graph = export_directory(fingerprint, "audio") / GRAPH
-    if known_fingerprint(directory) != fingerprint or not graph.is_file():
+    if known_fingerprint(place) != fingerprint or not graph.is_file():
         return None
     try:
-        with safe_open(directory / WEIGHTS, framework="pt", device="cpu") as file:
+        with safe_open(place / WEIGHTS, framework="pt", device="cpu") as file:
             weight, bias = (file.get_tensor(name).float() for name in _PROJECTION)
-        extractor = AuricleFeatureExtractor.from_pretrained(directory, local_files_only=True)
+        extractor = AuricleFeatureExtractor.from_pretrained(place, local_files_only=True)
         session = open_session(graph, torch.get_num_threads())
-        return ExportedAudioPart(
-            session, extractor, weight, bias, fingerprint=fingerprint, name=str(directory)
-        )
+        return ExportedAudioPart(session, extractor, weight, bias, fingerprint=fingerprint, name=str(place))
     except (ImportError, OSError, TypeError, ValueError, SafetensorError):
         return None
 
 
-__all__ = ["ExportedAudioPart", "load_audio_part"]
+__all__ = ["ExportedAudioPart", "load_sound_encoder"]

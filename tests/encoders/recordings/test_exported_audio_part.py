@@ -13,10 +13,9 @@ from sound_libraries import library
 
 from auricle.encoders import EncoderError, load_encoder
 from auricle.encoders.engines import known_fingerprints
-from auricle.encoders.engines.audio_part import ExportedAudioPart
 from auricle.encoders.engines.export_cache import GRAPH, export_directory
 from auricle.encoders.engines.known_fingerprints import remember_fingerprint
-from auricle.encoders.loading import load_sound_encoder
+from auricle.encoders.recordings.exported_audio_part import ExportedAudioPart, load_sound_encoder
 from auricle.encoders.recordings.recording_windows import embed_files
 from auricle.search.index_creation import loader_by_engine
 from auricle.search.index_encoder import IndexEncoder
