@@ -192,7 +192,9 @@ def index(
                 if watch is None:
                     break
                 interrupts.sleep(watch)
-            typer.echo(printable(f"{len(sounds):,} files in {index_dir}"))
+            # Only counted: `len(sounds)` would read the columns that queries need.
+            count = len(sounds.store.file_rows(["path"]))
+            typer.echo(printable(f"{count:,} files in {index_dir}"))
 
 
 def _tell_size_of_frames(sounds: "SoundIndex", folders: list[Path], *, prune: bool) -> None:

@@ -101,6 +101,7 @@ def update_index(
     roots: Sequence[str],
     embed_files: "EmbedFiles",
     *,
+    known: dict[str, dict[str, Any]] | None = None,
     descriptions: Mapping[str, Description] | None = None,
     undescribed: Sequence[str] = (),
     unseen: Sequence[str] = (),
@@ -122,6 +123,7 @@ def update_index(
         files: present files below the roots.
         roots: absolute paths; files of the index outside them are not changed.
         embed_files: a function from paths to (path, vectors or error), in any order.
+        known: the result of the index's `Store.files`, if the caller has it.
         descriptions: descriptions from metadata files, by path.
         undescribed: folders whose metadata file, and sounds whose row, cannot be read: what the index has of them
             stays.
@@ -134,7 +136,13 @@ def update_index(
         StoreError: if the index cannot be written; what was embedded stays.
     """
     update = _Update(
-        store, {file.path: file for file in files}, descriptions or {}, roots, undescribed, unseen
+        store,
+        {file.path: file for file in files},
+        store.files() if known is None else known,
+        descriptions or {},
+        roots,
+        undescribed,
+        unseen,
     )
     sizes = {path: update.files[path].size for path in update.todo}
     with IndexProgress(sizes, progress) as bar:
@@ -164,6 +172,7 @@ class _Update:
         self,
         store: Store,
         files: Mapping[str, FoundFile],
+        known: dict[str, dict[str, Any]],
         descriptions: Mapping[str, Description],
         roots: Sequence[str],
         undescribed: Sequence[str],
@@ -172,7 +181,7 @@ class _Update:
         self.store, self.files, self.descriptions = store, files, descriptions
         self.report = IndexReport()
         kept = frozenset(undescribed)
-        self.known: dict[str, dict[str, Any]] = store.files()
+        self.known = known
         self.gone = {
             path
             for path in self.known

@@ -50,12 +50,14 @@ def update_from_folders(
     with writing(store.folder):
         store.upgrade()
         rescue_waiting_files(store)
-        found = survey(roots, supported_audio_extensions(), store.files(), prune=prune)
+        known = store.files()
+        found = survey(roots, supported_audio_extensions(), known, prune=prune)
         report = update_index(
             store,
             found.files,
             roots,
             embed_files,
+            known=known,
             descriptions=found.said.by_path,
             undescribed=found.said.kept,
             unseen=[path for path, _ in found.faults],
