@@ -11,7 +11,7 @@ import numpy as np
 
 from ..encoders import AudioTextEncoder
 from ..encoders.caption_lengths import caption_lengths
-from ..encoders.engines.known_fingerprints import remember_fingerprint
+from ..encoders.engines.known_fingerprints import files_of, known_fingerprint, remember_fingerprint
 from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option, usable_engine
@@ -130,7 +130,7 @@ class IndexEncoder:
                 encoder = self._load(self.location, self.options())
                 encoder.use_rounding_of(self.record["fingerprint"])
                 check_precision(self.directory, self.record, encoder)
-                if encoder.fingerprint != self.record["fingerprint"]:
+                if not self._is_known(encoder) and encoder.fingerprint != self.record["fingerprint"]:
                     raise SearchError(
                         f"{name}: the weights or settings differ from those that {self.directory} was made with "
                         f"({self.record['model']}); give the same model with --model, or make a new index."
@@ -140,6 +140,13 @@ class IndexEncoder:
                 if self._elsewhere and self._remember is not None:
                     self._remember(name, encoder.revision)
             return self._encoder
+
+    def _is_known(self, encoder: AudioTextEncoder) -> bool:
+        """Whether a model was loaded from files whose fingerprint is known: hashing large weights takes seconds."""
+        files = encoder.loaded_files
+        if files is None or encoder.precision != "float32" or files != files_of(encoder.name):
+            return False
+        return known_fingerprint(encoder.name) == self.record["fingerprint"]
 
     @property
     def missing(self) -> str:

@@ -12,11 +12,13 @@ from encoder_cases import save_auricle, save_auricle_beats
 from sound_libraries import library
 
 from auricle.encoders import EncoderError, load_encoder
+from auricle.encoders.auricle_encoder import AuricleEncoder
 from auricle.encoders.engines import known_fingerprints
 from auricle.encoders.engines.export_cache import GRAPH, export_directory
 from auricle.encoders.engines.known_fingerprints import remember_fingerprint
 from auricle.encoders.recordings.exported_audio_part import ExportedAudioPart, load_sound_encoder
 from auricle.encoders.recordings.recording_windows import embed_files
+from auricle.search.errors import SearchError
 from auricle.search.index_creation import loader_by_engine
 from auricle.search.index_encoder import IndexEncoder
 
@@ -174,3 +176,22 @@ def test_an_update_imports_no_model_classes(model, tmp_path):
     hits = opened.search("rain", top=4)
     scores = {os.path.basename(hit.path): hit.score for hit in hits}
     assert abs(scores["another.wav"] - scores[fresh.name]) < 1e-2
+
+
+def test_a_known_fingerprint_is_not_computed_again(model, monkeypatch, tmp_path):
+    directory, whole = model
+    plain = {"precision": "float32", "truncate_dim": None, "window_seconds": None, "frames": None}
+    plain |= {"revision": None, "remote_code": False, "engine": "torch"}
+    record = {"model": str(directory), "fingerprint": whole.fingerprint, "settings": plain, "version": 9}
+    computed, fingerprint = [], AuricleEncoder.fingerprint.fget
+    monkeypatch.setattr(
+        AuricleEncoder, "fingerprint", property(lambda self: (computed.append(1), fingerprint(self))[1])
+    )
+    assert IndexEncoder("index", record, loader_by_engine(None)).encoder is not None
+    assert not computed
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path))
+    assert IndexEncoder("index", record, loader_by_engine(None)).encoder is not None
+    assert computed
+    other = {**record, "fingerprint": "0" * 64}
+    with pytest.raises(SearchError, match="the weights or settings differ"):
+        _ = IndexEncoder("index", other, loader_by_engine(None)).encoder
