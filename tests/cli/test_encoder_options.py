@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from encoder_cases import save_auricle_matryoshka
-from public_models import save_clap, save_remote_clap
+from public_models import save_clap, save_pe_audio, save_remote_clap
 from tiny_models import write_sound
 from tiny_recipes import write_captioned_folder
 from typer.testing import CliRunner
@@ -353,13 +353,14 @@ def test_the_engine_is_recorded_and_another_one_may_ask(here):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("index", "sounds", "--model", "clap", "--index", "out"),
-        ("ask", "clap", "sounds", SENTENCE),
-        ("evaluate", "clap", "captioned", "--split", "test"),
-        ("embed", "clap", "captioned", "--out", "out"),
+        ("index", "sounds", "--model", "pe", "--index", "out"),
+        ("ask", "pe", "sounds", SENTENCE),
+        ("evaluate", "pe", "captioned", "--split", "test"),
+        ("embed", "pe", "captioned", "--out", "out"),
     ],
 )
 def test_an_engine_that_the_model_lacks_is_refused_by_every_command(here, arguments):
+    save_pe_audio(here / "pe")
     assert "engine onnx: models of this kind have torch, packed" in refused(*arguments, "--engine", "onnx")
     assert not (here / "out").exists()
 
