@@ -125,6 +125,19 @@ def test_the_tower_of_a_packed_model_computes_each_window_by_itself(saved):
     assert (together == np.concatenate(alone)).all()
 
 
+@pytest.mark.parametrize("kind", ["passt", "beats"])
+def test_on_a_cpu_each_window_passes_the_tower_by_itself(saved, kind):
+    encoder, sizes = load_encoder(saved[kind], device="cpu"), []
+    encoder.model.audio_model.register_forward_pre_hook(
+        lambda module, inputs, given: sizes.append(len(given["input_features"])), with_kwargs=True
+    )
+    waveforms, lengths = windows_of(encoder)
+    together = encoder.pool_windows(waveforms, lengths)
+    assert sizes == [1, 1, 1]
+    alone = [encoder.pool_windows(waveforms[i : i + 1], lengths[i : i + 1]) for i in range(3)]
+    assert (together == np.concatenate(alone)).all()
+
+
 @needs_packing
 def test_layers_that_share_a_weight_stay_as_they_are():
     model = torch.nn.ModuleDict({"words": torch.nn.Embedding(64, 48), "head": torch.nn.Linear(48, 64)})

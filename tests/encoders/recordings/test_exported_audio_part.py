@@ -8,7 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from encoder_cases import save_auricle, save_auricle_beats
+from safetensors.torch import load_file, save_file
 from sound_libraries import library
 
 from auricle.encoders import EncoderError, load_encoder
@@ -32,6 +34,10 @@ def model(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
     directory = root / "model"
     {"passt": save_auricle, "beats": save_auricle_beats}[request.param](directory)
+    weights = load_file(directory / "model.safetensors")
+    # A new model's is zero.
+    weights["audio_projection.bias"].normal_(generator=torch.Generator().manual_seed(1))
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     for path in directory.iterdir():
         os.utime(path, (1e9, 1e9))
     with pytest.MonkeyPatch.context() as patch:
@@ -187,8 +193,12 @@ def test_a_known_fingerprint_is_not_computed_again(model, monkeypatch, tmp_path)
     monkeypatch.setattr(
         AuricleEncoder, "fingerprint", property(lambda self: (computed.append(1), fingerprint(self))[1])
     )
-    assert IndexEncoder("index", record, loader_by_engine(None)).encoder is not None
-    assert not computed
+    encoder = IndexEncoder("index", record, loader_by_engine(None))
+    loaded = encoder.encoder
+    assert not computed and encoder._is_known(loaded)
+    # Files that changed between the start of loading and now.
+    loaded.loaded_files = [[*loaded.loaded_files[0][:-1], "another inode"], *loaded.loaded_files[1:]]
+    assert not encoder._is_known(loaded)
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path))
     assert IndexEncoder("index", record, loader_by_engine(None)).encoder is not None
     assert computed
