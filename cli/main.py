@@ -132,7 +132,9 @@ def main() -> None:
                 raise SystemExit(code)
         app()
     except SystemExit as end:
-        asks = sys.argv[1:2] and sys.argv[1] in _LEAVE_AT_ONCE and "torch" in sys.modules
-        if asks and (end.code is None or isinstance(end.code, int)):
+        command = sys.argv[1] if len(sys.argv) > 1 else ""
+        # The page may end while a thread still loads the model, which a normal exit takes for a crash.
+        leaves = command == "serve" or (command in _LEAVE_AT_ONCE and "torch" in sys.modules)
+        if leaves and (end.code is None or isinstance(end.code, int)):
             leave_at_once(end.code or 0)
         raise
