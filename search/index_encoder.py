@@ -11,7 +11,8 @@ import numpy as np
 
 from ..encoders import AudioTextEncoder
 from ..encoders.caption_lengths import caption_lengths
-from ..encoders.engines.known_fingerprints import files_of, known_fingerprint, remember_fingerprint
+from ..encoders.engines.engine_names import EngineError
+from ..encoders.engines.known_fingerprints import remember_fingerprint, was_loaded_from
 from ..encoders.loading import PrecisionError
 from ..encoders.truncated_encoder import TruncatedEncoder
 from .encoder_settings import EncoderSettings, remote_code_option, usable_engine
@@ -130,7 +131,9 @@ class IndexEncoder:
                 encoder = self._load(self.location, self.options())
                 encoder.use_rounding_of(self.record["fingerprint"])
                 check_precision(self.directory, self.record, encoder)
-                if not self._is_known(encoder) and encoder.fingerprint != self.record["fingerprint"]:
+                wanted, files = self.record["fingerprint"], encoder.loaded_files
+                known = encoder.precision == "float32" and was_loaded_from(encoder.name, files, wanted)
+                if not known and encoder.fingerprint != wanted:
                     raise SearchError(
                         f"{name}: the weights or settings differ from those that {self.directory} was made with "
                         f"({self.record['model']}); give the same model with --model, or make a new index."
@@ -140,13 +143,6 @@ class IndexEncoder:
                 if self._elsewhere and self._remember is not None:
                     self._remember(name, encoder.revision)
             return self._encoder
-
-    def _is_known(self, encoder: AudioTextEncoder) -> bool:
-        """Whether a model was loaded from files whose fingerprint is known: hashing large weights takes seconds."""
-        files = encoder.loaded_files
-        if files is None or encoder.precision != "float32" or files != files_of(encoder.name):
-            return False
-        return known_fingerprint(encoder.name) == self.record["fingerprint"]
 
     @property
     def missing(self) -> str:
@@ -191,6 +187,11 @@ class IndexEncoder:
         try:
             return self._loader(name, **options)
         except SearchError as error:
+            if "engine" in options and isinstance(getattr(error.__cause__, "__cause__", None), EngineError):
+                # Recorded and not asked for, unless it fails again: the other engines give the same vectors to 1e-5.
+                encoder = self._loader(name, **{key: options[key] for key in options if key != "engine"})
+                logger.warning("%s The engine is now %s.", error, encoder.engine)
+                return encoder
             if isinstance(error.__cause__, PrecisionError):
                 raise SearchError(
                     f"{self.directory}: was made in {options['precision']}, and {error.__cause__.lack}. Ask it on a "

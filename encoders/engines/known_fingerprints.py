@@ -35,6 +35,20 @@ def known_fingerprint(directory: str | os.PathLike[str], cache_dir: Any = None) 
     return None
 
 
+def was_loaded_from(
+    directory: str | os.PathLike[str], files: list[list[Any]] | None, fingerprint: str
+) -> bool:
+    """
+    Whether a model was loaded from files with a known fingerprint; hashing large weights takes seconds.
+
+    Args:
+        directory: directory of the model.
+        files: result of [`files_of`] before the model was loaded; None if it is unknown.
+        fingerprint: expected fingerprint.
+    """
+    return files is not None and files == files_of(directory) and known_fingerprint(directory) == fingerprint
+
+
 def remember_fingerprint(
     directory: str | os.PathLike[str], files: list[list[Any]], fingerprint: str, cache_dir: Any = None
 ) -> None:
@@ -86,4 +100,4 @@ def files_of(directory: str | os.PathLike[str]) -> list[list[Any]] | None:
     return found or None
 
 
-__all__ = ["files_of", "known_fingerprint", "remember_fingerprint"]
+__all__ = ["files_of", "known_fingerprint", "remember_fingerprint", "was_loaded_from"]

@@ -1,7 +1,7 @@
 """Runs towers in float32 with ONNX Runtime: exported once per model and stored in the cache."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def run_by_onnx(
     name: str,
 ) -> None:
     """
-    Replaces a tower by ONNX Runtime; its graph is exported first if it is not in the cache.
+    Replaces a tower by ONNX Runtime; its graph is exported first if the cache lacks it or has a damaged one.
 
     Args:
         tower: a model of the transformers library, in evaluation mode, float32, on the CPU.
@@ -45,26 +45,28 @@ def run_by_onnx(
         EngineError: if the tower cannot be exported or saved, or the export gives different embeddings.
     """
     path = directory / GRAPH
-    if not path.is_file():
+
+    def export(is_missing: Callable[[], bool]) -> None:
         try:
             with directory_lock(directory.parent, f"{directory.name}.lock", seconds=_LOCK_SECONDS):
                 # Another process may have exported it meanwhile.
-                if not path.is_file():
+                if is_missing():
                     logger.info("%s: exporting a tower for ONNX Runtime to %s", name, directory)
                     replace_directory(directory, lambda fresh: _export(tower, example, shapes, fresh, name))
         except EngineError:
             raise
         except (OSError, DirectoryLockedError) as error:
-            raise EngineError(
-                name,
-                "onnx",
-                f"its export cannot be kept in {directory} ({getattr(error, 'strerror', None) or error})",
-            ) from error
+            reason = getattr(error, "strerror", None) or error
+            raise EngineError(name, "onnx", f"its export cannot be kept in {directory} ({reason})") from error
+
+    if not path.is_file():
+        export(lambda: not path.is_file())
     try:
         tower.forward = _runner(path, list(example))
     except ValueError as error:
-        lack = f"{str(error).removesuffix('.')}, until {directory} is removed, so that it is exported again"
-        raise EngineError(name, "onnx", lack) from error
+        logger.warning("%s: %s It is exported again.", name, error)
+        export(lambda: True)
+        tower.forward = _runner(path, list(example))
 
 
 def _export(

@@ -134,19 +134,28 @@ def test_which_indexes_take_it(model, settings, loader, taken):
     assert encoder._for_sounds() is None
 
 
-def test_a_damaged_export_is_reported_by_the_whole_model(model):
+def test_a_damaged_export_is_made_again(model, caplog):
     directory, whole = model
     graph = export_directory(whole.fingerprint, "audio") / GRAPH
     content = graph.read_bytes()
-    try:
-        graph.write_bytes(content[: len(content) // 2])
-        assert load_sound_encoder(directory, whole.fingerprint) is None
-        with pytest.raises(
-            EncoderError, match=r"tower\.onnx: ONNX Runtime cannot load it .* until .*audio is removed"
-        ):
-            load_encoder(directory, engine="onnx")
-    finally:
-        graph.write_bytes(content)
+    graph.write_bytes(content[: len(content) // 2])
+    assert load_sound_encoder(directory, whole.fingerprint) is None
+    assert load_encoder(directory, engine="onnx").engine == "onnx"
+    assert "ONNX Runtime cannot load it" in caplog.text and "exported again" in caplog.text
+    assert load_sound_encoder(directory, whole.fingerprint) is not None
+
+
+def test_without_a_place_for_the_export_another_engine_computes(model, monkeypatch, caplog):
+    """The index only records the engine; if it is asked for, it is refused."""
+    directory, whole = model
+    plain = {"precision": "float32", "truncate_dim": None, "window_seconds": None, "frames": None}
+    plain |= {"revision": None, "remote_code": False, "engine": "onnx"}
+    record = {"model": str(directory), "fingerprint": whole.fingerprint, "settings": plain, "version": 9}
+    monkeypatch.setenv("AURICLE_CACHE", "/proc/nothing")
+    assert IndexEncoder("index", record, loader_by_engine(None)).encoder.engine == "torch"
+    assert "its export cannot be kept in" in caplog.text and "The engine is now torch" in caplog.text
+    with pytest.raises(SearchError, match="its export cannot be kept in"):
+        _ = IndexEncoder("index", record, loader_by_engine("onnx")).encoder
 
 
 def test_an_update_imports_no_model_classes(model, tmp_path):
@@ -195,10 +204,12 @@ def test_a_known_fingerprint_is_not_computed_again(model, monkeypatch, tmp_path)
     )
     encoder = IndexEncoder("index", record, loader_by_engine(None))
     loaded = encoder.encoder
-    assert not computed and encoder._is_known(loaded)
+    assert not computed
+    files = loaded.loaded_files
+    assert known_fingerprints.was_loaded_from(directory, files, whole.fingerprint)
     # Files that changed between the start of loading and now.
-    loaded.loaded_files = [[*loaded.loaded_files[0][:-1], "another inode"], *loaded.loaded_files[1:]]
-    assert not encoder._is_known(loaded)
+    changed = [[*files[0][:-1], "another inode"], *files[1:]]
+    assert not known_fingerprints.was_loaded_from(directory, changed, whole.fingerprint)
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path))
     assert IndexEncoder("index", record, loader_by_engine(None)).encoder is not None
     assert computed
