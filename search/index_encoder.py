@@ -197,7 +197,7 @@ class IndexEncoder:
                     f"{self.directory}: was made in {options['precision']}, and {error.__cause__.lack}. Ask it on a "
                     "machine that has it, or make an index in float32."
                 ) from error
-            if self._elsewhere:
+            if self._elsewhere or os.path.isdir(name):
                 raise
             raise SearchError(f"{error} If the model was moved, give its new path with --model.") from error
 
