@@ -295,8 +295,10 @@ class AuricleForMomentRetrieval(MomentPreTrainedModel):
             same_span_iou=self.config.same_span_iou,
             vote_iou=1.0,
         )
+        # Means of spans that end with the recording may end a rounding error behind it.
         return [
-            (start, end, score) for (start, end), score in zip(spans.tolist(), scores.tolist(), strict=True)
+            (start, min(end, duration), score)
+            for (start, end), score in zip(spans.tolist(), scores.tolist(), strict=True)
         ]
 
     def _encoded(
