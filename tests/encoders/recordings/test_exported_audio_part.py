@@ -23,6 +23,7 @@ from auricle.encoders.recordings.recording_windows import embed_files
 from auricle.search.errors import SearchError
 from auricle.search.index_creation import loader_by_engine
 from auricle.search.index_encoder import IndexEncoder
+from auricle.search.sound_index import SoundIndex
 
 for name in ("onnx", "onnxruntime", "onnxscript", "lancedb"):
     pytest.importorskip(name)
@@ -177,15 +178,13 @@ def test_an_update_imports_no_model_classes(model, tmp_path):
         done = subprocess.run([*command, "--no-progress"], capture_output=True, text=True, check=True)
         return json.loads(done.stdout.strip().splitlines()[-1])
 
-    update("--model", str(directory), "--engine", "torch")
+    SoundIndex.create(index, str(directory)).update([sounds], progress=False)
     fresh = sorted(sounds.rglob("*.wav"))[0]
     shutil.copyfile(fresh, fresh.with_name("another.wav"))
     with fresh.with_name("another.wav").open("r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(b"\1\2\3\4")
     assert update("--engine", "onnx") == ["torch"]
-    from auricle.search.sound_index import SoundIndex
-
     opened = SoundIndex(index)
     assert len(opened) == 4
     hits = opened.search("rain", top=4)

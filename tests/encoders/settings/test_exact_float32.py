@@ -30,7 +30,9 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("kind", ["default", pytest.param("older", marks=pytest.mark.slow), "by operator"])
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("default", "older")), "by operator"]
+)
 def test_either_kind_of_settings_is_switched_off_and_restored(kind):
     done = subprocess.run([sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == EXPECTED[kind]
