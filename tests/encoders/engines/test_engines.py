@@ -83,7 +83,7 @@ def vectors_alone(encoder):
         ("clap", "packed"),
         ("pe", "packed"),
         ("passt", "onnx"),
-        ("clap", "onnx"),
+        pytest.param("clap", "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_an_engine_gives_the_vectors_of_torch_under_its_fingerprint(saved, cache, kind, engine):
