@@ -290,10 +290,9 @@ class IndexEncoder:
             # torch's own class of it exists on machines with a GPU only.
             if type(error).__name__ != "OutOfMemoryError":
                 raise
-            size = encoder.windows_at_a_time or 16
+            advice = "give a smaller --batch-size" if encoder.windows_at_a_time else "free some of it"
             raise SearchError(
-                f"{self.directory}: the GPU has too little free memory for batches of {size} windows; give a smaller "
-                "--batch-size. What was embedded is kept."
+                f"{self.directory}: the GPU has too little free memory; {advice}. What was embedded is kept."
             ) from error
 
     def write_frames(

@@ -215,3 +215,18 @@ def test_a_known_fingerprint_is_not_computed_again(model, monkeypatch, tmp_path)
     other = {**record, "fingerprint": "0" * 64}
     with pytest.raises(SearchError, match="the weights or settings differ"):
         _ = IndexEncoder("index", other, loader_by_engine(None)).encoder
+
+
+@pytest.mark.parametrize(("size", "advice"), [(4, "give a smaller --batch-size"), (None, "free some of it")])
+def test_too_little_memory_of_a_gpu_is_one_line(model, monkeypatch, tmp_path, size, advice):
+    directory, _ = model
+    sounds = library(tmp_path / "sounds", 2)
+    loader = loader_by_engine(None, batch_size=size)
+    index = SoundIndex.create(tmp_path / "index", str(directory), loader=loader)
+
+    def fail(self, waveforms, lengths):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(AuricleEncoder, "pool_windows", fail)
+    with pytest.raises(SearchError, match=f"too little free memory; {advice}"):
+        index.update([sounds], progress=False)
